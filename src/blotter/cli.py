@@ -1,0 +1,47 @@
+"""The `blotter` command: names its subcommands and loads the one that is asked for.
+
+Each part brings its own command (`database/cli.py`, `tables/cli.py`, `crimes/cli.py`); they load lazily so that
+`blotter serve` starts without boto3 and `blotter tables` without the database.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from blotter import __version__
+
+# command → where it lives. The order is the order of `--help`: set up, run, serve, use.
+_COMMANDS = {
+    "tables": "blotter.tables.cli:tables",
+    "up": "blotter.up:up",
+    "serve": "blotter.database.cli:serve",
+    "crimes": "blotter.crimes.cli:crimes",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="blotter")
+def main() -> None:
+    """Set up DynamoDB tables safely, run the database, use the application.
+
+    \b
+    blotter tables apply    set up the tables that blotter.toml declares (safe to run again)
+    blotter up              database, tables and application on this machine, in that order
+    blotter serve           the database alone
+    """

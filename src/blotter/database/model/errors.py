@@ -1,0 +1,79 @@
+"""The one error of the database, in DynamoDB's own shape.
+
+Every refusal that reaches a client is a `DynamoDBError`: a code, a message in AWS's words and an HTTP status.
+The constructors below are the only places that spell a code, so that a code is written once.
+Source of codes and statuses: the service model and
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+DYNAMODB_NAMESPACE = "com.amazonaws.dynamodb.v20120810#"
+CORAL_SERVICE_NAMESPACE = "com.amazon.coral.service#"
+CORAL_VALIDATE_NAMESPACE = "com.amazon.coral.validate#"
+
+# Codes that AWS's service framework raises, not DynamoDB itself; they carry the framework's namespace.
+_NAMESPACES = {
+    "ValidationException": "com.amazon.coral.validate#",
+    "SerializationException": CORAL_SERVICE_NAMESPACE,
+    "UnknownOperationException": CORAL_SERVICE_NAMESPACE,
+    "UnrecognizedClientException": CORAL_SERVICE_NAMESPACE,
+    "InvalidSignatureException": CORAL_SERVICE_NAMESPACE,
+    "IncompleteSignatureException": CORAL_SERVICE_NAMESPACE,
+    "MissingAuthenticationTokenException": CORAL_SERVICE_NAMESPACE,
+    "AccessDeniedException": CORAL_SERVICE_NAMESPACE,
+    "InternalServerError": DYNAMODB_NAMESPACE,
+}
+
+
+class DynamoDBError(Exception):
+    """A refusal as the client sees it.
+
+    `members` are further members of the error's body: `Item` of a failed condition,
+    `CancellationReasons` of a cancelled transaction.
+    """
+
+    __slots__ = ("code", "members", "message", "status")
+
+    def __init__(self, code: str, message: str, status: int = 400, members: dict[str, Any] | None = None) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.members = members
+
+    @property
+    def type(self) -> str:
+        """The `__type` of the body: the code behind its namespace."""
+        return _NAMESPACES.get(self.code, DYNAMODB_NAMESPACE) + self.code
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+def validation_error(message: str) -> DynamoDBError:
+    return DynamoDBError("ValidationException", message)
+
+
+def parameter_error(message: str) -> DynamoDBError:
+    """A ValidationException that AWS opens with "One or more parameter values were invalid: "."""
+    return DynamoDBError("ValidationException", f"One or more parameter values were invalid: {message}")
+
+
+def serialization_error(message: str) -> DynamoDBError:
+    return DynamoDBError("SerializationException", message)
+
+
+def table_not_found(message: str = "Requested resource not found") -> DynamoDBError:
+    return DynamoDBError("ResourceNotFoundException", message)
+
+
+def resource_in_use(message: str) -> DynamoDBError:
+    return DynamoDBError("ResourceInUseException", message)
+
+
+def condition_failed(item: dict[str, Any] | None = None) -> DynamoDBError:
+    members = {"Item": item} if item is not None else None
+    return DynamoDBError("ConditionalCheckFailedException", "The conditional request failed", members=members)

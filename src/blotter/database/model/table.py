@@ -1,0 +1,136 @@
+"""What the catalog holds: a table, its keys, its indexes and its settings.
+
+Values here are frozen and complete: an operation never edits a table, it stores a new one. States follow
+from timestamps (`status_at`), not from timers, so that a restart in the middle of CREATING forgets nothing.
+`space` numbers name key spaces of the storage: one for the table, one for each index, never used twice.
+Nothing here knows storage, wire or time.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+KeyType = Literal["S", "N", "B"]
+
+
+class TableStatus(StrEnum):
+    CREATING = "CREATING"
+    UPDATING = "UPDATING"
+    DELETING = "DELETING"
+    ACTIVE = "ACTIVE"
+
+
+class KeyAttribute(msgspec.Struct, frozen=True):
+    name: str
+    type: KeyType
+
+
+class KeySchema(msgspec.Struct, frozen=True):
+    """One partition attribute and at most one sort attribute; a GSI may have up to four of each."""
+
+    partition: tuple[KeyAttribute, ...]
+    sort: tuple[KeyAttribute, ...] = ()
+
+    @property
+    def attributes(self) -> tuple[KeyAttribute, ...]:
+        return self.partition + self.sort
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(attribute.name for attribute in self.attributes)
+
+
+class Throughput(msgspec.Struct, frozen=True):
+    """Provisioned capacity units a second; both 0 for an on-demand table."""
+
+    read: int = 0
+    write: int = 0
+    decreases_today: int = 0
+    last_increase: float | None = None
+    last_decrease: float | None = None
+
+
+class OnDemandMaxima(msgspec.Struct, frozen=True):
+    """MaxReadRequestUnits and MaxWriteRequestUnits; None is "no maximum" (-1 on the wire)."""
+
+    read: int | None = None
+    write: int | None = None
+
+
+class Index(msgspec.Struct, frozen=True):
+    """A secondary index. `backfilled_at` None with a live table means that its backfill still runs."""
+
+    name: str
+    space: int
+    local: bool
+    keys: KeySchema
+    projection: Literal["ALL", "KEYS_ONLY", "INCLUDE"]
+    included: tuple[str, ...] = ()
+    throughput: Throughput = Throughput()
+    on_demand_maxima: OnDemandMaxima | None = None
+    active_at: float = 0.0
+    backfilling: bool = False
+    deleting: bool = False
+
+
+class StreamSettings(msgspec.Struct, frozen=True):
+    view_type: Literal["NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"]
+    label: str
+    enabled: bool = True
+
+
+class TimeToLive(msgspec.Struct, frozen=True):
+    attribute: str
+    enabled: bool
+    changed_at: float
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table as the catalog stores it. Times are seconds since the epoch."""
+
+    account: str
+    region: str
+    name: str
+    id: str
+    space: int
+    keys: KeySchema
+    created_at: float
+    active_at: float
+    attribute_definitions: tuple[KeyAttribute, ...]
+    indexes: tuple[Index, ...] = ()
+    billing_mode: Literal["PROVISIONED", "PAY_PER_REQUEST"] = "PROVISIONED"
+    on_demand_since: float | None = None
+    throughput: Throughput = Throughput()
+    on_demand_maxima: OnDemandMaxima | None = None
+    deletion_protection: bool = False
+    table_class: Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"] | None = None
+    table_class_changed_at: float | None = None
+    stream: StreamSettings | None = None
+    time_to_live: TimeToLive | None = None
+    encryption: dict[str, str | float] | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    updating_until: float = 0.0
+    deleting_until: float | None = None
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}"
+
+    def status_at(self, now: float) -> TableStatus:
+        """The status at a time. A table whose `deleting_until` has passed no longer exists."""
+        if self.deleting_until is not None:
+            return TableStatus.DELETING
+        if now < self.active_at:
+            return TableStatus.CREATING
+        if now < self.updating_until:
+            return TableStatus.UPDATING
+        return TableStatus.ACTIVE
+
+    def index(self, name: str) -> Index | None:
+        for index in self.indexes:
+            if index.name == name:
+                return index
+        return None

@@ -1,0 +1,132 @@
+"""The storage, as the operations see it: ordered bytes in numbered key spaces, a catalog and a change log.
+
+A read transaction is a snapshot. A write transaction is serializable. Handlers are plain synchronous functions
+over a transaction; a backend may run one again from the start (after a serialization failure, or because another
+request of the same batch failed half-way), so a handler keeps no state of its own and does no other I/O.
+`Storage.write` returns only after the commit that holds the handler's work has been synced; when that commit
+fails, every handler of the batch gets the error. This also holds for a handler that raises: its refusal may
+reveal a predecessor that is not yet committed, so it leaves after the commit too.
+
+Keys are made in `model.keys`; bodies are an item's canonical DynamoDB JSON. Backends look into neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from blotter.database.model.table import Table
+
+T = TypeVar("T")
+
+
+class StoredItem(NamedTuple):
+    """One item of a key space. `size` is DynamoDB's item size in bytes, not the body's length."""
+
+    key: bytes
+    size: int
+    body: bytes
+
+
+class SpaceStatistics(NamedTuple):
+    items: int
+    bytes: int
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One entry of the change log: what a stream, a restore or a replica reads."""
+
+    sequence: int
+    """Strictly rising over the whole store; 0 before the log has given it one."""
+    time: float
+    """Seconds since the epoch."""
+    table_id: str
+    shard: int
+    key: bytes
+    """The table's storage key; its first 8 bytes are the partition's hash."""
+    old: bytes | None
+    new: bytes | None
+    origin: Literal["user", "ttl", "replication"] = "user"
+
+
+class ReadTransaction(Protocol):
+    """A snapshot of the store."""
+
+    def find_table(self, account: str, region: str, name: str) -> Table | None:
+        """The table as the catalog has it in this snapshot, whatever its status."""
+
+    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
+        """Up to `limit` names greater than `after` (by UTF-8 bytes), ascending."""
+
+    def tables(self) -> Iterator[Table]:
+        """Every table of every account and region, for background work."""
+
+    def get(self, space: int, key: bytes) -> StoredItem | None: ...
+
+    def items(self, space: int, start: bytes, end: bytes | None, *, reverse: bool = False) -> Iterator[StoredItem]:
+        """The items with start <= key < end, in key order or its reverse; `end` None is the space's end."""
+
+    def statistics(self, space: int) -> SpaceStatistics:
+        """Item count and size of a key space, exact in this snapshot, at a cost that does not grow with it."""
+
+    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
+        """Up to `limit` changes of one shard with a sequence greater than `after`, ascending."""
+
+    def last_change(self) -> int:
+        """The greatest sequence given so far, 0 for none."""
+
+
+class WriteTransaction(ReadTransaction, Protocol):
+    """A serializable transaction; sees its own writes and those of its batch before it."""
+
+    def new_space(self) -> int:
+        """A key-space number that was never used."""
+
+    def save_table(self, table: Table) -> None:
+        """Adds the table to the catalog or replaces the one of the same account, region and name."""
+
+    def remove_table(self, table: Table) -> None:
+        """Takes the table out of the catalog and dooms its key spaces; they empty in the background."""
+
+    def doom_space(self, space: int) -> None:
+        """Gives a key space up (an index was deleted); it empties in the background."""
+
+    def put(self, space: int, item: StoredItem, previous: StoredItem | None) -> None:
+        """Stores an item. `previous` is what `get` found under the key: it keeps the statistics exact."""
+
+    def delete(self, space: int, previous: StoredItem) -> None: ...
+
+    def append_change(self, change: Change) -> int:
+        """Appends to the change log and returns the sequence given."""
+
+    def trim_changes(self, before: float) -> int:
+        """Removes changes older than a time, in a bounded slice; returns how many went."""
+
+
+class Snapshot(ReadTransaction, Protocol):
+    """A read transaction that outlives one call: for scans that run in slices."""
+
+    def close(self) -> None: ...
+
+
+class Storage(Protocol):
+    def read(self) -> AbstractContextManager[ReadTransaction]:
+        """A snapshot for one quick read on the caller's thread; must not be held across an await."""
+
+    def open_snapshot(self) -> Snapshot:
+        """A snapshot on a connection of its own; the caller closes it. Has a maximum age: a read after
+        that raises `SnapshotTooOld`."""
+
+    async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
+        """Runs the handler in a write transaction, in a batch with others that wait, commits, syncs, and
+        returns what it returned or raises what it raised."""
+
+    async def close(self) -> None:
+        """Finishes what was admitted, checkpoints, releases files."""
+
+
+class SnapshotTooOld(Exception):
+    """The snapshot was open longer than the store allows; the caller opens another and goes on from its key."""
