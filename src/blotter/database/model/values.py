@@ -1,0 +1,78 @@
+"""Attribute values in the form in which they travel: a dict of one entry, type to value.
+
+{"S": str} {"N": canonical number text} {"B": canonical base64 text} {"BOOL": bool} {"NULL": True} {"L": [value]}
+{"M": {name: value}} {"SS": [str]} {"NS": [number text]} {"BS": [base64 text]}. Values are admitted once
+(`validation.attribute_values`), which makes their text canonical, and are never changed in place afterwards; so
+equal scalars have equal text here, and only sets need more than `==`.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from blotter.database.model.numbers import compare_numbers
+
+AttributeValue: TypeAlias = dict[str, Any]
+Item: TypeAlias = dict[str, AttributeValue]
+
+SCALAR_TYPES = frozenset(("S", "N", "B", "BOOL", "NULL"))
+SET_TYPES = frozenset(("SS", "NS", "BS"))
+ORDERED_TYPES = frozenset(("S", "N", "B"))
+TYPES = SCALAR_TYPES | SET_TYPES | {"M", "L"}
+
+
+def type_of(value: AttributeValue) -> str:
+    """The type letter(s) of an admitted value."""
+    for type_ in value:
+        return type_
+    raise ValueError("an attribute value without a type")
+
+
+def binary(text: str) -> bytes:
+    """The bytes of a B value's text."""
+    return a2b_base64(text)
+
+
+def values_equal(a: AttributeValue, b: AttributeValue) -> bool:
+    """DynamoDB's equality: same type and value, sets without order, documents member by member."""
+    if a == b:
+        return True
+    ((type_, x),) = a.items()
+    y = b.get(type_)
+    if y is None or type_ in SCALAR_TYPES or len(x) != len(y):
+        return False
+    if type_ in SET_TYPES:
+        return set(x) == set(y)
+    if type_ == "L":
+        return all(map(values_equal, x, y))
+    return all(name in y and values_equal(member, y[name]) for name, member in x.items())
+
+
+def compare_values(a: AttributeValue, b: AttributeValue) -> int | None:
+    """-1, 0 or 1 for two strings (by UTF-8), numbers or binaries (by unsigned bytes); None for anything else."""
+    ((type_, x),) = a.items()
+    y = b.get(type_)
+    if y is None or type_ not in ORDERED_TYPES:
+        return None
+    if x == y:
+        return 0
+    if type_ == "N":
+        return compare_numbers(x, y)
+    if type_ == "B":
+        return -1 if a2b_base64(x) < a2b_base64(y) else 1
+    # Code point order is UTF-8 byte order.
+    return -1 if x < y else 1
+
+
+def set_union(base: Iterable[str], more: Iterable[str]) -> list[str]:
+    """The members of both, those of `base` first, in order of arrival."""
+    return list(dict.fromkeys((*base, *more)))
+
+
+def set_difference(base: Iterable[str], less: Iterable[str]) -> list[str]:
+    """The members of `base` that are not in `less`; may be empty, which DynamoDB stores as no attribute."""
+    gone = set(less)
+    return [member for member in base if member not in gone]
