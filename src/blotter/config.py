@@ -1,0 +1,419 @@
+"""The central configuration: one file, one precedence, for the set-up and for the application.
+
+Owns reading `blotter.toml`, choosing the environment (dev, test, prod, …) and settling every value in one order:
+flag > environment variable > file > default. Keeps where each value came from, so that a missing or contradictory
+one stops with a single line that says what, where (file, line, key) and what to do.
+
+Rules: no network and no boto3 here (`blotter.aws` makes sessions and clients); of a table only its name is judged
+(`blotter.tables.declaration` reads the rest). Must not know the database.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from blotter.toml_lines import KeyPath, key_lines, line_of
+
+FILE_NAME = "blotter.toml"
+DEFAULT_ENVIRONMENT = "dev"
+AWS_ENDPOINT = "aws"  # as an endpoint: Amazon's own, whatever else is configured around
+
+# setting → the environment variables that give it, first one set wins (the SDKs' own names and order)
+ENVIRONMENT_VARIABLES: dict[str, tuple[str, ...]] = {
+    "file": ("BLOTTER_CONFIG",),
+    "environment": ("BLOTTER_ENV",),
+    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "endpoint": ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"),
+    "profile": ("AWS_PROFILE",),
+    "account": ("BLOTTER_ACCOUNT",),
+}
+
+_FLAGS = {"region": "--region", "endpoint": "--endpoint-url", "profile": "--profile", "account": "--account"}
+_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):dynamodb:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):table/(?P<name>[A-Za-z0-9_.-]{3,255})"
+)
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_MISTYPED = re.compile(r"^(?P<what>.*?)(?: - at `\$?\.?(?P<path>.*)`)?$", re.DOTALL)
+
+Section = TypeVar("Section")
+
+
+class ConfigurationError(Exception):
+    """The configuration is missing, unreadable or contradicts itself. `str()` is one line for a person."""
+
+
+class Flags(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line said; None where it said nothing. `names` maps a table's label to its name or ARN."""
+
+    region: str | None = None
+    endpoint: str | None = None
+    profile: str | None = None
+    account: str | None = None
+    names: dict[str, str] = {}
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A value and where it came from, in words fit for a message ("AWS_REGION", "blotter.toml line 9 (…)")."""
+
+    value: str
+    source: str
+
+
+class ConfiguredTable(msgspec.Struct, frozen=True):
+    """One declared table in the chosen environment.
+
+    `declaration` is the table's TOML as plain values, the environment's differences already laid over it, without
+    `name` and `purpose`. `arn` is set when the name was given as an ARN.
+    """
+
+    label: str
+    name: str
+    source: str
+    declaration: dict[str, Any]
+    arn: str | None = None
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The file as a place errors can point into."""
+
+    path: Path
+    lines: dict[KeyPath, int] = {}
+    environment: str | None = None
+
+    def where(self, key: KeyPath) -> str:
+        """`blotter.toml line 12 (tables.results.name)`; a key that the environment overrides is named there."""
+        overriding = ("environments", self.environment or "", *key)
+        key = overriding if overriding in self.lines else key
+        line = line_of(self.lines, key)
+        place = f"{self.path} line {line}" if line else str(self.path)
+        return f"{place} ({'.'.join(key)})" if key else place
+
+    def error(self, key: KeyPath, what: str) -> ConfigurationError:
+        return ConfigurationError(f"{self.where(key)}: {what}")
+
+    def convert(self, raw: object, kind: type[Section], at: KeyPath = (), *, strict: bool = True) -> Section:
+        """`raw` as `kind`; a mistake is an error at its key below `at`."""
+        try:
+            return msgspec.convert(raw, kind, strict=strict)
+        except msgspec.ValidationError as error:
+            what, inner = mistake(error)
+            raise self.error((*at, *inner), what) from None
+
+
+class _Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    region: str | None = None
+    endpoint: str | None = None
+    profile: str | None = None
+    account: str | None = None
+    tables: dict[str, dict[str, Any]] = {}
+    crimes: dict[str, Any] = {}
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    app: str
+    environment: str | None = None
+    environments: dict[str, Any] = {}
+    tables: dict[str, dict[str, Any]] = {}
+    crimes: dict[str, Any] = {}
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything settled for one environment.
+
+    `endpoint` is None for AWS itself; `profile` is None when the SDK's own chain decides; `account` is None when
+    nothing was said about it (then it is not checked). `sources` names the origin of each of these by field name.
+    """
+
+    app: str
+    environment: str
+    region: str
+    endpoint: str | None
+    profile: str | None
+    account: str | None
+    tables: dict[str, ConfiguredTable]
+    sources: dict[str, str]
+    document: Document
+    sections: dict[str, dict[str, Any]]
+    environ: Mapping[str, str]
+
+    def table(self, label: str) -> ConfiguredTable:
+        """The table declared as `[tables.<label>]`; ConfigurationError names those that are declared."""
+        try:
+            return self.tables[label]
+        except KeyError:
+            known = ", ".join(self.tables) or "none"
+            raise ConfigurationError(
+                f"{self.document.path}: no table {label!r} is declared (declared: {known}); add [tables.{label}]"
+            ) from None
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """The application's settings `[<name>]` as `kind`, a msgspec Struct whose defaults are the defaults.
+
+        Precedence: BLOTTER_<NAME>_<FIELD> > [environments.<env>.<name>] > [<name>] > the Struct's default.
+        """
+        values = dict(self.sections.get(name, {}))
+        known = {field.encode_name for field in msgspec.structs.fields(kind)}  # type: ignore[arg-type]
+        for unknown in values.keys() - known:
+            raise self.document.error(
+                (name, unknown), f"unknown setting {unknown!r}; known: {', '.join(sorted(known))}"
+            )
+        given = {
+            field: variable
+            for field in known
+            if self.environ.get(variable := f"BLOTTER_{name}_{field}".upper().replace("-", "_"))
+        }
+        values |= {field: self.environ[variable] for field, variable in given.items()}
+        try:
+            return msgspec.convert(values, kind, strict=False)
+        except msgspec.ValidationError as error:
+            what, path = mistake(error)
+            if path and path[0] in given:
+                raise ConfigurationError(f"{given[path[0]]}: {what}") from None
+            raise self.document.error((name, *path), what) from None
+
+
+def load_configuration(
+    path: str | os.PathLike[str] | None = None,
+    environment: str | None = None,
+    flags: Flags | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Configuration:
+    """Read the file, choose the environment, settle every value. Raises ConfigurationError.
+
+    `path`: the file (else BLOTTER_CONFIG, else `blotter.toml` here or in a folder above). `environment`: its name
+    (else BLOTTER_ENV, else the file's `environment`, else "dev").
+    """
+    flags = flags or Flags()
+    environ = os.environ if environ is None else environ
+    found = _find_file(path, environ)
+    document, file = _read(found)
+    chosen = _choose_environment(document, file, environment, environ)
+    # Every environment is checked, so that a mistake under [environments.prod] is found before production.
+    declared = {
+        name: document.convert(raw, _Environment, ("environments", name))
+        for name, raw in file.environments.items()
+    }
+    env = declared[chosen.value]
+    document = Document(found, document.lines, chosen.value)
+    settings = {
+        field: _settle(field, flags, environ, env, document.where(("environments", chosen.value, field)))
+        for field in _FLAGS
+    }
+    _check_settings(settings)
+    tables = _tables(document, file.app, merge(file.tables, env.tables), flags, environ)
+    for table in tables.values():
+        _agree(table, settings)
+    region, endpoint = settings["region"], settings["endpoint"]
+    if region is None:
+        raise ConfigurationError(
+            f"{found}: no region for environment {chosen.value!r}; set region under [environments.{chosen.value}],"
+            " AWS_REGION or --region"
+        )
+    return Configuration(
+        app=file.app,
+        environment=chosen.value,
+        region=region.value,
+        endpoint=None if endpoint is None or endpoint.value == AWS_ENDPOINT else endpoint.value.rstrip("/"),
+        profile=_value(settings["profile"]),
+        account=_value(settings["account"]),
+        tables=tables,
+        sources={"environment": chosen.source}
+        | {name: setting.source if setting else "default" for name, setting in settings.items()},
+        document=document,
+        sections={"crimes": merge(file.crimes, env.crimes)},
+        environ=environ,
+    )
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`: tables are merged key by key, every other value is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Path:
+    given = _from_environment("file", environ)
+    for name, source in ((path, "--config"), (given and given.value, "BLOTTER_CONFIG")):
+        if name:
+            if not Path(name).is_file():
+                raise ConfigurationError(f"{name}: no such configuration file ({source} names it)")
+            return Path(name)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / FILE_NAME).is_file():
+            # Shown relative where that is shorter to read; it is only ever opened and printed.
+            return Path(FILE_NAME) if folder == here else folder / FILE_NAME
+    raise ConfigurationError(
+        f"no {FILE_NAME} in {here} or any folder above; run `blotter tables init` for one,"
+        " or name it with --config or BLOTTER_CONFIG"
+    )
+
+
+def _read(path: Path) -> tuple[Document, _File]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
+    document = Document(path, key_lines(text))
+    return document, document.convert(raw, _File)
+
+
+def mistake(error: msgspec.ValidationError) -> tuple[str, KeyPath]:
+    """msgspec's message without its quotes, and the key it is about as far as msgspec says."""
+    match = _MISTYPED.match(str(error))
+    what, path = (match["what"], match["path"] or "") if match else (str(error), "")
+    what = what.replace(" | null", "")
+    keys = tuple(key for key in path.partition("[")[0].split(".") if key)
+    if unknown := re.search(r"unknown field `([^`]+)`", what):
+        return f"unknown key {unknown[1]!r}", (*keys, unknown[1])
+    return re.sub(r"`([^`]*)`", r"\1", what[:1].lower() + what[1:]), keys
+
+
+def _choose_environment(document: Document, file: _File, flag: str | None, environ: Mapping[str, str]) -> Setting:
+    given = _from_environment("environment", environ)
+    chosen = (
+        (Setting(flag, "--env") if flag else None)
+        or given
+        or (Setting(file.environment, document.where(("environment",))) if file.environment else None)
+        or Setting(DEFAULT_ENVIRONMENT, "default")
+    )
+    if chosen.value not in file.environments:
+        known = ", ".join(file.environments) or "none"
+        raise ConfigurationError(
+            f"{document.path}: no environment {chosen.value!r} ({chosen.source} asks for it; declared: {known});"
+            f" add [environments.{chosen.value}] or choose another"
+        )
+    return chosen
+
+
+def _settle(field: str, flags: Flags, environ: Mapping[str, str], env: _Environment, place: str) -> Setting | None:
+    """flag > environment variable > file; None leaves the default to the reader of the setting."""
+    if flag := getattr(flags, field):
+        return Setting(flag, _FLAGS[field])
+    ignored = field == "endpoint" and environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true"
+    if not ignored and (given := _from_environment(field, environ)):
+        return given
+    value = getattr(env, field)
+    return Setting(value, place) if value else None
+
+
+def _from_environment(field: str, environ: Mapping[str, str]) -> Setting | None:
+    return _first((environ.get(name), name) for name in ENVIRONMENT_VARIABLES[field])
+
+
+def _first(candidates: Iterable[tuple[str | None, str]]) -> Setting | None:
+    """The first candidate with a value. An empty variable counts as not set, as it does for the AWS tools."""
+    return next((Setting(value, source) for value, source in candidates if value), None)
+
+
+def _value(setting: Setting | None) -> str | None:
+    return setting.value if setting else None
+
+
+def _check_settings(settings: Mapping[str, Setting | None]) -> None:
+    region, endpoint, account = settings["region"], settings["endpoint"], settings["account"]
+    if region and not re.fullmatch(r"[a-z0-9-]+", region.value):
+        raise ConfigurationError(f"{region.source}: {region.value!r} is not a region; write it like us-east-1")
+    if account and not re.fullmatch(r"\d{12}", account.value):
+        raise ConfigurationError(f"{account.source}: {account.value!r} is not an account; give its 12 digits")
+    if endpoint and endpoint.value != AWS_ENDPOINT and not _is_url(endpoint.value):
+        raise ConfigurationError(
+            f"{endpoint.source}: {endpoint.value!r} is not an endpoint; write http://host:port, https://host or"
+            f' "{AWS_ENDPOINT}"'
+        )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        return False
+
+
+def _tables(
+    document: Document, app: str, declared: Mapping[str, Any], flags: Flags, environ: Mapping[str, str]
+) -> dict[str, ConfiguredTable]:
+    for label in flags.names.keys() - declared.keys():
+        known = ", ".join(declared) or "none"
+        raise ConfigurationError(f"--name {label}: {document.path} declares no such table (declared: {known})")
+    tables: dict[str, ConfiguredTable] = {}
+    for label, raw in declared.items():
+        table = _table(document, app, label, dict(raw), flags, environ)
+        for other in tables.values():
+            if other.name == table.name:
+                raise ConfigurationError(
+                    f"{table.source}: table {label!r} is named {table.name!r}, and so is {other.label!r};"
+                    " give them different names"
+                )
+        tables[label] = table
+    return tables
+
+
+def _table(
+    document: Document, app: str, label: str, raw: dict[str, Any], flags: Flags, environ: Mapping[str, str]
+) -> ConfiguredTable:
+    at: KeyPath = ("tables", label)
+    if not _LABEL.fullmatch(label):
+        raise document.error(at, "a table's label begins with a letter; then letters, digits, '-' and '_'")
+    for key in ("name", "purpose"):
+        if not isinstance(raw.get(key, ""), str):
+            raise document.error((*at, key), "expected a string")
+    variable = f"{label}_TABLE".upper().replace("-", "_")
+    convention = f"{app}-{raw.pop('purpose', '') or label}-{document.environment}"
+    name = _first(
+        (
+            (flags.names.get(label), f"--name {label}"),
+            (environ.get(variable), variable),
+            (raw.pop("name", None), document.where((*at, "name"))),
+            (convention, document.where(at)),
+        )
+    )
+    arn = _ARN.fullmatch(name.value) if name else None
+    if name is None or (arn is None and not _TABLE_NAME.fullmatch(name.value)):
+        raise ConfigurationError(
+            f"{name.source if name else document.where(at)}: {name.value if name else ''!r} is not a table name;"
+            " use 3 to 255 of A-Z a-z 0-9 _ . - or a table's ARN"
+        )
+    return ConfiguredTable(
+        label=label,
+        name=arn["name"] if arn else name.value,
+        source=name.source,
+        declaration=raw,
+        arn=name.value if arn else None,
+    )
+
+
+def _agree(table: ConfiguredTable, settings: dict[str, Setting | None]) -> None:
+    """An ARN fixes region and account: they come from it where nothing else was said, else they must agree."""
+    arn = _ARN.fullmatch(table.arn or "")
+    if arn is None:
+        return
+    for field in ("region", "account"):
+        configured = settings[field]
+        if configured is None:
+            settings[field] = Setting(arn[field], table.source)
+        elif configured.value != arn[field]:
+            raise ConfigurationError(
+                f"{table.source} names {field} {arn[field]}, but {configured.source} says {configured.value};"
+                " change one of them"
+            )
