@@ -1,0 +1,23 @@
+"""Times as the result item writes them: ISO 8601 in UTC with milliseconds, so that text order is time order.
+
+Owns the one format; knows nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+def text_of(seconds: float) -> str:
+    """Seconds since the epoch as `2026-01-31T08:05:00.250Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now_text() -> str:
+    return text_of(time.time())
+
+
+def parse_time(text: str) -> float:
+    """The inverse of `text_of`. Raises ValueError."""
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,131 @@
+"""The intake: takes an uploaded file in, so that everything after it can be done again.
+
+In this order: the object is stored under a key of its own, the item says UPLOADED, the event goes out. A crash
+between two steps loses nothing: the sweeper finds an object without item and an UPLOADED that nobody took up.
+A name that a user gives is only ever the last segment of a key: folders in it are cut off, so is what could
+harm a file system. The name as given stays readable in the item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+import unicodedata
+from collections.abc import AsyncIterable, Iterable, Iterator
+from datetime import UTC, datetime
+from tempfile import SpooledTemporaryFile
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from blotter.crimes.events import LocalQueue, object_created_event
+from blotter.crimes.objects import ObjectStore
+from blotter.crimes.results import ResultsTable
+
+UPLOADS = "uploads/"
+PREDICTIONS_SUFFIX = ".predictions.csv"
+_NAME_BYTES = 200  # with the suffix of the predictions file it stays below a file system's 255
+_BLOCK = 1024 * 1024
+# Characters that turn text around or hide in it: a name must look like what it is.
+_HIDDEN = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+_log = logging.getLogger(__name__)
+
+
+class UploadTooLarge(Exception):
+    """The upload has more bytes than the configuration allows; nothing was stored."""
+
+
+class Intake:
+    """Accepts uploads. `queue` is None where the store itself sends the events (S3)."""
+
+    def __init__(
+        self, objects: ObjectStore, results: ResultsTable, queue: LocalQueue | None, max_bytes: int
+    ) -> None:
+        self._objects = objects
+        self._results = results
+        self._queue = queue
+        self._max_bytes = max_bytes
+
+    def accept(self, file_name: str, chunks: Iterable[bytes]) -> str:
+        """Stores a file and starts its work; returns its `file_key`.
+
+        Blocks on disk and network: call it from a thread. Raises UploadTooLarge. A table that cannot be reached
+        does not refuse the upload: the object is safe, and the sweeper will find it.
+        """
+        key = new_key(file_name)
+        info = self._objects.put_stream(key, self._limited(chunks))
+        try:
+            self._results.uploaded(
+                key, file_name=shown_name(file_name), object_version=info.version, size_bytes=info.size
+            )
+        except (BotoCoreError, ClientError) as error:
+            _log.warning("%s is stored but not in the table yet: %s", key, error)
+        if self._queue is not None:
+            self._queue.send(object_created_event(self._objects.bucket, info))
+        return key
+
+    async def accept_async(self, file_name: str, chunks: AsyncIterable[bytes]) -> str:
+        """`accept` for an asynchronous stream: bytes wait on the disk, the blocking part runs in a thread."""
+        with SpooledTemporaryFile(max_size=_BLOCK) as spool:
+            size = 0
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > self._max_bytes:
+                    raise UploadTooLarge(_too_large(self._max_bytes))
+                spool.write(chunk)
+            spool.seek(0)
+            return await asyncio.to_thread(self.accept, file_name, iter(lambda: spool.read(_BLOCK), b""))
+
+    def _limited(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise UploadTooLarge(_too_large(self._max_bytes))
+            yield chunk
+
+
+def new_key(file_name: str) -> str:
+    """`uploads/<UTC time>-<random>/<safe name>`: no two uploads share a key, and keys sort by time."""
+    moment = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+    return f"{UPLOADS}{moment}Z-{secrets.token_hex(6)}/{safe_name(file_name)}"
+
+
+def safe_name(file_name: str) -> str:
+    """The last segment of a key for a user's file name: at most 200 bytes of UTF-8, never empty or a dot name."""
+    name = _cleaned(file_name)
+    if name.endswith(PREDICTIONS_SUFFIX):  # a downloaded predictions file that comes back is an upload
+        name = name.removesuffix(PREDICTIONS_SUFFIX) + ".predictions-upload.csv"
+    stem, dot, extension = name.rpartition(".")
+    if not dot or len(extension.encode()) > 16:
+        stem, extension = name, ""
+    if name.lower().endswith(".csv.gz"):
+        stem, extension = name[: -len(".csv.gz")], name[-len("csv.gz") :]
+    suffix = f".{extension}" if extension else ""
+    # A trailing "#1" is how the local store marks unfinished uploads.
+    name = re.sub(r"#(\d+)$", r"-\1", _cut(stem, _NAME_BYTES - len(suffix.encode())) + suffix)
+    return name if name.strip(". ") else "upload.csv"
+
+
+def shown_name(file_name: str) -> str:
+    """A user's file name as a page may show it: without folders and hidden characters, at most 255 bytes."""
+    return _cut(_cleaned(file_name), 255) or "upload.csv"
+
+
+def _cleaned(file_name: str) -> str:
+    text = file_name.encode("utf-8", "replace").decode("utf-8")
+    name = unicodedata.normalize("NFC", re.split(r"[/\\]", text)[-1])
+    name = _HIDDEN.sub("", "".join(character for character in name if unicodedata.category(character) != "Cc"))
+    return name.strip()
+
+
+def _cut(text: str, limit: int) -> str:
+    """The longest start of a text that has at most `limit` bytes of UTF-8."""
+    return text.encode()[:limit].decode("utf-8", "ignore")
+
+
+def _too_large(limit: int) -> str:
+    return f"the file is larger than the limit of {limit:,} bytes"

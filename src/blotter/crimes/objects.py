@@ -1,0 +1,182 @@
+"""The objects: uploaded files and their predictions, in a local folder or in an S3 bucket.
+
+Rules: a key is whatever S3 allows (spaces, quotes, emoji) but never a way out of the folder; an object becomes
+visible only when it is complete; nothing is ever held in memory as a whole. A reader is pinned to the version it
+was opened for: when the object is replaced meanwhile the read fails with `ObjectChanged` instead of mixing two
+files. `ObjectInfo.version` is the identity of a content: the store's version id, else its ETag.
+One client (obstore) serves both places, so what is tested here on a folder is what runs on S3.
+This module must not know tables, CSV or events.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import obstore
+from obstore.exceptions import PreconditionError
+from obstore.store import LocalStore, S3Store
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+LOCAL_BUCKET = "local"
+_READ_BLOCK = 4 * 1024 * 1024
+_WRITE_BUFFER = 8 * 1024 * 1024  # the size of one part; S3 wants at least 5 MiB
+
+
+class ObjectNotFound(Exception):
+    """No object lies under the key."""
+
+
+class ObjectChanged(Exception):
+    """The object was replaced after it was looked at."""
+
+
+class InvalidKey(ValueError):
+    """The key is empty, has an empty, "." or ".." segment, or a control character."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store says of an object. `size` in bytes; `etag` as the store writes it, quotes included."""
+
+    key: str
+    size: int
+    etag: str
+    version_id: str | None
+    last_modified: datetime
+
+    @property
+    def version(self) -> str:
+        """The identity of the content: version id, else ETag without its quotes."""
+        return self.version_id or self.etag.strip('"')
+
+
+class Sink(Protocol):
+    """What `ObjectStore.writer` hands out."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
+class ObjectStore:
+    """The objects of one bucket; a local folder is a bucket named `local`."""
+
+    def __init__(self, store: Any, bucket: str, root: Path | None = None) -> None:
+        self._store = store
+        self.bucket = bucket
+        self._root = root
+
+    @classmethod
+    def open(cls, location: str | Path) -> ObjectStore:
+        """A folder (made when missing) or `s3://bucket`.
+
+        S3 credentials and region come from the environment as for every AWS program; `AWS_ENDPOINT_URL_S3`
+        (or `AWS_ENDPOINT_URL`) points at another S3-compatible store.
+        """
+        text = os.fspath(location)
+        if text.startswith("s3://"):
+            return cls._open_s3(text.removeprefix("s3://").strip("/"))
+        root = Path(text).absolute()
+        root.mkdir(parents=True, exist_ok=True)
+        return cls(LocalStore(prefix=root), LOCAL_BUCKET, root)
+
+    @classmethod
+    def _open_s3(cls, bucket: str) -> ObjectStore:
+        if not bucket or "/" in bucket:
+            raise ValueError(f"objects must be a folder or s3://BUCKET without a path, not s3://{bucket}")
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        options: dict[str, Any] = {}
+        if endpoint:
+            options = {"endpoint": endpoint, "client_options": {"allow_http": endpoint.startswith("http://")}}
+        return cls(S3Store(bucket, **options), bucket)
+
+    def head(self, key: str) -> ObjectInfo:
+        """Raises ObjectNotFound, InvalidKey."""
+        try:
+            return _info(obstore.head(self._store, _checked(key)))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ObjectNotFound(key) from error
+
+    def put_stream(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
+        """Stores the chunks as one object; when `chunks` raises, nothing is stored. Raises InvalidKey."""
+        with self.writer(key) as sink:
+            for chunk in chunks:
+                sink.write(chunk)
+        return self.head(key)
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[Sink]:
+        """A sink whose bytes become the object when the block ends, or vanish when it raises."""
+        sink = obstore.open_writer(self._store, _checked(key), buffer_size=_WRITE_BUFFER)
+        yield sink  # when the block raises, the unfinished upload is dropped with the sink, never closed
+        sink.close()
+        self._sync(key)
+
+    def read(self, info: ObjectInfo, block: int = _READ_BLOCK) -> Iterator[bytes]:
+        """The bytes of exactly this version, in blocks. Raises ObjectChanged, ObjectNotFound.
+
+        One ranged request a block: a single long answer would run into the client's time-out on slow consumers.
+        """
+        for start in range(0, info.size, block):
+            yield self.read_range(info, start, min(start + block, info.size))
+
+    def read_range(self, info: ObjectInfo, start: int, end: int) -> bytes:
+        """Bytes start..end-1 of exactly this version. Raises ObjectChanged, ObjectNotFound."""
+        options: dict[str, Any] = {"range": (start, end)}
+        options |= {"version": info.version_id} if info.version_id else {"if_match": info.etag}
+        try:
+            answer = obstore.get(self._store, info.key, options=cast("GetOptions", options))
+            return bytes(answer.bytes())
+        except PreconditionError as error:
+            raise ObjectChanged(info.key) from error
+        except FileNotFoundError as error:
+            raise ObjectNotFound(info.key) from error
+
+    def list(self, prefix: str, after: str | None = None) -> Iterator[ObjectInfo]:
+        """Every object under a folder-like prefix whose key is greater than `after`, in no certain order."""
+        for batch in obstore.list(self._store, prefix.rstrip("/"), offset=after):
+            yield from map(_info, batch)
+
+    def delete(self, key: str) -> None:
+        """Removes an object; a missing one is no error."""
+        try:
+            obstore.delete(self._store, _checked(key))
+        except FileNotFoundError:
+            return
+
+    def _sync(self, key: str) -> None:
+        """A local object is on the disk, with its name, before anybody hears that it was accepted."""
+        if self._root is None:
+            return
+        path = self._root / key
+        for place in (path, path.parent, path.parent.parent):
+            descriptor = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _checked(key: str) -> str:
+    segments = key.split("/")
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise InvalidKey(f"{key!r} has an empty, '.' or '..' segment")
+    if any(ord(character) < 32 or ord(character) == 127 for character in key):
+        raise InvalidKey(f"{key!r} has a control character")
+    return key
+
+
+def _info(meta: Any) -> ObjectInfo:
+    return ObjectInfo(
+        key=meta["path"],
+        size=meta["size"],
+        etag=meta["e_tag"] or "",
+        version_id=meta["version"],
+        last_modified=meta["last_modified"],
+    )

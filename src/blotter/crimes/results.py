@@ -1,0 +1,440 @@
+"""The results table: one item per file, and the conditional writes that move it from state to state.
+
+    UPLOADED → PROCESSING → COMPLETED | FAILED
+
+Every transition is one conditional write. Work is identified by `file_key` and `object_version`; who may write
+about work under way is decided by its lease (`lease_owner`, `lease_until`): a worker renews it with its progress
+and loses it to whoever claims the item after it ended. An item stays far below DynamoDB's 400 KB because its
+breakdowns are capped where they are made (`summary.py`) and texts are cut here.
+This module reaches the table through a low-level boto3 client only and must not know files or models.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from blotter.crimes.clock import now_text, parse_time, text_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Status = Literal["UPLOADED", "PROCESSING", "COMPLETED", "FAILED"]
+
+_MESSAGE_LIMIT = 1000
+_NAME_LIMIT = 255
+
+
+class Group(msgspec.Struct, frozen=True):
+    """One entry of a breakdown: how many scored rows, their mean probability, predicted arrests."""
+
+    rows: int
+    mean_probability: float
+    predicted_arrests: int
+
+
+class Risk(msgspec.Struct, frozen=True):
+    """Scored rows by level: high above 0.7, medium above 0.3, low the rest."""
+
+    high: int = 0
+    medium: int = 0
+    low: int = 0
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What scoring a file gives. A predicted arrest is a row with probability above 0.5."""
+
+    rows_read: int
+    rows_scored: int
+    rows_skipped: int
+    skipped_reasons: dict[str, int]
+    predicted_arrests: int
+    mean_probability: float
+    risk: Risk
+    probability_histogram: list[int]
+    by_primary_type: dict[str, Group]
+    by_hour: dict[str, Group]
+    by_weekday: dict[str, Group]
+    by_community_area: dict[str, Group]
+    model_version: str
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A result item. Times are ISO 8601 UTC with milliseconds; what is not known yet is None or empty.
+
+    Attributes the item has beyond these are ignored: the table's schema grows without migration.
+    `probability_histogram` counts scored rows in 20 equal steps of probability from 0 to 1. Keys of `by_hour`
+    are "0".."23", of `by_weekday` "0" (Monday).."6", of `by_community_area` "1".."77" and "unknown".
+    """
+
+    file_key: str
+    status: Status
+    file_name: str = ""
+    object_version: str = ""
+    size_bytes: int = 0
+    uploaded_at: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    progress: int = 0
+    rows_read: int = 0
+    rows_scored: int = 0
+    rows_skipped: int = 0
+    skipped_reasons: dict[str, int] = {}
+    predicted_arrests: int = 0
+    mean_probability: float | None = None
+    risk: Risk | None = None
+    probability_histogram: list[int] = []
+    by_primary_type: dict[str, Group] = {}
+    by_hour: dict[str, Group] = {}
+    by_weekday: dict[str, Group] = {}
+    by_community_area: dict[str, Group] = {}
+    model_version: str | None = None
+    predictions_key: str | None = None
+    attempt: int = 0
+    lease_owner: str | None = None
+    lease_until: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.status in ("COMPLETED", "FAILED")
+
+    def lease_ended(self, now: float) -> bool:
+        """Whether nobody holds the work any more; `now` in seconds since the epoch."""
+        return self.lease_until is None or parse_time(self.lease_until) <= now
+
+
+# What a list of results shows; the breakdowns and the lease's owner are read by `find` only.
+_LIST_ATTRIBUTES = [
+    name
+    for name in Result.__struct_fields__
+    if not name.startswith("by_") and name not in ("probability_histogram", "skipped_reasons", "lease_owner")
+]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some results in the table's own (hash) order; `next` continues, None is the end."""
+
+    results: list[Result]
+    next: str | None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to work on one version of one file until the lease ends."""
+
+    file_key: str
+    object_version: str
+    owner: str
+    attempt: int
+
+
+class LeaseLost(Exception):
+    """The item is no longer this worker's: another one claimed it, or a newer upload came."""
+
+
+class InvalidToken(ValueError):
+    """`next` is not a token that `page` gave out."""
+
+
+class ResultsTable:
+    """The table behind a boto3 DynamoDB client; throws botocore's errors when the table cannot be reached."""
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self.table_name = table_name
+
+    def find(self, file_key: str) -> Result | None:
+        """The item under a key by a consistent read, or None; an item this application did not write is None."""
+        answer = self._client.get_item(
+            TableName=self.table_name, Key={"file_key": {"S": file_key}}, ConsistentRead=True
+        )
+        return _find_result(answer["Item"]) if "Item" in answer else None
+
+    def page(self, limit: int = 50, next_token: str | None = None) -> Page:
+        """Up to `limit` results without their breakdowns. Raises InvalidToken."""
+        names, projection = _aliases(_LIST_ATTRIBUTES)
+        request: dict[str, Any] = {
+            "TableName": self.table_name,
+            "Limit": limit,
+            "ProjectionExpression": projection,
+            "ExpressionAttributeNames": names,
+        }
+        if next_token:
+            request["ExclusiveStartKey"] = _read_token(next_token)
+        answer = self._client.scan(**request)
+        return Page(_results(answer["Items"]), _make_token(answer.get("LastEvaluatedKey")))
+
+    def recent(self, limit: int = 50, scanned: int = 5000) -> list[Result]:
+        """The newest results by upload time among the first `scanned` items of the table."""
+        results: list[Result] = []
+        token: str | None = None
+        while len(results) < scanned:
+            page = self.page(1000, token)
+            results += page.results
+            token = page.next
+            if token is None:
+                break
+        return sorted(results, key=lambda result: result.uploaded_at or "", reverse=True)[:limit]
+
+    def unfinished(self) -> list[Result]:
+        """Every item that is UPLOADED or PROCESSING. Reads the whole table: for the sweeper."""
+        names, projection = _aliases(_LIST_ATTRIBUTES)
+        results: list[Result] = []
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._client.scan(
+                TableName=self.table_name,
+                ConsistentRead=True,
+                ProjectionExpression=projection,
+                FilterExpression="#status IN (:uploaded, :processing)",
+                ExpressionAttributeNames={**names, "#status": "status"},
+                ExpressionAttributeValues={":uploaded": {"S": "UPLOADED"}, ":processing": {"S": "PROCESSING"}},
+                **start,
+            )
+            results += _results(answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return results
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def uploaded(
+        self,
+        file_key: str,
+        *,
+        file_name: str,
+        object_version: str,
+        size_bytes: int,
+        uploaded_at: str | None = None,
+    ) -> bool:
+        """Writes UPLOADED unless the key has an item already (the event may have been faster)."""
+        result = Result(
+            file_key=file_key,
+            status="UPLOADED",
+            file_name=file_name[:_NAME_LIMIT],
+            object_version=object_version,
+            size_bytes=size_bytes,
+            uploaded_at=uploaded_at or now_text(),
+        )
+        try:
+            self._client.put_item(
+                TableName=self.table_name,
+                Item=_map(_known(result)),
+                ConditionExpression="attribute_not_exists(file_key)",
+            )
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+            return False
+        return True
+
+    def claim(
+        self,
+        seen: Result | None,
+        file_key: str,
+        *,
+        file_name: str,
+        object_version: str,
+        size_bytes: int,
+        uploaded_at: str,
+        owner: str,
+        lease_seconds: float,
+    ) -> Claim | None:
+        """Takes the work on a version: PROCESSING under `owner`'s lease. None when somebody else was faster.
+
+        `seen` is the item as `find` gave it; the write holds only if its state, version and attempt are still
+        those, so of two workers that saw the same item one gets it. The caller judges whether the item is free.
+        """
+        same = seen is not None and seen.object_version == object_version
+        attempt = seen.attempt + 1 if seen is not None and same else 1
+        now = time.time()
+        fresh = Result(
+            file_key=file_key,
+            status="PROCESSING",
+            file_name=(seen.file_name if seen is not None and same else file_name)[:_NAME_LIMIT],
+            object_version=object_version,
+            size_bytes=size_bytes,
+            uploaded_at=(seen.uploaded_at if seen is not None and same else None) or uploaded_at,
+            started_at=text_of(now),
+            attempt=attempt,
+            lease_owner=owner,
+            lease_until=text_of(now + lease_seconds),
+        )
+        # A put: whatever an earlier attempt or version left in the item is gone with it.
+        request: dict[str, Any] = {"TableName": self.table_name, "Item": _map(_known(fresh))}
+        if seen is None:
+            request["ConditionExpression"] = "attribute_not_exists(file_key)"
+        else:
+            request |= _unchanged(seen)
+        try:
+            self._client.put_item(**request)
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+            return None
+        return Claim(file_key, object_version, owner, attempt)
+
+    def progress(
+        self,
+        claim: Claim,
+        *,
+        percent: int,
+        rows_read: int,
+        rows_scored: int,
+        rows_skipped: int,
+        lease_seconds: float,
+    ) -> None:
+        """Shows how far the work is and renews the lease. Raises LeaseLost."""
+        values = {
+            "progress": max(0, min(percent, 99)),
+            "rows_read": rows_read,
+            "rows_scored": rows_scored,
+            "rows_skipped": rows_skipped,
+            "lease_until": text_of(time.time() + lease_seconds),
+        }
+        self._update_claimed(claim, values)
+
+    def completed(self, claim: Claim, summary: Summary, predictions_key: str) -> None:
+        """PROCESSING → COMPLETED. Raises LeaseLost."""
+        values = msgspec.to_builtins(summary)
+        values |= {
+            "status": "COMPLETED",
+            "progress": 100,
+            "completed_at": now_text(),
+            "predictions_key": predictions_key,
+        }
+        self._update_claimed(claim, values, remove=("lease_owner", "lease_until"))
+
+    def failed(self, claim: Claim, code: str, message: str, rows_read: int = 0) -> None:
+        """PROCESSING → FAILED. Raises LeaseLost."""
+        values = {
+            "status": "FAILED",
+            "completed_at": now_text(),
+            "rows_read": rows_read,
+            "error_code": code,
+            "error_message": message[:_MESSAGE_LIMIT],
+        }
+        self._update_claimed(claim, values, remove=("lease_owner", "lease_until"))
+
+    def _update_claimed(self, claim: Claim, values: Mapping[str, Any], remove: tuple[str, ...] = ()) -> None:
+        names = {f"#{name}": name for name in (*values, *remove, "status", "lease_owner", "object_version")}
+        update = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
+        if remove:
+            update += " REMOVE " + ", ".join(f"#{name}" for name in remove)
+        try:
+            self._client.update_item(
+                TableName=self.table_name,
+                Key={"file_key": {"S": claim.file_key}},
+                UpdateExpression=update,
+                ConditionExpression=(
+                    "#status = :is_processing AND #lease_owner = :is_owner AND #object_version = :is_version"
+                ),
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={
+                    **{f":{name}": _attribute(value) for name, value in values.items()},
+                    ":is_processing": {"S": "PROCESSING"},
+                    ":is_owner": {"S": claim.owner},
+                    ":is_version": {"S": claim.object_version},
+                },
+            )
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+            raise LeaseLost(claim.file_key) from error
+
+
+def _unchanged(seen: Result) -> dict[str, Any]:
+    """The condition that an item is still in the state in which it was seen."""
+    # attempt and lease_until are absent from an UPLOADED item; a comparison with an absent attribute is false.
+    optional = {"object_version": seen.object_version, "attempt": seen.attempt, "lease_until": seen.lease_until}
+    seen_values = {"status": seen.status, **{name: value for name, value in optional.items() if value}}
+    return {
+        "ConditionExpression": " AND ".join(f"#{name} = :{name}" for name in seen_values),
+        "ExpressionAttributeNames": {f"#{name}": name for name in seen_values},
+        "ExpressionAttributeValues": {f":{name}": _attribute(value) for name, value in seen_values.items()},
+    }
+
+
+def _known(result: Result) -> dict[str, Any]:
+    """The attributes to store: those that say something."""
+    values: dict[str, Any] = msgspec.to_builtins(result)
+    return {name: value for name, value in values.items() if value not in (None, {}, [], "", 0)}
+
+
+def _map(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _attribute(value) for name, value in values.items()}
+
+
+def _attribute(value: Any) -> dict[str, Any]:
+    """A plain value as a DynamoDB attribute value; probabilities keep six decimals."""
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, int):
+        return {"N": str(value)}
+    if isinstance(value, float):
+        return {"N": f"{value:.6f}"}
+    if isinstance(value, list):
+        return {"L": [_attribute(entry) for entry in value]}
+    if isinstance(value, dict):
+        return {"M": _map(value)}
+    raise TypeError(f"no attribute value for {type(value).__name__}")
+
+
+_READERS: dict[str, Any] = {
+    "S": str,
+    "N": lambda text: float(text) if not text.lstrip("-").isdigit() else int(text),
+    "BOOL": bool,
+    "NULL": lambda _: None,
+    "L": lambda entries: [_plain(entry) for entry in entries],
+    "M": lambda entries: {name: _plain(entry) for name, entry in entries.items()},
+}
+
+
+def _plain(value: Mapping[str, Any]) -> Any:
+    ((kind, content),) = value.items()
+    reader = _READERS.get(kind)
+    return content if reader is None else reader(content)
+
+
+def _find_result(item: Mapping[str, Any]) -> Result | None:
+    try:
+        return msgspec.convert({name: _plain(value) for name, value in item.items()}, Result)
+    except msgspec.ValidationError:
+        return None
+
+
+def _results(items: Iterable[Mapping[str, Any]]) -> list[Result]:
+    """The items that are results; somebody's own item in the table does not take the list down."""
+    return [result for item in items if (result := _find_result(item)) is not None]
+
+
+def _aliases(attributes: list[str]) -> tuple[dict[str, str], str]:
+    """Every name behind an alias: some of ours (status) are DynamoDB's reserved words."""
+    names = {f"#{name}": name for name in attributes}
+    return names, ", ".join(names)
+
+
+def _make_token(key: Mapping[str, Any] | None) -> str | None:
+    if not key:
+        return None
+    return base64.urlsafe_b64encode(json.dumps(key["file_key"]["S"]).encode()).decode().rstrip("=")
+
+
+def _read_token(token: str) -> dict[str, Any]:
+    try:
+        text = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except (ValueError, binascii.Error) as error:
+        raise InvalidToken("next is not a token of this list") from error
+    if not isinstance(text, str) or not text:
+        raise InvalidToken("next is not a token of this list")
+    return {"file_key": {"S": text}}
+
+
+def _is_condition(error: ClientError) -> bool:
+    return error.response["Error"].get("Code") == "ConditionalCheckFailedException"

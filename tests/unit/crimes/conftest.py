@@ -1,0 +1,76 @@
+"""What the application's tests share: a table behind a real endpoint, a folder of objects, a queue.
+
+The endpoint is moto's server in a thread on a port of its own: a third party's DynamoDB and S3, so that these
+tests judge the application alone; that it works on Blotter's own database is judged by the fault tests.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from moto.server import ThreadedMotoServer
+
+from blotter.crimes.events import LocalQueue
+from blotter.crimes.intake import Intake
+from blotter.crimes.objects import ObjectStore
+from blotter.crimes.results import ResultsTable
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def make_client(aws_endpoint: str) -> Callable[[str], Any]:
+    """Makes a boto3 client of a service by name."""
+
+    def make(service: str) -> Any:
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=aws_endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    return make
+
+
+@pytest.fixture
+def results(make_client: Callable[[str], Any]) -> ResultsTable:
+    client = make_client("dynamodb")
+    name = f"results-{uuid.uuid4().hex}"
+    client.create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "file_key", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "file_key", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return ResultsTable(client, name)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> ObjectStore:
+    return ObjectStore.open(tmp_path / "objects")
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> LocalQueue:
+    return LocalQueue(tmp_path / "queue")
+
+
+@pytest.fixture
+def intake(objects: ObjectStore, results: ResultsTable, queue: LocalQueue) -> Intake:
+    return Intake(objects, results, queue, max_bytes=10_000_000)
