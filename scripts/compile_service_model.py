@@ -1,0 +1,334 @@
+"""Compiles AWS's service description of DynamoDB into what the server needs of it, so that it never imports botocore.
+
+Reads botocore's models of DynamoDB and DynamoDB Streams and writes, beside each other in `database/wire/`:
+`service_model.json`, every shape an operation's input can reach with its constraints (read by the exact validator),
+and `requests.py`, one frozen msgspec Struct for each input (the fast decoder). Both carry the same constraints, so
+the fast decoder refuses exactly what the validator has words for.
+The public description leaves some constraints out and lists enumerations and members in another order than the
+service reports them; `CONSTRAINTS`, `ENUM_ORDER` and `MEMBER_ORDER` below add what was observed on the service
+(conformance suite nubo-db/dynamodb-conformance; dynalite's recorded tests).
+
+Run `python scripts/compile_service_model.py` after upgrading botocore; `--check` only compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import botocore
+
+WIRE = Path(__file__).resolve().parent.parent / "src" / "blotter" / "database" / "wire"
+MODELS = ("dynamodb", "dynamodbstreams")
+
+Shape = dict[str, Any]
+
+TABLE_NAME_PATTERN = "[a-zA-Z0-9_.-]+"
+
+# What the service enforces beside or instead of the published constraints, by shape.
+CONSTRAINTS: dict[str, Shape] = {
+    # A name, or the ARN of a table; only a name is held to the pattern and to 255 characters.
+    "AttributeName": {"max": None},  # the size of a name is judged with its item
+    "TableArn": {"min": 1, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
+    "NewTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN},
+    "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
+    "IndexKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 8},
+    # These two are judged by the operation, in words of its own.
+    "BatchGetRequestMap": {"min": None, "max": None},
+    "BatchWriteItemRequestMap": {"min": None, "max": None, "values": {"max": 25, "min": 1}},
+    "WriteRequests": {"min": None, "max": None},
+    "KeyList": {"max": None},
+    "BatchKeyList": {"type": "list", "member": "Key", "min": 1, "max": None},
+}
+
+# Members whose shape differs from the published one.
+MEMBER_SHAPES: dict[tuple[str, str], str] = {
+    ("CreateTableInput", "TableName"): "NewTableName",
+    ("CreateTableInput", "KeySchema"): "TableKeySchema",
+    ("GlobalSecondaryIndex", "KeySchema"): "IndexKeySchema",
+    ("LocalSecondaryIndex", "KeySchema"): "TableKeySchema",
+    ("CreateGlobalSecondaryIndexAction", "KeySchema"): "IndexKeySchema",
+}
+
+# The order in which the service lists the values in "Member must satisfy enum value set".
+ENUM_ORDER: dict[str, list[str]] = {
+    "AttributeAction": ["ADD", "DELETE", "PUT"],
+    "ComparisonOperator": [
+        *("IN", "NULL", "BETWEEN", "LT", "NOT_CONTAINS", "EQ", "GT", "NOT_NULL"),
+        *("NE", "LE", "BEGINS_WITH", "GE", "CONTAINS"),
+    ],
+    "ConditionalOperator": ["OR", "AND"],
+    "ProjectionType": ["ALL", "INCLUDE", "KEYS_ONLY"],
+    "ReturnValue": ["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"],
+    "ScalarAttributeType": ["B", "N", "S"],
+    "Select": ["SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"],
+}
+
+# The order in which the service reports violations; members not named follow in the published order.
+MEMBER_ORDER: dict[str, list[str]] = {
+    "PutItemInput": [
+        *("ReturnConsumedCapacity", "TableName", "Item", "ConditionalOperator", "Expected", "ReturnValues"),
+        "ReturnItemCollectionMetrics",
+    ],
+    "GetItemInput": ["ReturnConsumedCapacity", "AttributesToGet", "TableName", "Key"],
+    "DeleteItemInput": [
+        *("ReturnConsumedCapacity", "TableName", "ReturnValues", "ReturnItemCollectionMetrics", "Key"),
+        *("ConditionalOperator", "Expected"),
+    ],
+    "UpdateItemInput": [
+        *("ReturnConsumedCapacity", "TableName", "ReturnItemCollectionMetrics", "ReturnValues", "Key"),
+        *("ConditionalOperator", "Expected", "AttributeUpdates"),
+    ],
+    "QueryInput": [
+        *("Select", "IndexName", "ReturnConsumedCapacity", "QueryFilter", "TableName", "ConditionalOperator"),
+        *("AttributesToGet", "Limit", "KeyConditions", "ExclusiveStartKey"),
+    ],
+    "ScanInput": [
+        *("Select", "IndexName", "TotalSegments", "ReturnConsumedCapacity", "TableName", "ConditionalOperator"),
+        *("ScanFilter", "Segment", "Limit", "AttributesToGet", "ExclusiveStartKey"),
+    ],
+    "BatchGetItemInput": ["ReturnConsumedCapacity", "RequestItems"],
+    "BatchWriteItemInput": ["ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "RequestItems"],
+    "CreateTableInput": [
+        *("AttributeDefinitions", "TableName", "BillingMode", "ProvisionedThroughput", "KeySchema"),
+        *("LocalSecondaryIndexes", "GlobalSecondaryIndexes"),
+    ],
+    "UpdateTableInput": ["TableName", "ProvisionedThroughput", "BillingMode", "GlobalSecondaryIndexUpdates"],
+    "GlobalSecondaryIndexUpdate": ["Update", "Create", "Delete"],
+    "CreateGlobalSecondaryIndexAction": ["Projection", "IndexName", "ProvisionedThroughput", "KeySchema"],
+    "ProvisionedThroughput": ["WriteCapacityUnits", "ReadCapacityUnits"],
+    "ListTablesInput": ["Limit", "ExclusiveStartTableName"],
+    "Condition": ["ComparisonOperator", "AttributeValueList"],
+}
+
+SCALARS = {
+    "string": "str",
+    "blob": "str",
+    "boolean": "bool",
+    "integer": "int",
+    "long": "int",
+    "double": "float",
+    "timestamp": "float",
+}
+
+
+def load(model: str) -> Shape:
+    """One of botocore's service descriptions."""
+    path = resources.files(botocore) / "data" / model / "2012-08-10" / "service-2.json.gz"
+    loaded: Shape = json.loads(gzip.decompress(path.read_bytes()))
+    return loaded
+
+
+def compile_model() -> Shape:
+    """Operations by target prefix and name, and the shapes their inputs reach."""
+    operations: dict[str, dict[str, str]] = {}
+    shapes: dict[str, Shape] = {}
+    for model in map(load, MODELS):
+        prefix = model["metadata"]["targetPrefix"]
+        operations[prefix] = {}
+        for name, operation in sorted(model["operations"].items()):
+            input_name = f"{name}Input"
+            published = operation["input"]["shape"]
+            operations[prefix][name] = input_name
+            # One Struct for each operation, even where two share a shape.
+            _reach(model["shapes"], published, shapes, name=input_name)
+    # Streams' published minimum for Limit is that of the other service; both agree on everything else.
+    return {"botocore": botocore.__version__, "operations": operations, "shapes": dict(sorted(shapes.items()))}
+
+
+def _reach(published: dict[str, Shape], name_there: str, shapes: dict[str, Shape], name: str | None = None) -> None:
+    """Adds a shape and everything it refers to, each trimmed to what matters and with our corrections."""
+    name = name or name_there
+    shape = _trim(name, published.get(name_there, {}))
+    known = shapes.get(name)
+    if known is not None:
+        if known != shape:
+            raise SystemExit(f"the models disagree on the shape {name}")
+        return
+    shapes[name] = shape
+    for member in (*shape.get("members", {}).values(), *(shape[key] for key in ("member", "key", "value") if key in shape)):
+        _reach(published, member, shapes)
+
+
+def _trim(name: str, shape: Shape) -> Shape:
+    trimmed: Shape = {
+        key: shape[key] for key in ("type", "required", "min", "max", "pattern") if shape.get(key) not in (None, [])
+    }
+    if "enum" in shape:
+        order = ENUM_ORDER.get(name, shape["enum"])
+        if sorted(order) != sorted(shape["enum"]):
+            raise SystemExit(f"ENUM_ORDER of {name} is out of date: {shape['enum']}")
+        trimmed["enum"] = order
+    if "members" in shape:
+        first = MEMBER_ORDER.get(name, [])
+        names = [*first, *(member for member in shape["members"] if member not in first)]
+        trimmed["members"] = {
+            member: MEMBER_SHAPES.get((name, member), shape["members"][member]["shape"]) for member in names
+        }
+    for key in ("member", "key", "value"):
+        if key in shape:
+            trimmed[key] = shape[key]["shape"]
+    trimmed |= CONSTRAINTS.get(name, {})
+    return {key: value for key, value in trimmed.items() if value is not None}
+
+
+def render_model(model: Shape) -> str:
+    """The JSON file: one line for each operation group and shape, so that a diff shows what changed."""
+    lines = [f'"botocore":{json.dumps(model["botocore"])},']
+    lines.append('"operations":{')
+    groups = [f"{json.dumps(prefix)}:{_compact(names)}" for prefix, names in model["operations"].items()]
+    lines.append(",\n".join(groups) + "},")
+    lines.append('"shapes":{')
+    lines.append(",\n".join(f"{json.dumps(name)}:{_compact(shape)}" for name, shape in model["shapes"].items()) + "}")
+    return "{\n" + "\n".join(lines) + "}\n"
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+REQUESTS_HEAD = '''"""One frozen Struct for the input of every operation: what a well-formed request decodes into.
+
+GENERATED by scripts/compile_service_model.py from botocore {version}'s service description; do not edit.
+Members that were not sent are None. Attribute values stay plain dicts, typed for the decoder only. What these types
+refuse goes to the exact validator (`wire.decode`), which has AWS's words for it.
+"""
+
+# ruff: noqa: E501
+# fmt: off
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypedDict
+
+from msgspec import Meta, Struct
+
+
+class AttributeValue(TypedDict, total=False):
+    S: str
+    N: str
+    B: str
+    BOOL: bool
+    NULL: bool
+    M: dict[str, AttributeValue]
+    L: list[AttributeValue]
+    SS: list[str]
+    NS: list[str]
+    BS: list[str]
+
+
+'''
+
+
+def render_requests(model: Shape) -> str:
+    """The Python module of Structs, in an order in which every name is defined before it is used."""
+    shapes = model["shapes"]
+    written: list[str] = []
+    parts: list[str] = []
+
+    def write(name: str) -> None:
+        if name in written or name == "AttributeValue":
+            return
+        written.append(name)
+        shape = shapes[name]
+        for member in shape.get("members", {}).values():
+            write(member)
+        for key in ("member", "key", "value"):
+            if key in shape:
+                write(shape[key])
+        if shape["type"] == "structure":
+            parts.append(_struct(name, shape, shapes))
+
+    for names in model["operations"].values():
+        for name in names.values():
+            write(name)
+    table = "".join(
+        f'    "{operation}": {name},\n'
+        for names in model["operations"].values()
+        for operation, name in names.items()
+    )
+    inputs = f"INPUTS: dict[str, type[Struct]] = {{\n{table}}}\n"
+    return REQUESTS_HEAD.format(version=model["botocore"]) + "\n\n".join([*parts, inputs])
+
+
+def _struct(name: str, shape: Shape, shapes: dict[str, Shape]) -> str:
+    required = shape.get("required", [])
+    lines = [f"class {name}(Struct, frozen=True, kw_only=True):"]
+    for member, target in shape["members"].items():
+        optional = "" if member in required else " | None = None"
+        lines.append(f"    {member}: {_type(target, shapes)}{optional}")
+    if not shape["members"]:
+        lines.append("    pass")
+    return "\n".join(lines) + "\n"
+
+
+def _type(name: str, shapes: dict[str, Shape]) -> str:
+    if name == "AttributeValue":
+        return name
+    shape = shapes[name]
+    kind = shape["type"]
+    if kind == "structure":
+        return name
+    if "enum" in shape:
+        return f"Literal[{', '.join(map(json.dumps, shape['enum']))}]"
+    if kind == "list":
+        plain, low, high = f"list[{_type(shape['member'], shapes)}]", "min_length", "max_length"
+    elif kind == "map":
+        value = _type(shape["value"], shapes)
+        if "values" in shape:
+            value = _annotated(value, {"min_length": shape["values"]["min"], "max_length": shape["values"]["max"]})
+        plain, low, high = f"dict[{_type(shape['key'], shapes)}, {value}]", "min_length", "max_length"
+    elif kind == "string":
+        plain, low, high = "str", "min_length", "max_length"
+    else:
+        plain, low, high = SCALARS[kind], "ge", "le"
+    if shape.get("arn"):
+        pattern = f"^(?:{shape['pattern'][:-1]}{{{shape['min']},{shape['max']}}}|arn:.{{1,1020}})$"
+        return _annotated(plain, {"pattern": pattern})
+    constraints = {low: shape.get("min"), high: shape.get("max")}
+    # An empty bound is none; msgspec searches, AWS matches the whole value.
+    if constraints[low] == 0 and low == "min_length":
+        constraints[low] = None
+    pattern = shape.get("pattern")
+    if pattern is not None and _portable(pattern):
+        constraints["pattern"] = f"^(?:{pattern})$"
+    return _annotated(plain, constraints)
+
+
+def _portable(pattern: str) -> bool:
+    """Whether a Java pattern means the same to Python; the few others are left to the validator of the operation."""
+    return "\\p{" not in pattern and "\\uD7FF" not in pattern
+
+
+def _annotated(plain: str, constraints: dict[str, Any]) -> str:
+    given = ", ".join(f"{key}={_literal(value)}" for key, value in constraints.items() if value is not None)
+    return f"Annotated[{plain}, Meta({given})]" if given else plain
+
+
+def _literal(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
+    check = parser.parse_args().check
+    model = compile_model()
+    outputs = {WIRE / "service_model.json": render_model(model), WIRE / "requests.py": render_requests(model)}
+    stale = [path for path, text in outputs.items() if not path.exists() or path.read_text() != text]
+    if check:
+        for path in stale:
+            print(f"{path.name} is out of date; run scripts/compile_service_model.py", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(outputs[path])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
