@@ -1,0 +1,89 @@
+"""The application's settings: `[crimes]` of blotter.toml, and the parts it assembles from them.
+
+Owns names, defaults and units of the settings, and the one place where configuration becomes working parts
+(`Application.assemble`), used alike by the pages, the worker, the commands and the Lambda handler. Precedence is
+the configuration's own: BLOTTER_CRIMES_<FIELD> > [environments.<env>.crimes] > [crimes] > the defaults here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from blotter import aws
+from blotter.config import Configuration, ConfigurationError, load_configuration
+from blotter.crimes.events import LocalQueue
+from blotter.crimes.intake import Intake
+from blotter.crimes.objects import ObjectStore
+from blotter.crimes.results import ResultsTable
+
+GIBIBYTE = 1024**3
+
+
+class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[crimes]`. Sizes in bytes, times in seconds."""
+
+    objects: str = "blotter-data/objects"
+    """Where uploads and predictions lie: a folder, or `s3://BUCKET`."""
+    queue: str = "blotter-data/queue"
+    """The folder of the local event queue; not used with S3, which sends its events itself."""
+    model: str = ""
+    """The folder of the model to score with; empty is the one shipped with the package."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_upload_bytes: int = 2 * GIBIBYTE
+    max_decompressed_bytes: int = 8 * GIBIBYTE
+    """A file that unpacks to more is refused as TOO_LARGE."""
+    max_line_bytes: int = 1024 * 1024
+    """The longest row, quoted line breaks included; a longer one is refused as FIELD_TOO_LONG."""
+    lease_seconds: float = 20.0
+    """How long a silent worker keeps its file; progress renews it about twice a second."""
+    sweep_seconds: float = 10.0
+    """How often a worker looks for lost work."""
+    grace_seconds: float = 15.0
+    """How old an upload is before the sweeper takes its event for lost."""
+    max_attempts: int = 3
+    """After so many workers died on a file it FAILS instead of being tried again."""
+    threads: int = 2
+    """Threads the model may use in one worker."""
+    webhook_url: str = ""
+    email_to: str = ""
+    email_from: str = "blotter@localhost"
+    smtp_host: str = ""
+    smtp_port: int = 25
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_starttls: bool = False
+    public_url: str = ""
+    """The address of the pages, for links in notifications."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The assembled parts. `queue` is None with S3."""
+
+    settings: CrimesSettings
+    objects: ObjectStore
+    results: ResultsTable
+    queue: LocalQueue | None
+    intake: Intake
+
+    @classmethod
+    def assemble(cls, configuration: Configuration) -> Application:
+        """Raises ConfigurationError; does not reach for the table yet."""
+        settings = configuration.section("crimes", CrimesSettings)
+        try:
+            objects = ObjectStore.open(settings.objects)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"crimes.objects: {settings.objects!r} cannot be used: {error}") from error
+        queue = None if settings.objects.startswith("s3://") else LocalQueue(Path(settings.queue))
+        results = ResultsTable(aws.client(configuration), configuration.table("results").name)
+        intake = Intake(objects, results, queue, settings.max_upload_bytes)
+        return cls(settings, objects, results, queue, intake)
+
+    @classmethod
+    def load(cls, path: str | None = None, environment: str | None = None) -> Application:
+        """Assembles what blotter.toml and the environment say. Raises ConfigurationError."""
+        return cls.assemble(load_configuration(path, environment))
