@@ -128,5 +128,15 @@ class Storage(Protocol):
         """Finishes what was admitted, checkpoints, releases files."""
 
 
+class StorageUnavailable(Exception):
+    """The store could not do its work (disk full, I/O error, closing). Of a batch that fails, every request gets
+    this, and nothing of it was stored. The store stays open: a later request may succeed. Clients see an
+    InternalServerError with status 500, which SDKs repeat."""
+
+
+class DataDirectoryError(Exception):
+    """The data directory cannot be used; the text tells the operator why. Nothing in it was changed."""
+
+
 class SnapshotTooOld(Exception):
     """The snapshot was open longer than the store allows; the caller opens another and goes on from its key."""

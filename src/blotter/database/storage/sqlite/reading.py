@@ -1,0 +1,135 @@
+"""Read transactions: what the protocol reads, said in SQL, over a connection that holds a snapshot.
+
+`Reader` has every reading method and is the base of the write transaction too. `QuickRead` is the worker's one
+reusable transaction for reads that end before the event loop turns: it is entered by stepping the generation's
+SELECT and leaving that statement open, which holds SQLite's snapshot as BEGIN would and costs half of
+BEGIN, SELECT, COMMIT. Iterators are SQLite cursors; they end with the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import starmap
+from types import TracebackType
+from typing import cast
+
+import apsw
+
+from blotter.database.model.table import Table
+from blotter.database.storage.protocol import Change, SpaceStatistics, StorageUnavailable, StoredItem
+from blotter.database.storage.sqlite.catalog import CatalogCache, decode_table
+from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE
+
+_GET = "SELECT size, body FROM items WHERE space = ? AND key = ?"
+_ITEMS = "SELECT key, size, body FROM items WHERE space = ? AND key >= ?"
+_RANGES = {  # (has an end, reverse)
+    (False, False): f"{_ITEMS} ORDER BY key",
+    (False, True): f"{_ITEMS} ORDER BY key DESC",
+    (True, False): f"{_ITEMS} AND key < ? ORDER BY key",
+    (True, True): f"{_ITEMS} AND key < ? ORDER BY key DESC",
+}
+_STATISTICS = "SELECT items, bytes FROM statistics WHERE space = ?"
+_CHANGES = (
+    "SELECT sequence, time, table_id, shard, key, old, new, origin FROM changes"
+    " WHERE table_id = ? AND shard = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+)
+_COUNTER = "SELECT value FROM counters WHERE id = ?"
+# One statement that stays open: its second row keeps it from being at its end after the first.
+_PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id"
+
+_NO_STATISTICS = SpaceStatistics(0, 0)
+
+
+class Reader:
+    """The reading half of the protocol. Whoever makes one keeps a transaction open while it is used."""
+
+    def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
+        self._connection = connection
+        self._cache = cache
+        self._cursor = connection.cursor()
+        self._execute = self._cursor.execute
+        self._iterating: list[apsw.Cursor] = []
+        self._generation = 0
+
+    def find_table(self, account: str, region: str, name: str) -> Table | None:
+        return self._cache.find(self._generation, self._cursor, (account, region, name))
+
+    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
+        rows = self._execute(
+            "SELECT name FROM catalog WHERE account = ? AND region = ? AND name > ? ORDER BY name LIMIT ?",
+            (account, region, after, limit),
+        )
+        return [cast(str, name) for (name,) in rows]
+
+    def tables(self) -> Iterator[Table]:
+        for (description,) in self._new_cursor().execute("SELECT description FROM catalog"):
+            yield decode_table(cast(bytes, description))
+
+    def get(self, space: int, key: bytes) -> StoredItem | None:
+        row = self._execute(_GET, (space, key)).get
+        return None if row is None else StoredItem(key, row[0], row[1])
+
+    def items(self, space: int, start: bytes, end: bytes | None, *, reverse: bool = False) -> Iterator[StoredItem]:
+        bindings = (space, start) if end is None else (space, start, end)
+        rows = self._new_cursor().execute(_RANGES[end is not None, reverse], bindings)
+        return starmap(StoredItem, rows)
+
+    def statistics(self, space: int) -> SpaceStatistics:
+        row = self._execute(_STATISTICS, (space,)).get
+        return _NO_STATISTICS if row is None else SpaceStatistics(*row)
+
+    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
+        return [Change(*row) for row in self._execute(_CHANGES, (table_id, shard, after, limit))]
+
+    def last_change(self) -> int:
+        return self._counter(LAST_CHANGE)
+
+    def doomed_space(self) -> int | None:
+        """A key space that waits to be emptied."""
+        return cast("int | None", self._execute("SELECT space FROM doomed LIMIT 1").get)
+
+    def _counter(self, counter: int) -> int:
+        return cast(int, self._execute(_COUNTER, (counter,)).get)
+
+    def _new_cursor(self) -> apsw.Cursor:
+        cursor = self._connection.cursor()
+        self._iterating.append(cursor)
+        return cursor
+
+    def _close_iterators(self) -> None:
+        for cursor in self._iterating:
+            cursor.close(True)
+        self._iterating.clear()
+
+
+class QuickRead(Reader):
+    """The context manager behind `Storage.read`. One per process, entered again and again, never nested."""
+
+    def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
+        super().__init__(connection, cache)
+        self._pin = connection.cursor()
+        self._entered = False
+
+    def __enter__(self) -> QuickRead:
+        if self._entered:
+            raise RuntimeError("a read inside a read, or held across an await")
+        try:
+            self._generation = self._pin.execute(_PIN).fetchone()[0]  # type: ignore[index]
+        except apsw.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        self._entered = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered = False
+        if self._iterating:
+            self._close_iterators()
+        for _ in self._pin:  # to its end: this lets go of the snapshot
+            pass
+        if isinstance(error, apsw.Error):
+            raise StorageUnavailable(str(error)) from error
+
+    def close(self) -> None:
+        self._connection.close(True)

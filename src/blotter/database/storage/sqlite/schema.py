@@ -1,0 +1,134 @@
+"""What lies on disk: the tables of the one SQLite file, its versions, and how a file is made, checked and opened.
+
+Owns every DDL statement and every PRAGMA. No SQLite table belongs to one DynamoDB table: a DynamoDB table is a row
+of `catalog` and some numbers of key spaces, so creating one never changes SQLite's schema, on which every prepared
+statement of every process depends. A file says who wrote it (`application_id`), in which format (`user_version`)
+and by which key layout (`meta`); a file of a newer format, of another program or another key layout is refused
+before anything is written. Why these tables and this page size: docs/decisions/0001-item-layout.md.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import apsw
+
+from blotter.database.model.keys import KEY_FORMAT
+from blotter.database.storage.protocol import DataDirectoryError
+
+FILE_NAME = "blotter.db"
+APPLICATION_ID = 0x426C6F74  # "Blot"
+FORMAT_VERSION = 1
+PAGE_SIZE = 4096
+
+# Rows of `counters`: numbers that only rise.
+CATALOG_GENERATION = 1
+LAST_SPACE = 2
+LAST_CHANGE = 3
+
+_SCHEMA = f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER NOT NULL);
+INSERT INTO counters VALUES ({CATALOG_GENERATION}, 1), ({LAST_SPACE}, 0), ({LAST_CHANGE}, 0);
+
+CREATE TABLE catalog (
+    account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, description BLOB NOT NULL,
+    PRIMARY KEY (account, region, name)) WITHOUT ROWID;
+
+CREATE TABLE items (
+    space INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (space, key)) WITHOUT ROWID;
+CREATE TABLE statistics (space INTEGER PRIMARY KEY, items INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE doomed (space INTEGER PRIMARY KEY);
+
+CREATE TABLE changes (
+    sequence INTEGER PRIMARY KEY, time REAL NOT NULL, table_id TEXT NOT NULL, shard INTEGER NOT NULL,
+    key BLOB NOT NULL, old BLOB, new BLOB, origin TEXT NOT NULL);
+CREATE INDEX changes_of_shard ON changes (table_id, shard, sequence);
+"""
+
+
+def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -> apsw.Connection:
+    """A connection to an existing file, set up as every connection of the store must be. `vfs` names a VFS
+    registered with apsw, for tests that crash, tear or refuse I/O."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=64)
+    # Only a recovery after another process's death is waited for; our own writers queue at a lock of their own.
+    connection.set_busy_timeout(5000)
+    for pragma in (
+        "synchronous = FULL",  # a commit returns when the WAL is synced
+        "fullfsync = ON",  # macOS: fsync alone stops at the drive's cache
+        "checkpoint_fullfsync = ON",
+        "wal_autocheckpoint = 0",
+        f"cache_size = {-(cache_bytes // 1024)}",
+        "temp_store = MEMORY",
+        "trusted_schema = OFF",
+        "cell_size_check = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").get  # noqa: B018 (runs it to its end)
+    return connection
+
+
+def create_or_check(path: Path, *, vfs: str | None = None) -> None:
+    """Makes the file when there is none, and otherwise checks that this program may use it.
+
+    Raises DataDirectoryError. The caller holds the writer's lock, so only one process creates.
+    """
+    try:
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+        connection.set_busy_timeout(5000)
+        try:
+            if _is_empty(connection):
+                _create(connection)
+                sync_directory(path.parent)
+            else:
+                _check(connection, path)
+        finally:
+            connection.close()
+    except apsw.NotADBError as error:
+        raise DataDirectoryError(f"{path} is not a SQLite file: {error}") from error
+    except apsw.Error as error:
+        raise DataDirectoryError(f"{path} cannot be opened: {error}") from error
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable: a synced file is lost with its name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_empty(connection: apsw.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_schema").get)
+
+
+def _create(connection: apsw.Connection) -> None:
+    # Page size and WAL mode cannot be set inside a transaction; a crash between them and the schema leaves an
+    # empty file, which the next start finishes.
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    connection.execute("PRAGMA journal_mode = WAL").get  # noqa: B018
+    connection.execute("PRAGMA synchronous = FULL")
+    with connection:
+        connection.execute(_SCHEMA)
+        connection.execute("INSERT INTO meta VALUES ('key_format', ?)", (KEY_FORMAT,))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def _check(connection: apsw.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
+        raise DataDirectoryError(f"{path} is a SQLite file of another program")
+    version = connection.execute("PRAGMA user_version").get
+    if version > FORMAT_VERSION:
+        raise DataDirectoryError(
+            f"{path} has format {version}; this version of blotter knows formats up to {FORMAT_VERSION}. "
+            "It was left as it is: start a newer blotter on it."
+        )
+    key_format = connection.execute("SELECT value FROM meta WHERE name = 'key_format'").get
+    if key_format != KEY_FORMAT:
+        raise DataDirectoryError(
+            f"{path} has keys of layout {key_format!r}; this version of blotter knows {KEY_FORMAT!r}"
+        )

@@ -1,0 +1,184 @@
+"""The Storage protocol on one SQLite file in a data directory: this file puts the parts together.
+
+    connections   one for quick reads, one for writing, one for checkpoints, a pool for snapshots
+    threads       one that commits and waits for the turn, one that checkpoints
+    on the loop   everything else: quick reads, handlers, slices of snapshots, the upkeep task
+
+Several worker processes open one data directory; each has its own `SqliteStorage`, they meet at the locks and in
+SQLite. The upkeep task of every process bounds the WAL and the age of its snapshots; emptying doomed key spaces
+is done by one process at a time, whichever got the lock for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from blotter.database.storage.data_directory import make_directory
+from blotter.database.storage.protocol import DataDirectoryError, StorageUnavailable, WriteTransaction
+from blotter.database.storage.sqlite import schema
+from blotter.database.storage.sqlite.batches import Batches
+from blotter.database.storage.sqlite.catalog import CatalogCache
+from blotter.database.storage.sqlite.checkpoints import Checkpoints
+from blotter.database.storage.sqlite.locks import FileLock, TurnLock
+from blotter.database.storage.sqlite.reading import QuickRead
+from blotter.database.storage.sqlite.snapshots import MAX_AGE_SECONDS, Snapshots, SqliteSnapshot
+from blotter.database.storage.sqlite.threads import WorkThread
+from blotter.database.storage.sqlite.writing import Writer
+
+T = TypeVar("T")
+
+UPKEEP_SECONDS = 0.5
+SLICE_SECONDS = 0.005
+"""Background writers hold the turn no longer than this, and leave as much to others before the next slice."""
+SLICE_ITEMS = 50
+
+log = logging.getLogger(__name__)
+
+
+class SqliteStorage:
+    """See `protocol.Storage`. Make one with `open`, once per process; it belongs to the first event loop that
+    writes. `clock` is the wall clock, for what is stored; `monotonic` measures ages."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        snapshot_max_age: float,
+        vfs: str | None,
+    ) -> None:
+        def connect(cache_bytes: int = 8 << 20) -> apsw.Connection:
+            return schema.connect(path, vfs=vfs, cache_bytes=cache_bytes)
+
+        self.path = path
+        self.clock = clock
+        self._monotonic = monotonic
+        self._turn = TurnLock(path.parent)
+        self._turn.acquire()
+        try:
+            schema.create_or_check(path, vfs=vfs)
+        finally:
+            self._turn.release()
+        cache = CatalogCache()
+        self._read_connection = connect()
+        self._quick = QuickRead(self._read_connection, cache)
+        self._snapshots = Snapshots(connect, monotonic, snapshot_max_age)
+        self._write_connection = connect(16 << 20)
+        self._checkpoint_connection = connect(1 << 20)
+        self._commits = WorkThread("storage-commits")
+        self._copies = WorkThread("storage-checkpoints")
+        self._checkpoints = Checkpoints(self._checkpoint_connection, self._copies, monotonic)
+        self._write_connection.set_wal_hook(self._checkpoints.note_commit)
+        writer = Writer(self._write_connection, cache)
+        self._batches = Batches(self._write_connection, writer, self._turn, self._commits, monotonic)
+        self._batches.after_commit = self._checkpoints.after_commit
+        self._upkeep_turn = TurnLock(path.parent)  # another open file: the batches hold the turn for themselves
+        self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
+        self._upkeep_task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        data_dir: str | os.PathLike[str],
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        snapshot_max_age: float = MAX_AGE_SECONDS,
+        vfs: str | None = None,
+    ) -> SqliteStorage:
+        """Opens or makes the store in a data directory. Raises DataDirectoryError; nothing is changed then."""
+        directory = Path(data_dir)
+        make_directory(directory)
+        try:
+            return cls(
+                directory / schema.FILE_NAME,
+                clock=clock,
+                monotonic=monotonic,
+                snapshot_max_age=snapshot_max_age,
+                vfs=vfs,
+            )
+        except apsw.Error as error:
+            raise DataDirectoryError(f"{directory} cannot be opened: {error}") from error
+        except OSError as error:
+            raise DataDirectoryError(f"{directory} cannot be used: {error.strerror}") from error
+
+    def read(self) -> QuickRead:
+        return self._quick
+
+    def open_snapshot(self) -> SqliteSnapshot:
+        return self._snapshots.open()
+
+    async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
+        if self._upkeep_task is None:
+            self.start()
+        return await self._batches.submit(handler)  # type: ignore[no-any-return]
+
+    def start(self) -> None:
+        """Starts the upkeep on the running loop. The first write does it too; a process that only reads should."""
+        if self._upkeep_task is None and not self._closed:
+            self._upkeep_task = asyncio.get_running_loop().create_task(self._keep_up(), name="storage-upkeep")
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._upkeep_task is not None:
+            self._upkeep_task.cancel()
+            await asyncio.gather(self._upkeep_task, return_exceptions=True)
+        self._batches.closing = True
+        await self._batches.drained()
+        self._snapshots.close()
+        await self._copies.call(self._truncate)
+        self._copies.stop()
+        self._commits.stop()
+        for connection in (self._read_connection, self._checkpoint_connection, self._write_connection):
+            connection.close(True)
+        self._upkeep_lock.close()
+        self._upkeep_turn.close()
+        self._turn.close()
+
+    # Upkeep
+
+    async def _keep_up(self) -> None:
+        while True:
+            try:
+                await self._keep_up_once()
+            except StorageUnavailable as error:
+                log.warning("upkeep has to wait: %s", error)
+            await asyncio.sleep(UPKEEP_SECONDS)
+
+    async def _keep_up_once(self) -> None:
+        self._snapshots.expire()
+        if self._checkpoints.is_idle:
+            await self._copies.call(self._truncate)
+        while self._doomed_space() is not None and self._upkeep_lock.try_acquire():
+            await self.write(self._empty_slice)
+            await asyncio.sleep(SLICE_SECONDS)
+
+    def _doomed_space(self) -> int | None:
+        with self._quick as read:
+            return read.doomed_space()
+
+    def _empty_slice(self, tx: WriteTransaction) -> None:
+        assert isinstance(tx, Writer)
+        deadline = self._monotonic() + SLICE_SECONDS
+        while (space := tx.doomed_space()) is not None and self._monotonic() < deadline:
+            tx.empty_doomed(space, SLICE_ITEMS)
+
+    def _truncate(self) -> None:
+        """For the checkpoint thread. Without the turn another process is writing, and will see to it."""
+        if self._upkeep_turn.try_acquire():
+            try:
+                self._checkpoints.truncate()
+            finally:
+                self._upkeep_turn.release()

@@ -1,0 +1,163 @@
+"""The write transaction: what the protocol writes, said in SQL, for all handlers of one batch.
+
+One object serves the whole batch. Counters, statistics and the catalog's generation are kept beside the
+transaction and written once, by `flush`, before the commit: a hundred puts into one table change its statistics
+row once. `writes` counts what was changed, so that the batch can tell a handler that refused from one that broke
+off half-way. Nothing here begins, commits or rolls back; that is `batches`'.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from blotter.database.model.table import Table
+from blotter.database.storage.protocol import Change, SpaceStatistics, StoredItem
+from blotter.database.storage.sqlite.catalog import CatalogCache, encode_table
+from blotter.database.storage.sqlite.reading import Reader
+from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE, LAST_SPACE
+
+_PUT = "INSERT OR REPLACE INTO items (space, key, size, body) VALUES (?, ?, ?, ?)"
+_DELETE = "DELETE FROM items WHERE space = ? AND key = ?"
+_APPEND = (
+    "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_STATISTICS = (
+    "INSERT INTO statistics (space, items, bytes) VALUES (?, ?, ?)"
+    " ON CONFLICT (space) DO UPDATE SET items = items + excluded.items, bytes = bytes + excluded.bytes"
+)
+_TRIM_SLICE = 500
+
+
+class Writer(Reader):
+    """The transaction that handlers of a batch share, one after another."""
+
+    def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
+        super().__init__(connection, cache)
+        self.writes = 0
+        self._counters: dict[int, int] = {}
+        self._growth: dict[int, list[int]] = {}
+        self._changed_tables: dict[tuple[str, str, str], Table | None] = {}
+
+    def begin(self) -> None:
+        """Forgets what an earlier batch left; the SQLite transaction has just begun."""
+        self.writes = 0
+        self._counters.clear()
+        self._growth.clear()
+        self._changed_tables.clear()
+        self._generation = self._counter(CATALOG_GENERATION)
+
+    def end_handler(self) -> None:
+        if self._iterating:
+            self._close_iterators()
+
+    def flush(self) -> None:
+        """Writes what was kept beside the transaction."""
+        if self._changed_tables:
+            self._counters[CATALOG_GENERATION] = self._generation + 1
+        for counter, value in self._counters.items():
+            self._execute("UPDATE counters SET value = ? WHERE id = ?", (value, counter))
+        for space, (items, size) in self._growth.items():
+            self._execute(_ADD_STATISTICS, (space, items, size))
+
+    # Reading, with what is not yet flushed
+
+    def find_table(self, account: str, region: str, name: str) -> Table | None:
+        if self._changed_tables and (account, region, name) in self._changed_tables:
+            return self._changed_tables[account, region, name]
+        return super().find_table(account, region, name)
+
+    def statistics(self, space: int) -> SpaceStatistics:
+        items, size = super().statistics(space)
+        more_items, more_size = self._growth.get(space, (0, 0))
+        return SpaceStatistics(items + more_items, size + more_size)
+
+    def last_change(self) -> int:
+        return self._current(LAST_CHANGE)
+
+    # Writing
+
+    def new_space(self) -> int:
+        self.writes += 1
+        return self._next(LAST_SPACE)
+
+    def save_table(self, table: Table) -> None:
+        self.writes += 1
+        name = (table.account, table.region, table.name)
+        self._execute("INSERT OR REPLACE INTO catalog VALUES (?, ?, ?, ?)", (*name, encode_table(table)))
+        self._changed_tables[name] = table
+
+    def remove_table(self, table: Table) -> None:
+        self.writes += 1
+        name = (table.account, table.region, table.name)
+        self._execute("DELETE FROM catalog WHERE account = ? AND region = ? AND name = ?", name)
+        self._changed_tables[name] = None
+        self.doom_space(table.space)
+        for index in table.indexes:
+            self.doom_space(index.space)
+
+    def doom_space(self, space: int) -> None:
+        self.writes += 1
+        self._growth.pop(space, None)
+        self._execute("DELETE FROM statistics WHERE space = ?", (space,))
+        self._execute("INSERT OR IGNORE INTO doomed VALUES (?)", (space,))
+
+    def put(self, space: int, item: StoredItem, previous: StoredItem | None) -> None:
+        self.writes += 1
+        self._execute(_PUT, (space, item.key, item.size, item.body))
+        if previous is None:
+            self._grow(space, 1, item.size)
+        elif previous.size != item.size:
+            self._grow(space, 0, item.size - previous.size)
+
+    def delete(self, space: int, previous: StoredItem) -> None:
+        self.writes += 1
+        self._execute(_DELETE, (space, previous.key))
+        self._grow(space, -1, -previous.size)
+
+    def append_change(self, change: Change) -> int:
+        self.writes += 1
+        sequence = self._next(LAST_CHANGE)
+        row = (change.time, change.table_id, change.shard, change.key, change.old, change.new, change.origin)
+        self._execute(_APPEND, (sequence, *row))
+        return sequence
+
+    def trim_changes(self, before: float) -> int:
+        last, count = 0, 0
+        oldest = self._execute("SELECT sequence, time FROM changes ORDER BY sequence LIMIT ?", (_TRIM_SLICE,))
+        for sequence, time in oldest.fetchall():
+            if time >= before:  # type: ignore[operator]
+                break
+            last, count = sequence, count + 1  # type: ignore[assignment]
+        if count:
+            self.writes += 1
+            self._execute("DELETE FROM changes WHERE sequence <= ?", (last,))
+        return count
+
+    def empty_doomed(self, space: int, limit: int) -> int:
+        """Removes up to `limit` items of a doomed space, and its mark when it is empty; returns how many went."""
+        self.writes += 1
+        self._execute(
+            "DELETE FROM items WHERE space = ?1 AND key IN"
+            " (SELECT key FROM items WHERE space = ?1 ORDER BY key LIMIT ?2)",
+            (space, limit),
+        )
+        removed = self._connection.changes()
+        if removed < limit:
+            self._execute("DELETE FROM doomed WHERE space = ?", (space,))
+        return removed
+
+    def _grow(self, space: int, items: int, size: int) -> None:
+        growth = self._growth.get(space)
+        if growth is None:
+            self._growth[space] = [items, size]
+        else:
+            growth[0] += items
+            growth[1] += size
+
+    def _current(self, counter: int) -> int:
+        value = self._counters.get(counter)
+        return self._counter(counter) if value is None else value
+
+    def _next(self, counter: int) -> int:
+        value = self._counters[counter] = self._current(counter) + 1
+        return value

@@ -1,0 +1,317 @@
+"""What every backend owes: the Storage protocol, method by method, against each backend of `conftest.OPENERS`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from blotter.database.model.table import Index, KeyAttribute, KeySchema
+from blotter.database.storage.protocol import (
+    Change,
+    SpaceStatistics,
+    Storage,
+    StorageUnavailable,
+    StoredItem,
+    WriteTransaction,
+)
+
+from .conftest import make_table
+
+Run = Callable[[Any], Any]
+
+
+def item(key: bytes, body: bytes = b"{}", size: int | None = None) -> StoredItem:
+    return StoredItem(key, len(key) + len(body) if size is None else size, body)
+
+
+def put(space: int, *items: StoredItem) -> Callable[[WriteTransaction], None]:
+    def handler(tx: WriteTransaction) -> None:
+        for each in items:
+            tx.put(space, each, tx.get(space, each.key))
+
+    return handler
+
+
+def delete(space: int, key: bytes) -> Callable[[WriteTransaction], None]:
+    def handler(tx: WriteTransaction) -> None:
+        previous = tx.get(space, key)
+        assert previous is not None
+        tx.delete(space, previous)
+
+    return handler
+
+
+def test_an_item_is_found_as_it_was_put(storage: Storage, run: Run) -> None:
+    stored = item(b"\x00\xff key", b'{"a":{"S":"\xc3\xa9"}}', 17)
+    run(storage.write(put(1, stored)))
+    with storage.read() as tx:
+        assert tx.get(1, stored.key) == stored
+        assert tx.get(2, stored.key) is None
+        assert tx.get(1, b"other") is None
+
+
+def test_an_item_of_the_greatest_size_is_kept_whole(storage: Storage, run: Run) -> None:
+    stored = item(b"k" * 3000, bytes(range(256)) * 2000, 400 * 1024)
+    run(storage.write(put(1, stored)))
+    with storage.read() as tx:
+        assert tx.get(1, stored.key) == stored
+
+
+@pytest.mark.parametrize("sizes", [(10, 900), (900, 10), (50_000, 10), (10, 50_000), (3000, 80_000)])
+def test_a_put_replaces_whatever_the_sizes(storage: Storage, run: Run, sizes: tuple[int, int]) -> None:
+    for size in sizes:
+        stored = item(b"k", b"x" * size)
+        run(storage.write(put(1, item(b"j"), stored, item(b"l"))))
+        with storage.read() as tx:
+            assert tx.get(1, b"k") == stored
+            assert list(tx.items(1, b"k", b"l")) == [stored]
+            assert tx.statistics(1) == SpaceStatistics(3, size + 1 + 6)
+    run(storage.write(delete(1, b"k")))
+    with storage.read() as tx:
+        assert tx.get(1, b"k") is None
+        assert tx.statistics(1) == SpaceStatistics(2, 6)
+
+
+def test_items_come_in_byte_order_from_start_to_before_end(storage: Storage, run: Run) -> None:
+    keys = [b"", b"\x00", b"\x00\x00", b"\x01", b"\x7f", b"\x80", b"\xff", b"\xff\x00", b"\xff\xff"]
+    run(storage.write(put(1, *(item(key) for key in reversed(keys)))))
+    run(storage.write(put(2, item(b"\x50"))))
+
+    def found(start: bytes, end: bytes | None, reverse: bool = False) -> list[bytes]:
+        with storage.read() as tx:
+            return [each.key for each in tx.items(1, start, end, reverse=reverse)]
+
+    assert found(b"", None) == keys
+    assert found(b"", None, reverse=True) == keys[::-1]
+    assert found(b"\x00", b"\x80") == keys[1:5]
+    assert found(b"\x00", b"\x80", reverse=True) == keys[1:5][::-1]
+    assert found(b"\x02", b"\x02") == []
+    assert found(b"\xff\xff\xff", None) == []
+
+
+def test_an_iterator_may_be_left_half_read(storage: Storage, run: Run) -> None:
+    run(storage.write(put(1, *(item(b"%03d" % n) for n in range(300)))))
+    for _ in range(3):
+        with storage.read() as tx:
+            first, second = tx.items(1, b"", None), tx.items(1, b"100", None, reverse=True)
+            assert next(first).key == b"000"
+            assert next(second).key == b"299"
+            assert next(first).key == b"001"
+    run(storage.write(put(1, item(b"new"))))
+    with storage.read() as tx:
+        assert tx.get(1, b"new") is not None
+
+
+def test_a_write_transaction_sees_its_own_writes(storage: Storage, run: Run) -> None:
+    def handler(tx: WriteTransaction) -> tuple[Any, ...]:
+        space = tx.new_space()
+        tx.put(space, item(b"a"), None)
+        tx.put(space, item(b"b"), None)
+        tx.save_table(make_table("t", space))
+        sequence = tx.append_change(Change(0, 1.0, "id", 0, b"a", None, b"{}"))
+        return (
+            [each.key for each in tx.items(space, b"", None)],
+            tx.statistics(space),
+            tx.find_table("000000000000", "us-east-1", "t"),
+            tx.table_names("000000000000", "us-east-1", "", 10),
+            tx.last_change() == sequence,
+            [change.key for change in tx.changes("id", 0, 0, 10)],
+            space,
+        )
+
+    keys, statistics, table, names, last, changed, space = run(storage.write(handler))
+    assert keys == [b"a", b"b"]
+    assert statistics == SpaceStatistics(2, 6)
+    assert table == make_table("t", space)
+    assert names == ["t"]
+    assert last
+    assert changed == [b"a"]
+
+
+def test_statistics_follow_every_put_and_delete(storage: Storage, run: Run) -> None:
+    run(storage.write(put(1, item(b"a", size=10), item(b"b", size=20))))
+    run(storage.write(put(1, item(b"a", size=15))))
+    run(storage.write(delete(1, b"b")))
+    with storage.read() as tx:
+        assert tx.statistics(1) == SpaceStatistics(1, 15)
+        assert tx.statistics(99) == SpaceStatistics(0, 0)
+
+
+def test_a_space_number_is_never_used_twice(storage: Storage, run: Run) -> None:
+    numbers = [run(storage.write(lambda tx: tx.new_space())) for _ in range(3)]
+    table = make_table("t", numbers[-1])
+    run(storage.write(lambda tx: tx.save_table(table)))
+    run(storage.write(lambda tx: tx.remove_table(table)))
+    numbers += run(storage.write(lambda tx: [tx.new_space(), tx.new_space()]))
+    assert len(set(numbers)) == 5
+    assert min(numbers) > 0
+
+
+def test_the_catalog_is_keyed_by_account_region_and_name(storage: Storage, run: Run) -> None:
+    tables = [
+        make_table("same", 1),
+        make_table("same", 2, region="eu-west-1"),
+        make_table("same", 3, account="111111111111"),
+        make_table("other", 4),
+    ]
+
+    def save(tx: WriteTransaction) -> None:
+        for table in tables:
+            tx.save_table(table)
+
+    run(storage.write(save))
+    with storage.read() as tx:
+        for table in tables:
+            assert tx.find_table(table.account, table.region, table.name) == table
+        assert tx.find_table("111111111111", "eu-west-1", "same") is None
+        assert tx.table_names("000000000000", "us-east-1", "", 10) == ["other", "same"]
+        assert tx.table_names("000000000000", "us-east-1", "other", 10) == ["same"]
+        assert tx.table_names("000000000000", "us-east-1", "", 1) == ["other"]
+        assert sorted(tx.tables(), key=lambda table: table.space) == tables
+
+
+def test_a_saved_table_replaces_the_one_of_its_name(storage: Storage, run: Run) -> None:
+    index = Index("i", 9, False, KeySchema((KeyAttribute("x", "N"),)), "INCLUDE", ("y",), active_at=2.0)
+    for table in (make_table("t", 1), make_table("t", 1, indexes=(index,), tags=(("k", "v"),))):
+        run(storage.write(lambda tx, table=table: tx.save_table(table)))
+        with storage.read() as tx:
+            assert tx.find_table("000000000000", "us-east-1", "t") == table
+            assert list(tx.tables()) == [table]
+
+
+def test_a_removed_table_is_gone_at_once_and_its_spaces_empty_by_themselves(storage: Storage, run: Run) -> None:
+    index = Index("i", 2, False, KeySchema((KeyAttribute("x", "N"),)), "ALL")
+    table = make_table("t", 1, indexes=(index,))
+    run(storage.write(lambda tx: tx.save_table(table)))
+    for space in (1, 2, 3):
+        run(storage.write(put(space, *(item(b"%04d" % n) for n in range(400)))))
+    run(storage.write(lambda tx: tx.remove_table(table)))
+    with storage.read() as tx:
+        assert tx.find_table("000000000000", "us-east-1", "t") is None
+        assert tx.statistics(1) == tx.statistics(2) == SpaceStatistics(0, 0)
+
+    def left() -> list[int]:
+        with storage.read() as tx:
+            return [sum(1 for _ in tx.items(space, b"", None)) for space in (1, 2, 3)]
+
+    async def wait() -> None:
+        while left()[:2] != [0, 0]:
+            await asyncio.sleep(0.02)
+
+    run(asyncio.wait_for(wait(), 30))
+    assert left() == [0, 0, 400]
+
+
+def test_a_doomed_space_empties_and_others_stay(storage: Storage, run: Run) -> None:
+    run(storage.write(put(5, item(b"a"))))
+    run(storage.write(put(6, item(b"a"))))
+    run(storage.write(lambda tx: tx.doom_space(5)))
+
+    async def wait() -> None:
+        while True:
+            with storage.read() as tx:
+                if next(tx.items(5, b"", None), None) is None:
+                    return
+            await asyncio.sleep(0.02)
+
+    run(asyncio.wait_for(wait(), 30))
+    with storage.read() as tx:
+        assert tx.get(6, b"a") == item(b"a")
+        assert tx.statistics(6) == SpaceStatistics(1, 3)
+
+
+def test_changes_come_by_shard_in_rising_sequence(storage: Storage, run: Run) -> None:
+    def change(n: int, table: str, shard: int) -> Change:
+        return Change(0, float(n), table, shard, b"k%d" % n, None if n % 2 else b"old", b"new", "ttl")
+
+    def append(tx: WriteTransaction) -> list[int]:
+        return [tx.append_change(change(n, "tu"[n % 2], n % 3)) for n in range(12)]
+
+    with storage.read() as tx:
+        assert tx.last_change() == 0
+    sequences = run(storage.write(append)) + run(storage.write(append))
+    assert sequences == sorted(set(sequences))
+    with storage.read() as tx:
+        assert tx.last_change() == sequences[-1]
+        found = tx.changes("t", 0, 0, 100)
+        assert [each.key for each in found] == [b"k0", b"k6", b"k0", b"k6"]
+        assert found[1] == Change(sequences[6], 6.0, "t", 0, b"k6", b"old", b"new", "ttl")
+        assert tx.changes("t", 0, found[1].sequence, 1) == [found[2]]
+        assert tx.changes("t", 0, found[-1].sequence, 9) == []
+
+
+def test_trimming_removes_what_is_older_and_gives_no_sequence_twice(storage: Storage, run: Run) -> None:
+    def append(tx: WriteTransaction) -> list[int]:
+        return [tx.append_change(Change(0, float(n), "t", 0, b"k", None, None)) for n in range(1200)]
+
+    sequences = run(storage.write(append))
+    removed = []
+    while count := run(storage.write(lambda tx: tx.trim_changes(1100.0))):
+        removed.append(count)
+    assert sum(removed) == 1100
+    assert len(removed) > 1, "one slice is bounded"
+    with storage.read() as tx:
+        assert [each.sequence for each in tx.changes("t", 0, 0, 9999)] == sequences[1100:]
+    while run(storage.write(lambda tx: tx.trim_changes(9999.0))):
+        pass
+    with storage.read() as tx:
+        assert tx.last_change() == sequences[-1]
+    assert run(storage.write(append))[0] > sequences[-1]
+
+
+def test_a_snapshot_stays_as_it_was_opened(storage: Storage, run: Run) -> None:
+    run(storage.write(put(1, *(item(b"%03d" % n) for n in range(100)))))
+    run(storage.write(lambda tx: tx.save_table(make_table("t", 1))))
+    snapshot = storage.open_snapshot()
+    rows = snapshot.items(1, b"", None)
+    assert next(rows).key == b"000"
+    run(storage.write(delete(1, b"050")))
+    run(storage.write(put(1, item(b"001", b"changed"))))
+    run(storage.write(lambda tx: tx.remove_table(make_table("t", 9))))
+    assert snapshot.get(1, b"001") == item(b"001")
+    assert snapshot.find_table("000000000000", "us-east-1", "t") == make_table("t", 1)
+    assert snapshot.statistics(1) == SpaceStatistics(100, 500)
+    assert [each.key for each in rows] == [b"%03d" % n for n in range(1, 100)]
+    snapshot.close()
+    snapshot.close()
+    with storage.read() as tx:
+        assert tx.get(1, b"050") is None
+
+
+def test_everything_is_there_after_reopening(open_storage: Callable[[], Storage], run: Run) -> None:
+    storage = open_storage()
+    run(storage.write(put(1, item(b"a"), item(b"b", b"x" * 5000))))
+    run(storage.write(lambda tx: tx.save_table(make_table("t", 1))))
+    space = run(storage.write(lambda tx: tx.new_space()))
+    sequence = run(storage.write(lambda tx: tx.append_change(Change(0, 1.0, "t", 0, b"a", None, b"{}"))))
+    run(storage.close())
+    storage = open_storage()
+    with storage.read() as tx:
+        assert list(tx.items(1, b"", None)) == [item(b"a"), item(b"b", b"x" * 5000)]
+        assert tx.find_table("000000000000", "us-east-1", "t") == make_table("t", 1)
+        assert tx.last_change() == sequence
+    assert run(storage.write(lambda tx: tx.new_space())) > space
+    run(storage.close())
+
+
+def test_closing_finishes_what_was_admitted_and_refuses_the_rest(
+    open_storage: Callable[[], Storage], run: Run
+) -> None:
+    storage = open_storage()
+
+    async def use() -> list[Any]:
+        writes = [asyncio.ensure_future(storage.write(put(1, item(b"%d" % n)))) for n in range(50)]
+        await asyncio.sleep(0)
+        await storage.close()
+        with pytest.raises(StorageUnavailable):
+            await storage.write(put(1, item(b"late")))
+        return await asyncio.gather(*writes)
+
+    assert run(use()) == [None] * 50
+    storage = open_storage()
+    with storage.read() as tx:
+        assert tx.statistics(1).items == 50
+    run(storage.close())
