@@ -1,0 +1,63 @@
+"""`blotter serve` on the command line: options out of the table of settings, errors as one line.
+
+Loads nothing of the server before the settings are known to be good, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from blotter.database.settings import SETTINGS, Setting, SettingsError, load
+
+
+def _option(setting: Setting) -> click.Option:
+    described = f"{setting.help}  [{setting.variable}; default: {setting.shown}]"
+    if setting.name == "insecure_open_access":
+        return click.Option([setting.flag], is_flag=True, flag_value="yes", default=None, help=described)
+    return click.Option([setting.flag], default=None, metavar="VALUE", help=described)
+
+
+_HELP = """Run the database: Amazon DynamoDB's API on this machine.
+
+The AWS CLI, boto3 and every other AWS SDK use it unchanged; only the endpoint differs:
+
+\b
+    blotter serve &
+    export AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000
+    aws dynamodb list-tables
+
+On loopback any credentials are accepted. What a write's answer acknowledges is synced to disk. Ctrl-C or SIGTERM
+finishes the requests under way and stops. Each option can also be given by the environment variable in brackets.
+"""
+
+
+def _serve(ready_fd: int | None, **flags: str | None) -> None:
+    try:
+        settings = load(flags, os.environ)
+    except SettingsError as error:
+        click.echo(f"blotter serve: {error}", err=True)
+        sys.exit(2)
+    from blotter.database.server import serve as run
+
+    sys.exit(run(settings, ready_fd))
+
+
+serve = click.Command(
+    "serve",
+    callback=_serve,
+    help=_HELP,
+    short_help="Run the database: DynamoDB's API on this machine.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    params=[
+        *(_option(setting) for setting in SETTINGS),
+        click.Option(
+            ["--ready-fd"],
+            type=int,
+            metavar="FD",
+            help="For programs: write the server's URL and a line feed to this open file descriptor when ready.",
+        ),
+    ],
+)

@@ -1,0 +1,30 @@
+"""Who a request comes from, as the later stages see it: the result of authentication."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """The caller: account and region whose tables the request is about, and the access key that was shown."""
+
+    account: str
+    region: str
+    access_key: str
+
+
+class SignedRequest(Protocol):
+    """What authentication looks at; `http.messages.Request` is one. Header names are lower-cased, the values of a
+    repeated header joined by ","; `target` is path and query as sent."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...

@@ -1,0 +1,195 @@
+"""`blotter serve`, put together: one listening socket, workers that answer on it, one process for background work.
+
+    supervisor ─┬─ worker 1 … n    HTTP server → gate → pipeline → storage
+                └─ background      deletions and backfills that outlive their request
+
+Here the rooms meet that do not know each other. The supervisor binds the socket and claims the data directory, so
+that "port taken" and "directory in use" are said once and before anything runs; each process opens the storage for
+itself, after the fork, because SQLite's connections must not cross one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+import uvloop
+
+from blotter.database.background.tables import TableKeeper
+from blotter.database.http.gate import Gate
+from blotter.database.http.origins import Origins
+from blotter.database.http.server import ConnectionCounts, HttpServer
+from blotter.database.pipeline import Pipeline
+from blotter.database.security.open_access import OpenAccess
+from blotter.database.settings import Settings
+from blotter.database.storage.data_directory import DataDirectory
+from blotter.database.storage.protocol import DataDirectoryError, Storage
+from blotter.database.storage.sqlite import SqliteStorage
+from blotter.database.supervisor import Post, Role, StartError, Supervisor
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+# Descriptors that are not client connections: the store's files, pipes, the loop.
+_OWN_FILES = 128
+_MOST_FILES = 65_536
+# Between looks for background work that nobody announces.
+_BACKGROUND_PAUSE = 0.05
+
+
+def serve(settings: Settings, ready_fd: int | None = None) -> int:
+    """Runs the server until it is told to stop; returns the process's exit status."""
+    logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=logging.WARNING)
+    try:
+        claim = DataDirectory.claim(settings.data_dir)
+        listener = listen(settings.host, settings.port)
+    except (StartError, DataDirectoryError) as error:
+        print(f"blotter serve: {error}", file=sys.stderr, flush=True)
+        return 1
+    settings = _within_open_files(settings)
+    url = _url(settings.host, listener.getsockname()[1])
+    supervisor = Supervisor(
+        _roles(settings, listener), lambda: _announce(settings, url, ready_fd), settings.limits.drain_timeout
+    )
+    try:
+        return supervisor.run()
+    finally:
+        listener.close()
+        claim.release()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises StartError with the reason as an operator wants to read it."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        taken = " (is another server running there?)" if error.errno == errno.EADDRINUSE else ""
+        raise StartError(f"cannot listen on {host} port {port}: {error.strerror}{taken}") from None
+    return listener
+
+
+def build_handler(storage: Storage, settings: Settings) -> Gate:
+    """What answers requests, from the first look at their headers to the last byte of their body."""
+    access = OpenAccess(settings.account)
+    pipeline = Pipeline(storage, access.authenticate, table_delay=settings.table_delay)
+    return Gate(pipeline.answer, settings.region, Origins(settings.host, settings.allowed_hosts))
+
+
+def open_storage(settings: Settings) -> Storage:
+    try:
+        return SqliteStorage.open(settings.data_dir)
+    except DataDirectoryError as error:
+        raise StartError(str(error)) from None
+
+
+async def background(storage: Storage) -> None:
+    """What has to happen to tables though nobody asks for it any more. Runs until cancelled."""
+    keeper = TableKeeper(storage)
+    while True:
+        if not await keeper.run_once():
+            await asyncio.sleep(_BACKGROUND_PAUSE)
+
+
+def _roles(settings: Settings, listener: socket.socket) -> list[Role]:
+    shared = mmap.mmap(-1, 4 * settings.workers)
+    counts = memoryview(shared).cast("I")
+    for slot in range(settings.workers):
+        counts[slot] = ConnectionCounts.GONE
+    workers = [_worker(settings, listener, counts, slot) for slot in range(settings.workers)]
+    return [*workers, Role("background", lambda post: _run(_background(settings, post)))]
+
+
+def _worker(settings: Settings, listener: socket.socket, counts: memoryview[int], slot: int) -> Role:
+    mine = ConnectionCounts(counts, slot)
+    return Role(
+        f"worker {slot + 1}",
+        lambda post: _run(_work(settings, listener, mine, post)),
+        lambda: mine.set(ConnectionCounts.GONE),
+    )
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    # Cycles are rare on the request's path; collecting the young less often halves the pauses.
+    gc.set_threshold(20_000, 20, 50)
+    uvloop.run(work)
+
+
+async def _work(settings: Settings, listener: socket.socket, counts: ConnectionCounts, post: Post) -> None:
+    told = _told_to_stop(post)
+    storage = open_storage(settings)
+    server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts)
+    server.start(listener)
+    post.ready()
+    await told.wait()
+    await server.drain()
+    await storage.close()
+
+
+async def _background(settings: Settings, post: Post) -> None:
+    told = _told_to_stop(post)
+    storage = open_storage(settings)
+    task = asyncio.create_task(background(storage))
+    post.ready()
+    stop = asyncio.create_task(told.wait())
+    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+    task.cancel()
+    results = await asyncio.gather(task, return_exceptions=True)
+    await storage.close()
+    if not isinstance(results[0], asyncio.CancelledError):
+        raise RuntimeError("background work ended by itself") from results[0]
+
+
+def _told_to_stop(post: Post) -> asyncio.Event:
+    """An event that is set by SIGTERM, and when the supervisor is gone."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+
+    def gone() -> None:
+        loop.remove_reader(post.lifeline)
+        told.set()
+
+    loop.add_reader(post.lifeline, gone)
+    return told
+
+
+def _within_open_files(settings: Settings) -> Settings:
+    """Raises the limit of open files as far as allowed, and keeps the connections below it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    most = max(16, (_MOST_FILES if soft == resource.RLIM_INFINITY else soft) - _OWN_FILES)
+    limits = msgspec.structs.replace(settings.limits, connections=min(settings.limits.connections, most))
+    return msgspec.structs.replace(settings, limits=limits)
+
+
+def _announce(settings: Settings, url: str, ready_fd: int | None) -> None:
+    workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    print(f"blotter serve: ready on {url} ({workers}, data in {settings.data_dir})", flush=True)
+    if settings.exposed:
+        log.warning("open access on %s: everyone who can reach it can read and delete the data", settings.host)
+    if ready_fd is not None:
+        os.write(ready_fd, f"{url}\n".encode())
+        os.close(ready_fd)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
