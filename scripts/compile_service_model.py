@@ -1,8 +1,8 @@
-"""Compiles AWS's service description of DynamoDB into what the server needs of it, so that it never imports botocore.
+"""Compiles AWS's service description of DynamoDB into what the server needs, so that it never imports botocore.
 
 Reads botocore's models of DynamoDB and DynamoDB Streams and writes, beside each other in `database/wire/`:
-`service_model.json`, every shape an operation's input can reach with its constraints (read by the exact validator),
-and `requests.py`, one frozen msgspec Struct for each input (the fast decoder). Both carry the same constraints, so
+`service_model.json`, every shape an operation's input can reach with its constraints (for the exact validator), and
+`requests.py`, one frozen msgspec Struct for each input (for the fast decoder). Both carry the same constraints, so
 the fast decoder refuses exactly what the validator has words for.
 The public description leaves some constraints out and lists enumerations and members in another order than the
 service reports them; `CONSTRAINTS`, `ENUM_ORDER` and `MEMBER_ORDER` below add what was observed on the service
@@ -38,12 +38,10 @@ CONSTRAINTS: dict[str, Shape] = {
     "NewTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN},
     "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
     "IndexKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 8},
-    # These two are judged by the operation, in words of its own.
+    # How many is judged by the operation, in words of its own; a batch write's lists on the map that holds them.
     "BatchGetRequestMap": {"min": None, "max": None},
     "BatchWriteItemRequestMap": {"min": None, "max": None, "values": {"max": 25, "min": 1}},
     "WriteRequests": {"min": None, "max": None},
-    "KeyList": {"max": None},
-    "BatchKeyList": {"type": "list", "member": "Key", "min": 1, "max": None},
 }
 
 # Members whose shape differs from the published one.
@@ -92,11 +90,11 @@ MEMBER_ORDER: dict[str, list[str]] = {
         *("Select", "IndexName", "TotalSegments", "ReturnConsumedCapacity", "TableName", "ConditionalOperator"),
         *("ScanFilter", "Segment", "Limit", "AttributesToGet", "ExclusiveStartKey"),
     ],
-    "BatchGetItemInput": ["ReturnConsumedCapacity", "RequestItems"],
+    "BatchGetItemInput": ["RequestItems", "ReturnConsumedCapacity"],
     "BatchWriteItemInput": ["ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "RequestItems"],
     "CreateTableInput": [
         *("AttributeDefinitions", "TableName", "BillingMode", "ProvisionedThroughput", "KeySchema"),
-        *("LocalSecondaryIndexes", "GlobalSecondaryIndexes"),
+        *("GlobalSecondaryIndexes", "LocalSecondaryIndexes"),
     ],
     "UpdateTableInput": ["TableName", "ProvisionedThroughput", "BillingMode", "GlobalSecondaryIndexUpdates"],
     "GlobalSecondaryIndexUpdate": ["Update", "Create", "Delete"],
@@ -141,7 +139,9 @@ def compile_model() -> Shape:
     return {"botocore": botocore.__version__, "operations": operations, "shapes": dict(sorted(shapes.items()))}
 
 
-def _reach(published: dict[str, Shape], name_there: str, shapes: dict[str, Shape], name: str | None = None) -> None:
+def _reach(
+    published: dict[str, Shape], name_there: str, shapes: dict[str, Shape], name: str | None = None
+) -> None:
     """Adds a shape and everything it refers to, each trimmed to what matters and with our corrections."""
     name = name or name_there
     shape = _trim(name, published.get(name_there, {}))
@@ -151,16 +151,21 @@ def _reach(published: dict[str, Shape], name_there: str, shapes: dict[str, Shape
             raise SystemExit(f"the models disagree on the shape {name}")
         return
     shapes[name] = shape
-    for member in (*shape.get("members", {}).values(), *(shape[key] for key in ("member", "key", "value") if key in shape)):
+    for member in (
+        *shape.get("members", {}).values(),
+        *(shape[key] for key in ("member", "key", "value") if key in shape),
+    ):
         _reach(published, member, shapes)
 
 
 def _trim(name: str, shape: Shape) -> Shape:
     trimmed: Shape = {
-        key: shape[key] for key in ("type", "required", "min", "max", "pattern") if shape.get(key) not in (None, [])
+        key: shape[key]
+        for key in ("type", "required", "min", "max", "pattern")
+        if shape.get(key) not in (None, [])
     }
     if "enum" in shape:
-        order = ENUM_ORDER.get(name, shape["enum"])
+        order: list[str] = ENUM_ORDER.get(name) or shape["enum"]
         if sorted(order) != sorted(shape["enum"]):
             raise SystemExit(f"ENUM_ORDER of {name} is out of date: {shape['enum']}")
         trimmed["enum"] = order
@@ -184,7 +189,9 @@ def render_model(model: Shape) -> str:
     groups = [f"{json.dumps(prefix)}:{_compact(names)}" for prefix, names in model["operations"].items()]
     lines.append(",\n".join(groups) + "},")
     lines.append('"shapes":{')
-    lines.append(",\n".join(f"{json.dumps(name)}:{_compact(shape)}" for name, shape in model["shapes"].items()) + "}")
+    lines.append(
+        ",\n".join(f"{json.dumps(name)}:{_compact(shape)}" for name, shape in model["shapes"].items()) + "}"
+    )
     return "{\n" + "\n".join(lines) + "}\n"
 
 
@@ -195,8 +202,8 @@ def _compact(value: object) -> str:
 REQUESTS_HEAD = '''"""One frozen Struct for the input of every operation: what a well-formed request decodes into.
 
 GENERATED by scripts/compile_service_model.py from botocore {version}'s service description; do not edit.
-Members that were not sent are None. Attribute values stay plain dicts, typed for the decoder only. What these types
-refuse goes to the exact validator (`wire.decode`), which has AWS's words for it.
+Members that were not sent are None. Attribute values stay plain dicts, typed for the decoder only. What these
+types refuse goes to the exact validator (`wire.decode`), which has AWS's words for it.
 """
 
 # ruff: noqa: E501
@@ -288,9 +295,9 @@ def _type(name: str, shapes: dict[str, Shape]) -> str:
     else:
         plain, low, high = SCALARS[kind], "ge", "le"
     if shape.get("arn"):
-        pattern = f"^(?:{shape['pattern'][:-1]}{{{shape['min']},{shape['max']}}}|arn:.{{1,1020}})$"
-        return _annotated(plain, {"pattern": pattern})
-    constraints = {low: shape.get("min"), high: shape.get("max")}
+        either = f"^(?:{shape['pattern'][:-1]}{{{shape['min']},{shape['max']}}}|arn:.{{1,1020}})$"
+        return _annotated(plain, {"pattern": either})
+    constraints: dict[str, Any] = {low: shape.get("min"), high: shape.get("max")}
     # An empty bound is none; msgspec searches, AWS matches the whole value.
     if constraints[low] == 0 and low == "min_length":
         constraints[low] = None
@@ -301,7 +308,7 @@ def _type(name: str, shapes: dict[str, Shape]) -> str:
 
 
 def _portable(pattern: str) -> bool:
-    """Whether a Java pattern means the same to Python; the few others are left to the validator of the operation."""
+    """Whether a Java pattern means the same to Python; the few others are the exact validator's."""
     return "\\p{" not in pattern and "\\uD7FF" not in pattern
 
 

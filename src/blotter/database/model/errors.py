@@ -62,6 +62,14 @@ def parameter_error(message: str) -> DynamoDBError:
     return DynamoDBError("ValidationException", f"One or more parameter values were invalid: {message}")
 
 
+def nesting_error() -> DynamoDBError:
+    """A document deeper than 32 levels."""
+    return validation_error(
+        "Nesting Levels have exceeded supported limits: "
+        "Attributes in the item have nested levels beyond supported limit"
+    )
+
+
 def serialization_error(message: str) -> DynamoDBError:
     return DynamoDBError("SerializationException", message)
 

@@ -85,8 +85,8 @@ def sort_range(
     """The keys under a prefix whose next sort attribute satisfies a condition, as start <= key < end.
 
     `operator` is "=", "<", "<=", ">", ">=", "BETWEEN", "begins_with", or None for no condition; `operands` one
-    value, for BETWEEN two, for None those of a leading equality. For an index with several sort attributes, `prefix`
-    is `sort_prefix(partition_prefix, leading values)`. `end` None is the end of the key space.
+    value, for BETWEEN two, for None those of a leading equality. For an index with several sort attributes, the
+    prefix is `sort_prefix(partition_prefix, leading values)`. `end` None is the end of the key space.
     """
     if operator is None:
         prefix = sort_prefix(prefix, operands)

@@ -1,0 +1,248 @@
+"""Judges a deserialized input against the constraints of the service model, in AWS's words and order.
+
+All violations are reported together, ten at most: "N validation errors detected: Value '…' at '…' failed to
+satisfy constraint: …". A bad table name is reported alone, and a missing one has words of its own where tables are
+managed. Paths begin with a lower-case letter and count list elements from 1 ("keySchema.1.member.keyType"). Some
+operations have moved to a newer form, which keeps the published case of members and leaves values out;
+`NEWER_FORM` lists them.
+Source: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages, tier3/validation-ordering), and
+dynalite's recorded tests for the order of members.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from blotter.database.model.errors import validation_error
+from blotter.database.wire.service_model import Shape, shape
+
+MAX_ERRORS = 10
+
+# (structure, member) whose violations are worded in the newer form.
+NEWER_FORM = frozenset((("QueryInput", "Limit"), ("KeysAndAttributes", "Keys")))
+
+# Operations on tables themselves, which ask for a missing name in words of their own.
+_TABLE_MANAGEMENT = frozenset(
+    f"{operation}Input"
+    for operation in (
+        *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable"),
+        *("DescribeTimeToLive", "DescribeContinuousBackups", "UpdateContinuousBackups"),
+    )
+)
+
+# (structure, member) whose offending value is shown as JSON, not as the service's own notation.
+_SHOWN_AS_JSON = frozenset((("BatchGetItemInput", "RequestItems"),))
+
+
+class Path(NamedTuple):
+    """Where a value stands, in both forms."""
+
+    older: str
+    newer: str
+
+    def member(self, name: str) -> Path:
+        lower = _lower(name)
+        return Path(
+            f"{self.older}.{lower}" if self.older else lower, f"{self.newer}.{name}" if self.newer else name
+        )
+
+    def element(self, position: str) -> Path:
+        return Path(f"{self.older}.{position}.member", f"{self.newer}.{position}.member")
+
+
+class Violation(NamedTuple):
+    path: Path
+    value: Any
+    constraint: str
+    shape: str = ""
+    newer: bool = False
+
+    def __str__(self) -> str:
+        if self.newer:
+            return f"Value at '{self.path.newer}' failed to satisfy constraint: {self.constraint}"
+        shown = "null" if self.value is None else f"'{render(self.value, self.shape)}'"
+        return f"Value {shown} at '{self.path.older}' failed to satisfy constraint: {self.constraint}"
+
+
+def check_constraints(name: str, value: dict[str, Any]) -> None:
+    """Raises ValidationException when the deserialized input `name` violates the model; see the module."""
+    _check_table_name(name, value)
+    found: list[Violation] = []
+    for violation in _structure(name, value, Path("", "")):
+        found.append(violation)
+        if len(found) == MAX_ERRORS:
+            break
+    if found:
+        raise validation_error(_report(found))
+
+
+def _report(found: list[Violation]) -> str:
+    plural = "s" if len(found) > 1 else ""
+    return f"{len(found)} validation error{plural} detected: {'; '.join(map(str, found))}"
+
+
+def _check_table_name(name: str, value: dict[str, Any]) -> None:
+    target = shape(name).members.get("TableName")
+    if target is None:
+        return
+    table_name = value.get("TableName")
+    if table_name is None:
+        if name in _TABLE_MANAGEMENT:
+            raise validation_error("The parameter 'TableName' is required but was not present in the request")
+        return
+    problem = next(_table_name(shape(target), table_name), None)
+    if problem is not None:
+        raise validation_error(_report([Violation(Path("tableName", "TableName"), table_name, problem)]))
+
+
+def _structure(name: str, value: dict[str, Any], path: Path) -> Iterator[Violation]:
+    target = shape(name)
+    for member, member_shape in target.members.items():
+        content = value.get(member)
+        where = path.member(member)
+        newer = (name, member) in NEWER_FORM
+        if content is not None:
+            as_json = (name, member) in _SHOWN_AS_JSON
+            for violation in _value(member_shape, content, where):
+                if violation.path == where:
+                    yield violation._replace(newer=newer, shape="" if as_json else member_shape)
+                else:
+                    yield violation
+        elif member in target.required:
+            yield Violation(where, None, "Member must not be null", newer=newer)
+
+
+def _value(name: str, value: Any, path: Path) -> Iterator[Violation]:
+    if name == "AttributeValue":
+        return
+    target = shape(name)
+    if target.type == "structure":
+        yield from _structure(name, value, path)
+        return
+    if target.type == "list":
+        yield from _sizes(target, len(value), value, path)
+        for position, element in enumerate(value, 1):
+            yield from _value(target.member, element, path.element(str(position)))
+    elif target.type == "map":
+        yield from _sizes(target, len(value), value, path)
+        yield from _map_keys(target, value, path)
+        yield from _map_values(target, value, path)
+        for key, element in value.items():
+            yield from _value(target.value, element, path.element(key))
+    elif target.type == "string":
+        yield from (Violation(path, value, constraint) for constraint in _string(target, value))
+    elif target.type in ("integer", "long", "double"):
+        yield from _range(target, value, path)
+
+
+def _string(target: Shape, value: str) -> Iterator[str]:
+    if target.enum:
+        if value not in target.enum:
+            yield f"Member must satisfy enum value set: [{', '.join(target.enum)}]"
+        return
+    if target.arn:
+        yield from _table_name(target, value)
+        return
+    if target.pattern is not None and not _matches(target.pattern, value):
+        yield _pattern_words(target.pattern)
+    yield from _lengths(target, len(value))
+
+
+def _table_name(target: Shape, value: str) -> Iterator[str]:
+    """Length first and then the pattern, to which an ARN is not held."""
+    if target.arn and value.startswith("arn:"):
+        return
+    yield from _lengths(target, len(value))
+    if target.pattern is not None and not _matches(target.pattern, value):
+        yield _pattern_words(target.pattern)
+
+
+def _sizes(target: Shape, length: int, value: Any, path: Path) -> Iterator[Violation]:
+    yield from (Violation(path, value, constraint) for constraint in _lengths(target, length))
+
+
+def _lengths(target: Shape, length: int) -> Iterator[str]:
+    if target.min is not None and length < target.min:
+        yield f"Member must have length greater than or equal to {target.min}"
+    if target.max is not None and length > target.max:
+        yield f"Member must have length less than or equal to {target.max}"
+
+
+def _range(target: Shape, value: float, path: Path) -> Iterator[Violation]:
+    if target.min is not None and value < target.min:
+        yield Violation(path, value, f"Member must have value greater than or equal to {target.min}")
+    if target.max is not None and value > target.max:
+        yield Violation(path, value, f"Member must have value less than or equal to {target.max}")
+
+
+def _map_keys(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Violation]:
+    """Keys are judged together: one bad key makes the map bad, and all constraints on keys are listed."""
+    keys = shape(target.key)
+    if keys.type != "string" or all(next(_string(keys, key), None) is None for key in value):
+        return
+    # The service still holds the names of a batch to the length of a new table's name.
+    least = 3 if keys.arn else keys.min
+    listed = [f"Member must have length less than or equal to {keys.max}"] if keys.max is not None else []
+    if least is not None:
+        listed.append(f"Member must have length greater than or equal to {least}")
+    if keys.pattern is not None:
+        listed.append(_pattern_words(keys.pattern))
+    yield Violation(path, value, f"Map keys must satisfy constraint: [{', '.join(listed)}]")
+
+
+def _map_values(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Violation]:
+    bounds = target.values
+    if bounds is None or all(bounds.min <= len(element) <= bounds.max for element in value.values()):
+        return
+    listed = (
+        f"Member must have length less than or equal to {bounds.max}, "
+        f"Member must have length greater than or equal to {bounds.min}"
+    )
+    yield Violation(path, value, f"Map value must satisfy constraint: [{listed}]")
+
+
+def _pattern_words(pattern: str) -> str:
+    return f"Member must satisfy regular expression pattern: {pattern}"
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # Java's names for what Python writes otherwise.
+    return re.compile(pattern.replace("\\p{Print}", "[\\x20-\\x7e]"), re.ASCII)
+
+
+def _matches(pattern: str, value: str) -> bool:
+    try:
+        return _compiled(pattern).fullmatch(value) is not None
+    except re.error:
+        return True
+
+
+def render(value: Any, name: str = "") -> str:
+    """A value as the service shows it in a message: text as it is, lists in brackets, maps as {key=value}, and
+    structures as Shape(member=value). Without a shape's name, documents are shown as JSON."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list | dict):
+        return str(value)
+    target = shape(name) if name else None
+    if isinstance(value, list):
+        return f"[{', '.join(render(element, target.member if target else '') for element in value)}]"
+    if target is None or name == "AttributeValue":
+        return orjson.dumps(value).decode()
+    if target.type == "map":
+        return f"{{{', '.join(f'{key}={render(element, target.value)}' for key, element in value.items())}}}"
+    members = (
+        f"{_lower(member)}={render(value[member], of) if member in value else 'null'}"
+        for member, of in target.members.items()
+    )
+    return f"{name}({', '.join(members)})"
+
+
+def _lower(name: str) -> str:
+    return name[0].lower() + name[1:]

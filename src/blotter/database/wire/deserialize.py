@@ -1,0 +1,161 @@
+"""Reads a parsed JSON body against the shape of an operation's input, as the service's deserializer does.
+
+It answers one question: does every value have a JSON type from which the member can be built? The first that has
+not is a SerializationException in AWS's words, before any constraint is looked at. What the service converts is
+converted (a Boolean written as "true", a fraction where an integer is wanted); null is the same as absent; members
+the shape does not have are dropped. Which words fit depends on where a value stands: a member of a structure
+("field"), an element of a list or map ("element"), or an element that is itself a list or map ("nested").
+Source of the words: recorded answers of the service, public as dynalite's tests (`test/helpers.js`, assertType).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from blotter.database.model.errors import serialization_error
+from blotter.database.wire.base64 import base64_problem
+from blotter.database.wire.service_model import Shape, shape
+
+Place = Literal["field", "element", "nested"]
+
+_PACKAGE = "com.amazonaws.dynamodb.v20120810."
+_NOT_EXPECTED = "Start of structure or map found where not expected"
+_WRONG_SCALAR: dict[Place, str] = {
+    "field": "Unexpected field type",
+    "element": "Unexpected value type in payload",
+    "nested": (
+        "class sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl cannot be cast to class "
+        "java.lang.Class (sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl and java.lang.Class are in "
+        "module java.base of loader 'bootstrap')"
+    ),
+}
+_JAVA_SCALARS = {
+    "string": "String",
+    "boolean": "Boolean",
+    "integer": "Integer",
+    "long": "Long",
+    "double": "Double",
+    "timestamp": "Date",
+}
+_BOOLEAN_WORDS = {"TRUE": True, "1": True, "YES": True, "FALSE": False, "0": False, "NO": False}
+
+
+def deserialize(name: str, value: Any) -> dict[str, Any]:
+    """The input structure `name` built from the parsed body; raises SerializationException."""
+    if not isinstance(value, dict):
+        found = "Start of list found where not expected" if isinstance(value, list) else _WRONG_SCALAR["element"]
+        raise serialization_error(found)
+    return _structure(name, shape(name), value, "field")
+
+
+def _read(name: str, value: Any, place: Place) -> Any:
+    target = shape(name)
+    return _READERS[target.type](name, target, value, place)
+
+
+def _structure(name: str, target: Shape, value: Any, place: Place) -> dict[str, Any]:
+    if isinstance(value, list):
+        raise serialization_error(f"Unrecognized collection type class {_PACKAGE}{name}")
+    if not isinstance(value, dict):
+        raise serialization_error(_WRONG_SCALAR[place])
+    members = target.members
+    return {
+        member: _read(members[member], content, "field")
+        for member, content in value.items()
+        if content is not None and member in members
+    }
+
+
+def _list(name: str, target: Shape, value: Any, place: Place) -> list[Any]:  # noqa: ARG001
+    if isinstance(value, dict):
+        raise serialization_error(_NOT_EXPECTED)
+    if not isinstance(value, list):
+        raise serialization_error(_WRONG_SCALAR["nested" if place != "field" else "field"])
+    return [_read(target.member, content, "element") for content in value if content is not None]
+
+
+def _map(name: str, target: Shape, value: Any, place: Place) -> dict[str, Any]:  # noqa: ARG001
+    if isinstance(value, list):
+        of = _java_type(target.value)
+        raise serialization_error(f"Unrecognized collection type java.util.Map<java.lang.String, {of}>")
+    if not isinstance(value, dict):
+        raise serialization_error(_WRONG_SCALAR["nested" if place != "field" else "field"])
+    return {key: _read(target.value, content, "element") for key, content in value.items() if content is not None}
+
+
+def _string(name: str, target: Shape, value: Any, place: Place) -> str:  # noqa: ARG001
+    if isinstance(value, str):
+        return value
+    raise _not_convertible(value, "String")
+
+
+def _boolean(name: str, target: Shape, value: Any, place: Place) -> bool:  # noqa: ARG001
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return _BOOLEAN_WORDS[value.upper()]
+        except KeyError:
+            raise serialization_error("Unexpected token received from parser") from None
+    raise _not_convertible(value, "Boolean")
+
+
+def _number(name: str, target: Shape, value: Any, place: Place) -> int | float:  # noqa: ARG001
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _not_convertible(value, _JAVA_SCALARS[target.type])
+    return math.floor(value) if target.type in ("integer", "long") else float(value)
+
+
+def _blob(name: str, target: Shape, value: Any, place: Place) -> str:  # noqa: ARG001
+    if isinstance(value, list):
+        raise serialization_error("Unrecognized collection type class java.nio.ByteBuffer")
+    if isinstance(value, dict):
+        raise serialization_error(_NOT_EXPECTED)
+    if not isinstance(value, str):
+        raise serialization_error("only base-64-encoded strings are convertible to bytes")
+    problem = base64_problem(value)
+    if problem is not None:
+        raise serialization_error(problem)
+    return value
+
+
+def _not_convertible(value: Any, wanted: str) -> Exception:
+    if isinstance(value, list):
+        return serialization_error(f"Unrecognized collection type class java.lang.{wanted}")
+    if isinstance(value, dict):
+        return serialization_error(_NOT_EXPECTED)
+    return serialization_error(f"{_token(value)} cannot be converted to {wanted}")
+
+
+def _token(value: Any) -> str:
+    """The name of the JSON token, as the service's parser calls it."""
+    if isinstance(value, bool):
+        return "TRUE_VALUE" if value else "FALSE_VALUE"
+    if isinstance(value, str):
+        return "STRING_VALUE"
+    return "NUMBER_VALUE" if isinstance(value, int) else "DECIMAL_VALUE"
+
+
+def _java_type(name: str) -> str:
+    target = shape(name)
+    if target.type == "structure":
+        return _PACKAGE + name
+    if target.type == "list":
+        return f"java.util.List<{_java_type(target.member)}>"
+    return f"java.lang.{_JAVA_SCALARS.get(target.type, 'Object')}"
+
+
+_READERS: dict[str, Callable[[str, Shape, Any, Place], Any]] = {
+    "structure": _structure,
+    "list": _list,
+    "map": _map,
+    "string": _string,
+    "blob": _blob,
+    "boolean": _boolean,
+    "integer": _number,
+    "long": _number,
+    "double": _number,
+    "timestamp": _number,
+}

@@ -1,0 +1,31 @@
+"""Which operation a request asks for: the `X-Amz-Target` header, "<API version>.<operation>".
+
+AWS looks at the body's JSON before it looks at the target: a body that is no JSON gets SerializationException
+even when the target is unknown (recorded in dynalite's tests, connection). Only the refused request pays for that.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from blotter.database.model.errors import DynamoDBError, serialization_error
+from blotter.database.wire.decode import OPERATIONS
+
+_STREAMS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
+
+_TARGETS = {
+    f"{'DynamoDBStreams_20120810' if name in _STREAMS else 'DynamoDB_20120810'}.{name}": name
+    for name in OPERATIONS
+}
+
+
+def parse_target(target: str | None, body: bytes) -> str:
+    """The operation's name. Raises UnknownOperationException."""
+    name = _TARGETS.get(target or "")
+    if name is not None:
+        return name
+    try:
+        orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:
+        raise serialization_error("") from None
+    raise DynamoDBError("UnknownOperationException", "")
