@@ -49,6 +49,14 @@ class ConsumedCapacity:
         target = self.local_indexes if local else self.global_indexes
         target[name] = target.get(name, 0.0) + units
 
+    def doubled(self) -> ConsumedCapacity:
+        """What the same would have consumed in a transaction, which prepares and commits."""
+        twice = ConsumedCapacity(self.table_name, self.direction)
+        twice.table = self.table * 2
+        twice.local_indexes = {name: units * 2 for name, units in self.local_indexes.items()}
+        twice.global_indexes = {name: units * 2 for name, units in self.global_indexes.items()}
+        return twice
+
     @property
     def total(self) -> float:
         return self.table + sum(self.local_indexes.values()) + sum(self.global_indexes.values())

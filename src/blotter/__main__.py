@@ -1,0 +1,5 @@
+"""`python -m blotter`: the same as the `blotter` command."""
+
+from blotter.cli import main
+
+main()

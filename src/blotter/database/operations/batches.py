@@ -1,0 +1,175 @@
+"""BatchGetItem and BatchWriteItem: many single requests in one call, each on its own, in no promised order.
+
+Limits: 100 keys or 25 writes a call, 16 MB of answer or request; what does not fit comes back as UnprocessedKeys.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html, …_BatchWriteItem.html
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from blotter.database.expressions import ExpressionAttributes, Projection, legacy
+from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.errors import validation_error
+from blotter.database.model.keys import table_key
+from blotter.database.model.table import Table
+from blotter.database.model.values import Item
+from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.item_store import Current, write_item
+from blotter.database.operations.items import collection_metrics
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+from blotter.database.validation.attribute_values import admit_item, check_item_size
+from blotter.database.validation.keys import check_item_keys, check_key
+from blotter.database.wire import requests as wire
+
+ANSWER_BYTES = 16 * 1024 * 1024
+
+
+class TableReads(NamedTuple):
+    table: str
+    keys: list[Item]
+    projection: Projection | None
+    consistent: bool
+    request: wire.KeysAndAttributes
+
+
+class BatchGetPlan(NamedTuple):
+    reads: list[TableReads]
+    capacity: str | None
+
+
+def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
+    reads = []
+    for name, wanted in request.RequestItems.items():
+        projection: Projection | None = None
+        attributes = ExpressionAttributes(wanted.ExpressionAttributeNames, None)
+        if wanted.ProjectionExpression is not None:
+            projection = attributes.projection(wanted.ProjectionExpression)
+        elif wanted.AttributesToGet is not None:
+            projection = legacy.attributes_to_get(wanted.AttributesToGet)
+        attributes.finish()
+        keys = [admit_item(key)[0] for key in wanted.Keys]
+        reads.append(TableReads(name, keys, projection, bool(wanted.ConsistentRead), wanted))
+    return BatchGetPlan(reads, request.ReturnConsumedCapacity)
+
+
+def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> bytes:
+    opened = [(read, open_table(tx, context, read.table)) for read in plan.reads]
+    keyed = [(read, table, _storage_keys(table, read.keys)) for read, table in opened]
+    responses: list[tuple[bytes, bytes]] = []
+    unprocessed: dict[str, Any] = {}
+    capacities = []
+    size = 0
+    for read, table, keys in keyed:
+        consumed = ConsumedCapacity(table.name)
+        bodies = []
+        left = []
+        for request_key, key in zip(read.keys, keys, strict=True):
+            if size >= ANSWER_BYTES:
+                left.append(request_key)
+                continue
+            stored = tx.get(table.space, key)
+            consumed.add_table(read_units(0 if stored is None else stored.size, read.consistent))
+            if stored is not None:
+                size += stored.size
+                bodies.append(_projected(read.projection, stored.body))
+        responses.append((read.table.encode(), b"[" + b",".join(bodies) + b"]"))
+        if left:
+            unprocessed[read.table] = _unprocessed(read.request, left)
+        if consumed.total:
+            capacities.append(consumed.render(plan.capacity))
+    shown = capacities if plan.capacity in ("TOTAL", "INDEXES") else None
+    return answer(
+        (b"ConsumedCapacity", encoded(shown)),
+        (b"Responses", answer(*responses)),
+        (b"UnprocessedKeys", encoded(unprocessed)),
+    )
+
+
+def _storage_keys(table: Table, keys: list[Item]) -> list[bytes]:
+    storage_keys = []
+    for key in keys:
+        check_key(table, key)
+        storage_keys.append(table_key(table.keys, key))
+    if len(set(storage_keys)) < len(storage_keys):
+        raise validation_error("Provided list of item keys contains duplicates")
+    return storage_keys
+
+
+def _projected(projection: Projection | None, body: bytes) -> bytes:
+    return body if projection is None else orjson.dumps(projection.project(orjson.loads(body)))
+
+
+def _unprocessed(request: wire.KeysAndAttributes, keys: list[Item]) -> dict[str, Any]:
+    """The table's part of the request as it came, with the keys that are left."""
+    members = {name: getattr(request, name) for name in request.__struct_fields__}
+    return {name: value for name, value in (members | {"Keys": keys}).items() if value is not None}
+
+
+class TableWrites(NamedTuple):
+    """Each write is (item or key, size): a size of None is a deletion."""
+
+    table: str
+    writes: list[tuple[Item, int | None]]
+
+
+class BatchWritePlan(NamedTuple):
+    tables: list[TableWrites]
+    capacity: str | None
+    collection_metrics: bool
+
+
+def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
+    tables = []
+    for name, requests in request.RequestItems.items():
+        writes: list[tuple[Item, int | None]] = []
+        for write in requests:
+            if write.PutRequest is not None:
+                item, size = admit_item(write.PutRequest.Item)
+                check_item_size(size)
+                writes.append((item, size))
+            elif write.DeleteRequest is not None:
+                writes.append((admit_item(write.DeleteRequest.Key)[0], None))
+        tables.append(TableWrites(name, writes))
+    return BatchWritePlan(tables, request.ReturnConsumedCapacity, request.ReturnItemCollectionMetrics == "SIZE")
+
+
+def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) -> bytes:
+    checked = []
+    for writes in plan.tables:
+        table = open_table(tx, context, writes.table)
+        checked.append((writes, table, [_checked(table, *write) for write in writes.writes]))
+        _refuse_duplicates(checked[-1][2])
+    capacities = []
+    metrics: dict[str, list[Any]] = {}
+    for writes, table, keys in checked:
+        consumed = ConsumedCapacity(table.name)
+        for (item, size), key in zip(writes.writes, keys, strict=True):
+            current = Current(key, tx.get(table.space, key))
+            write_item(tx, table, current, None if size is None else item, size or 0, context, consumed)
+            measured = collection_metrics(table, item)
+            if measured is not None:
+                metrics.setdefault(writes.table, []).append(measured)
+        capacities.append(consumed.render(plan.capacity))
+    shown = capacities if plan.capacity in ("TOTAL", "INDEXES") else None
+    return answer(
+        (b"ConsumedCapacity", encoded(shown)),
+        (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
+        (b"UnprocessedItems", b"{}"),
+    )
+
+
+def _checked(table: Table, item: Item, size: int | None) -> bytes:
+    if size is None:
+        check_key(table, item)
+    else:
+        check_item_keys(table, item)
+    return table_key(table.keys, item)
+
+
+def _refuse_duplicates(keys: list[bytes]) -> None:
+    if len(set(keys)) < len(keys):
+        raise validation_error("Provided list of item keys contains duplicates")

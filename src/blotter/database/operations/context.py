@@ -1,0 +1,68 @@
+"""What an operation knows beside its request: who asks, where, and when.
+
+One value per request, made by the pipeline. Time comes from here and nowhere else, so that a test can set it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
+from blotter.database.model.table import Table, TableStatus
+from blotter.database.storage.protocol import ReadTransaction
+
+_TABLE_ARN = re.compile(r"arn:[^:]+:dynamodb:(?P<region>[^:]*):(?P<account>[^:]*):table/(?P<name>[^/]+)")
+
+
+class Context(NamedTuple):
+    """`now` in seconds since the epoch; `table_delay` is how long CREATING, UPDATING and DELETING last."""
+
+    account: str
+    region: str
+    now: float
+    table_delay: float = 0.0
+
+
+def table_name(context: Context, name_or_arn: str) -> str:
+    """The name behind a TableName, which may also be an ARN of the caller's own account and region."""
+    if not name_or_arn.startswith("arn:"):
+        return name_or_arn
+    match = _TABLE_ARN.fullmatch(name_or_arn)
+    if match is None:
+        raise validation_error(f"Invalid table ARN: {name_or_arn}")
+    if match["region"] != context.region or match["account"] != context.account:
+        raise DynamoDBError(
+            "AccessDeniedException",
+            f"The table {name_or_arn} belongs to another account or region than the request "
+            f"({context.account}, {context.region}).",
+        )
+    return match["name"]
+
+
+def find_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table | None:
+    """The table in whatever status, or None when there is none or its deletion has run its time."""
+    table = tx.find_table(context.account, context.region, table_name(context, name_or_arn))
+    if table is None or (table.deleting_until is not None and table.deleting_until <= context.now):
+        return None
+    return table
+
+
+def get_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
+    """The table in whatever status, for the control plane, whose message names it."""
+    table = find_table(tx, context, name_or_arn)
+    if table is None:
+        name = table_name(context, name_or_arn)
+        raise table_not_found(f"Requested resource not found: Table: {name} not found")
+    return table
+
+
+def open_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
+    """The table ready for items: ACTIVE or UPDATING. A table still CREATING or already DELETING is not found."""
+    table = find_table(tx, context, name_or_arn)
+    if table is None or table.status_at(context.now) in _WITHOUT_ITEMS:
+        raise table_not_found()
+    return table
+
+
+_WITHOUT_ITEMS = frozenset({TableStatus.CREATING, TableStatus.DELETING})

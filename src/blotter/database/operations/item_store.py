@@ -1,0 +1,110 @@
+"""The one place where an item changes: the table's row, its index entries and the change log together.
+
+Every operation that writes goes through `write_item`, so that no path forgets an index. What a write costs is
+counted here too, because only here it is known which index entries really changed.
+Write units: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from blotter.database.model.capacity import ConsumedCapacity, write_units
+from blotter.database.model.keys import index_key
+from blotter.database.model.size import item_size
+from blotter.database.model.table import Index, Table
+from blotter.database.model.values import Item
+from blotter.database.operations.context import Context
+from blotter.database.storage.protocol import Change, StoredItem, WriteTransaction
+
+
+class Current:
+    """The item as it is stored now, decoded only when somebody looks."""
+
+    __slots__ = ("_item", "key", "stored")
+
+    def __init__(self, key: bytes, stored: StoredItem | None) -> None:
+        self.key = key
+        self.stored = stored
+        self._item: Item | None = None
+
+    @property
+    def item(self) -> Item | None:
+        if self._item is None and self.stored is not None:
+            self._item = orjson.loads(self.stored.body)
+        return self._item
+
+    @property
+    def size(self) -> int:
+        return 0 if self.stored is None else self.stored.size
+
+
+def write_item(
+    tx: WriteTransaction,
+    table: Table,
+    current: Current,
+    new: Item | None,
+    new_size: int,
+    context: Context,
+    consumed: ConsumedCapacity,
+) -> None:
+    """Replaces the current item by a new one, or deletes it (`new` None); does nothing when neither exists."""
+    consumed.add_table(write_units(max(current.size, new_size)))
+    stored = current.stored
+    body = None
+    if new is not None:
+        body = orjson.dumps(new)
+        tx.put(table.space, StoredItem(current.key, new_size, body), stored)
+    elif stored is not None:
+        tx.delete(table.space, stored)
+    else:
+        return
+    for index in table.indexes:
+        if not index.deleting:
+            units = write_index_entry(tx, table, index, current.key, current.item, new)
+            if units:
+                consumed.add_index(index.name, units, local=index.local)
+    if table.stream is not None and table.stream.enabled and (stored is None or stored.body != body):
+        log_change(tx, table, current, body, context)
+
+
+def write_index_entry(
+    tx: WriteTransaction, table: Table, index: Index, key: bytes, old: Item | None, new: Item | None
+) -> float:
+    """Brings one index up to date with one item; returns the write units used, 0 when the entry is as it was."""
+    before = None if old is None else index_key(index, old, key)
+    after = None if new is None else index_key(index, new, key)
+    if after is not None and new is not None:
+        entry = projected(table, index, new)
+        stored = StoredItem(after, item_size(entry), orjson.dumps(entry))
+        if before == after:
+            previous = tx.get(index.space, after)
+            if previous is not None and previous.body == stored.body:
+                return 0.0
+            tx.put(index.space, stored, previous)
+            return write_units(max(stored.size, previous.size if previous else 0))
+    units = 0.0
+    if before is not None:
+        gone = tx.get(index.space, before)
+        if gone is not None:  # None while a backfill has not come to this item yet
+            tx.delete(index.space, gone)
+            units += write_units(gone.size)
+    if after is not None:
+        tx.put(index.space, stored, tx.get(index.space, after))
+        units += write_units(stored.size)
+    return units
+
+
+def projected(table: Table, index: Index, item: Item) -> Item:
+    """What an index holds of an item."""
+    if index.projection == "ALL":
+        return item
+    names = {*table.keys.names, *index.keys.names, *index.included}
+    return {name: value for name, value in item.items() if name in names}
+
+
+def log_change(
+    tx: WriteTransaction, table: Table, current: Current, new_body: bytes | None, context: Context
+) -> None:
+    old_body = None if current.stored is None else current.stored.body
+    tx.append_change(Change(0, context.now, table.id, 0, current.key, old_body, new_body))

@@ -1,0 +1,239 @@
+"""GetItem, PutItem, UpdateItem, DeleteItem.
+
+Each comes in two halves. `prepare_…` judges the request without the table and returns a plan: values admitted,
+expressions compiled. The second half runs inside a storage transaction and may run more than once, so it reads
+the plan and never changes it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import orjson
+
+from blotter.database.expressions import Condition, ExpressionAttributes, Projection, Update, legacy
+from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.errors import condition_failed
+from blotter.database.model.keys import table_key
+from blotter.database.model.size import item_size
+from blotter.database.model.table import Table
+from blotter.database.model.values import AttributeValue, Item
+from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.item_store import Current, write_item
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+from blotter.database.validation.attribute_values import admit_item, admit_values, check_item_size
+from blotter.database.validation.keys import check_item_keys, check_key
+from blotter.database.wire import requests as wire
+
+
+class GetPlan(NamedTuple):
+    table: str
+    key: Item
+    consistent: bool
+    projection: Projection | None
+    capacity: str | None
+
+
+def prepare_get(request: wire.GetItemInput) -> GetPlan:
+    key, _ = admit_item(request.Key)
+    if request.AttributesToGet is not None:
+        projection: Projection | None = legacy.attributes_to_get(request.AttributesToGet)
+    elif request.ProjectionExpression is not None:
+        attributes = ExpressionAttributes(request.ExpressionAttributeNames, None)
+        projection = attributes.projection(request.ProjectionExpression)
+        attributes.finish()
+    else:
+        projection = None
+    return GetPlan(
+        request.TableName, key, bool(request.ConsistentRead), projection, request.ReturnConsumedCapacity
+    )
+
+
+def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> bytes:
+    table = open_table(tx, context, plan.table)
+    check_key(table, plan.key)
+    stored = tx.get(table.space, table_key(table.keys, plan.key))
+    consumed = ConsumedCapacity(table.name)
+    consumed.add_table(read_units(0 if stored is None else stored.size, plan.consistent))
+    body = None
+    if stored is not None:
+        projection = plan.projection
+        body = stored.body if projection is None else orjson.dumps(projection.project(orjson.loads(stored.body)))
+    return answer((b"ConsumedCapacity", encoded(consumed.render(plan.capacity))), (b"Item", body))
+
+
+class WriteOptions(NamedTuple):
+    """What PutItem, UpdateItem and DeleteItem have in common beside their item or key."""
+
+    table: str
+    condition: Condition | None
+    return_values: str
+    return_item_on_failure: bool
+    capacity: str | None
+    collection_metrics: bool
+
+
+class PutPlan(NamedTuple):
+    options: WriteOptions
+    item: Item
+    size: int
+
+
+class DeletePlan(NamedTuple):
+    options: WriteOptions
+    key: Item
+
+
+class UpdatePlan(NamedTuple):
+    options: WriteOptions
+    key: Item
+    update: Update | None
+
+
+AnyWriteInput = wire.PutItemInput | wire.UpdateItemInput | wire.DeleteItemInput
+AnyWriteAction = AnyWriteInput | wire.Put | wire.Update | wire.Delete | wire.ConditionCheck
+
+
+def prepare_put(request: wire.PutItemInput) -> PutPlan:
+    item, size = admit_item(request.Item)
+    check_item_size(size)
+    attributes = _expression_attributes(request)
+    options = prepare_options(request, attributes)
+    attributes.finish()
+    return PutPlan(options, item, size)
+
+
+def prepare_delete(request: wire.DeleteItemInput) -> DeletePlan:
+    key, _ = admit_item(request.Key)
+    attributes = _expression_attributes(request)
+    options = prepare_options(request, attributes)
+    attributes.finish()
+    return DeletePlan(options, key)
+
+
+def prepare_update(request: wire.UpdateItemInput) -> UpdatePlan:
+    key, _ = admit_item(request.Key)
+    attributes = _expression_attributes(request)
+    update: Update | None = None
+    if request.UpdateExpression is not None:
+        update = attributes.update(request.UpdateExpression)
+    elif request.AttributeUpdates is not None:
+        update = legacy.attribute_updates(request.AttributeUpdates)
+    options = prepare_options(request, attributes)
+    attributes.finish()
+    return UpdatePlan(options, key, update)
+
+
+def _expression_attributes(request: AnyWriteInput) -> ExpressionAttributes:
+    return ExpressionAttributes(request.ExpressionAttributeNames, admit_values(request.ExpressionAttributeValues))
+
+
+def prepare_options(request: AnyWriteAction, attributes: ExpressionAttributes) -> WriteOptions:
+    """The options of a single write or of one action of a transaction, which has only some of them."""
+    condition: Condition | None = None
+    expected = getattr(request, "Expected", None)
+    if request.ConditionExpression is not None:
+        condition = attributes.condition("ConditionExpression", request.ConditionExpression)
+    elif expected is not None:
+        condition = legacy.expected(expected, getattr(request, "ConditionalOperator", None))
+    return WriteOptions(
+        request.TableName,
+        condition,
+        getattr(request, "ReturnValues", None) or "NONE",
+        request.ReturnValuesOnConditionCheckFailure == "ALL_OLD",
+        getattr(request, "ReturnConsumedCapacity", None),
+        getattr(request, "ReturnItemCollectionMetrics", None) == "SIZE",
+    )
+
+
+def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> bytes:
+    options = plan.options
+    table = open_table(tx, context, options.table)
+    check_item_keys(table, plan.item)
+    current = load(tx, table, plan.item)
+    check_condition(options, current)
+    consumed = ConsumedCapacity(table.name)
+    write_item(tx, table, current, plan.item, plan.size, context, consumed)
+    old = current.stored.body if current.stored is not None and options.return_values == "ALL_OLD" else None
+    return _write_answer(options, table, consumed, plan.item, old)
+
+
+def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> bytes:
+    options = plan.options
+    table = open_table(tx, context, options.table)
+    check_key(table, plan.key)
+    current = load(tx, table, plan.key)
+    check_condition(options, current)
+    consumed = ConsumedCapacity(table.name)
+    write_item(tx, table, current, None, 0, context, consumed)
+    old = current.stored.body if current.stored is not None and options.return_values == "ALL_OLD" else None
+    return _write_answer(options, table, consumed, plan.key, old)
+
+
+def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> bytes:
+    options = plan.options
+    table = open_table(tx, context, options.table)
+    check_key(table, plan.key)
+    if plan.update is not None:
+        plan.update.refuse_keys(table.keys.names)
+    current = load(tx, table, plan.key)
+    check_condition(options, current)
+    new = updated_item(table, plan.key, plan.update, current.item)
+    size = item_size(new)
+    check_item_size(size, updating=True)
+    consumed = ConsumedCapacity(table.name)
+    write_item(tx, table, current, new, size, context, consumed)
+    returned = _updated_attributes(options.return_values, plan.update, current.item, new)
+    return _write_answer(options, table, consumed, plan.key, None if not returned else orjson.dumps(returned))
+
+
+def load(tx: ReadTransaction, table: Table, item_or_key: Item) -> Current:
+    key = table_key(table.keys, item_or_key)
+    return Current(key, tx.get(table.space, key))
+
+
+def check_condition(options: WriteOptions, current: Current) -> None:
+    condition = options.condition
+    if condition is not None and not condition.matches(current.item):
+        raise condition_failed(current.item if options.return_item_on_failure else None)
+
+
+def updated_item(table: Table, key: Item, update: Update | None, old: Item | None) -> Item:
+    """The item after an update; an item that did not exist starts as its key alone."""
+    base = key if old is None else old
+    new = base if update is None else update.apply(base)
+    check_item_keys(table, new, updating=True)
+    return new
+
+
+def _updated_attributes(
+    return_values: str, update: Update | None, old: Item | None, new: Item
+) -> dict[str, AttributeValue] | None:
+    if return_values == "ALL_OLD":
+        return old
+    if return_values == "ALL_NEW":
+        return new
+    if update is None or return_values == "NONE":
+        return None
+    shown = update.updated_new if return_values == "UPDATED_NEW" else update.updated_old
+    return shown(old or {}, new)
+
+
+def _write_answer(
+    options: WriteOptions, table: Table, consumed: ConsumedCapacity, key: Item, attributes: bytes | None
+) -> bytes:
+    metrics = collection_metrics(table, key) if options.collection_metrics else None
+    return answer(
+        (b"Attributes", attributes),
+        (b"ConsumedCapacity", encoded(consumed.render(options.capacity))),
+        (b"ItemCollectionMetrics", encoded(metrics)),
+    )
+
+
+def collection_metrics(table: Table, key: Item) -> dict[str, object] | None:
+    """Only tables with a local secondary index have item collections that AWS measures."""
+    if not any(index.local for index in table.indexes):
+        return None
+    partition = table.keys.partition[0].name
+    return {"ItemCollectionKey": {partition: key[partition]}, "SizeEstimateRangeGB": [0.0, 1.0]}

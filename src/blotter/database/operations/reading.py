@@ -1,0 +1,345 @@
+"""Query and Scan: one page of a table or an index, read in slices over one snapshot.
+
+`query` and `scan` are generators: they yield between slices, so that a long page does not keep other requests
+waiting, and return the answer's bytes. A page ends at Limit, at 1 MB of items read (before any filter), or at the
+end of its range; only the first two leave a LastEvaluatedKey.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import NamedTuple
+
+import orjson
+
+from blotter.database.expressions import (
+    Condition,
+    ExpressionAttributes,
+    KeyCondition,
+    Projection,
+    ResolvedKeyCondition,
+    legacy,
+)
+from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.errors import parameter_error, validation_error
+from blotter.database.model.keys import (
+    exclusive_start,
+    partition_prefix,
+    resume_after,
+    segment_range,
+    sort_prefix,
+    sort_range,
+    table_key,
+)
+from blotter.database.model.table import Index, KeySchema, Table
+from blotter.database.model.values import Item
+from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.context import Context, open_table
+from blotter.database.storage.protocol import ReadTransaction, StoredItem
+from blotter.database.validation.attribute_values import admit_item, admit_values
+from blotter.database.validation.keys import check_start_key
+from blotter.database.wire import requests as wire
+
+PAGE_BYTES = 1024 * 1024
+SLICE_BYTES = 64 * 1024
+SLICE_ITEMS = 256
+
+KeyRange = tuple[bytes, bytes | None]
+Slices = Generator[None, None, bytes]
+
+
+class ReadPlan(NamedTuple):
+    """What Query and Scan have in common."""
+
+    table: str
+    index_name: str | None
+    limit: int | None
+    start_key: Item | None
+    filter: Condition | None
+    projection: Projection | None
+    select: str | None
+    consistent: bool
+    capacity: str | None
+
+
+class QueryPlan(NamedTuple):
+    read: ReadPlan
+    key_condition: KeyCondition
+    reverse: bool
+
+
+class ScanPlan(NamedTuple):
+    read: ReadPlan
+    segment: int
+    total_segments: int
+
+
+def prepare_query(request: wire.QueryInput) -> QueryPlan:
+    attributes = _expression_attributes(request)
+    if request.KeyConditionExpression is not None:
+        key_condition = attributes.key_condition(request.KeyConditionExpression)
+    elif request.KeyConditions is not None:
+        key_condition = legacy.key_conditions(request.KeyConditions)
+    else:
+        raise validation_error(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
+        )
+    legacy_filter = None
+    if request.QueryFilter is not None:
+        legacy_filter = legacy.query_filter(request.QueryFilter, request.ConditionalOperator)
+    plan = _read_plan(request, attributes, legacy_filter)
+    attributes.finish()
+    return QueryPlan(plan, key_condition, request.ScanIndexForward is False)
+
+
+def prepare_scan(request: wire.ScanInput) -> ScanPlan:
+    attributes = _expression_attributes(request)
+    legacy_filter = None
+    if request.ScanFilter is not None:
+        legacy_filter = legacy.scan_filter(request.ScanFilter, request.ConditionalOperator)
+    plan = _read_plan(request, attributes, legacy_filter)
+    attributes.finish()
+    return ScanPlan(plan, request.Segment or 0, request.TotalSegments or 1)
+
+
+def _expression_attributes(request: wire.QueryInput | wire.ScanInput) -> ExpressionAttributes:
+    return ExpressionAttributes(request.ExpressionAttributeNames, admit_values(request.ExpressionAttributeValues))
+
+
+def _read_plan(
+    request: wire.QueryInput | wire.ScanInput, attributes: ExpressionAttributes, legacy_filter: Condition | None
+) -> ReadPlan:
+    start_key = None if request.ExclusiveStartKey is None else admit_item(request.ExclusiveStartKey)[0]
+    condition = legacy_filter
+    if request.FilterExpression is not None:
+        condition = attributes.condition("FilterExpression", request.FilterExpression)
+    projection: Projection | None = None
+    if request.ProjectionExpression is not None:
+        projection = attributes.projection(request.ProjectionExpression)
+    elif request.AttributesToGet is not None:
+        projection = legacy.attributes_to_get(request.AttributesToGet)
+    return ReadPlan(
+        request.TableName,
+        request.IndexName,
+        request.Limit,
+        start_key,
+        condition,
+        projection,
+        request.Select,
+        bool(request.ConsistentRead),
+        request.ReturnConsumedCapacity,
+    )
+
+
+def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
+    read = plan.read
+    table, index = _open(tx, context, read)
+    keys = table.keys if index is None else index.keys
+    condition = plan.key_condition.resolve(keys)
+    if read.filter is not None:
+        read.filter.refuse_keys(keys.names)
+    key_range = _query_range(keys, index, condition)
+    if read.start_key is not None:
+        check_start_key(table, index, read.start_key)
+        key_range = _resume_query(table, index, condition, key_range, read.start_key, reverse=plan.reverse)
+    return (yield from _page(read, tx, table, index, key_range, reverse=plan.reverse))
+
+
+def scan(plan: ScanPlan, tx: ReadTransaction, context: Context) -> Slices:
+    read = plan.read
+    table, index = _open(tx, context, read)
+    start, end = segment_range(plan.segment, plan.total_segments)
+    if read.start_key is not None:
+        check_start_key(table, index, read.start_key)
+        after = exclusive_start(table.keys, index, read.start_key)
+        if after < start or (end is not None and after >= end):
+            raise validation_error(
+                "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey "
+                f"with correct Segment. TotalSegments: {plan.total_segments} Segment: {plan.segment}"
+            )
+        start, end = resume_after(start, end, after)
+    return (yield from _page(read, tx, table, index, (start, end), reverse=False))
+
+
+def _open(tx: ReadTransaction, context: Context, read: ReadPlan) -> tuple[Table, Index | None]:
+    table = open_table(tx, context, read.table)
+    if read.index_name is None:
+        return table, None
+    index = table.index(read.index_name)
+    if index is None or index.deleting:
+        raise validation_error(f"The table does not have the specified index: {read.index_name}")
+    if index.local:
+        return table, index
+    if read.consistent:
+        raise validation_error("Consistent reads are not supported on global secondary indexes")
+    if index.backfilling or context.now < index.active_at:
+        raise validation_error(f"Cannot read from backfilling global secondary index: {index.name}")
+    _check_projected(table, index, read)
+    return table, index
+
+
+def _check_projected(table: Table, index: Index, read: ReadPlan) -> None:
+    """A global index answers only from what it holds."""
+    if index.projection == "ALL":
+        return
+    if read.select == "ALL_ATTRIBUTES":
+        raise parameter_error(
+            f"Select type ALL_ATTRIBUTES is not supported for global secondary index {index.name} "
+            "because its projection type is not ALL"
+        )
+    if read.projection is not None:
+        held = _held(table, index)
+        missing = [name for name in read.projection.top_level_names if name not in held]
+        if missing:
+            raise parameter_error(
+                f"Global secondary index {index.name} does not project [{', '.join(sorted(missing))}]"
+            )
+
+
+def _held(table: Table, index: Index) -> set[str]:
+    return {*table.keys.names, *index.keys.names, *index.included}
+
+
+def _query_range(keys: KeySchema, index: Index | None, condition: ResolvedKeyCondition) -> KeyRange:
+    """Equality on the leading sort attributes, and any condition on the next one."""
+    prefix = partition_prefix(keys, condition.partition)
+    if not condition.sort:
+        return sort_range(prefix, None, (), index=index is not None)
+    *leading, last = condition.sort
+    prefix = sort_prefix(prefix, [clause.operands[0] for clause in leading])
+    return sort_range(prefix, last.operator, last.operands, index=index is not None)
+
+
+def _resume_query(
+    table: Table,
+    index: Index | None,
+    condition: ResolvedKeyCondition,
+    key_range: KeyRange,
+    start_key: Item,
+    *,
+    reverse: bool,
+) -> KeyRange:
+    keys = table.keys if index is None else index.keys
+    given = [start_key[attribute.name] for attribute in keys.partition]
+    if list(condition.partition) != given:
+        raise validation_error(
+            "The provided starting key is outside query boundaries based on provided conditions"
+        )
+    after = exclusive_start(table.keys, index, start_key)
+    start, end = key_range
+    if after < start or (end is not None and after >= end):
+        raise validation_error("The provided starting key does not match the range key predicate")
+    return resume_after(start, end, after, reverse=reverse)
+
+
+class _Page:
+    """What a page has gathered so far."""
+
+    __slots__ = ("bodies", "count", "fetched", "last", "scanned", "size")
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.count = 0
+        self.scanned = 0
+        self.size = 0
+        self.fetched = 0.0
+        self.last: StoredItem | None = None
+
+
+def _page(
+    read: ReadPlan,
+    tx: ReadTransaction,
+    table: Table,
+    index: Index | None,
+    key_range: KeyRange,
+    *,
+    reverse: bool,
+) -> Slices:
+    page = _Page()
+    space = table.space if index is None else index.space
+    limit = read.limit or 0
+    # Without filter, projection and fetches from the table an item's bytes go out as they are stored.
+    transform = _transformation(read, tx, table, index, page)
+    counting = read.select == "COUNT"
+    full = False
+    slice_items = slice_bytes = 0
+    for stored in tx.items(space, *key_range, reverse=reverse):
+        page.scanned += 1
+        page.size += stored.size
+        body: bytes | None = stored.body if transform is None else transform(stored)
+        if body is not None:
+            page.count += 1
+            if not counting:
+                page.bodies.append(body)
+        if page.scanned == limit or page.size >= PAGE_BYTES:
+            page.last = stored
+            full = True
+            break
+        slice_items += 1
+        slice_bytes += stored.size
+        if slice_items >= SLICE_ITEMS or slice_bytes >= SLICE_BYTES:
+            slice_items = slice_bytes = 0
+            yield
+    return _answer(read, table, index, page, full=full)
+
+
+def _transformation(
+    read: ReadPlan, tx: ReadTransaction, table: Table, index: Index | None, page: _Page
+) -> Callable[[StoredItem], bytes | None] | None:
+    """What turns a stored item into its part of the answer, or None where the stored bytes are the answer.
+    The result is None for an item that the filter refuses."""
+    condition, projection = read.filter, read.projection
+    fetching = index is not None and _fetches_from_table(read, table, index)
+    if condition is None and projection is None and not fetching:
+        return None
+
+    def transform(stored: StoredItem) -> bytes | None:
+        body = stored.body
+        item: Item = orjson.loads(body)
+        if fetching:
+            whole = tx.get(table.space, table_key(table.keys, item))
+            if whole is None:
+                return None
+            page.fetched += read_units(whole.size, read.consistent)
+            body = whole.body
+            item = orjson.loads(body)
+        if condition is not None and not condition.matches(item):
+            return None
+        return body if projection is None else orjson.dumps(projection.project(item))
+
+    return transform
+
+
+def _fetches_from_table(read: ReadPlan, table: Table, index: Index) -> bool:
+    """A local index gets from the table what it does not hold itself; a global one was refused before."""
+    if not index.local or index.projection == "ALL":
+        return False
+    if read.select == "ALL_ATTRIBUTES":
+        return True
+    held = _held(table, index)
+    return read.projection is not None and any(name not in held for name in read.projection.top_level_names)
+
+
+def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page, *, full: bool) -> bytes:
+    consumed = ConsumedCapacity(table.name)
+    units = read_units(page.size, read.consistent)
+    if index is None:
+        consumed.add_table(units)
+    else:
+        consumed.add_table(page.fetched)
+        consumed.add_index(index.name, units, local=index.local)
+    last_key = _last_evaluated_key(table, index, page.last) if full and page.last is not None else None
+    return answer(
+        (b"ConsumedCapacity", encoded(consumed.render(read.capacity))),
+        (b"Count", b"%d" % page.count),
+        (b"Items", None if read.select == "COUNT" else b"[" + b",".join(page.bodies) + b"]"),
+        (b"LastEvaluatedKey", encoded(last_key)),
+        (b"ScannedCount", b"%d" % page.scanned),
+    )
+
+
+def _last_evaluated_key(table: Table, index: Index | None, last: StoredItem) -> Item:
+    item: Item = orjson.loads(last.body)
+    names = dict.fromkeys(table.keys.names + (() if index is None else index.keys.names))
+    return {name: item[name] for name in names}

@@ -1,0 +1,132 @@
+"""From the words of CreateTable and UpdateTable to the catalog's values.
+
+The requests were validated before (`validation`): what stands here only translates.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from blotter.database.model.table import (
+    Index,
+    KeyAttribute,
+    KeySchema,
+    KeyType,
+    OnDemandMaxima,
+    StreamSettings,
+    Table,
+    Throughput,
+)
+from blotter.database.operations.context import Context
+from blotter.database.storage.protocol import WriteTransaction
+from blotter.database.wire import requests as wire
+
+AttributeTypes = dict[str, KeyType]
+
+
+def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, context: Context) -> Table:
+    types = attribute_types(request.AttributeDefinitions)
+    on_demand = request.BillingMode == "PAY_PER_REQUEST"
+    active_at = context.now + context.table_delay
+    indexes = [new_index(index, types, tx, active_at, local=True) for index in request.LocalSecondaryIndexes or ()]
+    indexes += [
+        new_index(index, types, tx, active_at, local=False) for index in request.GlobalSecondaryIndexes or ()
+    ]
+    return Table(
+        account=context.account,
+        region=context.region,
+        name=name,
+        id=str(uuid.uuid4()),
+        space=tx.new_space(),
+        keys=key_schema(request.KeySchema or (), types),
+        created_at=context.now,
+        active_at=active_at,
+        attribute_definitions=tuple(KeyAttribute(name, type_) for name, type_ in types.items()),
+        indexes=tuple(indexes),
+        billing_mode="PAY_PER_REQUEST" if on_demand else "PROVISIONED",
+        on_demand_since=context.now if on_demand else None,
+        throughput=throughput(request.ProvisionedThroughput),
+        on_demand_maxima=on_demand_maxima(request.OnDemandThroughput),
+        deletion_protection=bool(request.DeletionProtectionEnabled),
+        table_class=request.TableClass,
+        stream=stream_settings(request.StreamSpecification, context),
+        encryption=encryption(request.SSESpecification, context),
+        tags=tuple((tag.Key, tag.Value) for tag in request.Tags or ()),
+    )
+
+
+def attribute_types(definitions: Sequence[wire.AttributeDefinition] | None) -> AttributeTypes:
+    return {definition.AttributeName: definition.AttributeType for definition in definitions or ()}
+
+
+def key_schema(elements: Sequence[wire.KeySchemaElement], types: AttributeTypes) -> KeySchema:
+    attributes = [
+        (element.KeyType, KeyAttribute(element.AttributeName, types[element.AttributeName]))
+        for element in elements
+    ]
+    return KeySchema(
+        partition=tuple(attribute for kind, attribute in attributes if kind == "HASH"),
+        sort=tuple(attribute for kind, attribute in attributes if kind == "RANGE"),
+    )
+
+
+def new_index(
+    index: wire.LocalSecondaryIndex | wire.GlobalSecondaryIndex | wire.CreateGlobalSecondaryIndexAction,
+    types: AttributeTypes,
+    tx: WriteTransaction,
+    active_at: float,
+    *,
+    local: bool,
+    backfilling: bool = False,
+) -> Index:
+    return Index(
+        name=index.IndexName,
+        space=tx.new_space(),
+        local=local,
+        keys=key_schema(index.KeySchema, types),
+        projection=index.Projection.ProjectionType or "ALL",
+        included=tuple(index.Projection.NonKeyAttributes or ()),
+        throughput=throughput(None if local else getattr(index, "ProvisionedThroughput", None)),
+        on_demand_maxima=on_demand_maxima(None if local else getattr(index, "OnDemandThroughput", None)),
+        active_at=active_at,
+        backfilling=backfilling,
+    )
+
+
+def throughput(requested: wire.ProvisionedThroughput | None) -> Throughput:
+    if requested is None:
+        return Throughput()
+    return Throughput(requested.ReadCapacityUnits, requested.WriteCapacityUnits)
+
+
+def on_demand_maxima(requested: wire.OnDemandThroughput | None) -> OnDemandMaxima | None:
+    """-1 on the wire takes a maximum away."""
+    if requested is None:
+        return None
+
+    def maximum(units: int | None) -> int | None:
+        return None if units is None or units == -1 else units
+
+    return OnDemandMaxima(maximum(requested.MaxReadRequestUnits), maximum(requested.MaxWriteRequestUnits))
+
+
+def stream_settings(requested: wire.StreamSpecification | None, context: Context) -> StreamSettings | None:
+    if requested is None or not requested.StreamEnabled:
+        return None
+    return StreamSettings(requested.StreamViewType or "NEW_AND_OLD_IMAGES", stream_label(context.now))
+
+
+def stream_label(now: float) -> str:
+    """ISO 8601 in UTC to the millisecond, without a zone: AWS's stream labels."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}"
+
+
+def encryption(requested: wire.SSESpecification | None, context: Context) -> dict[str, str | float] | None:
+    """SSEDescription of a table that asked for a KMS key; None for the default, an AWS-owned key."""
+    if requested is None or not requested.Enabled:
+        return None
+    key = requested.KMSMasterKeyId or "alias/aws/dynamodb"
+    arn = key if key.startswith("arn:") else f"arn:aws:kms:{context.region}:{context.account}:key/{key}"
+    return {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": arn}

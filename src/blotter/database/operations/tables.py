@@ -1,0 +1,97 @@
+"""The life of a table: CreateTable, DescribeTable, ListTables, DeleteTable. UpdateTable lives in update_table.py.
+
+A table's state follows from timestamps in the catalog (`Table.status_at`), so nothing is forgotten by a restart.
+A deleted table stays DELETING for the configured delay and is then gone for every reader; background work
+(`background.tables`) takes its rows away later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import orjson
+
+from blotter.database.model.errors import resource_in_use, validation_error
+from blotter.database.model.table import Table, TableStatus
+from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.context import Context, find_table, get_table, table_name
+from blotter.database.operations.table_description import describe_table
+from blotter.database.operations.table_request import new_table
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+from blotter.database.wire import requests as wire
+
+LIST_TABLES_PAGE = 100
+
+
+def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: Context) -> bytes:
+    name = table_name(context, request.TableName)
+    existing = tx.find_table(context.account, context.region, name)
+    if existing is not None:
+        if find_table(tx, context, name) is not None:
+            raise resource_in_use(f"Table already exists: {name}")
+        tx.remove_table(existing)
+    table = new_table(request, name, tx, context)
+    tx.save_table(table)
+    return answer((b"TableDescription", encoded(describe_table(tx, table, context.now))))
+
+
+def describe(request: wire.DescribeTableInput, tx: ReadTransaction, context: Context) -> bytes:
+    table = get_table(tx, context, request.TableName)
+    return answer((b"Table", encoded(describe_table(tx, table, context.now))))
+
+
+def list_tables(request: wire.ListTablesInput, tx: ReadTransaction, context: Context) -> bytes:
+    """Names in byte order. A page holds `Limit` names (100 at most); the key of the next page is its last name."""
+    limit = request.Limit or LIST_TABLES_PAGE
+    names: list[str] = []
+    after = request.ExclusiveStartTableName or ""
+    more = True
+    while more and len(names) <= limit:
+        page = tx.table_names(context.account, context.region, after, limit + 1)
+        names += [name for name in page if find_table(tx, context, name) is not None]
+        more = len(page) > limit
+        after = page[-1] if page else after
+    body: dict[str, Any] = {"TableNames": names[:limit]}
+    if len(names) > limit:
+        body["LastEvaluatedTableName"] = names[limit - 1]
+    return orjson.dumps(body)
+
+
+def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: Context) -> bytes:
+    table = get_table(tx, context, request.TableName)
+    check_settled(table, context)
+    if table.deletion_protection:
+        raise validation_error(
+            "Resource cannot be deleted as it is currently protected against deletion. "
+            "Disable deletion protection first."
+        )
+    deleting = msgspec.structs.replace(table, deleting_until=context.now + context.table_delay)
+    tx.save_table(deleting)
+    return answer((b"TableDescription", encoded(_describe_deleting(tx, deleting, context.now))))
+
+
+_IN_USE = {
+    TableStatus.CREATING: "Table is being created",
+    TableStatus.UPDATING: "Table is being updated",
+    TableStatus.DELETING: "Table is being deleted",
+}
+
+
+def check_settled(table: Table, context: Context) -> None:
+    """Refuses to change a table that is still changing."""
+    what = _IN_USE.get(table.status_at(context.now))
+    if what is not None:
+        raise resource_in_use(f"Attempt to change a resource which is still in use: {what}: {table.name}")
+
+
+# What DeleteTable's answer still says of a table: its schema is already gone.
+_DELETING_MEMBERS = (
+    "TableName", "TableStatus", "ProvisionedThroughput", "TableSizeBytes", "ItemCount", "TableArn", "TableId",
+    "BillingModeSummary", "DeletionProtectionEnabled",
+)  # fmt: skip
+
+
+def _describe_deleting(tx: ReadTransaction, table: Table, now: float) -> dict[str, Any]:
+    description = describe_table(tx, table, now)
+    return {name: description[name] for name in _DELETING_MEMBERS if name in description}

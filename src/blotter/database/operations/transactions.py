@@ -1,0 +1,322 @@
+"""TransactWriteItems and TransactGetItems: up to 100 actions, all or none, on any tables of an account and region.
+
+A write transaction judges every action against the state before it, then applies all of them in the same storage
+transaction. An action that cannot be applied cancels the whole; the reasons come in the order of the actions.
+A ClientRequestToken makes a repetition within ten minutes an answer without a second effect.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html and the
+conformance suite nubo-db/dynamodb-conformance (tests/tier2/transactions, tests/tier3/error-messages/transact*)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import orjson
+
+from blotter.database.expressions import ExpressionAttributes, Projection, Update
+from blotter.database.model.capacity import ConsumedCapacity, read_units, write_units
+from blotter.database.model.errors import DynamoDBError, validation_error
+from blotter.database.model.keys import table_key
+from blotter.database.model.size import item_size
+from blotter.database.model.table import Table
+from blotter.database.model.values import Item
+from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.item_store import Current, write_item
+from blotter.database.operations.items import (
+    WriteOptions,
+    check_condition,
+    collection_metrics,
+    prepare_options,
+    updated_item,
+)
+from blotter.database.storage.protocol import ReadTransaction, StoredItem, WriteTransaction
+from blotter.database.validation.attribute_values import admit_item, admit_values, check_item_size
+from blotter.database.validation.keys import check_item_keys, check_key
+from blotter.database.wire import requests as wire
+
+TRANSACTION_BYTES = 4 * 1024 * 1024
+TOKEN_LIFETIME = 600.0
+# The key space of the store's own records; tables get theirs from 1 on.
+RECORDS_SPACE = 0
+
+
+class Action(NamedTuple):
+    """One action: `key` holds the item of a Put, else the key; `update` is set for an Update."""
+
+    kind: str
+    options: WriteOptions
+    key: Item
+    size: int
+    update: Update | None
+
+
+class TransactWritePlan(NamedTuple):
+    actions: list[Action]
+    capacity: str | None
+    collection_metrics: bool
+    token: str | None
+    fingerprint: bytes
+
+
+class _Prepared(NamedTuple):
+    """An action that may be applied: what is there now, and what will be."""
+
+    action: Action
+    table: Table
+    current: Current
+    new: Item | None
+    size: int
+
+
+def prepare_transact_write(request: wire.TransactWriteItemsInput) -> TransactWritePlan:
+    actions = [_prepare_action(item) for item in request.TransactItems]
+    token = request.ClientRequestToken
+    return TransactWritePlan(
+        actions,
+        request.ReturnConsumedCapacity,
+        request.ReturnItemCollectionMetrics == "SIZE",
+        token,
+        b"" if token is None else _fingerprint(request),
+    )
+
+
+def _prepare_action(item: wire.TransactWriteItem) -> Action:
+    given = [(kind, getattr(item, kind)) for kind in item.__struct_fields__ if getattr(item, kind) is not None]
+    if len(given) != 1:
+        raise validation_error("TransactItems can only contain one of Check, Put, Update or Delete")
+    kind, request = given[0]
+    attributes = ExpressionAttributes(
+        request.ExpressionAttributeNames, admit_values(request.ExpressionAttributeValues)
+    )
+    key, size = admit_item(request.Item if kind == "Put" else request.Key)
+    update = attributes.update(request.UpdateExpression) if kind == "Update" else None
+    if kind == "Put":
+        check_item_size(size)
+    options = prepare_options(request, attributes)
+    attributes.finish()
+    return Action(kind, options, key, size, update)
+
+
+def _fingerprint(request: wire.TransactWriteItemsInput) -> bytes:
+    return hashlib.blake2b(repr(request.TransactItems).encode(), digest_size=16).digest()
+
+
+def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> bytes:
+    opened = [(action, open_table(tx, context, action.options.table)) for action in plan.actions]
+    if plan.token is not None:
+        replayed = _replayed(plan, tx, context)
+        if replayed is not None:
+            return replayed
+    keys = [_action_key(action, table) for action, table in opened]
+    _refuse_repeated(opened, keys)
+    prepared = _judge_all(opened, keys, tx)
+    if sum(part.size for part in prepared) > TRANSACTION_BYTES:
+        raise validation_error("Transaction request cannot exceed 4 MB of items")
+    result = _apply(plan, prepared, tx, context)
+    if plan.token is not None:
+        _remember(plan, tx, context)
+    return result
+
+
+def _action_key(action: Action, table: Table) -> bytes | DynamoDBError:
+    """The storage key, or why the action has none; the refusal becomes a cancellation reason."""
+    try:
+        if action.kind == "Put":
+            check_item_keys(table, action.key)
+        else:
+            check_key(table, action.key)
+        return table_key(table.keys, action.key)
+    except DynamoDBError as error:
+        return error
+
+
+def _refuse_repeated(opened: list[tuple[Action, Table]], keys: list[bytes | DynamoDBError]) -> None:
+    targets = [(table.space, key) for (_, table), key in zip(opened, keys, strict=True) if isinstance(key, bytes)]
+    if len(set(targets)) < len(targets):
+        raise validation_error("Transaction request cannot include multiple operations on one item")
+
+
+def _judge_all(
+    opened: list[tuple[Action, Table]], keys: list[bytes | DynamoDBError], tx: ReadTransaction
+) -> list[_Prepared]:
+    prepared = []
+    reasons: list[dict[str, Any]] = []
+    for (action, table), key in zip(opened, keys, strict=True):
+        try:
+            prepared.append(_judge(action, table, key, tx))
+            reasons.append({"Code": "None"})
+        except DynamoDBError as error:
+            reasons.append(_reason(error))
+    if len(prepared) < len(opened):
+        raise cancelled(reasons)
+    return prepared
+
+
+def _judge(action: Action, table: Table, key: bytes | DynamoDBError, tx: ReadTransaction) -> _Prepared:
+    if isinstance(key, DynamoDBError):
+        raise key
+    if action.update is not None:
+        action.update.refuse_keys(table.keys.names)
+    current = Current(key, tx.get(table.space, key))
+    check_condition(action.options, current)
+    if action.kind == "Put":
+        return _Prepared(action, table, current, action.key, action.size)
+    if action.kind == "Update":
+        new = updated_item(table, action.key, action.update, current.item)
+        size = item_size(new)
+        check_item_size(size, updating=True)
+        return _Prepared(action, table, current, new, size)
+    return _Prepared(action, table, current, None, 0)
+
+
+# Error code of a refused action → code of its cancellation reason.
+_REASON_CODES = {
+    "ConditionalCheckFailedException": "ConditionalCheckFailed",
+    "ValidationException": "ValidationError",
+}
+
+
+def _reason(error: DynamoDBError) -> dict[str, Any]:
+    return {
+        "Code": _REASON_CODES.get(error.code, error.code),
+        "Message": error.message,
+        **(error.members or {}),
+    }
+
+
+def cancelled(reasons: list[dict[str, Any]]) -> DynamoDBError:
+    codes = ", ".join(reason["Code"] for reason in reasons)
+    return DynamoDBError(
+        "TransactionCanceledException",
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+        members={"CancellationReasons": reasons},
+    )
+
+
+def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransaction, context: Context) -> bytes:
+    capacities: dict[str, ConsumedCapacity] = {}
+    metrics: dict[str, list[Any]] = {}
+    for action, table, current, new, size in prepared:
+        consumed = capacities.setdefault(table.name, ConsumedCapacity(table.name, "Write"))
+        if action.kind == "ConditionCheck":
+            consumed.add_table(write_units(current.size))
+            continue
+        write_item(tx, table, current, new, size, context, consumed)
+        measured = collection_metrics(table, action.key)
+        if measured is not None:
+            metrics.setdefault(table.name, []).append(measured)
+    return answer(
+        (b"ConsumedCapacity", _capacities(capacities, plan.capacity)),
+        (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
+    )
+
+
+def _capacities(capacities: dict[str, ConsumedCapacity], mode: str | None) -> bytes | None:
+    """Transactions cost twice: once to prepare and once to commit."""
+    if mode not in ("TOTAL", "INDEXES"):
+        return None
+    return encoded([consumed.doubled().render(mode) for consumed in capacities.values()])
+
+
+def _token_key(plan: TransactWritePlan, context: Context) -> bytes:
+    return f"token/{context.account}/{context.region}/{plan.token}".encode()
+
+
+def _replayed(plan: TransactWritePlan, tx: ReadTransaction, context: Context) -> bytes | None:
+    """The answer for a token that was used in the last ten minutes: nothing is done again."""
+    record = tx.get(RECORDS_SPACE, _token_key(plan, context))
+    if record is None:
+        return None
+    expires, _, fingerprint = record.body.partition(b" ")
+    if float(expires) <= context.now:
+        return None
+    if fingerprint != plan.fingerprint.hex().encode():
+        raise DynamoDBError(
+            "IdempotentParameterMismatchException",
+            "The request uses the same client token as a previous, but non-identical request.",
+        )
+    return _apply_nothing(plan)
+
+
+def _apply_nothing(plan: TransactWritePlan) -> bytes:
+    """A replay costs the reads that found it done."""
+    capacities: dict[str, ConsumedCapacity] = {}
+    for action in plan.actions:
+        consumed = capacities.setdefault(action.options.table, ConsumedCapacity(action.options.table, "Read"))
+        consumed.add_table(read_units(action.size, consistent=True))
+    return answer((b"ConsumedCapacity", _capacities(capacities, plan.capacity)))
+
+
+def _remember(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> None:
+    key = _token_key(plan, context)
+    body = b"%.3f %s" % (context.now + TOKEN_LIFETIME, plan.fingerprint.hex().encode())
+    tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
+
+
+class TransactGet(NamedTuple):
+    table: str
+    key: Item
+    projection: Projection | None
+
+
+class TransactGetPlan(NamedTuple):
+    gets: list[TransactGet]
+    capacity: str | None
+
+
+def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan:
+    gets = []
+    for item in request.TransactItems:
+        get = item.Get
+        projection: Projection | None = None
+        attributes = ExpressionAttributes(get.ExpressionAttributeNames, None)
+        if get.ProjectionExpression is not None:
+            projection = attributes.projection(get.ProjectionExpression)
+        attributes.finish()
+        gets.append(TransactGet(get.TableName, admit_item(get.Key)[0], projection))
+    return TransactGetPlan(gets, request.ReturnConsumedCapacity)
+
+
+def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -> bytes:
+    opened = [(get, open_table(tx, context, get.table)) for get in plan.gets]
+    reasons: list[dict[str, Any]] = []
+    targets: list[tuple[int, bytes]] = []
+    for get, table in opened:
+        try:
+            check_key(table, get.key)
+            targets.append((table.space, table_key(table.keys, get.key)))
+            reasons.append({"Code": "None"})
+        except DynamoDBError as error:
+            reasons.append(_reason(error))
+    if len(targets) < len(opened):
+        raise cancelled(reasons)
+    if len(set(targets)) < len(targets):
+        raise validation_error("Transaction request cannot include multiple operations on one item")
+    capacities: dict[str, ConsumedCapacity] = {}
+    responses = []
+    total = 0
+    for (get, table), (space, key) in zip(opened, targets, strict=True):
+        stored = tx.get(space, key)
+        size = 0 if stored is None else stored.size
+        total += size
+        capacities.setdefault(table.name, ConsumedCapacity(table.name, "Read")).add_table(
+            read_units(size, consistent=True)
+        )
+        responses.append(_response(get.projection, stored))
+    if total > TRANSACTION_BYTES:
+        raise validation_error("Transaction request cannot exceed 4 MB of items")
+    return answer(
+        (b"ConsumedCapacity", _capacities(capacities, plan.capacity)),
+        (b"Responses", b"[" + b",".join(responses) + b"]"),
+    )
+
+
+def _response(projection: Projection | None, stored: StoredItem | None) -> bytes:
+    if stored is None:
+        return b"{}"
+    body = stored.body
+    if projection is not None:
+        body = orjson.dumps(projection.project(orjson.loads(body)))
+    return answer((b"Item", body))
