@@ -1,0 +1,49 @@
+"""The predictions file as a download: streamed from the object store, named after the upload.
+
+The reader is pinned to one version of the object, so a download never mixes two files. The name is the user's
+own and therefore goes into the header twice: in plain ASCII for old clients, and percent-encoded (RFC 6266, RFC
+8187).
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from starlette.responses import Response, StreamingResponse
+
+from blotter.crimes.objects import InvalidKey, ObjectNotFound, ObjectStore
+from blotter.crimes.results import Result
+from blotter.crimes.web.errors import WebError
+
+_UPLOAD_SUFFIX = re.compile(r"(\.csv)?(\.gz)?$", re.IGNORECASE)
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()+-]+")
+
+
+def predictions(result: Result, objects: ObjectStore) -> Response:
+    """The whole predictions file. Raises WebError: 409 while there is none, 410 when it is gone."""
+    if result.status != "COMPLETED" or not result.predictions_key:
+        raise WebError(409, "NOT_COMPLETED", f"There are no predictions: the file is {result.status}.")
+    try:
+        info = objects.head(result.predictions_key)
+    except (ObjectNotFound, InvalidKey) as error:
+        raise WebError(
+            410, "PREDICTIONS_GONE", "The predictions file is no longer in the object store."
+        ) from error
+    headers = {
+        "Content-Disposition": disposition(download_name(result.file_name)),
+        "Content-Length": str(info.size),
+        "ETag": f'"{info.version}"',
+    }
+    return StreamingResponse(objects.read(info), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def download_name(file_name: str) -> str:
+    """ "January.csv.gz" → "January-predictions.csv"."""
+    stem = _UPLOAD_SUFFIX.sub("", file_name).strip() or "incidents"
+    return f"{stem}-predictions.csv"
+
+
+def disposition(name: str) -> str:
+    plain = _NOT_PLAIN.sub("_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
