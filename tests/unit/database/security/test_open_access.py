@@ -1,0 +1,49 @@
+"""Open access believes what is said, but it has to be said."""
+
+from __future__ import annotations
+
+import pytest
+
+from blotter.database.http.messages import Request
+from blotter.database.model.errors import DynamoDBError
+from blotter.database.security.identity import Identity
+from blotter.database.security.open_access import OpenAccess
+
+
+def _request(credential: str, target: str = "/") -> Request:
+    header = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=none"
+    return Request("POST", target, {"authorization": header, "x-amz-date": "20261122T000000Z"}, b"")
+
+
+def test_the_region_is_the_one_of_the_scope() -> None:
+    access = OpenAccess("123456789012")
+    for region in ("us-east-1", "eu-central-1", "local"):
+        assert access.authenticate(_request(f"any/20200101/{region}/dynamodb/aws4_request")) == Identity(
+            "123456789012", region, "any"
+        )
+
+
+def test_a_presigned_request_counts_too() -> None:
+    query = (
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=key%2F20200101%2Feu-west-1%2Fdynamodb%2Faws4_request"
+        "&X-Amz-Date=20200101T000000Z&X-Amz-SignedHeaders=host&X-Amz-Signature=0"
+    )
+    identity = OpenAccess("000000000000").authenticate(Request("POST", f"/?{query}", {}, b""))
+    assert identity == Identity("000000000000", "eu-west-1", "key")
+
+
+def test_silence_is_refused() -> None:
+    with pytest.raises(DynamoDBError) as refused:
+        OpenAccess("000000000000").authenticate(Request("POST", "/", {}, b""))
+    assert refused.value.code == "MissingAuthenticationTokenException"
+
+
+@pytest.mark.parametrize("region", ["", "a b", "us:east", "-x", "x" * 64])
+def test_a_region_that_could_not_be_part_of_an_arn(region: str) -> None:
+    query = (
+        f"X-Amz-Algorithm=A&X-Amz-Credential=key/1/{region}/d/e"
+        "&X-Amz-Date=d&X-Amz-SignedHeaders=h&X-Amz-Signature=s"
+    )
+    with pytest.raises(DynamoDBError) as refused:
+        OpenAccess("000000000000").authenticate(Request("POST", f"/?{query}", {}, b""))
+    assert refused.value.message == f"Credential should be scoped to a valid region, not '{region}'. "
