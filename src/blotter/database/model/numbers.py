@@ -22,8 +22,9 @@ MAX_EXPONENT = 125
 MIN_EXPONENT = -130
 
 _NOTATION = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]+))?", re.ASCII)
-# Beyond this many digits an exponent is no 32-bit integer and the text is no number to AWS.
-_MAX_EXPONENT_DIGITS = 10
+# An exponent beyond a 64-bit integer makes the text no number to AWS; whatever is below is judged by its range.
+_MAX_EXPONENT_DIGITS = 19
+_MAX_EXPONENT = (1 << 63) - 1
 
 # Wide enough that a sum of any two numbers is exact: 1E+125 beside 1E-130 less 37 more digits.
 _EXACT = Context(prec=400)
@@ -50,44 +51,45 @@ def canonical_number(text: str) -> str:
     sign, whole, fraction, bare_fraction, exponent_text = match.groups()
     exponent = 0
     if exponent_text is not None:
-        if len(exponent_text.lstrip("+-").lstrip("0")) > _MAX_EXPONENT_DIGITS:
+        if len(exponent_text.lstrip("+-0")) > _MAX_EXPONENT_DIGITS:
             raise _not_a_number(text)
         exponent = int(exponent_text)
+        if abs(exponent) > _MAX_EXPONENT:
+            raise _not_a_number(text)
     whole = whole or ""
     digits = whole + (fraction or bare_fraction or "")
     significant = digits.lstrip("0")
     if not significant:
+        # Zero is held to the range by the exponent it is written with.
+        _check_range(exponent)
         return "0"
     # The power of ten of the first significant digit.
     leading = exponent + len(whole) - 1 - (len(digits) - len(significant))
     significant = significant.rstrip("0")
-    if leading > MAX_EXPONENT:
-        raise _overflow()
-    if leading < MIN_EXPONENT:
-        raise _underflow()
+    _check_range(leading)
     if len(significant) > MAX_DIGITS:
         raise _too_many_digits()
     return _plain(sign == "-", significant, leading)
 
 
 def add(a: str, b: str) -> str:
-    """a + b, exact; raises like `canonical_number` when the sum does not fit."""
+    """a + b, exact. A sum that is out of range or has more than 38 digits raises ValidationException."""
     if len(a) < 19 and len(b) < 19:
         try:
             return str(int(a) + int(b))
         except ValueError:
             pass
-    return canonical_number(str(_EXACT.add(Decimal(a), Decimal(b))))
+    return _result(_EXACT.add(Decimal(a), Decimal(b)))
 
 
 def subtract(a: str, b: str) -> str:
-    """a - b, exact; raises like `canonical_number` when the difference does not fit."""
+    """a - b, exact; raises like `add`."""
     if len(a) < 19 and len(b) < 19:
         try:
             return str(int(a) - int(b))
         except ValueError:
             pass
-    return canonical_number(str(_EXACT.subtract(Decimal(a), Decimal(b))))
+    return _result(_EXACT.subtract(Decimal(a), Decimal(b)))
 
 
 def compare_numbers(a: str, b: str) -> int:
@@ -128,6 +130,20 @@ def number_size(text: str) -> int:
     digits, leading, negative = _decompose(text)
     pairs = (len(digits) + 1 + (not leading & 1)) >> 1
     return 1 + pairs + (negative and pairs < 20)
+
+
+def _result(exact: Decimal) -> str:
+    """The canonical text of a sum. To AWS one with too many digits is an overflow as well."""
+    if len(exact.normalize(_EXACT).as_tuple().digits) > MAX_DIGITS:
+        raise _overflow()
+    return canonical_number(str(exact))
+
+
+def _check_range(exponent: int) -> None:
+    if exponent > MAX_EXPONENT:
+        raise _overflow()
+    if exponent < MIN_EXPONENT:
+        raise _underflow()
 
 
 def _decompose(text: str) -> tuple[str, int, bool]:

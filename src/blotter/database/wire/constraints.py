@@ -1,10 +1,10 @@
 """Judges a deserialized input against the constraints of the service model, in AWS's words and order.
 
 All violations are reported together, ten at most: "N validation errors detected: Value '…' at '…' failed to
-satisfy constraint: …". A bad table name is reported alone, and a missing one has words of its own where tables are
-managed. Paths begin with a lower-case letter and count list elements from 1 ("keySchema.1.member.keyType"). Some
-operations have moved to a newer form, which keeps the published case of members and leaves values out;
-`NEWER_FORM` lists them.
+satisfy constraint: …". A bad table name is reported alone, unless another required member is missing; a missing
+one has words of its own where tables are managed. Paths begin with a lower-case letter and count list elements from
+1 ("keySchema.1.member.keyType"). Some operations have moved to a newer form, which keeps the published case of
+members and leaves values out; `NEWER_FORM` lists them.
 Source: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages, tier3/validation-ordering), and
 dynalite's recorded tests for the order of members.
 """
@@ -94,6 +94,8 @@ def _check_table_name(name: str, value: dict[str, Any]) -> None:
     if table_name is None:
         if name in _TABLE_MANAGEMENT:
             raise validation_error("The parameter 'TableName' is required but was not present in the request")
+        return
+    if any(member not in value for member in shape(name).required):
         return
     problem = next(_table_name(shape(target), table_name), None)
     if problem is not None:

@@ -1,0 +1,303 @@
+"""Admits attribute values: after this, a value is well-formed, canonical and measured, and nobody checks it again.
+
+One fast pass validates and measures an item and makes its numbers canonical, in place, in the dicts the decoder
+just made. It only notices that something is wrong; which of several faults AWS names, and in which words, is found
+by `_explain`, which reads the value again in AWS's order: undecodable base64, attribute names, nesting, then the
+values themselves, depth first. So an item that is right pays nothing for the exactness of errors.
+Rules: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html and
+.../ServiceQuotas.html; words: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages, tier3/limits).
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from blotter.database.model.errors import (
+    DynamoDBError,
+    nesting_error,
+    parameter_error,
+    serialization_error,
+    validation_error,
+)
+from blotter.database.model.numbers import canonical_number, number_size
+from blotter.database.model.size import DOCUMENT_OVERHEAD, MAX_ITEM_SIZE, MEMBER_OVERHEAD
+from blotter.database.model.values import TYPES, AttributeValue, Item
+from blotter.database.wire.base64 import base64_problem
+
+MAX_DEPTH = 32
+"""Levels of a document, the attribute itself being the first."""
+
+MAX_NAME_BYTES = 65535
+
+
+class _Refused(Exception):
+    """Something is wrong with a value; what, is for `_explain` to say."""
+
+
+def admit_item(item: Item) -> tuple[Item, int]:
+    """The item with canonical numbers (the same object, changed in place) and its size in bytes.
+
+    Raises SerializationException or ValidationException in AWS's words. The 400 KB limit is `check_item_size`.
+    """
+    try:
+        return item, _admit_members(item, 1)
+    except (_Refused, DynamoDBError, KeyError, ValueError, AttributeError, TypeError):
+        raise _explain(item) from None
+
+
+def admit_value(value: AttributeValue) -> int:
+    """Admits one attribute value, in place, and returns its size; raises like `admit_item`."""
+    try:
+        return _admit(value, 1)
+    except (_Refused, DynamoDBError, KeyError, ValueError, AttributeError, TypeError):
+        raise _explain_value(value) from None
+
+
+def check_item_size(size: int, *, update: bool = False) -> None:
+    """Raises ValidationException when an item of `size` bytes is over 400 KB; `update` for an update's words."""
+    if size > MAX_ITEM_SIZE:
+        raise validation_error(f"Item size{' to update' if update else ''} has exceeded the maximum allowed size")
+
+
+def _admit_members(members: Item, depth: int) -> int:
+    """The size of names and values of an item or map."""
+    size = 0
+    for name, value in members.items():
+        # The two commonest types stand here, without a call.
+        if len(value) == 1:
+            if "S" in value:
+                text = value["S"]
+                size += len(text) if text.isascii() else len(text.encode())
+            elif "N" in value:
+                text = value["N"]
+                number = canonical_number(text)
+                if number is not text:
+                    value["N"] = number
+                size += number_size(number)
+            else:
+                size += _admit(value, depth)
+        else:
+            raise _Refused
+        length = len(name) if name.isascii() else len(name.encode())
+        if not 0 < length <= MAX_NAME_BYTES:
+            raise _Refused
+        size += length
+    return size
+
+
+def _admit(value: AttributeValue, depth: int) -> int:
+    ((type_, content),) = value.items()
+    return _ADMISSIONS[type_](value, content, depth)
+
+
+def _string(value: AttributeValue, content: str, depth: int) -> int:  # noqa: ARG001
+    return len(content) if content.isascii() else len(content.encode())
+
+
+def _number(value: AttributeValue, content: str, depth: int) -> int:  # noqa: ARG001
+    number = value["N"] = canonical_number(content)
+    return number_size(number)
+
+
+def _binary(value: AttributeValue, content: str, depth: int) -> int:  # noqa: ARG001
+    return _binary_size(content)
+
+
+def _binary_size(content: str) -> int:
+    decoded = a2b_base64(content)
+    # One comparison finds foreign characters, missing padding and bits that no byte uses.
+    if b2a_base64(decoded, newline=False) != content.encode():
+        raise _Refused
+    return len(decoded)
+
+
+def _boolean(value: AttributeValue, content: bool, depth: int) -> int:  # noqa: ARG001
+    if content is True or content is False:
+        return 1
+    raise _Refused
+
+
+def _null(value: AttributeValue, content: bool, depth: int) -> int:  # noqa: ARG001
+    if content is True:
+        return 1
+    raise _Refused
+
+
+def _map(value: AttributeValue, content: Item, depth: int) -> int:  # noqa: ARG001
+    if depth >= MAX_DEPTH and content:
+        raise _Refused
+    return DOCUMENT_OVERHEAD + MEMBER_OVERHEAD * len(content) + _admit_members(content, depth + 1)
+
+
+def _list(value: AttributeValue, content: list[AttributeValue], depth: int) -> int:  # noqa: ARG001
+    if depth >= MAX_DEPTH and content:
+        raise _Refused
+    size = DOCUMENT_OVERHEAD + MEMBER_OVERHEAD * len(content)
+    for member in content:
+        size += _admit(member, depth + 1)
+    return size
+
+
+def _string_set(value: AttributeValue, content: list[str], depth: int) -> int:  # noqa: ARG001
+    if not content or len(set(content)) != len(content):
+        raise _Refused
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in content)
+
+
+def _number_set(value: AttributeValue, content: list[str], depth: int) -> int:  # noqa: ARG001
+    numbers = value["NS"] = [canonical_number(text) for text in content]
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise _Refused
+    return sum(map(number_size, numbers))
+
+
+def _binary_set(value: AttributeValue, content: list[str], depth: int) -> int:  # noqa: ARG001
+    if not content or len(set(content)) != len(content):
+        raise _Refused
+    return sum(map(_binary_size, content))
+
+
+_ADMISSIONS: dict[str, Callable[[AttributeValue, Any, int], int]] = {
+    "S": _string,
+    "N": _number,
+    "B": _binary,
+    "BOOL": _boolean,
+    "NULL": _null,
+    "M": _map,
+    "L": _list,
+    "SS": _string_set,
+    "NS": _number_set,
+    "BS": _binary_set,
+}
+
+
+# ---- What AWS says ------------------------------------------------------------------------------------------
+
+
+def _explain(item: Item) -> DynamoDBError:
+    """The error AWS answers an item with that `admit_item` refused."""
+    for problem in _item_problems(item):
+        return problem
+    raise AssertionError("an item was refused without a reason")
+
+
+def _explain_value(value: AttributeValue) -> DynamoDBError:
+    for problem in (*_base64_problems(value), *_nesting_problems(value, 1), *_value_problems(value)):
+        return problem
+    raise AssertionError("a value was refused without a reason")
+
+
+def _item_problems(item: Item) -> Iterator[DynamoDBError]:
+    values = list(item.values())
+    for value in values:
+        yield from _base64_problems(value)
+    yield from _name_problems(item)
+    for value in values:
+        yield from _nesting_problems(value, 1)
+    for value in values:
+        yield from _value_problems(value)
+
+
+def _base64_problems(value: AttributeValue) -> Iterator[DynamoDBError]:
+    """A body with such text never becomes a request, so this comes first."""
+    for text in (*([value["B"]] if "B" in value else []), *value.get("BS", [])):
+        problem = base64_problem(text)
+        if problem is not None:
+            yield serialization_error(problem)
+    for member in (*value.get("L", []), *value.get("M", {}).values()):
+        yield from _base64_problems(member)
+
+
+def _name_problems(members: Item) -> Iterator[DynamoDBError]:
+    for name in members:
+        if not name:
+            yield validation_error("Empty attribute name")
+        elif len(name.encode()) > MAX_NAME_BYTES:
+            yield parameter_error(f"Attribute name is too large, must be less than {MAX_NAME_BYTES + 1} bytes")
+
+
+def _nesting_problems(value: AttributeValue, depth: int) -> Iterator[DynamoDBError]:
+    members = [*value.get("L", []), *value.get("M", {}).values()]
+    if members and depth >= MAX_DEPTH:
+        yield nesting_error()
+        return
+    for member in members:
+        yield from _nesting_problems(member, depth + 1)
+
+
+def _value_problems(value: AttributeValue) -> Iterator[DynamoDBError]:
+    known = {type_: content for type_, content in value.items() if type_ in TYPES}
+    if not known:
+        yield validation_error(
+            "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+        )
+    for type_, content in known.items():
+        yield from _PROBLEMS.get(type_, _no_problems)(content)
+    if len(known) > 1:
+        yield validation_error(
+            "Supplied AttributeValue has more than one datatypes set, "
+            "must contain exactly one of the supported datatypes"
+        )
+
+
+def _number_problems(text: str) -> Iterator[DynamoDBError]:
+    try:
+        canonical_number(text)
+    except DynamoDBError as error:
+        yield error
+
+
+def _null_problems(content: bool) -> Iterator[DynamoDBError]:
+    if content is not True:
+        yield parameter_error("Null attribute value types must have the value of true")
+
+
+def _string_set_problems(content: list[str]) -> Iterator[DynamoDBError]:
+    if not content:
+        yield parameter_error("An string set  may not be empty")
+    if len(set(content)) != len(content):
+        yield parameter_error(f"Input collection [{', '.join(content)}] contains duplicates.")
+
+
+def _number_set_problems(content: list[str]) -> Iterator[DynamoDBError]:
+    if not content:
+        yield parameter_error("An number set  may not be empty")
+    for text in content:
+        yield from _number_problems(text)
+    if len({canonical_number(text) for text in content}) != len(content):
+        yield validation_error("Input collection contains duplicates")
+
+
+def _binary_set_problems(content: list[str]) -> Iterator[DynamoDBError]:
+    if not content:
+        yield parameter_error("Binary sets should not be empty")
+    if len(set(content)) != len(content):
+        yield parameter_error(f"Input collection [{', '.join(content)}]of type BS contains duplicates.")
+
+
+def _map_problems(content: Item) -> Iterator[DynamoDBError]:
+    yield from _name_problems(content)
+    for member in content.values():
+        yield from _value_problems(member)
+
+
+def _list_problems(content: list[AttributeValue]) -> Iterator[DynamoDBError]:
+    for member in content:
+        yield from _value_problems(member)
+
+
+def _no_problems(content: Any) -> Iterator[DynamoDBError]:  # noqa: ARG001
+    return iter(())
+
+
+_PROBLEMS: dict[str, Callable[[Any], Iterator[DynamoDBError]]] = {
+    "N": _number_problems,
+    "NULL": _null_problems,
+    "SS": _string_set_problems,
+    "NS": _number_set_problems,
+    "BS": _binary_set_problems,
+    "M": _map_problems,
+    "L": _list_problems,
+}

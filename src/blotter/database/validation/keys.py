@@ -1,0 +1,153 @@
+"""Checks keys against a table's schema: of whole items, of Key parameters, of start keys.
+
+An item must carry its table's key attributes, of the right type, not empty and not too long; where it carries
+index key attributes, those must fit their indexes too. A Key parameter holds the table's key attributes and nothing
+else.
+Everything here works on admitted values; which table, which index, is the caller's to know.
+Limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html (2,048 bytes for
+partition keys, 1,024 for sort keys); words: conformance suite nubo-db/dynamodb-conformance and dynalite's recorded tests.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
+from blotter.database.model.keys import index_key, table_key
+from blotter.database.model.size import value_size
+from blotter.database.model.table import Index, KeyAttribute, KeySchema, Table
+from blotter.database.model.values import Item, type_of
+
+MAX_PARTITION_KEY_BYTES = 2048
+MAX_SORT_KEY_BYTES = 1024
+
+SCHEMA_MISMATCH = "The provided key element does not match the schema"
+STARTING_KEY_INVALID = "The provided starting key is invalid"
+
+# A string of so many characters cannot be longer than a sort key may be, whatever they are.
+_SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
+_EMPTY = {"S": "string", "B": "binary"}
+
+
+class _IndexKey(NamedTuple):
+    index_name: str
+    attribute: KeyAttribute
+    partition: bool
+
+
+def check_item_keys(table: Table, item: Item) -> None:
+    """Raises ValidationException when the item's table keys or index keys do not fit; AWS's words and order."""
+    for attribute in table.keys.attributes:
+        value = item.get(attribute.name)
+        if value is None:
+            raise parameter_error(f"Missing the key {attribute.name} in the item")
+        content = value.get(attribute.type)
+        if content is None:
+            raise parameter_error(
+                f"Type mismatch for key {attribute.name} expected: {attribute.type} actual: {type_of(value)}"
+            )
+        if len(content) > _SURELY_SHORT or not content:
+            _check_content(attribute, value, content, partition=attribute is table.keys.partition[0])
+    if table.indexes:
+        check_index_keys(table, item)
+
+
+def check_index_keys(table: Table, item: Item) -> None:
+    """Raises ValidationException when an attribute that an index is keyed by has another type, is empty or is too
+    long. An attribute that is missing keeps the item out of the index, which is no error."""
+    for name, attribute, partition in _index_keys(table.indexes):
+        value = item.get(attribute.name)
+        if value is None:
+            continue
+        content = value.get(attribute.type)
+        if content is None:
+            raise parameter_error(
+                f"Type mismatch for Index Key {attribute.name} Expected: {attribute.type} "
+                f"Actual: {type_of(value)} IndexName: {name}"
+            )
+        if not content:
+            raise validation_error(
+                "One or more parameter values are not valid. A value specified for a secondary index key is not "
+                "supported. The AttributeValue for a key attribute cannot contain an empty "
+                f"{_EMPTY[attribute.type]} value. IndexName: {name}, IndexKey: {attribute.name}"
+            )
+        if len(content) > _SURELY_SHORT:
+            _check_size(value_size(value), partition)
+
+
+def check_key(table: Table, key: Item) -> None:
+    """Raises ValidationException when a Key parameter is not exactly the table's key."""
+    attributes = table.keys.attributes
+    if len(key) != len(attributes):
+        raise validation_error(SCHEMA_MISMATCH)
+    for attribute in attributes:
+        value = key.get(attribute.name)
+        content = None if value is None else value.get(attribute.type)
+        if value is None or content is None:
+            raise validation_error(SCHEMA_MISMATCH)
+        if len(content) > _SURELY_SHORT or not content:
+            _check_content(attribute, value, content, partition=attribute is attributes[0])
+
+
+def check_start_key(table: Table, index: Index | None, key: Item) -> bytes:
+    """The storage key behind an ExclusiveStartKey, for a read of the table (`index` None) or of an index.
+
+    Raises ValidationException when it is not exactly the key attributes of the table and of the index.
+    """
+    wanted = {attribute.name: attribute.type for attribute in _start_attributes(table.keys, index)}
+    fits = len(key) == len(wanted) and all(
+        name in key and type_ in key[name] and key[name][type_] for name, type_ in wanted.items()
+    )
+    if not fits:
+        if index is not None:
+            raise validation_error(STARTING_KEY_INVALID)
+        raise validation_error(f"{STARTING_KEY_INVALID}: {SCHEMA_MISMATCH}")
+    base_key = table_key(table.keys, key)
+    if index is None:
+        return base_key
+    found = index_key(index, key, base_key)
+    if found is None:
+        raise validation_error(STARTING_KEY_INVALID)
+    return found
+
+
+def _start_attributes(keys: KeySchema, index: Index | None) -> tuple[KeyAttribute, ...]:
+    return keys.attributes + index.keys.attributes if index is not None else keys.attributes
+
+
+def _check_content(attribute: KeyAttribute, value: dict[str, str], content: str, *, partition: bool) -> None:
+    if not content:
+        raise empty_key_error(attribute)
+    _check_size(value_size(value), partition)
+
+
+def empty_key_error(attribute: KeyAttribute) -> DynamoDBError:
+    return validation_error(
+        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
+        f"empty {_EMPTY[attribute.type]} value. Key: {attribute.name}"
+    )
+
+
+def _check_size(size: int, partition: bool) -> None:
+    if partition and size > MAX_PARTITION_KEY_BYTES:
+        # The missing space is the service's.
+        raise parameter_error(
+            f"Size of hashkey has exceeded the maximum size limit of{MAX_PARTITION_KEY_BYTES} bytes"
+        )
+    if not partition and size > MAX_SORT_KEY_BYTES:
+        raise parameter_error(
+            f"Aggregated size of all range keys has exceeded the size limit of {MAX_SORT_KEY_BYTES} bytes"
+        )
+
+
+@lru_cache(maxsize=256)
+def _index_keys(indexes: tuple[Index, ...]) -> tuple[_IndexKey, ...]:
+    """The key attributes of all indexes, global ones first; a local index shares its table's partition key."""
+    found: list[_IndexKey] = []
+    for index in sorted(indexes, key=lambda index: index.local):
+        attributes = index.keys.sort if index.local else index.keys.attributes
+        found.extend(
+            _IndexKey(index.name, attribute, attribute in index.keys.partition) for attribute in attributes
+        )
+    return tuple(found)
