@@ -168,11 +168,13 @@ class Batches:
                 self._writer.flush()
             else:
                 self._execute("ROLLBACK")
-        except Exception as error:
+        except BaseException as error:
             self._roll_back()
             self._fail(batch or self._take_all(), error)
             self._batch_ended()
-            return
+            if isinstance(error, Exception):
+                return
+            raise
         if wrote:
             self._in_thread(self._commit, lambda error: self._committed(batch, error))
         else:
@@ -213,7 +215,7 @@ class Batches:
             waiting.value = waiting.handler(writer)
         except STORE_FAILURES:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             # A future cannot carry a StopIteration.
             waiting.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
             waiting.spoiled = writer.writes != writes
