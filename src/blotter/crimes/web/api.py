@@ -30,12 +30,15 @@ _ERRORS: dict[int, str] = {
     410: "The predictions file was removed.",
     413: "The file is too large.",
     415: "The body is not multipart/form-data.",
+    422: "A parameter is out of its range, or the answer cannot be sent.",
     503: "The results table cannot be used at the moment.",
 }
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": schemas.Error, "description": _ERRORS[status]} for status in statuses}
+    told: dict[int | str, str] = {status: _ERRORS[status] for status in statuses}
+    told["default"] = "Any other failure, in the same shape."
+    return {status: {"model": schemas.Error, "description": text} for status, text in told.items()}
 
 
 _UPLOAD_BODY = {
@@ -73,6 +76,7 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
     @routes.post(
         "/api/files",
         status_code=202,
+        response_description="The file is stored; `Location` names its result.",
         response_model=schemas.Accepted,
         responses=_errors(400, 403, 413, 415, 503),
         openapi_extra=_UPLOAD_BODY,
@@ -90,7 +94,8 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
     @routes.get(
         "/api/results",
         response_model=schemas.ResultPage,
-        responses=_errors(400, 503),
+        response_description="Results in the table's order.",
+        responses=_errors(400, 422, 503),
         tags=["Results"],
         summary="List results",
     )
@@ -134,17 +139,22 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
     @routes.get(
         "/api/results/{file_key:key}/predictions.csv",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/csv": {}}}, **_errors(404, 409, 410, 503)},
+        responses={
+            200: {"content": {"text/csv": {}}, "description": "The predictions."},
+            **_errors(404, 409, 410, 422, 503),
+        },
         tags=["Results"],
         summary="Download predictions",
     )
     def predictions(file_key: str) -> Response:
         """Every row of the upload in its order, with `probability` (empty where skipped) and the reason."""
-        return downloads.predictions(get_result(file_key), services.objects)
+        limit = services.settings.max_download_bytes
+        return downloads.predictions(get_result(file_key), services.objects, limit)
 
     @routes.get(
         "/api/results/{file_key:key}",
         response_model=schemas.ResultDetail,
+        response_description="The result.",
         responses=_errors(404, 503),
         tags=["Results"],
         summary="Read a result",
@@ -154,7 +164,12 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
         return JSONResponse(schemas.detail_of(get_result(file_key)))
 
     @routes.get(
-        "/health", response_model=schemas.Health, responses=_errors(503), tags=["Service"], summary="Health"
+        "/health",
+        response_model=schemas.Health,
+        response_description="The table answers.",
+        responses=_errors(503),
+        tags=["Service"],
+        summary="Health",
     )
     def health() -> JSONResponse:
         """Reads one key of the results table; 503 when that fails."""

@@ -14,14 +14,15 @@ from starlette.responses import Response, StreamingResponse
 
 from blotter.crimes.objects import InvalidKey, ObjectNotFound, ObjectStore
 from blotter.crimes.results import Result
+from blotter.crimes.web import text
 from blotter.crimes.web.errors import WebError
 
 _UPLOAD_SUFFIX = re.compile(r"(\.csv)?(\.gz)?$", re.IGNORECASE)
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()+-]+")
 
 
-def predictions(result: Result, objects: ObjectStore) -> Response:
-    """The whole predictions file. Raises WebError: 409 while there is none, 410 when it is gone."""
+def predictions(result: Result, objects: ObjectStore, max_bytes: int | None) -> Response:
+    """The whole predictions file. Raises WebError: 409 while there is none, 410 when it is gone, 422 too long."""
     if result.status != "COMPLETED" or not result.predictions_key:
         raise WebError(409, "NOT_COMPLETED", f"There are no predictions: the file is {result.status}.")
     try:
@@ -30,6 +31,9 @@ def predictions(result: Result, objects: ObjectStore) -> Response:
         raise WebError(
             410, "PREDICTIONS_GONE", "The predictions file is no longer in the object store."
         ) from error
+    if max_bytes is not None and info.size > max_bytes:
+        where = f"Read the object {info.key} of the bucket {objects.bucket} instead."
+        raise WebError(422, "PREDICTIONS_TOO_LARGE", f"{text.size(info.size)} cannot be sent from here. {where}")
     headers = {
         "Content-Disposition": disposition(download_name(result.file_name)),
         "Content-Length": str(info.size),

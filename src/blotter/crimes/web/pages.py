@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from blotter import __version__
@@ -39,6 +40,7 @@ class Pages:
         )
         for function in (text.number, text.share, text.size, text.duration, text.utc, text.iso, text.sentence):
             self._environment.filters[function.__name__] = function
+        self._environment.filters["prose"] = prose
         self._environment.filters["failure"] = explain.failure
         self._environment.filters["skipped"] = explain.skipped
         self._environment.filters["result_page"] = paths.result_page
@@ -60,6 +62,14 @@ class Pages:
         return self.page(
             "error.html", {"error": error, "heading": heading, "path": request.url.path}, error.status
         )
+
+
+def prose(value: str) -> Markup:
+    """Text in which `…` marks code, as HTML."""
+    pieces = escape(value).split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if place % 2 else piece for place, piece in enumerate(pieces)
+    )
 
 
 def router(pages: Pages, uploads: Uploads) -> APIRouter:

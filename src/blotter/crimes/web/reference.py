@@ -73,7 +73,6 @@ def reference(openapi: Schema, base_url: str) -> Reference:
         models=tuple(
             Model(name, schema.get("description", ""), _fields(schema))
             for name, schema in openapi["components"]["schemas"].items()
-            if name not in ("HTTPValidationError", "ValidationError")
         ),
     )
 

@@ -29,9 +29,13 @@ class TakesFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """`allowed_hosts` None: do not check the Host header, because something in front does."""
+    """`allowed_hosts` None: do not check the Host header, because something in front does.
+
+    `max_download_bytes`: the longest answer that can be sent, None without a limit.
+    """
 
     max_upload_bytes: int = DEFAULT_MAX_UPLOAD_BYTES
+    max_download_bytes: int | None = None
     allowed_hosts: frozenset[str] | None = LOOPBACK_HOSTS
     pace: Pace = field(default_factory=Pace)
     concurrent_uploads: int = 8

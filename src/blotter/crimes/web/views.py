@@ -27,7 +27,6 @@ class GroupRow:
     group: Group
     rows_bar: float
     probability_bar: float
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +176,7 @@ def _sentence(group: Group | None) -> str:
     return f"{incidents}, mean probability {text.share(group.mean_probability)}, {arrests}"
 
 
-def _rows(
-    groups: Mapping[str, Group], *, sort: bool = True, notes: Mapping[str, str] | None = None
-) -> tuple[GroupRow, ...]:
+def _rows(groups: Mapping[str, Group], *, sort: bool = True) -> tuple[GroupRow, ...]:
     most = max((group.rows for group in groups.values()), default=0) or 1
     likeliest = max((group.mean_probability for group in groups.values()), default=0.0) or 1.0
     rows = [
@@ -188,7 +185,6 @@ def _rows(
             group,
             round(100 * group.rows / most, 2),
             round(100 * group.mean_probability / likeliest, 2),
-            (notes or {}).get(name, ""),
         )
         for name, group in groups.items()
     ]
@@ -218,19 +214,18 @@ def _community(groups: Mapping[str, Group]) -> CommunityMap:
                 for letter, (_, scale) in scales.items()
                 if area.number in placed
             ),
-            f"{area.name}: {_sentence(placed.get(area.number))}",
+            f"{area.name} ({area.side}): {_sentence(placed.get(area.number))}",
         )
         for area in community_map.areas()
     )
     named = {area.name: placed[area.number] for area in community_map.areas() if area.number in placed}
-    sides = {area.name: area.side for area in community_map.areas()}
     width, height = community_map.view_box()
     return CommunityMap(
         width=width,
         height=height,
         areas=areas,
         metrics=tuple(Metric(letter, label, scale.legend) for letter, (label, scale) in scales.items()),
-        rows=_rows({**named, **unplaced}, notes=sides),
+        rows=_rows({**named, **unplaced}),
         unplaced=sum(group.rows for group in unplaced.values()),
         without_data=len(areas) - len(placed),
     )
