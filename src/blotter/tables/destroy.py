@@ -1,0 +1,89 @@
+"""Deleting a table, and waiting for one: the two works that need no declaration.
+
+`destroy` never turns deletion protection off by itself: whoever declared it must first declare it off and apply.
+"""
+
+from __future__ import annotations
+
+from blotter.tables.apply import Step, Work, check_account
+from blotter.tables.errors import Exit, SetupError
+from blotter.tables.observed import UNUSABLE, Observed, describe
+from blotter.tables.progress import News
+from blotter.tables.wait import Backoff
+
+
+def destroy(name: str, step: Step, account: str | None = None) -> Work[bool]:
+    """Delete the table and wait until it is gone; returns whether there was one. Raises SetupError."""
+    poll = Backoff(step.clock)
+    found: str | None = None
+    doing = "looking for it"
+    while True:
+        try:
+            observed = describe(step.endpoint, name)
+            if observed is None:
+                return found is not None
+            identity = str(observed.table.get("TableId") or observed.table.get("CreationDateTime"))
+            if found not in (None, identity):  # somebody made a new table of this name: not ours to delete
+                return True
+            found = identity
+            doing = _delete(name, step, observed, account)
+            step.calm()
+            step.tell(News(name, doing))
+            wait = poll.next()
+        except SetupError as error:
+            wait = step.patience(name, error)
+        step.check_deadline(name, doing)
+        yield wait
+
+
+def _delete(name: str, step: Step, observed: Observed, account: str | None) -> str:
+    check_account(name, observed, account)
+    if observed.table.get("DeletionProtectionEnabled"):
+        raise SetupError(
+            f"{name} has deletion protection; declare deletion_protection = false and apply before destroying it",
+            Exit.PROTECTED,
+        )
+    if observed.status == "DELETING":
+        return "being deleted, waiting until it is gone"
+    if observed.busy():
+        return f"waiting until it can be deleted ({observed.status})"
+    step.endpoint.call("DeleteTable", TableName=name)
+    return "being deleted, waiting until it is gone"
+
+
+def wait_until_ready(name: str, step: Step) -> Work[Observed]:
+    """Wait until the table exists and it and its indexes are ACTIVE. Raises SetupError."""
+    poll = Backoff(step.clock)
+    while True:
+        doing = "waiting until it exists"
+        try:
+            observed = describe(step.endpoint, name)
+            step.calm()
+            if observed is not None and observed.status in UNUSABLE:
+                raise SetupError(f"{name} is {observed.status}: {UNUSABLE[observed.status]}", Exit.UNUSABLE)
+            if observed is not None and not observed.busy():
+                return observed
+            doing = "waiting until it is ACTIVE" if observed else doing
+            step.tell(News(name, doing, observed.busy() if observed else {}))
+            wait = poll.next()
+        except SetupError as error:
+            wait = step.patience(name, error)
+        step.check_deadline(name, doing)
+        yield wait
+
+
+def wait_until_gone(name: str, step: Step) -> Work[None]:
+    """Wait until there is no such table. Raises SetupError."""
+    poll = Backoff(step.clock)
+    while True:
+        try:
+            observed = describe(step.endpoint, name)
+            step.calm()
+            if observed is None:
+                return
+            step.tell(News(name, "waiting until it is gone", observed.busy()))
+            wait = poll.next()
+        except SetupError as error:
+            wait = step.patience(name, error)
+        step.check_deadline(name, "still there")
+        yield wait

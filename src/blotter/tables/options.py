@@ -1,0 +1,260 @@
+"""The options every `blotter tables` command takes, and what becomes of its errors.
+
+`command` gives a function that takes a `Run` the common options, loads the configuration, and turns every failure
+a user can meet into one line on stderr and an exit code (with --json, also an object on stdout). Only it and
+`cli.py` print or exit.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from blotter.config import Configuration, ConfigurationError, ConfiguredTable, Flags, load_configuration
+from blotter.tables.apply import Step
+from blotter.tables.declaration import TableDeclaration, parse_table
+from blotter.tables.endpoint import Endpoint
+from blotter.tables.errors import Exit, SetupError
+from blotter.tables.progress import PlainTeller, Teller, on_terminal, silent
+from blotter.tables.wait import Clock, Deadline
+
+DEFAULT_TIMEOUT_S = 600.0
+
+Looked = TypeVar("Looked")
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+class Failures(Exception):
+    """Several tables failed; each has been reported."""
+
+    def __init__(self, errors: dict[str, SetupError]) -> None:
+        super().__init__()
+        self.errors = errors
+
+
+class Run:
+    """One command's run: the settled configuration, the endpoint, and how to speak."""
+
+    def __init__(self, configuration: Configuration, *, as_json: bool, timeout: float) -> None:
+        self.configuration = configuration
+        self.endpoint = Endpoint(configuration)
+        self.as_json = as_json
+        self.clock = Clock()
+        self.deadline = Deadline(self.clock, timeout)
+
+    def tables(self, labels: tuple[str, ...]) -> list[ConfiguredTable]:
+        """The named tables, or all declared ones."""
+        if labels:
+            return [self.configuration.table(label) for label in dict.fromkeys(labels)]
+        if not self.configuration.tables:
+            raise ConfigurationError(
+                f"{self.configuration.document.path}: declares no table; add [tables.<label>]"
+            )
+        return list(self.configuration.tables.values())
+
+    def declared(self, table: ConfiguredTable) -> TableDeclaration:
+        return parse_table(table, self.configuration.document)
+
+    def step(self, tell: Teller) -> Step:
+        return Step(self.endpoint, tell, self.clock, self.deadline)
+
+    def patiently(self, name: str, look: Callable[[], Looked]) -> Looked:
+        """What `look` finds, tried again through throttling and short failures. Raises SetupError."""
+        step = self.step(silent)
+        while True:
+            try:
+                return look()
+            except SetupError as error:
+                wait = step.patience(name, error)
+            step.check_deadline(name, "not described")
+            self.clock.sleep(wait)
+
+    @contextmanager
+    def teller(self) -> Iterator[Teller]:
+        """The progress that fits where stdout goes."""
+        if self.as_json:
+            yield silent
+        elif sys.stdout.isatty():
+            with on_terminal() as tell:
+                yield tell
+        else:
+            yield PlainTeller(self.say)
+
+    def say(self, text: str) -> None:
+        """A line for people; machines get `answer`."""
+        if not self.as_json:
+            click.echo(text)
+
+    def answer(self, value: Any) -> None:
+        """The one JSON document of --json."""
+        if self.as_json:
+            click.echo(json.dumps(value, indent=2, default=str))
+
+    def confirm_account(self) -> None:
+        """Before anything is made on AWS: the credentials must belong to the configured account."""
+        wanted = self.configuration.account
+        if wanted is None or self.configuration.endpoint is not None:
+            return
+        account = self.endpoint.call("GetCallerIdentity", service="sts").get("Account")
+        if account != wanted:
+            raise SetupError(
+                f"the credentials are for account {account}, but {self.configuration.sources['account']} says"
+                f" {wanted}; check AWS_PROFILE",
+                Exit.CONFIGURATION,
+            )
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a number with s, m or h."""
+
+    name = "duration"
+    _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}  # noqa: RUF012
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
+        if match is None or float(match[1]) <= 0:
+            self.fail(f"{value!r} is not a duration; write 90, 90s, 10m or 2h", param, ctx)
+        return float(match[1]) * self._UNITS[match[2]]
+
+
+class Named(click.ParamType[tuple[str, str]]):
+    """LABEL=NAME."""
+
+    name = "label=name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        label, _, name = str(value).partition("=")
+        if not label or not name:
+            self.fail(f"{value!r}; write LABEL=NAME, such as results=my-table", param, ctx)
+        return label, name
+
+
+_OPTIONS = (
+    click.option("--config", "path", metavar="FILE", help="The configuration [BLOTTER_CONFIG; blotter.toml]."),
+    click.option("--env", "environment", metavar="NAME", help="The environment [BLOTTER_ENV]."),
+    click.option("--region", metavar="REGION", help="The region [AWS_REGION]."),
+    click.option("--endpoint-url", "endpoint", metavar="URL", help='URL or "aws" [AWS_ENDPOINT_URL_DYNAMODB].'),
+    click.option("--profile", metavar="NAME", help="The AWS profile [AWS_PROFILE]."),
+    click.option("--account", metavar="DIGITS", help="The account tables must be in [BLOTTER_ACCOUNT]."),
+    click.option(
+        "--name",
+        "names",
+        type=Named(),
+        multiple=True,
+        help="A table's name or ARN [<LABEL>_TABLE].",
+        metavar="LABEL=NAME",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."),
+)
+timeout_option = click.option(
+    "--timeout", type=Duration(), default=DEFAULT_TIMEOUT_S, metavar="TIME", help="Give up after this [10m]."
+)
+labels_argument = click.argument("labels", nargs=-1, metavar="[TABLE]...")
+
+
+class TablesGroup(click.Group):
+    """A group whose usage errors have a code of their own: 2 means drift here."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.exit_code = Exit.USAGE  # type: ignore[misc]  # click declares it a constant
+        raise
+
+
+def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
+    """Give `function(run, **own)` the common options and the common end. It may return an exit code."""
+
+    @functools.wraps(function)
+    def wrapped(
+        path: str | None,
+        environment: str | None,
+        names: tuple[tuple[str, str], ...],
+        as_json: bool,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        **own: Any,
+    ) -> None:
+        common = {key: own.pop(key) for key in ("region", "endpoint", "profile", "account")}
+        with _ends(as_json):
+            configuration = load_configuration(path, environment, Flags(**common, names=dict(names)))
+            code = function(Run(configuration, as_json=as_json, timeout=timeout), **own)
+        sys.exit(int(code or Exit.DONE))
+
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@contextmanager
+def _ends(as_json: bool) -> Iterator[None]:
+    """Every way a command can end badly, as one line and an exit code."""
+    restore = _on_sigterm()
+    try:
+        yield
+    except ConfigurationError as error:
+        _fail(str(error), Exit.CONFIGURATION, as_json)
+    except SetupError as error:
+        _fail(str(error), error.exit_code, as_json)
+    except Failures as failures:
+        # Errors that several tables share are said once; the first one gives the exit code.
+        errors = list(failures.errors.values())
+        for message in dict.fromkeys(map(str, errors)):
+            click.echo(f"blotter: {message}", err=True)
+        sys.exit(int(errors[0].exit_code))
+    except KeyboardInterrupt:
+        _fail("interrupted; run again to continue where it stopped", Exit.INTERRUPTED, as_json)
+    except Terminated:
+        _fail("terminated; run again to continue where it stopped", Exit.TERMINATED, as_json)
+    finally:
+        restore()
+
+
+def _fail(message: str, code: Exit, as_json: bool) -> NoReturn:
+    click.echo(f"blotter: {message}", err=True)
+    if as_json:
+        click.echo(json.dumps({"error": message, "exit_code": int(code)}, indent=2))
+    sys.exit(int(code))
+
+
+def _on_sigterm() -> Callable[[], None]:
+    """Pipelines stop a job with SIGTERM: it ends like Ctrl-C. Returns what puts the old handler back."""
+
+    def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = signal.signal(signal.SIGTERM, terminate)
+
+    def restore() -> None:
+        signal.signal(signal.SIGTERM, before)
+
+    return restore

@@ -1,0 +1,138 @@
+"""From what is declared and what is there to what would have to change. Pure: reads nothing, sends nothing.
+
+A table that does not exist is one creation and the settings CreateTable cannot take. For one that exists: the key
+first (it can never change), then indexes, then the settings in the order of `ASPECTS`. `apply.py` makes the first
+change, describes again and plans again, until a plan is empty; so a plan never has to foresee what the endpoint
+makes of its own requests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blotter.tables import desired
+from blotter.tables.aspects import ASPECTS, Aspect, Gap, differs
+from blotter.tables.changes import Change, Plan, Request
+from blotter.tables.declaration import TableDeclaration
+from blotter.tables.indexes import index_changes, wanted_shape
+from blotter.tables.observed import READERS, Observed
+
+
+def settings_to_read(declared: TableDeclaration) -> list[str]:
+    """The declared settings that DescribeTable does not answer."""
+    return [aspect.key for aspect in ASPECTS if aspect.key in READERS and aspect.wanted(declared) is not None]
+
+
+def make_plan(
+    label: str, name: str, declared: TableDeclaration, observed: Observed | None, *, may_delete: bool = False
+) -> Plan:
+    """All differences of the table `name`; `observed` is None when there is none. Unread settings are not judged.
+
+    `may_delete` permits removing secondary indexes; without it their removal is in the plan as refused.
+    """
+    if observed is None:
+        return Plan(label=label, name=name, status=None, changes=_creation(name, declared))
+    changes = key_change(declared, observed) or [
+        *index_changes(observed, declared, may_delete=may_delete),
+        *_setting_changes(declared, observed),
+    ]
+    return Plan(label=label, name=name, status=observed.status, changes=changes)
+
+
+def declared_key(declared: TableDeclaration) -> str:
+    """`file_key (S) HASH`, as `Observed.key` writes it."""
+    sort = f", {declared.sort_key.name} ({declared.sort_key.type}) RANGE" if declared.sort_key else ""
+    return f"{declared.partition_key.name} ({declared.partition_key.type}) HASH{sort}"
+
+
+def creation(name: str, declared: TableDeclaration) -> Request:
+    """The one request that makes the table."""
+    return Request("CreateTable", desired.create_parameters(name, declared))
+
+
+def _creation(name: str, declared: TableDeclaration) -> list[Change]:
+    after: dict[str, Any] = {
+        "key": declared_key(declared),
+        "billing_mode": declared.billing_mode or "PAY_PER_REQUEST",
+    }
+    if declared.indexes:
+        after["indexes"] = {index: wanted_shape(shape) for index, shape in declared.indexes.items()}
+    later = [
+        Change(what=aspect.key, action="create", after=wanted, note=aspect.note)
+        for aspect in ASPECTS
+        if not aspect.at_creation and (wanted := aspect.wanted(declared)) not in (None, False, {"enabled": False})
+    ]
+    for aspect in ASPECTS:
+        if aspect.at_creation and aspect.key not in after and (wanted := aspect.wanted(declared)) is not None:
+            after[aspect.key] = wanted
+    return [Change(what="table", action="create", after=after, requests=[creation(name, declared)]), *later]
+
+
+def key_change(declared: TableDeclaration, observed: Observed) -> list[Change]:
+    """A table with another key is another table: nothing else is worth comparing."""
+    before, after = observed.key(), declared_key(declared)
+    if before == after:
+        return []
+    return [
+        Change(
+            what="key",
+            action="update",
+            before=before,
+            after=after,
+            refused="a key never changes; declare a table of another name and move the items, or destroy this one",
+        )
+    ]
+
+
+def _setting_changes(declared: TableDeclaration, observed: Observed) -> list[Change]:
+    changes = []
+    for aspect in ASPECTS:
+        wanted = aspect.wanted(declared)
+        unread = aspect.key in READERS and aspect.key not in observed.settings
+        if wanted is None or unread or _waits_for_billing(aspect, declared, observed):
+            continue
+        found = aspect.found(observed)
+        if differs(aspect, found, wanted):
+            changes.append(_setting_change(aspect, Gap(observed, declared, found, wanted)))
+    extra = set(_extra_replicas(declared, observed))
+    if extra:
+        changes.append(
+            Change(
+                what="replicas",
+                action="delete",
+                before=sorted(extra),
+                refused="removing a replica deletes its data; declare it, or use `aws dynamodb update-table`",
+            )
+        )
+    return changes
+
+
+def _setting_change(aspect: Aspect, gap: Gap) -> Change:
+    before = gap.found
+    if isinstance(gap.wanted, dict) and isinstance(before, dict):
+        before = {key: before.get(key) for key in gap.wanted}
+    return Change(
+        what=aspect.key,
+        action="update",
+        before=before,
+        after=gap.wanted,
+        requests=aspect.requests(gap),
+        note=aspect.note,
+    )
+
+
+def _waits_for_billing(aspect: Aspect, declared: TableDeclaration, observed: Observed) -> bool:
+    """Units and maxima belong to one billing mode; until the table has it, the switch itself is the change."""
+    needs = {
+        "provisioned_throughput": "PROVISIONED",
+        "on_demand_throughput": "PAY_PER_REQUEST",
+        "autoscaling": "PROVISIONED",
+    }.get(aspect.key)
+    return needs is not None and declared.billing_mode is not None and observed.billing_mode() != needs
+
+
+def _extra_replicas(declared: TableDeclaration, observed: Observed) -> list[str]:
+    if declared.replicas is None:
+        return []
+    found = next(aspect for aspect in ASPECTS if aspect.key == "replicas").found(observed)
+    return [region for region in found if region not in declared.replicas]
