@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from blotter.database.expressions import ExpressionAttributes, Projection, legacy
+from blotter.database.expressions import Projection, legacy
 from blotter.database.model.capacity import ConsumedCapacity, read_units
 from blotter.database.model.errors import validation_error
 from blotter.database.model.keys import table_key
@@ -20,6 +20,7 @@ from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import collection_metrics
+from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import admit_item, check_item_size
 from blotter.database.validation.keys import check_item_keys, check_key
@@ -45,7 +46,7 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
     reads = []
     for name, wanted in request.RequestItems.items():
         projection: Projection | None = None
-        attributes = ExpressionAttributes(wanted.ExpressionAttributeNames, None)
+        attributes = expression_attributes(wanted)
         if wanted.ProjectionExpression is not None:
             projection = attributes.projection(wanted.ProjectionExpression)
         elif wanted.AttributesToGet is not None:

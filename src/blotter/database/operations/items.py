@@ -21,9 +21,10 @@ from blotter.database.model.values import AttributeValue, Item
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, write_item
+from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
-from blotter.database.validation.attribute_values import admit_item, admit_values, check_item_size
-from blotter.database.validation.keys import check_item_keys, check_key
+from blotter.database.validation.attribute_values import admit_item, check_item_size
+from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
 from blotter.database.wire import requests as wire
 
 
@@ -40,7 +41,7 @@ def prepare_get(request: wire.GetItemInput) -> GetPlan:
     if request.AttributesToGet is not None:
         projection: Projection | None = legacy.attributes_to_get(request.AttributesToGet)
     elif request.ProjectionExpression is not None:
-        attributes = ExpressionAttributes(request.ExpressionAttributeNames, None)
+        attributes = expression_attributes(request)
         projection = attributes.projection(request.ProjectionExpression)
         attributes.finish()
     else:
@@ -98,7 +99,7 @@ AnyWriteAction = AnyWriteInput | wire.Put | wire.Update | wire.Delete | wire.Con
 def prepare_put(request: wire.PutItemInput) -> PutPlan:
     item, size = admit_item(request.Item)
     check_item_size(size)
-    attributes = _expression_attributes(request)
+    attributes = expression_attributes(request)
     options = prepare_options(request, attributes)
     attributes.finish()
     return PutPlan(options, item, size)
@@ -106,7 +107,7 @@ def prepare_put(request: wire.PutItemInput) -> PutPlan:
 
 def prepare_delete(request: wire.DeleteItemInput) -> DeletePlan:
     key, _ = admit_item(request.Key)
-    attributes = _expression_attributes(request)
+    attributes = expression_attributes(request)
     options = prepare_options(request, attributes)
     attributes.finish()
     return DeletePlan(options, key)
@@ -114,7 +115,7 @@ def prepare_delete(request: wire.DeleteItemInput) -> DeletePlan:
 
 def prepare_update(request: wire.UpdateItemInput) -> UpdatePlan:
     key, _ = admit_item(request.Key)
-    attributes = _expression_attributes(request)
+    attributes = expression_attributes(request)
     update: Update | None = None
     if request.UpdateExpression is not None:
         update = attributes.update(request.UpdateExpression)
@@ -123,10 +124,6 @@ def prepare_update(request: wire.UpdateItemInput) -> UpdatePlan:
     options = prepare_options(request, attributes)
     attributes.finish()
     return UpdatePlan(options, key, update)
-
-
-def _expression_attributes(request: AnyWriteInput) -> ExpressionAttributes:
-    return ExpressionAttributes(request.ExpressionAttributeNames, admit_values(request.ExpressionAttributeValues))
 
 
 def prepare_options(request: AnyWriteAction, attributes: ExpressionAttributes) -> WriteOptions:
@@ -179,9 +176,7 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> byt
         plan.update.refuse_keys(table.keys.names)
     current = load(tx, table, plan.key)
     check_condition(options, current)
-    new = updated_item(table, plan.key, plan.update, current.item)
-    size = item_size(new)
-    check_item_size(size, updating=True)
+    new, size = updated_item(table, plan.key, plan.update, current.item)
     consumed = ConsumedCapacity(table.name)
     write_item(tx, table, current, new, size, context, consumed)
     returned = _updated_attributes(options.return_values, plan.update, current.item, new)
@@ -199,22 +194,28 @@ def check_condition(options: WriteOptions, current: Current) -> None:
         raise condition_failed(current.item if options.return_item_on_failure else None)
 
 
-def updated_item(table: Table, key: Item, update: Update | None, old: Item | None) -> Item:
-    """The item after an update; an item that did not exist starts as its key alone."""
+def updated_item(table: Table, key: Item, update: Update | None, old: Item | None) -> tuple[Item | None, int]:
+    """The item after an update, and its size. An item that did not exist starts as its key alone; it stays away
+    (None) when the update only takes attributes from it."""
     base = key if old is None else old
     new = base if update is None else update.apply(base)
-    check_item_keys(table, new, updating=True)
-    return new
+    if old is None and update is not None and not update.creates:
+        return None, 0
+    if table.indexes:
+        check_index_keys(table, new)
+    size = item_size(new)
+    check_item_size(size, update=True)
+    return new, size
 
 
 def _updated_attributes(
-    return_values: str, update: Update | None, old: Item | None, new: Item
+    return_values: str, update: Update | None, old: Item | None, new: Item | None
 ) -> dict[str, AttributeValue] | None:
     if return_values == "ALL_OLD":
         return old
     if return_values == "ALL_NEW":
         return new
-    if update is None or return_values == "NONE":
+    if update is None or new is None or return_values == "NONE":
         return None
     shown = update.updated_new if return_values == "UPDATED_NEW" else update.updated_old
     return shown(old or {}, new)

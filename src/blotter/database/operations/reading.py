@@ -24,7 +24,6 @@ from blotter.database.expressions import (
 from blotter.database.model.capacity import ConsumedCapacity, read_units
 from blotter.database.model.errors import parameter_error, validation_error
 from blotter.database.model.keys import (
-    exclusive_start,
     partition_prefix,
     resume_after,
     segment_range,
@@ -36,8 +35,9 @@ from blotter.database.model.table import Index, KeySchema, Table
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction, StoredItem
-from blotter.database.validation.attribute_values import admit_item, admit_values
+from blotter.database.validation.attribute_values import admit_item
 from blotter.database.validation.keys import check_start_key
 from blotter.database.wire import requests as wire
 
@@ -76,7 +76,7 @@ class ScanPlan(NamedTuple):
 
 
 def prepare_query(request: wire.QueryInput) -> QueryPlan:
-    attributes = _expression_attributes(request)
+    attributes = expression_attributes(request)
     if request.KeyConditionExpression is not None:
         key_condition = attributes.key_condition(request.KeyConditionExpression)
     elif request.KeyConditions is not None:
@@ -94,17 +94,13 @@ def prepare_query(request: wire.QueryInput) -> QueryPlan:
 
 
 def prepare_scan(request: wire.ScanInput) -> ScanPlan:
-    attributes = _expression_attributes(request)
+    attributes = expression_attributes(request)
     legacy_filter = None
     if request.ScanFilter is not None:
         legacy_filter = legacy.scan_filter(request.ScanFilter, request.ConditionalOperator)
     plan = _read_plan(request, attributes, legacy_filter)
     attributes.finish()
     return ScanPlan(plan, request.Segment or 0, request.TotalSegments or 1)
-
-
-def _expression_attributes(request: wire.QueryInput | wire.ScanInput) -> ExpressionAttributes:
-    return ExpressionAttributes(request.ExpressionAttributeNames, admit_values(request.ExpressionAttributeValues))
 
 
 def _read_plan(
@@ -141,7 +137,6 @@ def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
         read.filter.refuse_keys(keys.names)
     key_range = _query_range(keys, index, condition)
     if read.start_key is not None:
-        check_start_key(table, index, read.start_key)
         key_range = _resume_query(table, index, condition, key_range, read.start_key, reverse=plan.reverse)
     return (yield from _page(read, tx, table, index, key_range, reverse=plan.reverse))
 
@@ -151,8 +146,7 @@ def scan(plan: ScanPlan, tx: ReadTransaction, context: Context) -> Slices:
     table, index = _open(tx, context, read)
     start, end = segment_range(plan.segment, plan.total_segments)
     if read.start_key is not None:
-        check_start_key(table, index, read.start_key)
-        after = exclusive_start(table.keys, index, read.start_key)
+        after = check_start_key(table, index, read.start_key)
         if after < start or (end is not None and after >= end):
             raise validation_error(
                 "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey "
@@ -220,13 +214,13 @@ def _resume_query(
     *,
     reverse: bool,
 ) -> KeyRange:
+    after = check_start_key(table, index, start_key)
     keys = table.keys if index is None else index.keys
     given = [start_key[attribute.name] for attribute in keys.partition]
     if list(condition.partition) != given:
         raise validation_error(
             "The provided starting key is outside query boundaries based on provided conditions"
         )
-    after = exclusive_start(table.keys, index, start_key)
     start, end = key_range
     if after < start or (end is not None and after >= end):
         raise validation_error("The provided starting key does not match the range key predicate")

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from blotter.database.operations import batches, items, reading, tables, transactions, update_table
+from blotter.database.operations import (
+    batches,
+    items,
+    reading,
+    service,
+    settings,
+    tables,
+    transactions,
+    update_table,
+)
 
 
 class Access(Enum):
@@ -46,4 +55,11 @@ OPERATIONS: dict[str, Operation] = {
     "ListTables": Operation(Access.READ, tables.list_tables),
     "UpdateTable": Operation(Access.WRITE, update_table.update_table),
     "DeleteTable": Operation(Access.WRITE, tables.delete_table),
+    "TagResource": Operation(Access.WRITE, settings.tag_resource),
+    "UntagResource": Operation(Access.WRITE, settings.untag_resource),
+    "ListTagsOfResource": Operation(Access.READ, settings.list_tags),
+    "UpdateTimeToLive": Operation(Access.WRITE, settings.update_time_to_live),
+    "DescribeTimeToLive": Operation(Access.READ, settings.describe_time_to_live),
+    "DescribeLimits": Operation(Access.READ, service.describe_limits),
+    "DescribeEndpoints": Operation(Access.READ, service.describe_endpoints),
 }

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from blotter.database.expressions import ExpressionAttributes, Projection, Update
+from blotter.database.expressions import Projection, Update
 from blotter.database.model.capacity import ConsumedCapacity, read_units, write_units
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
-from blotter.database.model.size import item_size
 from blotter.database.model.table import Table
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import answer, encoded
@@ -31,8 +30,9 @@ from blotter.database.operations.items import (
     prepare_options,
     updated_item,
 )
+from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction, StoredItem, WriteTransaction
-from blotter.database.validation.attribute_values import admit_item, admit_values, check_item_size
+from blotter.database.validation.attribute_values import admit_item, check_item_size
 from blotter.database.validation.keys import check_item_keys, check_key
 from blotter.database.wire import requests as wire
 
@@ -87,9 +87,7 @@ def _prepare_action(item: wire.TransactWriteItem) -> Action:
     if len(given) != 1:
         raise validation_error("TransactItems can only contain one of Check, Put, Update or Delete")
     kind, request = given[0]
-    attributes = ExpressionAttributes(
-        request.ExpressionAttributeNames, admit_values(request.ExpressionAttributeValues)
-    )
+    attributes = expression_attributes(request)
     key, size = admit_item(request.Item if kind == "Put" else request.Key)
     update = attributes.update(request.UpdateExpression) if kind == "Update" else None
     if kind == "Put":
@@ -164,9 +162,7 @@ def _judge(action: Action, table: Table, key: bytes | DynamoDBError, tx: ReadTra
     if action.kind == "Put":
         return _Prepared(action, table, current, action.key, action.size)
     if action.kind == "Update":
-        new = updated_item(table, action.key, action.update, current.item)
-        size = item_size(new)
-        check_item_size(size, updating=True)
+        new, size = updated_item(table, action.key, action.update, current.item)
         return _Prepared(action, table, current, new, size)
     return _Prepared(action, table, current, None, 0)
 
@@ -271,7 +267,7 @@ def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan
     for item in request.TransactItems:
         get = item.Get
         projection: Projection | None = None
-        attributes = ExpressionAttributes(get.ExpressionAttributeNames, None)
+        attributes = expression_attributes(get)
         if get.ProjectionExpression is not None:
             projection = attributes.projection(get.ProjectionExpression)
         attributes.finish()

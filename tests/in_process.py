@@ -1,0 +1,63 @@
+"""The database without a socket: requests go straight into the pipeline, over a store in the test's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from blotter.database.background.tables import TableKeeper
+from blotter.database.http.messages import Request
+from blotter.database.pipeline import Pipeline
+from blotter.database.security.open_access import OpenAccess
+from blotter.database.storage.sqlite.storage import SqliteStorage
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+_AUTHORIZATION = (
+    f"AWS4-HMAC-SHA256 Credential=local/20261122/{REGION}/dynamodb/aws4_request, "
+    "SignedHeaders=host;x-amz-date;x-amz-target, Signature=0000"
+)
+
+
+class InProcessDatabase:
+    """`call` is a `golden.Call`. Tables settle at once, background work runs after every request; `clock` may be
+    moved by the test."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] | None = None) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.storage = SqliteStorage.open(folder)
+        settings = {} if clock is None else {"clock": clock}
+        self._pipeline = Pipeline(self.storage, OpenAccess(ACCOUNT).authenticate, **settings)
+        self._keeper = TableKeeper(self.storage, **settings)
+
+    def call(self, operation: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return self.call_raw(operation, json.dumps(request).encode())
+
+    def call_raw(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        return self._loop.run_until_complete(self._answer(operation, body))
+
+    async def _answer(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        api = "DynamoDBStreams_20120810" if operation in _STREAMS else "DynamoDB_20120810"
+        headers = {
+            "host": "127.0.0.1",
+            "x-amz-date": "20261122T000000Z",
+            "x-amz-target": f"{api}.{operation}",
+            "authorization": _AUTHORIZATION,
+            "content-type": "application/x-amz-json-1.0",
+        }
+        answer = self._pipeline.answer(Request("POST", "/", headers, body))
+        response = await answer if inspect.isawaitable(answer) else answer
+        while await self._keeper.run_once():
+            pass
+        return response.status, json.loads(response.body or b"{}")
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self.storage.close())
+        self._loop.close()
+
+
+_STREAMS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
