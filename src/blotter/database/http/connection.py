@@ -86,8 +86,8 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._phase = "idle"
         self._deadline = inf
-        self.since = server.now
-        """When the connection last turned idle: who has been so longest makes room for others."""
+        self.since = server.next_turn()
+        """Grows whenever a connection turns idle: the one with the least makes room for others."""
 
     # What the event loop calls.
 
@@ -238,7 +238,7 @@ class Connection(asyncio.Protocol):
         if phase != self._phase or phase == "idle":
             server = self._server
             self._phase = phase
-            self.since = server.now
+            self.since = server.next_turn()
             self._deadline = server.now + server.timeouts[phase]
 
     def _wait_for(self, request: Request, awaitable: Awaitable[Response]) -> None:

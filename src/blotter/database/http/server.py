@@ -14,6 +14,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from itertools import count
 
 from blotter.database.http.connection import Connection
 from blotter.database.http.limits import Limits
@@ -73,6 +74,8 @@ class HttpServer:
         self.loop = asyncio.get_running_loop()
         self.now = clock()
         """Monotonic seconds, up to one second old: good enough for time-outs, and free."""
+        self.next_turn = count().__next__
+        """Numbers that rise: connections order themselves by them."""
         self.connections: set[Connection] = set()
         self._clock = clock
         self._counts = counts or ConnectionCounts([0], 0)

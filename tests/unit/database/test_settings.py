@@ -1,0 +1,97 @@
+"""Settings: precedence, refusal of wrong values in one line, and that all are documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from blotter.database.settings import SETTINGS, Setting, Settings, SettingsError, cores, load
+
+_DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
+
+
+def test_defaults() -> None:
+    assert load({}, {}) == Settings(workers=cores())
+    assert load({"port": None}, {}).port == 8000
+
+
+def test_a_flag_beats_the_environment_and_that_beats_the_default() -> None:
+    environment = {"BLOTTER_PORT": "9000", "BLOTTER_TABLE_DELAY": "0"}
+    assert load({}, environment).port == 9000
+    assert load({"port": "9001"}, environment).port == 9001
+    assert load({"port": "9001"}, environment).table_delay == 0
+
+
+def test_limits_are_settings_too() -> None:
+    settings = load({"idle_timeout": "5"}, {"BLOTTER_MAX_CONNECTIONS": "7"})
+    assert (settings.limits.idle_timeout, settings.limits.connections) == (5, 7)
+
+
+def test_names_in_a_list() -> None:
+    assert load({}, {"BLOTTER_ALLOWED_HOSTS": "blotter, db.internal,,"}).allowed_hosts == (
+        "blotter",
+        "db.internal",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("port", "80x", "--port must be a whole number from 0 to 65535, not '80x'"),
+        ("port", "65536", "--port must be a whole number from 0 to 65535, not '65536'"),
+        ("port", "-1", "--port must be a whole number from 0 to 65535, not '-1'"),
+        ("port", "", "--port must be a whole number from 0 to 65535, not ''"),
+        ("workers", "0", "--workers must be a whole number from 1 to 256, not '0'"),
+        ("account", "123", "--account must be 12 digits, not '123'"),
+        ("table_delay", "soon", "--table-delay must be a number of seconds from 0 to 3600, not 'soon'"),
+        ("table_delay", "nan", "--table-delay must be a number of seconds from 0 to 3600, not 'nan'"),
+        ("host", "", "--host must be a host name or address, not ''"),
+        ("insecure_open_access", "maybe", "--insecure-open-access must be yes or no, not 'maybe'"),
+    ],
+)
+def test_wrong_values_are_named_with_their_source(name: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({name: value}, {})
+    assert str(refused.value) == message
+    variable = f"BLOTTER_{name.upper()}"
+    with pytest.raises(SettingsError) as refused:
+        load({}, {variable: value})
+    assert str(refused.value) == message.replace(f"--{name.replace('_', '-')}", variable, 1)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "db.internal"])
+def test_a_host_others_can_reach_needs_a_word_about_it(host: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({"host": host}, {})
+    assert "--insecure-open-access" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert load({"host": host, "insecure_open_access": "yes"}, {}).exposed
+    assert load({}, {"BLOTTER_HOST": host, "BLOTTER_INSECURE_OPEN_ACCESS": "1"}).exposed
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_does_not(host: str) -> None:
+    assert not load({"host": host}, {}).exposed
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_documented_with_its_default(setting: Setting) -> None:
+    lines = _DOCUMENT.read_text("utf-8").splitlines()
+    row = next((line for line in lines if line.startswith(f"| `{setting.flag}`")), "")
+    assert f"`{setting.variable}`" in row
+    assert setting.shown in row
+
+
+def test_nothing_is_documented_that_does_not_exist() -> None:
+    known = {setting.flag for setting in SETTINGS}
+    section = _DOCUMENT.read_text("utf-8").partition("## `blotter serve`")[2].partition("\n## ")[0]
+    documented = {line.split("`")[1] for line in section.splitlines() if line.startswith("| `--")}
+    assert documented == known
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_defaults_are_what_they_are_said_to_be(setting: Setting) -> None:
+    words = {"one per core": str(cores()), "none": "", "no": "no"}
+    shown = setting.shown
+    assert load({setting.name: words.get(shown, shown)}, {}) == load({}, {})
