@@ -1,0 +1,22 @@
+"""The expression languages: conditions, key conditions, projections and updates.
+
+Start at `attributes.ExpressionAttributes`; how text becomes a function of an item is told in
+docs/architecture/expressions.md. Everything here is pure: text, placeholders and items in, values or errors in
+AWS's words out. Nothing here knows tables beyond their key schema, storage or the wire.
+"""
+
+from blotter.database.expressions.attributes import ExpressionAttributes
+from blotter.database.expressions.condition import Condition
+from blotter.database.expressions.key_condition import KeyClause, KeyCondition, ResolvedKeyCondition
+from blotter.database.expressions.projection import Projection
+from blotter.database.expressions.update import Update
+
+__all__ = [
+    "Condition",
+    "ExpressionAttributes",
+    "KeyClause",
+    "KeyCondition",
+    "Projection",
+    "ResolvedKeyCondition",
+    "Update",
+]

@@ -1,0 +1,240 @@
+"""The expressions of one request and the placeholders they share.
+
+An operation hands over ExpressionAttributeNames and ExpressionAttributeValues, asks for its expressions in the
+order in which AWS checks them, and calls `finish`, which refuses placeholders that none of them used.
+
+What costs time is kept: the parsed text (`_parsed`, least recently used texts go), and under it the compiled
+form for each meaning of its names and types of its values. Whatever was compiled has passed `checks` for that
+meaning; what depends on the values themselves (`_value_checks`) is looked at for each request. A check that fails
+raises and keeps nothing, so a wrong expression always gets AWS's words for its own values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Literal, TypeVar
+
+from blotter.database.expressions import checks, problems
+from blotter.database.expressions.condition import Condition, paths_of
+from blotter.database.expressions.evaluator import Test, compile_condition
+from blotter.database.expressions.key_condition import KeyCondition, KeyTemplate, compile_key_condition
+from blotter.database.expressions.parser import Grammar, Parsed, parse
+from blotter.database.expressions.paths import resolve
+from blotter.database.expressions.problems import Problem, ResolvedPath
+from blotter.database.expressions.projection import Projection
+from blotter.database.expressions.syntax import (
+    And,
+    Between,
+    Call,
+    ConditionTree,
+    Not,
+    Or,
+    ProjectionTree,
+    UpdateTree,
+    Value,
+)
+from blotter.database.expressions.update import Update, UpdateProgram, compile_update
+from blotter.database.model.errors import DynamoDBError, validation_error
+from blotter.database.model.values import TYPES, AttributeValue, compare_values
+
+Language = Literal["condition", "key condition", "update", "projection"]
+Values = Mapping[str, AttributeValue]
+
+_GRAMMARS: dict[Language, Grammar] = {
+    "condition": "condition",
+    "key condition": "condition",
+    "update": "update",
+    "projection": "projection",
+}
+
+MAX_TEXTS = 2048
+MAX_MEANINGS = 16
+"""Of one text: other names behind its placeholders or other types of its values."""
+
+T = TypeVar("T")
+
+
+class _CachedText:
+    """A parsed text and what it was compiled to, by the meaning of its placeholders."""
+
+    __slots__ = ("by_meaning", "names", "tree", "value_checks", "values")
+
+    def __init__(self, parsed: Parsed) -> None:
+        self.tree: Any = parsed.tree
+        self.names = parsed.names
+        self.values = parsed.values
+        self.value_checks = tuple(_value_checks(parsed.tree))
+        self.by_meaning: dict[tuple[str, ...], Any] = {}
+
+
+@lru_cache(maxsize=MAX_TEXTS)
+def _parsed(language: Language, text: str) -> _CachedText:
+    parsed = parse(_GRAMMARS[language], text)
+    checks.check_form(parsed.tree)
+    return _CachedText(parsed)
+
+
+def _value_checks(tree: Any) -> Iterator[Callable[[Values], bool]]:
+    """What depends on the values themselves, not only their types, as quick tests that say whether all is well:
+    the bounds of BETWEEN and the type name of attribute_type."""
+    if isinstance(tree, (And, Or)):
+        for condition in tree.conditions:
+            yield from _value_checks(condition)
+    elif isinstance(tree, Not):
+        yield from _value_checks(tree.condition)
+    elif isinstance(tree, Between):
+        if isinstance(tree.lower, Value) and isinstance(tree.upper, Value):
+            yield _bounds_in_order(tree.lower.name, tree.upper.name)
+    elif isinstance(tree, Call) and tree.function == "attribute_type":
+        yield from (_names_a_type(operand.name) for operand in tree.arguments[1:] if isinstance(operand, Value))
+
+
+def _bounds_in_order(lower: str, upper: str) -> Callable[[Values], bool]:
+    def in_order(values: Values) -> bool:
+        order = compare_values(values[lower], values[upper])
+        return order is not None and order <= 0
+
+    return in_order
+
+
+def _names_a_type(placeholder: str) -> Callable[[Values], bool]:
+    return lambda values: values[placeholder].get("S") in TYPES
+
+
+class ExpressionAttributes:
+    """The placeholders of a request, and the expressions that use them.
+
+    Names and values are as admitted: names map `#placeholder` to attribute name, values map `:placeholder` to a
+    canonical attribute value; None when the request has none.
+    """
+
+    __slots__ = ("_key_condition_error", "_names", "_used_names", "_used_values", "_values")
+
+    def __init__(self, names: dict[str, str] | None, values: dict[str, AttributeValue] | None) -> None:
+        self._names: dict[str, str] = names or {}
+        self._values: dict[str, AttributeValue] = values or {}
+        self._used_names: set[str] = set()
+        self._used_values: set[str] = set()
+        self._key_condition_error: DynamoDBError | None = None
+
+    def condition(self, parameter: str, text: str) -> Condition:
+        """The ConditionExpression or FilterExpression; `parameter` says which. Raises ValidationException."""
+        compiled: tuple[Test, tuple[ResolvedPath, ...]] = self._compiled(parameter, "condition", text, _condition)
+        return Condition(compiled[0], self._values, compiled[1], "Filter Expression")
+
+    def projection(self, text: str) -> Projection:
+        return self._compiled("ProjectionExpression", "projection", text, _projection)
+
+    def update(self, text: str) -> Update:
+        program: UpdateProgram = self._compiled("UpdateExpression", "update", text, _update)
+        return Update(program, self._values)
+
+    def key_condition(self, text: str) -> KeyCondition:
+        """The KeyConditionExpression. What only a key condition may not hold is refused by `finish`, because AWS
+        looks for it after everything else that can be judged without the table."""
+        parameter = "KeyConditionExpression"
+        compiled = self._compiled(parameter, "key condition", text, _key_condition)
+        if isinstance(compiled, Problem):
+            self._key_condition_error = _invalid(parameter, compiled)
+            return KeyCondition(())
+        values = self._values
+        return KeyCondition([template.bound(values) for template in compiled])
+
+    def finish(self) -> None:
+        """Raises ValidationException for placeholders that no expression used, then for what a key condition may
+        not hold."""
+        if len(self._used_names) < len(self._names):
+            raise problems.unused_placeholders(
+                "ExpressionAttributeNames", _in_java_order(self._names, self._used_names)
+            )
+        if len(self._used_values) < len(self._values):
+            raise problems.unused_placeholders(
+                "ExpressionAttributeValues", _in_java_order(self._values, self._used_values)
+            )
+        if self._key_condition_error is not None:
+            raise self._key_condition_error
+
+    def _compiled(
+        self, parameter: str, language: Language, text: str, compile_: Callable[[_CachedText, Any, Any], T]
+    ) -> T:
+        try:
+            cached = _parsed(language, text)
+            names, values = self._names, self._values
+            try:
+                meaning = (*[names[name] for name in cached.names], *[_type(values[v]) for v in cached.values])
+                compiled: T | None = cached.by_meaning.get(meaning)
+            except KeyError:
+                # A placeholder is undefined; the check says which one AWS finds first.
+                meaning, compiled = (), None
+            if compiled is None or not all(right(values) for right in cached.value_checks):
+                _check(cached, names, values)
+            if compiled is None:
+                compiled = compile_(cached, names, values)
+                if len(cached.by_meaning) >= MAX_MEANINGS:
+                    cached.by_meaning.clear()
+                cached.by_meaning[meaning] = compiled
+        except Problem as problem:
+            raise _invalid(parameter, problem) from None
+        self._used_names.update(cached.names)
+        self._used_values.update(cached.values)
+        return compiled
+
+
+def _type(value: AttributeValue) -> str:
+    for type_ in value:
+        return type_
+    return ""
+
+
+def _invalid(parameter: str, problem: Problem) -> DynamoDBError:
+    return validation_error(f"Invalid {parameter}: {problem}")
+
+
+def _check(cached: _CachedText, names: Mapping[str, str], values: Mapping[str, AttributeValue]) -> None:
+    tree = cached.tree
+    if isinstance(tree, UpdateTree):
+        checks.check_update(tree, names, values)
+    elif isinstance(tree, ProjectionTree):
+        checks.check_projection(tree, names)
+    else:
+        checks.check_condition(tree, names, values)
+
+
+def _condition(
+    cached: _CachedText, names: Mapping[str, str], values: Mapping[str, AttributeValue]
+) -> tuple[Test, tuple[ResolvedPath, ...]]:
+    tree: ConditionTree = cached.tree
+    types = {placeholder: _type(values[placeholder]) for placeholder in cached.values}
+    return compile_condition(tree, names, types), paths_of(tree, names)
+
+
+def _key_condition(cached: _CachedText, names: Mapping[str, str], _: Any) -> tuple[KeyTemplate, ...] | Problem:
+    try:
+        return compile_key_condition(cached.tree, names)
+    except Problem as problem:
+        return problem
+
+
+def _projection(cached: _CachedText, names: Mapping[str, str], _: Any) -> Projection:
+    return Projection(resolve(path, names) for path in cached.tree.paths)
+
+
+def _update(cached: _CachedText, names: Mapping[str, str], _: Any) -> UpdateProgram:
+    return compile_update(cached.tree, names)
+
+
+def _in_java_order(placeholders: Mapping[str, Any], used: set[str]) -> list[str]:
+    """The unused placeholders in the order in which a java.util.HashSet made of all of them lists them."""
+    capacity = 16
+    while capacity * 3 < len(placeholders) * 4:
+        capacity *= 2
+    unused = [placeholder for placeholder in placeholders if placeholder not in used]
+    return sorted(unused, key=lambda placeholder: _java_slot(placeholder, capacity))
+
+
+def _java_slot(text: str, capacity: int) -> int:
+    code = 0
+    for character in text:
+        code = (code * 31 + ord(character)) & 0xFFFFFFFF
+    return (code ^ (code >> 16)) & (capacity - 1)

@@ -1,0 +1,215 @@
+"""Key conditions: what a query asks of the key attributes.
+
+The grammar is that of conditions; what may stand in a key condition is checked here in two steps.
+`compile_key_condition` needs no table: AND of comparisons of one attribute with values. `KeyCondition.resolve`
+needs the key schema: an equality for every partition attribute, then a prefix of the sort attributes without a
+gap, of which only the last may have another operator. Both walk in the order of the text and stop at the first
+thing wrong.
+Sources: dynalite's tests (query.js); paritysuite/dynamodb-conformance, tests/tier3/error-messages/
+queryKeyConditionOperands.test.ts and tests/tier1/query/multiAttributeGsiKey.test.ts, recorded in October 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from blotter.database.expressions.paths import resolve
+from blotter.database.expressions.problems import Problem
+from blotter.database.expressions.syntax import (
+    And,
+    Between,
+    Call,
+    Comparison,
+    ConditionTree,
+    In,
+    Not,
+    Operand,
+    Or,
+    Path,
+    Value,
+)
+from blotter.database.model.errors import parameter_error, validation_error
+from blotter.database.model.table import KeyAttribute, KeySchema
+from blotter.database.model.values import AttributeValue
+
+KeyOperator: TypeAlias = Literal["=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"]
+
+_MIRRORED: dict[str, KeyOperator] = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_EMPTY_KEYS = {"S": "string", "B": "binary"}
+
+
+class KeyClause(msgspec.Struct, frozen=True):
+    """One condition on one attribute. Two operands for BETWEEN, one for every other operator."""
+
+    attribute: str
+    operator: KeyOperator
+    operands: tuple[AttributeValue, ...]
+
+
+class KeyTemplate(msgspec.Struct, frozen=True):
+    """A clause of an expression whose operands are still `:placeholders`."""
+
+    attribute: str
+    operator: KeyOperator
+    placeholders: tuple[str, ...]
+
+    def bound(self, values: Mapping[str, AttributeValue]) -> KeyClause:
+        return KeyClause(self.attribute, self.operator, tuple([values[name] for name in self.placeholders]))
+
+
+class ResolvedKeyCondition(msgspec.Struct, frozen=True):
+    """A key condition fitted to a key: the partition's values in the key's order, then the conditions on a prefix
+    of the sort attributes in the key's order, of which all but the last are equalities."""
+
+    partition: tuple[AttributeValue, ...]
+    sort: tuple[KeyClause, ...]
+
+
+class KeyCondition:
+    """What KeyConditionExpression or KeyConditions asks for."""
+
+    __slots__ = ("clauses",)
+
+    def __init__(self, clauses: Iterable[KeyClause]) -> None:
+        self.clauses = tuple(clauses)
+
+    def resolve(self, keys: KeySchema) -> ResolvedKeyCondition:
+        """Fits the condition to the key of a table or index; raises ValidationException when it does not fit."""
+        if len(self.clauses) > len(keys.attributes):
+            raise validation_error(
+                f"The number of query conditions ({len(self.clauses)}) exceeds the number of key attributes "
+                f"defined in the schema ({len(keys.attributes)})"
+            )
+        clauses = {clause.attribute: clause for clause in self.clauses}
+        _require_key_attributes(clauses, keys)
+        for attribute in keys.attributes:
+            if attribute.name in clauses:
+                _check_operands(clauses[attribute.name], attribute)
+        for attribute in keys.partition:
+            if clauses[attribute.name].operator != "=":
+                raise validation_error("Query key condition not supported")
+        _refuse_gap(clauses, keys)
+        return ResolvedKeyCondition(
+            tuple(clauses[attribute.name].operands[0] for attribute in keys.partition),
+            tuple(clauses[attribute.name] for attribute in keys.sort if attribute.name in clauses),
+        )
+
+
+def _require_key_attributes(clauses: Mapping[str, KeyClause], keys: KeySchema) -> None:
+    """A partition attribute without a condition, or a condition on something else where one on a sort attribute
+    could stand."""
+    for attribute in keys.partition:
+        if attribute.name not in clauses:
+            raise _missed(attribute)
+    if any(name not in keys.names for name in clauses):
+        for attribute in keys.sort:
+            if attribute.name not in clauses:
+                raise _missed(attribute)
+
+
+def _missed(attribute: KeyAttribute) -> Exception:
+    return validation_error(f"Query condition missed key schema element: {attribute.name}")
+
+
+def _check_operands(clause: KeyClause, attribute: KeyAttribute) -> None:
+    for operand in clause.operands:
+        content = operand.get(attribute.type)
+        if content is None:
+            raise parameter_error("Condition parameter type does not match schema type")
+        if content == "":
+            raise validation_error(
+                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot "
+                f"contain an empty {_EMPTY_KEYS[attribute.type]} value. Key: {attribute.name}"
+            )
+
+
+def _refuse_gap(clauses: Mapping[str, KeyClause], keys: KeySchema) -> None:
+    without_equality: list[str] = []
+    for attribute in keys.sort:
+        clause = clauses.get(attribute.name)
+        if clause is not None and without_equality:
+            raise validation_error(
+                f"RANGE key attributes {', '.join(without_equality)} must have equality conditions specified in "
+                f"the query because a condition is present on key attribute {attribute.name}"
+            )
+        if clause is None or clause.operator != "=":
+            without_equality.append(attribute.name)
+
+
+# From a condition's tree
+
+
+def compile_key_condition(tree: ConditionTree, names: Mapping[str, str]) -> tuple[KeyTemplate, ...]:
+    """The clauses of a checked condition; raises `Problem` for what a key condition may not hold."""
+    templates: dict[str, KeyTemplate] = {}
+    for condition in _conjuncts(tree):
+        template = _template(condition, names)
+        if template.attribute in templates:
+            raise Problem("KeyConditionExpressions must only contain one condition per key")
+        templates[template.attribute] = template
+    return tuple(templates.values())
+
+
+def _conjuncts(tree: ConditionTree) -> Iterator[Comparison | Between | Call]:
+    if isinstance(tree, And):
+        for condition in tree.conditions:
+            yield from _conjuncts(condition)
+    elif isinstance(tree, Or):
+        raise _invalid_operator("OR")
+    elif isinstance(tree, Not):
+        raise _invalid_operator("NOT")
+    elif isinstance(tree, In):
+        raise _invalid_operator("IN")
+    else:
+        yield tree
+
+
+def _template(tree: Comparison | Between | Call, names: Mapping[str, str]) -> KeyTemplate:
+    operator, operands = _operator_and_operands(tree)
+    if operator in ("BETWEEN", "begins_with") and not isinstance(operands[0], Path):
+        raise Problem(
+            f"Invalid condition in KeyConditionExpression: {operator} operator must have the key attribute "
+            "as its first operand"
+        )
+    attribute: str | None = None
+    position = 0
+    for number, operand in enumerate(operands):
+        if isinstance(operand, Call):
+            raise Problem("KeyConditionExpressions cannot contain nested operations")
+        if isinstance(operand, Path):
+            attribute, position = _key_attribute(operand, attribute, names), number
+    if attribute is None:
+        raise Problem("Invalid condition in KeyConditionExpression: No key attribute specified")
+    if position:
+        operator = _MIRRORED[operator]
+    return KeyTemplate(attribute, operator, tuple(o.name for o in operands if isinstance(o, Value)))
+
+
+def _operator_and_operands(tree: Comparison | Between | Call) -> tuple[KeyOperator, tuple[Operand, ...]]:
+    if isinstance(tree, Between):
+        return "BETWEEN", (tree.operand, tree.lower, tree.upper)
+    if isinstance(tree, Call):
+        if tree.function != "begins_with":
+            raise _invalid_operator(tree.function)
+        return "begins_with", tree.arguments
+    if tree.operator == "<>":
+        raise _invalid_operator("<>")
+    return tree.operator, (tree.left, tree.right)
+
+
+def _key_attribute(path: Path, attribute: str | None, names: Mapping[str, str]) -> str:
+    if attribute is not None:
+        raise Problem(
+            "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"
+        )
+    steps = resolve(path, names)
+    if len(steps) > 1:
+        raise Problem("KeyConditionExpressions cannot have conditions on nested attributes")
+    return str(steps[0])
+
+
+def _invalid_operator(operator: str) -> Problem:
+    return Problem(f"Invalid operator used in KeyConditionExpression: {operator}")

@@ -1,0 +1,98 @@
+"""Document paths with their placeholders replaced: resolving, reading, and paths that must not meet.
+
+A path is a tuple of names and list indexes. Reading a path never fails: what is not there is None. Paths of one
+update or projection may share a beginning but not an end, and may not use one attribute both as map and as list.
+Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.Attributes.html and, for
+which paths a message names, dynalite's tests (getItem.js, updateItem.js) as recorded from the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from blotter.database.expressions import problems
+from blotter.database.expressions.problems import ResolvedPath
+from blotter.database.expressions.syntax import Path
+from blotter.database.model.values import AttributeValue, Item
+
+MAX_DEPTH = 32
+
+Getter: TypeAlias = Callable[[Item], AttributeValue | None]
+
+
+def resolve(path: Path, names: Mapping[str, str]) -> ResolvedPath:
+    """Raises `Problem` for a placeholder without a meaning and for a path that is too deep."""
+    steps: list[str | int] = []
+    for step in path.steps:
+        if isinstance(step, str) and step[0] == "#":
+            name = names.get(step)
+            if name is None:
+                raise problems.undefined_name(step)
+            steps.append(name)
+        else:
+            steps.append(step)
+    if len(steps) > MAX_DEPTH:
+        raise problems.Problem(f"The document path has too many nesting levels; nesting levels: {len(steps)}")
+    return tuple(steps)
+
+
+def head(path: ResolvedPath) -> str:
+    """The top-level attribute of a path."""
+    name = path[0]
+    if not isinstance(name, str):
+        raise TypeError("a document path starts with a name")
+    return name
+
+
+def getter(path: ResolvedPath) -> Getter:
+    """A function from an item to the value at the path, or None."""
+    name = head(path)
+    if len(path) == 1:
+
+        def get_attribute(item: Item) -> AttributeValue | None:
+            return item.get(name)
+
+        return get_attribute
+    steps = path[1:]
+
+    def get_nested(item: Item) -> AttributeValue | None:
+        value = item.get(name)
+        for step in steps:
+            if value is None:
+                return None
+            if isinstance(step, int):
+                members = value.get("L")
+                value = members[step] if members is not None and step < len(members) else None
+            else:
+                members = value.get("M")
+                value = members.get(step) if members is not None else None
+        return value
+
+    return get_nested
+
+
+def refuse_meeting(paths: Sequence[ResolvedPath]) -> None:
+    """Raises `Problem` when two paths overlap (equal, or one inside the other) or conflict (map against list).
+
+    The last path that meets an earlier one is reported. For an overlap AWS names that earlier path and then,
+    oddly, the last of all different paths, whichever it is.
+    """
+    if len(paths) < 2:
+        return
+    for later in range(len(paths) - 1, 0, -1):
+        for earlier in range(later - 1, -1, -1):
+            relation = _relation(paths[earlier], paths[later])
+            if relation == "overlap":
+                raise problems.overlapping_paths(paths[earlier], list(dict.fromkeys(paths))[-1])
+            if relation == "conflict":
+                raise problems.conflicting_paths(paths[earlier], paths[later])
+
+
+def _relation(one: ResolvedPath, two: ResolvedPath) -> str | None:
+    for step_one, step_two in zip(one, two, strict=False):
+        if isinstance(step_one, int) is not isinstance(step_two, int):
+            return "conflict"
+        if step_one != step_two:
+            return None
+    return "overlap"
