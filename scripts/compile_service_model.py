@@ -1,12 +1,12 @@
 """Compiles AWS's service description of DynamoDB into what the server needs, so that it never imports botocore.
 
 Reads botocore's models of DynamoDB and DynamoDB Streams and writes, beside each other in `database/wire/`:
-`service_model.json`, every shape an operation's input can reach with its constraints (for the exact validator), and
-`requests.py`, one frozen msgspec Struct for each input (for the fast decoder). Both carry the same constraints, so
-the fast decoder refuses exactly what the validator has words for.
-The public description leaves some constraints out and lists enumerations and members in another order than the
-service reports them; `CONSTRAINTS`, `ENUM_ORDER` and `MEMBER_ORDER` below add what was observed on the service
-(conformance suite nubo-db/dynamodb-conformance; dynalite's recorded tests).
+`service_model.json`, every shape an operation's input can reach with its constraints (for the exact validator),
+and `requests.py`, one frozen msgspec Struct for each input (for the fast decoder). Both carry the same
+constraints, so the fast decoder refuses exactly what the validator has words for. The public description leaves
+some constraints out and lists enumerations and members in another order than the service reports them;
+`CONSTRAINTS`, `ENUM_ORDER` and `MEMBER_ORDER` below add what was observed on the service (conformance suite
+nubo-db/dynamodb-conformance; dynalite's recorded tests).
 
 Run `python scripts/compile_service_model.py` after upgrading botocore; `--check` only compares.
 """
@@ -92,6 +92,9 @@ MEMBER_ORDER: dict[str, list[str]] = {
     ],
     "BatchGetItemInput": ["RequestItems", "ReturnConsumedCapacity"],
     "BatchWriteItemInput": ["ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "RequestItems"],
+    "TransactWriteItemsInput": [
+        *("ClientRequestToken", "ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "TransactItems"),
+    ],
     "CreateTableInput": [
         *("AttributeDefinitions", "TableName", "BillingMode", "ProvisionedThroughput", "KeySchema"),
         *("GlobalSecondaryIndexes", "LocalSecondaryIndexes"),
@@ -211,22 +214,25 @@ types refuse goes to the exact validator (`wire.decode`), which has AWS's words 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from msgspec import Meta, Struct
 
+if TYPE_CHECKING:
+    from blotter.database.model.values import AttributeValue
+else:
 
-class AttributeValue(TypedDict, total=False):
-    S: str
-    N: str
-    B: str
-    BOOL: bool
-    NULL: bool
-    M: dict[str, AttributeValue]
-    L: list[AttributeValue]
-    SS: list[str]
-    NS: list[str]
-    BS: list[str]
+    class AttributeValue(TypedDict, total=False):
+        S: str
+        N: str
+        B: str
+        BOOL: bool
+        NULL: bool
+        M: dict[str, AttributeValue]
+        L: list[AttributeValue]
+        SS: list[str]
+        NS: list[str]
+        BS: list[str]
 
 
 '''

@@ -2,8 +2,8 @@
 
 A strongly consistent read unit covers 4 KB, a write unit 1 KB, both rounded up and at least one; an eventually
 consistent read costs half, a transactional operation twice. Query and Scan round the sum of what they read, not
-each item. `ConsumedCapacity` adds up for one table and renders AWS's shape: TOTAL gives the sum, INDEXES splits it
-into the table and each index; only transactions tell read units from write units.
+each item. `ConsumedCapacity` adds up for one table and renders AWS's shape: TOTAL gives the sum, INDEXES splits
+it into the table and each index; only transactions tell read units from write units.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 """
 

@@ -1,14 +1,15 @@
 """Storage keys: where an item lies in the key space of its table and of each index.
 
-Table key = hash of the partition (8 bytes) + length of the partition (2) + partition + sort key. Index key = the
-same for the index's own attributes, its sort parts self-delimiting, followed by the table key, which makes it
-unique. So a key space is in hash order, one partition is one contiguous range, and inside it byte order is
+Table key = hash of the partition (8 bytes) + length of the partition (2) + partition + sort key. Index key =
+the same for the index's own attributes, its sort parts self-delimiting, followed by the table key, which makes
+it unique. So a key space is in hash order, one partition is one contiguous range, and inside it byte order is
 DynamoDB's: strings by UTF-8, binaries by unsigned bytes, numbers by value. Scans, parallel segments and the
 distribution over partitions all follow from the first 8 bytes.
 
-A part that is not last in its key is delimited: numbers are so by nature, strings and binaries have 0x00 written
-as 0x00 0xFF and end in 0x00 0x01. What is written here is on disk: another layout needs another `KEY_FORMAT`.
-Why a hash first: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Partitions.html
+A part that is not last in its key is delimited: numbers are so by nature, strings and binaries have 0x00
+written as 0x00 0xFF and end in 0x00 0x01. What is written here is on disk: another layout needs another
+`KEY_FORMAT`. Why a hash first:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Partitions.html
 """
 
 from __future__ import annotations

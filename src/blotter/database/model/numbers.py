@@ -1,10 +1,11 @@
 """DynamoDB's numbers as text: canonical form, arithmetic, comparison, size and an ordered encoding.
 
-A number has at most 38 significant digits and a magnitude of 1E-130 … 9.99…E+125. Its canonical form is the plain
-notation in which DynamoDB returns it: no exponent, no sign for zero, no leading or trailing zeros. Everything but
-`canonical_number` takes canonical text only, so that equal numbers have equal text.
-The encoding is base 100 with an excess exponent, one byte each, complemented for negative numbers: byte order is
-numeric order, and a terminator makes it self-delimiting. The size DynamoDB meters is that of the same form.
+A number has at most 38 significant digits and a magnitude of 1E-130 … 9.99…E+125. Its canonical form is the
+plain notation in which DynamoDB returns it: no exponent, no sign for zero, no leading or trailing zeros.
+Everything but
+`canonical_number` takes canonical text only, so that equal numbers have equal text. The encoding is base 100
+with an excess exponent, one byte each, complemented for negative numbers: byte order is numeric order, and a
+terminator makes it self-delimiting. The size DynamoDB meters is that of the same form.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 ("Numbers") and https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
 Small integers take a short way everywhere, because most numbers are small integers.

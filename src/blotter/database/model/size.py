@@ -1,8 +1,8 @@
 """The size of an item as DynamoDB meters and limits it, to the byte.
 
-Attribute names and strings count their UTF-8 bytes, binaries their decoded bytes, numbers `numbers.number_size`,
-BOOL and NULL one byte; sets the sum of their members; a list or map 3 bytes and one more for each member, beside
-the members themselves (and, in a map, their names).
+Attribute names and strings count their UTF-8 bytes, binaries their decoded bytes, numbers
+`numbers.number_size`, BOOL and NULL one byte; sets the sum of their members; a list or map 3 bytes and one more
+for each member, beside the members themselves (and, in a map, their names).
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 """
 

@@ -1,9 +1,9 @@
 """Attribute values in the form in which they travel: a dict of one entry, type to value.
 
-{"S": str} {"N": canonical number text} {"B": canonical base64 text} {"BOOL": bool} {"NULL": True} {"L": [value]}
-{"M": {name: value}} {"SS": [str]} {"NS": [number text]} {"BS": [base64 text]}. Values are admitted once
-(`validation.attribute_values`), which makes their text canonical, and are never changed in place afterwards; so
-equal scalars have equal text here, and only sets need more than `==`.
+{"S": str} {"N": canonical number text} {"B": canonical base64 text} {"BOOL": bool} {"NULL": True} {"L":
+[value]} {"M": {name: value}} {"SS": [str]} {"NS": [number text]} {"BS": [base64 text]}. Values are admitted
+once (`validation.attribute_values`), which makes their text canonical, and are never changed in place
+afterwards; so equal scalars have equal text here, and only sets need more than `==`.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
 """
 

@@ -1,0 +1,33 @@
+"""Stage 4 of a request: what can be judged without the table.
+
+`check_request` runs after the service model's constraints (`wire.decode`) and before expressions are compiled.
+It raises AWS's error, or leaves the request with every attribute value that AWS looks at here admitted in
+place: canonical and well-formed (items, keys, expression values and legacy conditions; the keys and items of
+batches and transactions are left to their operations, because AWS reads them after the expressions beside
+them).
+One module for each family of operations holds a table `CHECKS`; an operation without an entry has nothing to
+judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from blotter.database.validation import batches, items, reading, tables, tags, transactions
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    **items.CHECKS,
+    **reading.CHECKS,
+    **batches.CHECKS,
+    **transactions.CHECKS,
+    **tables.CHECKS,
+    **tags.CHECKS,
+}
+
+
+def check_request(operation: str, request: Any) -> None:
+    """Raises the error AWS answers the decoded request with, as far as the table does not matter."""
+    check = CHECKS.get(operation)
+    if check is not None:
+        check(request)

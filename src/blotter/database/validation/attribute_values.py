@@ -1,11 +1,12 @@
 """Admits attribute values: after this, a value is well-formed, canonical and measured, and nobody checks it again.
 
 One fast pass validates and measures an item and makes its numbers canonical, in place, in the dicts the decoder
-just made. It only notices that something is wrong; which of several faults AWS names, and in which words, is found
-by `_explain`, which reads the value again in AWS's order: undecodable base64, attribute names, nesting, then the
-values themselves, depth first. So an item that is right pays nothing for the exactness of errors.
+just made. It only notices that something is wrong; which of several faults AWS names, and in which words, is
+found by `_explain`, which reads the value again in AWS's order: undecodable base64, attribute names, nesting,
+then the values themselves, depth first. So an item that is right pays nothing for the exactness of errors.
 Rules: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html and
-.../ServiceQuotas.html; words: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages, tier3/limits).
+.../ServiceQuotas.html; words: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages,
+tier3/limits).
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Checks keys against a table's schema: of whole items, of Key parameters, of start keys.
 
 An item must carry its table's key attributes, of the right type, not empty and not too long; where it carries
-index key attributes, those must fit their indexes too. A Key parameter holds the table's key attributes and nothing
-else.
+index key attributes, those must fit their indexes too. A Key parameter holds the table's key attributes and
+nothing else.
 Everything here works on admitted values; which table, which index, is the caller's to know.
 Limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html (2,048 bytes for
-partition keys, 1,024 for sort keys); words: conformance suite nubo-db/dynamodb-conformance and dynalite's recorded tests.
+partition keys, 1,024 for sort keys); words: conformance suite nubo-db/dynamodb-conformance and dynalite's
+recorded tests.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from blotter.database.model.errors import DynamoDBError, parameter_error, valida
 from blotter.database.model.keys import index_key, table_key
 from blotter.database.model.size import value_size
 from blotter.database.model.table import Index, KeyAttribute, KeySchema, Table
-from blotter.database.model.values import Item, type_of
+from blotter.database.model.values import AttributeValue, Item, type_of
 
 MAX_PARTITION_KEY_BYTES = 2048
 MAX_SORT_KEY_BYTES = 1024
@@ -36,21 +37,26 @@ class _IndexKey(NamedTuple):
     partition: bool
 
 
-def check_item_keys(table: Table, item: Item) -> None:
-    """Raises ValidationException when the item's table keys or index keys do not fit; AWS's words and order."""
+def check_item_keys(table: Table, item: Item, *, batch: bool = False) -> None:
+    """Raises ValidationException when the item's table keys or index keys do not fit; AWS's words and order.
+    A batch write words a missing or mistyped table key like a Key parameter."""
     for attribute in table.keys.attributes:
         value = item.get(attribute.name)
-        if value is None:
-            raise parameter_error(f"Missing the key {attribute.name} in the item")
-        content = value.get(attribute.type)
-        if content is None:
-            raise parameter_error(
-                f"Type mismatch for key {attribute.name} expected: {attribute.type} actual: {type_of(value)}"
-            )
+        content = None if value is None else value.get(attribute.type)
+        if value is None or content is None:
+            raise validation_error(SCHEMA_MISMATCH) if batch else _key_error(attribute, value)
         if len(content) > _SURELY_SHORT or not content:
             _check_content(attribute, value, content, partition=attribute is table.keys.partition[0])
     if table.indexes:
         check_index_keys(table, item)
+
+
+def _key_error(attribute: KeyAttribute, value: AttributeValue | None) -> DynamoDBError:
+    if value is None:
+        return parameter_error(f"Missing the key {attribute.name} in the item")
+    return parameter_error(
+        f"Type mismatch for key {attribute.name} expected: {attribute.type} actual: {type_of(value)}"
+    )
 
 
 def check_index_keys(table: Table, item: Item) -> None:
@@ -116,7 +122,7 @@ def _start_attributes(keys: KeySchema, index: Index | None) -> tuple[KeyAttribut
     return keys.attributes + index.keys.attributes if index is not None else keys.attributes
 
 
-def _check_content(attribute: KeyAttribute, value: dict[str, str], content: str, *, partition: bool) -> None:
+def _check_content(attribute: KeyAttribute, value: AttributeValue, content: str, *, partition: bool) -> None:
     if not content:
         raise empty_key_error(attribute)
     _check_size(value_size(value), partition)

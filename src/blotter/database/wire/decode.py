@@ -1,9 +1,9 @@
 """From the bytes of a body to the typed input of an operation.
 
 Two speeds: msgspec decodes the well-formed request in about a microsecond and refuses everything else; what it
-refuses is read again by the exact way (`deserialize`, then `constraints`), which finds AWS's words. A request that
-the exact way accepts after all (the service converts "true" to a Boolean, ignores nulls) is decoded from what it
-made of it. So no request pays for the exactness of errors unless it has one.
+refuses is read again by the exact way (`deserialize`, then `constraints`), which finds AWS's words. A request
+that the exact way accepts after all (the service converts "true" to a Boolean, ignores nulls) is decoded from
+what it made of it. So no request pays for the exactness of errors unless it has one.
 """
 
 from __future__ import annotations

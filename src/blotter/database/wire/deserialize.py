@@ -1,11 +1,13 @@
 """Reads a parsed JSON body against the shape of an operation's input, as the service's deserializer does.
 
-It answers one question: does every value have a JSON type from which the member can be built? The first that has
-not is a SerializationException in AWS's words, before any constraint is looked at. What the service converts is
-converted (a Boolean written as "true", a fraction where an integer is wanted); null is the same as absent; members
-the shape does not have are dropped. Which words fit depends on where a value stands: a member of a structure
-("field"), an element of a list or map ("element"), or an element that is itself a list or map ("nested").
-Source of the words: recorded answers of the service, public as dynalite's tests (`test/helpers.js`, assertType).
+It answers one question: does every value have a JSON type from which the member can be built? The first that
+has not is a SerializationException in AWS's words, before any constraint is looked at. What the service
+converts is converted (a Boolean written as "true", a fraction where an integer is wanted); null is the same as
+absent; members the shape does not have are dropped. Which words fit depends on where a value stands: a member
+of a structure ("field"), an element of a list or map ("element"), or an element that is itself a list or map
+("nested").
+Source of the words: recorded answers of the service, public as dynalite's tests (`test/helpers.js`,
+assertType).
 """
 
 from __future__ import annotations

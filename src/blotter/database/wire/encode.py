@@ -3,8 +3,8 @@
 A body is JSON; an error's body is its `__type`, its message and further members. The service's framework spells
 the member "Message", DynamoDB itself "message", and a cancelled transaction "Message" again; an error without
 words has no message at all. `x-amz-crc32` is the CRC32 of the body, which the SDKs check.
-Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html and recorded
-answers (dynalite's tests; conformance suite nubo-db/dynamodb-conformance).
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html and
+recorded answers (dynalite's tests; conformance suite nubo-db/dynamodb-conformance).
 """
 
 from __future__ import annotations

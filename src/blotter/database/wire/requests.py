@@ -10,22 +10,25 @@ types refuse goes to the exact validator (`wire.decode`), which has AWS's words 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from msgspec import Meta, Struct
 
+if TYPE_CHECKING:
+    from blotter.database.model.values import AttributeValue
+else:
 
-class AttributeValue(TypedDict, total=False):
-    S: str
-    N: str
-    B: str
-    BOOL: bool
-    NULL: bool
-    M: dict[str, AttributeValue]
-    L: list[AttributeValue]
-    SS: list[str]
-    NS: list[str]
-    BS: list[str]
+    class AttributeValue(TypedDict, total=False):
+        S: str
+        N: str
+        B: str
+        BOOL: bool
+        NULL: bool
+        M: dict[str, AttributeValue]
+        L: list[AttributeValue]
+        SS: list[str]
+        NS: list[str]
+        BS: list[str]
 
 
 class BatchStatementRequest(Struct, frozen=True, kw_only=True):
@@ -642,10 +645,10 @@ class TransactWriteItem(Struct, frozen=True, kw_only=True):
 
 
 class TransactWriteItemsInput(Struct, frozen=True, kw_only=True):
-    TransactItems: Annotated[list[TransactWriteItem], Meta(min_length=1, max_length=100)]
+    ClientRequestToken: Annotated[str, Meta(min_length=1, max_length=36)] | None = None
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
     ReturnItemCollectionMetrics: Literal["SIZE", "NONE"] | None = None
-    ClientRequestToken: Annotated[str, Meta(min_length=1, max_length=36)] | None = None
+    TransactItems: Annotated[list[TransactWriteItem], Meta(min_length=1, max_length=100)]
 
 
 class UntagResourceInput(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,102 @@
+"""Checks of parameters that many operations share: expressions and what stands beside them.
+
+An operation takes either expressions or the legacy parameters, never both; names and values for expressions
+only with an expression that can use them, never empty, each under a well-formed key. What stands inside an
+expression is the parser's business, which comes after these checks.
+Words and order: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages) and dynalite's recorded
+tests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
+from blotter.database.model.values import AttributeValue
+from blotter.database.validation.attribute_values import admit_value
+
+_PLACEHOLDER = {
+    "ExpressionAttributeNames": re.compile("#[0-9a-zA-Z_]+", re.ASCII),
+    "ExpressionAttributeValues": re.compile(":[0-9a-zA-Z_]+", re.ASCII),
+}
+
+
+class Parameters(NamedTuple):
+    """The expression parameters and the legacy parameters of an operation, in the order in which AWS lists them;
+    `with_values` are the expressions that can use ExpressionAttributeValues."""
+
+    expressions: tuple[str, ...]
+    legacy: tuple[str, ...]
+    with_values: tuple[str, ...] = ()
+
+
+PROJECTION = Parameters(("ProjectionExpression",), ("AttributesToGet",))
+
+
+def check_parameters(request: Any, parameters: Parameters) -> None:
+    """Raises ValidationException when expressions and legacy parameters are mixed, or when names or values stand
+    without an expression."""
+    given = [name for name in parameters.expressions if getattr(request, name) is not None]
+    if given:
+        legacy = [name for name in parameters.legacy if getattr(request, name) is not None]
+        # A filter expression may stand beside KeyConditions, as long as the key has no expression.
+        if "KeyConditions" in legacy and "KeyConditionExpression" not in given:
+            legacy.remove("KeyConditions")
+        if legacy:
+            raise mixed_parameters_error(legacy, given)
+    elif request.ExpressionAttributeNames is not None:
+        raise validation_error("ExpressionAttributeNames can only be specified when using expressions")
+    if not parameters.with_values or request.ExpressionAttributeValues is None:
+        return
+    if not any(name in parameters.with_values for name in given):
+        are = "is" if len(parameters.with_values) == 1 else "are"
+        raise validation_error(
+            "ExpressionAttributeValues can only be specified when using expressions: "
+            f"{' and '.join(parameters.with_values)} {are} null"
+        )
+
+
+def mixed_parameters_error(legacy: Sequence[str], expressions: Sequence[str]) -> DynamoDBError:
+    return validation_error(
+        "Can not use both expression and non-expression parameters in the same request: "
+        f"Non-expression parameters: {{{', '.join(legacy)}}} Expression parameters: {{{', '.join(expressions)}}}"
+    )
+
+
+def check_names_and_values(names: dict[str, str] | None, values: dict[str, AttributeValue] | None) -> None:
+    """Checks ExpressionAttributeNames and ExpressionAttributeValues themselves, and admits the values in place."""
+    if names is not None:
+        _check_placeholders("ExpressionAttributeNames", names)
+    if values is not None:
+        _check_placeholders("ExpressionAttributeValues", values)
+        for key, value in values.items():
+            try:
+                admit_value(value)
+            except DynamoDBError as error:
+                if error.code != "ValidationException":
+                    raise
+                raise validation_error(
+                    f"ExpressionAttributeValues contains invalid value: {error.message} for key {key}"
+                ) from None
+
+
+def check_unique_attributes(names: Iterable[str] | None) -> None:
+    """Raises ValidationException when AttributesToGet names an attribute twice."""
+    if names is None:
+        return
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise parameter_error(f"Duplicate value in attribute name: {name}")
+        seen.add(name)
+
+
+def _check_placeholders(parameter: str, entries: dict[str, Any]) -> None:
+    if not entries:
+        raise validation_error(f"{parameter} must not be empty")
+    matches = _PLACEHOLDER[parameter].fullmatch
+    for key in entries:
+        if matches(key) is None:
+            raise validation_error(f'{parameter} contains invalid key: Syntax error; key: "{key}"')

@@ -1,0 +1,134 @@
+"""What Query and Scan can be refused for before the table is known.
+
+After a check every attribute value of the request is admitted, start keys included, and expressions are what is
+left to judge. Whether a start key fits a table or index is `keys.check_start_key`.
+Order: dynalite's recorded tests; words: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages,
+tier1/query/select, tier1/scan/select).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from blotter.database.model.errors import DynamoDBError, validation_error
+from blotter.database.model.values import Item
+from blotter.database.validation.attribute_values import admit_item
+from blotter.database.validation.keys import STARTING_KEY_INVALID
+from blotter.database.validation.legacy import check_conditional_operator, check_conditions
+from blotter.database.validation.parameters import (
+    Parameters,
+    check_names_and_values,
+    check_parameters,
+    check_unique_attributes,
+)
+from blotter.database.wire.requests import QueryInput, ScanInput
+
+_QUERY = Parameters(
+    ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
+    ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"),
+    with_values=("FilterExpression", "KeyConditionExpression"),
+)
+_SCAN = Parameters(
+    ("ProjectionExpression", "FilterExpression"),
+    ("AttributesToGet", "ScanFilter", "ConditionalOperator"),
+    with_values=("FilterExpression",),
+)
+_WITHOUT_PREFIX = re.compile(
+    "contains duplicates|number set|numeric value|significant digits|number with magnitude"
+)
+
+
+def check_query(request: QueryInput) -> None:
+    check_parameters(request, _QUERY)
+    _check_select(request, envelope="1 validation error detected: ")
+    check_conditions(request.QueryFilter)
+    if request.QueryFilter is not None or request.KeyConditions is None:
+        check_conditional_operator(request.ConditionalOperator, request.QueryFilter)
+    check_unique_attributes(request.AttributesToGet)
+    if request.ExclusiveStartKey is not None:
+        admit_start_key(request.ExclusiveStartKey)
+    if request.KeyConditions is None and request.KeyConditionExpression is None:
+        raise validation_error(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
+        )
+    check_names_and_values(request.ExpressionAttributeNames, request.ExpressionAttributeValues)
+    if request.KeyConditions is not None:
+        check_conditions(request.KeyConditions)
+        if not 1 <= len(request.KeyConditions) <= 2:
+            raise validation_error("Conditions can be of length 1 or 2 only")
+
+
+def check_scan(request: ScanInput) -> None:
+    check_parameters(request, _SCAN)
+    _check_select(request, envelope="")
+    check_unique_attributes(request.AttributesToGet)
+    check_conditions(request.ScanFilter)
+    check_conditional_operator(request.ConditionalOperator, request.ScanFilter)
+    if request.ExclusiveStartKey is not None:
+        admit_start_key(request.ExclusiveStartKey)
+    _check_segment(request.Segment, request.TotalSegments)
+    check_names_and_values(request.ExpressionAttributeNames, request.ExpressionAttributeValues)
+
+
+def admit_start_key(key: Item) -> None:
+    """Admits an ExclusiveStartKey in place; AWS puts its own opening before most problems, but not before all."""
+    try:
+        admit_item(key)
+    except DynamoDBError as error:
+        if error.code != "ValidationException" or _WITHOUT_PREFIX.search(error.message):
+            raise
+        raise validation_error(f"{STARTING_KEY_INVALID}: {error.message}") from None
+
+
+def _check_segment(segment: int | None, total: int | None) -> None:
+    if segment is None and total is None:
+        return
+    if total is None:
+        raise validation_error(
+            "The TotalSegments parameter is required but was not present in the request "
+            "when Segment parameter is present"
+        )
+    if segment is None:
+        raise validation_error(
+            "The Segment parameter is required but was not present in the request "
+            "when parameter TotalSegments is present"
+        )
+    if segment >= total:
+        raise validation_error(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: "
+            f"Segment: {segment} is not less than TotalSegments: {total}"
+        )
+
+
+def _check_select(request: QueryInput | ScanInput, envelope: str) -> None:
+    """Select against what names the attributes. `envelope` opens the message that Query and Scan word apart."""
+    select = request.Select
+    if select is None:
+        return
+    named = (
+        "ProjectionExpression"
+        if request.ProjectionExpression is not None
+        else "AttributesToGet"
+        if request.AttributesToGet is not None
+        else None
+    )
+    if select == "SPECIFIC_ATTRIBUTES":
+        if named is None:
+            raise validation_error(
+                f"{envelope}Must specify the AttributesToGet or ProjectionExpression "
+                "when choosing to get SPECIFIC_ATTRIBUTES"
+            )
+        return
+    if named is not None:
+        what = "only the Count" if select == "COUNT" else select
+        raise validation_error(f"Cannot specify the {named} when choosing to get {what}")
+    if select == "ALL_PROJECTED_ATTRIBUTES" and request.IndexName is None:
+        raise validation_error("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+
+
+CHECKS: dict[str, Callable[[Any], None]] = {
+    "Query": check_query,
+    "Scan": check_scan,
+}
