@@ -160,7 +160,7 @@ class Supervisor:
             for end in (self._life, self._wakeup):
                 os.close(end)
             with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
-                comm.write(f"blotter {role.name}"[:15])
+                comm.write(f"serve {role.name}"[:15])
             role.run(post)
             code = 0
         except StartError as error:
@@ -211,8 +211,7 @@ class Supervisor:
             self._failure = self._failure or f"{child.role.name} {how} while starting"
             self._stop()
             return
-        lived = time.monotonic() - child.started
-        child.delay = _FIRST_DELAY if lived >= _HEALTHY_AFTER else min(child.delay * 2, _LONGEST_DELAY)
+        child.delay = next_delay(child.delay, time.monotonic() - child.started)
         child.restart_at = time.monotonic() + child.delay
         _say(f"{child.role.name} {how}; starting another")
 
@@ -226,6 +225,11 @@ class Supervisor:
             if child.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, number)
+
+
+def next_delay(delay: float, lived: float) -> float:
+    """Seconds to wait before a child is replaced that lived for some seconds, after the last wait was `delay`."""
+    return _FIRST_DELAY if lived >= _HEALTHY_AFTER else min(delay * 2, _LONGEST_DELAY)
 
 
 def _noted(number: int, frame: object) -> None:

@@ -1,0 +1,116 @@
+"""What all tests share: a real `blotter serve` in processes of its own, on a free port and a fresh directory.
+
+The server is started as a user starts it, told a file descriptor to report its address on (no polling, no fixed
+ports), and stopped with SIGTERM; one that does not stop is killed, and the test fails.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+import blotter
+
+_START_SECONDS = 60
+_STOP_SECONDS = 60
+
+
+class Serving(NamedTuple):
+    """A running server. `log` holds its stderr."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    data_dir: Path
+    log: Path
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or 0
+
+    def children(self) -> dict[str, int]:
+        """Its processes: name as `ps` shows it ("serve worker 1", "serve backgroun") → process id."""
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return {Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in found}
+
+    def workers(self) -> dict[str, int]:
+        return {name: pid for name, pid in self.children().items() if "worker" in name}
+
+    def stop(self) -> int:
+        """Stops it as an operator would; returns its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(_STOP_SECONDS)
+
+
+Serve = Callable[..., Serving]
+
+
+def serve_command(*arguments: str) -> tuple[list[str], dict[str, str]]:
+    """The command line and environment of `blotter serve`: nothing of the caller's settings gets through."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "AWS_"))}
+    kept["PYTHONPATH"] = str(Path(blotter.__file__).parents[1])
+    return [sys.executable, "-m", "blotter", "serve", *arguments], kept
+
+
+def _start(directory: Path, data_dir: Path, *arguments: str) -> Serving:
+    ours, theirs = os.pipe()
+    command, environment = serve_command(
+        "--port", "0", "--data-dir", str(data_dir), "--ready-fd", str(theirs), *arguments
+    )
+    log = directory / "serve.log"
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            command, env=environment, pass_fds=[theirs], stdout=errors, stderr=errors, start_new_session=True
+        )
+    os.close(theirs)
+    with os.fdopen(ours) as ready:
+        url = ready.readline().strip()
+    if not url:
+        process.wait(_START_SECONDS)
+        pytest.fail(f"blotter serve did not start:\n{log.read_text()}")
+    return Serving(process, url, data_dir, log)
+
+
+def _end(serving: Serving) -> None:
+    if serving.process.poll() is not None:
+        return
+    try:
+        serving.stop()
+    except subprocess.TimeoutExpired:
+        os.killpg(serving.process.pid, signal.SIGKILL)
+        serving.process.wait()
+        pytest.fail(f"blotter serve did not stop:\n{serving.log.read_text()}")
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers: `serve("--workers", "2", data_dir=…)`. All are stopped after the test."""
+    running: list[Serving] = []
+
+    def start(*arguments: str, data_dir: Path | None = None) -> Serving:
+        directory = tmp_path / f"server-{len(running)}"
+        directory.mkdir()
+        serving = _start(directory, data_dir or directory / "data", *arguments)
+        running.append(serving)
+        return serving
+
+    yield start
+    for serving in running:
+        _end(serving)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One server for all tests of a module, with tables that are ready at once."""
+    directory = tmp_path_factory.mktemp("server")
+    serving = _start(directory, directory / "data", "--workers", "2", "--table-delay", "0")
+    yield serving
+    _end(serving)
