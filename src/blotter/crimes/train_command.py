@@ -1,0 +1,75 @@
+"""`blotter crimes train`: from a file to a stored model with its figures and its card.
+
+Joins training, evaluation, model and card in the order that keeps the report honest: split first, fit on the
+earlier part, and only then look at the held-out part, once. What is measured is what is stored.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterable
+from datetime import date
+from importlib import resources
+from pathlib import Path
+
+from blotter.crimes import evaluation, training
+from blotter.crimes.failures import FileRefused
+from blotter.crimes.model import Manifest, save_model
+from blotter.crimes.model_card import write_card
+from blotter.crimes.settings import CrimesSettings
+from blotter.crimes.training import Incidents
+
+_LEAST_ARRESTS = 20
+
+
+def train_model(
+    chunks: Iterable[bytes], out: Path, card: Path | None, held_out_from: date | None, say: Callable[[str], None]
+) -> Manifest:
+    """Trains, stores and reports. Raises FileRefused when the file cannot be trained on."""
+    began = time.monotonic()
+    limits = CrimesSettings()
+    incidents = training.read_incidents(
+        chunks, max_bytes=limits.max_decompressed_bytes, max_line=limits.max_line_bytes
+    )
+    if not incidents.moments:
+        raise FileRefused("NO_VALID_ROWS", "no row has a readable date and outcome")
+    start = held_out_from or training.holdout_start(incidents)
+    earlier, held_out = training.split(incidents, start)
+    for name, part in (("before", earlier), ("from", held_out)):
+        if min(part.labels.sum(), len(part.labels) - part.labels.sum()) < _LEAST_ARRESTS:
+            raise FileRefused(
+                "NO_VALID_ROWS",
+                f"too few incidents with or without arrest {name} {start}: nothing to train or test",
+            )
+    say(f"{len(earlier.moments):,} incidents to train on, {len(held_out.moments):,} from {start} held out")
+    encoder, trees = training.fit(earlier)
+    probabilities = training.predict(encoder, trees, held_out)
+    found = evaluation.evaluate(
+        held_out.labels, probabilities, held_out.values["community_area"], held_out.values["primary_type"]
+    )
+    facts = {**_period(earlier, "trained"), **_period(held_out, "held_out"), "metrics": found.metrics}
+    manifest = save_model(out, trees.model_to_string(), encoder, facts)
+    if card is not None:
+        write_card(card, manifest, found, area_names())
+    size = sum(path.stat().st_size for path in out.iterdir() if path.is_file())
+    for name, value in found.metrics.items():
+        say(f"  {name:20} {value:.5f}")
+    say(f"{manifest.version}: {size:,} bytes in {out}, after {time.monotonic() - began:.0f} s")
+    return manifest
+
+
+def area_names() -> dict[str, str]:
+    """Community area number → name, from the file the map uses."""
+    place = resources.files("blotter.crimes.web").joinpath("data", "chicago-community-areas.csv")
+    with place.open(encoding="utf-8") as file:
+        return {row["CommunityArea"]: row["CommunityName"] for row in csv.DictReader(file)}
+
+
+def _period(incidents: Incidents, name: str) -> dict[str, str | int]:
+    days = incidents.days
+    return {
+        f"{name}_from": date.fromordinal(int(days.min())).isoformat(),
+        f"{name}_to": date.fromordinal(int(days.max())).isoformat(),
+        f"{name}_rows": len(days),
+    }
