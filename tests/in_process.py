@@ -40,6 +40,16 @@ class InProcessDatabase:
     def call_raw(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
         return self._loop.run_until_complete(self._answer(operation, body))
 
+    def call_together(self, *calls: tuple[str, dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+        """Several requests at once, admitted in the order given."""
+
+        async def together() -> list[tuple[int, dict[str, Any]]]:
+            return await asyncio.gather(
+                *(self._answer(name, json.dumps(request).encode()) for name, request in calls)
+            )
+
+        return self._loop.run_until_complete(together())
+
     async def _answer(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
         api = "DynamoDBStreams_20120810" if operation in _STREAMS else "DynamoDB_20120810"
         headers = {

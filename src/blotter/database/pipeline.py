@@ -17,6 +17,7 @@ from typing import Any
 
 from blotter.database.http.messages import Request, Response
 from blotter.database.model.errors import DynamoDBError
+from blotter.database.operations.conflicts import OngoingTransactions, Target
 from blotter.database.operations.context import Context
 from blotter.database.operations.registry import OPERATIONS, Access, Operation
 from blotter.database.security.identity import Identity, SignedRequest
@@ -46,6 +47,7 @@ class Pipeline:
         self._authenticate = authenticate
         self._table_delay = table_delay
         self._clock = clock
+        self._transactions = OngoingTransactions()
 
     def answer(self, request: Request) -> Answer:
         """The answer, or what to await for it. Raises nothing: every failure is an answer too."""
@@ -65,6 +67,8 @@ class Pipeline:
         match operation.access:
             case Access.READ:
                 with self._storage.read() as tx:
+                    if self._transactions.concern(plan):
+                        self._transactions.hold(plan, tx, context)
                     return Response(200, operation.execute(plan, tx, context))
             case Access.WRITE:
                 return self._write(operation, plan, context, request)
@@ -72,10 +76,16 @@ class Pipeline:
                 return self._read_in_slices(operation, plan, context, request)
 
     async def _write(self, operation: Operation, plan: Any, context: Context, request: Request) -> Response:
+        held: frozenset[Target] = frozenset()
         try:
+            if self._transactions.concern(plan):
+                with self._storage.read() as tx:
+                    held = self._transactions.hold(plan, tx, context)
             return Response(200, await self._storage.write(lambda tx: operation.execute(plan, tx, context)))
         except Exception as error:
             return _refused(error, request)
+        finally:
+            self._transactions.release(held)
 
     def _read_in_slices(self, operation: Operation, plan: Any, context: Context, request: Request) -> Answer:
         """The first slice at once, which is all for most queries; the rest one by one, others in between."""
