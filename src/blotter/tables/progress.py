@@ -42,6 +42,8 @@ class PlainTeller:
         self._last: dict[str, tuple[str, float]] = {}
 
     def __call__(self, news: News, /) -> None:
+        if news.over:
+            return  # the report follows
         parts = "; ".join(f"{part} {state}".strip() for part, state in news.parts.items())
         line = f"{news.name}: {news.text}{f' ({parts})' if parts else ''}"
         before, said = self._last.get(news.name, ("", 0.0))

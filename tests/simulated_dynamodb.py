@@ -1,0 +1,217 @@
+"""DynamoDB's control plane in memory, for tests of the set-up: states that take time, faults where a test wants.
+
+Time is the test's own (`FakeClock`): nothing waits, and a table CREATING for an hour costs nothing. It implements
+what the set-up calls, with DynamoDB's states and refusals; it is no judge of fidelity (moto and Blotter are, over
+HTTP). `faults` maps the number of a call (from 1) to what happens at it: an error before or after it takes effect.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from blotter.tables.endpoint import _RULES, _SERVER
+from blotter.tables.errors import SetupError
+from blotter.tables.wait import Clock
+
+ACCOUNT = "111122223333"
+
+
+class FakeClock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.slept: list[float] = []
+
+    def clock(self, chance: float = 1.0) -> Clock:
+        return Clock(lambda: self.time, self._sleep, lambda: chance)
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+
+class Fault(NamedTuple):
+    """What to raise at one call. "before": it never arrived. "after": it took effect, its answer was lost."""
+
+    error: BaseException
+    when: Literal["before", "after"] = "before"
+
+
+def aws_error(code: str, message: str = "as a test wants") -> SetupError:
+    """The error the endpoint would raise for AWS's `code`."""
+    rule = _RULES.get(code, _SERVER)
+    return SetupError(f"{code}: {message}", rule.exit_code, rule.retry, code)
+
+
+class SimulatedDynamoDB:
+    def __init__(self, clock: FakeClock, delay: float = 5.0, region: str = "us-east-1") -> None:
+        self._clock, self._delay, self._region = clock, delay, region
+        self.tables: dict[str, dict[str, Any]] = {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.faults: dict[int, Fault] = {}
+        self.before_call: Callable[[int], None] = lambda _number: None
+        self._until: dict[tuple[str, str], float] = {}
+
+    def names(self) -> list[str]:
+        return [operation for operation, _ in self.calls]
+
+    def writes(self) -> list[str]:
+        return [name for name in self.names() if not name.startswith(("Describe", "List", "Get"))]
+
+    def call(self, operation: str, /, service: str = "dynamodb", **parameters: Any) -> dict[str, Any]:
+        self.calls.append((operation, parameters))
+        number = len(self.calls)
+        self.before_call(number)
+        self._settle()
+        fault = self.faults.get(number)
+        if fault and fault.when == "before":
+            raise fault.error
+        try:
+            answer: dict[str, Any] = getattr(self, f"_{service.replace('-', '_')}_{operation}")(**parameters)
+        finally:
+            if fault:
+                raise fault.error
+        return copy.deepcopy(answer)
+
+    # --- states
+
+    def _later(self, name: str, part: str = "") -> None:
+        self._until[name, part] = self._clock.time + self._delay
+
+    def _settle(self) -> None:
+        for (name, part), moment in list(self._until.items()):
+            if moment > self._clock.time:
+                continue
+            del self._until[name, part]
+            table = self.tables[name]
+            if part:
+                index = next(i for i in table["GlobalSecondaryIndexes"] if i["IndexName"] == part)
+                if index["IndexStatus"] == "DELETING":
+                    table["GlobalSecondaryIndexes"].remove(index)
+                index["IndexStatus"] = "ACTIVE"
+                table["TableStatus"] = "ACTIVE"
+            elif table["TableStatus"] == "DELETING":
+                del self.tables[name]
+            else:
+                table["TableStatus"] = "ACTIVE"
+
+    def _table(self, name: str, *, ready: bool = False) -> dict[str, Any]:
+        if name.startswith("arn:"):
+            name = name.rpartition("/")[2]
+        if name not in self.tables:
+            raise aws_error("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
+        table = self.tables[name]
+        if ready and table["TableStatus"] != "ACTIVE":
+            raise aws_error("ResourceInUseException", f"{name} is {table['TableStatus']}")
+        return table
+
+    # --- DynamoDB
+
+    def _dynamodb_DescribeTable(self, TableName: str) -> dict[str, Any]:  # noqa: N802, N803
+        return {"Table": self._table(TableName)}
+
+    def _dynamodb_CreateTable(self, TableName: str, **given: Any) -> dict[str, Any]:  # noqa: N802, N803
+        if TableName in self.tables:
+            raise aws_error("ResourceInUseException", f"Table already exists: {TableName}")
+        indexes = [{**index, "IndexStatus": "CREATING"} for index in given.get("GlobalSecondaryIndexes", [])]
+        view = given.get("StreamSpecification")
+        self.tables[TableName] = {
+            "TableName": TableName,
+            "TableId": f"id-{len(self.calls)}",
+            "TableArn": f"arn:aws:dynamodb:{self._region}:{ACCOUNT}:table/{TableName}",
+            "TableStatus": "CREATING",
+            "AttributeDefinitions": given["AttributeDefinitions"],
+            "KeySchema": given["KeySchema"],
+            "BillingModeSummary": {"BillingMode": given["BillingMode"]},
+            "ProvisionedThroughput": given.get("ProvisionedThroughput", {}),
+            "OnDemandThroughput": given.get("OnDemandThroughput", {}),
+            "TableClassSummary": {"TableClass": given.get("TableClass", "STANDARD")},
+            "DeletionProtectionEnabled": given.get("DeletionProtectionEnabled", False),
+            "GlobalSecondaryIndexes": indexes,
+            "LocalSecondaryIndexes": given.get("LocalSecondaryIndexes", []),
+            "ItemCount": 0,
+            "TableSizeBytes": 0,
+            "_tags": {tag["Key"]: tag["Value"] for tag in given.get("Tags", [])},
+            "_ttl": False,
+            "_pitr": None,
+            **({"StreamSpecification": view} if view else {}),
+        }
+        self._later(TableName)
+        for index in indexes:
+            self._later(TableName, index["IndexName"])
+        return {"TableDescription": self.tables[TableName]}
+
+    def _dynamodb_UpdateTable(self, TableName: str, **given: Any) -> dict[str, Any]:  # noqa: N802, N803
+        table = self._table(TableName, ready=True)
+        if len(given) > 1 and not {"BillingMode", "GlobalSecondaryIndexUpdates"} & given.keys():
+            raise aws_error("ValidationException", "one change at a time")
+        if any(index["IndexStatus"] != "ACTIVE" for index in table["GlobalSecondaryIndexes"]):
+            raise aws_error("LimitExceededException", "Subscriber limit exceeded: Only 1 online index")
+        table["AttributeDefinitions"] = given.pop("AttributeDefinitions", table["AttributeDefinitions"])
+        for update in given.pop("GlobalSecondaryIndexUpdates", []):
+            self._update_index(table, update)
+        if "BillingMode" in given:
+            table["BillingModeSummary"] = {"BillingMode": given.pop("BillingMode")}
+        if "TableClass" in given:
+            table["TableClassSummary"] = {"TableClass": given.pop("TableClass")}
+        stream = given.pop("StreamSpecification", None)
+        if stream and stream["StreamEnabled"] and table.get("StreamSpecification", {}).get("StreamEnabled"):
+            raise aws_error("ValidationException", "Table already has an enabled stream")
+        table |= given | ({"StreamSpecification": stream} if stream else {})
+        table["TableStatus"] = "UPDATING"
+        self._later(TableName)
+        return {"TableDescription": table}
+
+    def _update_index(self, table: dict[str, Any], update: dict[str, Any]) -> None:
+        ((action, given),) = update.items()
+        indexes, name = table["GlobalSecondaryIndexes"], given["IndexName"]
+        if action == "Create":
+            indexes.append({**given, "IndexStatus": "CREATING", "Backfilling": True})
+        else:
+            index = next(index for index in indexes if index["IndexName"] == name)
+            index |= given | {"IndexStatus": "DELETING" if action == "Delete" else "UPDATING"}
+        self._later(table["TableName"], name)
+
+    def _dynamodb_DeleteTable(self, TableName: str) -> dict[str, Any]:  # noqa: N802, N803
+        table = self._table(TableName, ready=True)
+        table["TableStatus"] = "DELETING"
+        self._later(TableName)
+        return {"TableDescription": table}
+
+    def _dynamodb_DescribeTimeToLive(self, TableName: str) -> dict[str, Any]:  # noqa: N802, N803
+        attribute = self._table(TableName)["_ttl"]
+        status = {"TimeToLiveStatus": "ENABLED" if attribute else "DISABLED"}
+        return {"TimeToLiveDescription": status | ({"AttributeName": attribute} if attribute else {})}
+
+    def _dynamodb_UpdateTimeToLive(self, TableName: str, TimeToLiveSpecification: Any) -> dict[str, Any]:  # noqa: N802, N803
+        table, enable = self._table(TableName), TimeToLiveSpecification["Enabled"]
+        if enable == bool(table["_ttl"]):
+            raise aws_error("ValidationException", "TimeToLive is already enabled/disabled")
+        table["_ttl"] = TimeToLiveSpecification["AttributeName"] if enable else False
+        return {}
+
+    def _dynamodb_DescribeContinuousBackups(self, TableName: str) -> dict[str, Any]:  # noqa: N802, N803
+        days = self._table(TableName)["_pitr"]
+        status = {"PointInTimeRecoveryStatus": "ENABLED" if days else "DISABLED"}
+        recovery = status | ({"RecoveryPeriodInDays": days} if days else {})
+        return {"ContinuousBackupsDescription": {"PointInTimeRecoveryDescription": recovery}}
+
+    def _dynamodb_UpdateContinuousBackups(  # noqa: N802
+        self,
+        TableName: str,  # noqa: N803
+        PointInTimeRecoverySpecification: Any,  # noqa: N803
+    ) -> dict[str, Any]:
+        given = PointInTimeRecoverySpecification
+        on = given["PointInTimeRecoveryEnabled"]
+        self._table(TableName)["_pitr"] = given.get("RecoveryPeriodInDays", 35) if on else None
+        return {}
+
+    def _dynamodb_ListTagsOfResource(self, ResourceArn: str, **_: Any) -> dict[str, Any]:  # noqa: N802, N803
+        return {"Tags": [{"Key": k, "Value": v} for k, v in self._table(ResourceArn)["_tags"].items()]}
+
+    def _dynamodb_TagResource(self, ResourceArn: str, Tags: Any) -> dict[str, Any]:  # noqa: N802, N803
+        self._table(ResourceArn)["_tags"] |= {tag["Key"]: tag["Value"] for tag in Tags}
+        return {}
