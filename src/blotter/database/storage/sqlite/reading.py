@@ -20,8 +20,9 @@ from blotter.database.storage.protocol import Change, SpaceStatistics, StorageUn
 from blotter.database.storage.sqlite.catalog import CatalogCache, decode_table
 from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE
 
-_GET = "SELECT size, body FROM items WHERE space = ? AND key = ?"
-_ITEMS = "SELECT key, size, body FROM items WHERE space = ? AND key >= ?"
+_BODY = "coalesce(body, (SELECT bodies.body FROM bodies WHERE id = outside))"
+_GET = f"SELECT size, {_BODY} FROM items WHERE space = ? AND key = ?"
+_ITEMS = f"SELECT key, size, {_BODY} FROM items WHERE space = ? AND key >= ?"
 _RANGES = {  # (has an end, reverse)
     (False, False): f"{_ITEMS} ORDER BY key",
     (False, True): f"{_ITEMS} ORDER BY key DESC",

@@ -21,6 +21,8 @@ FILE_NAME = "blotter.db"
 APPLICATION_ID = 0x426C6F74  # "Blot"
 FORMAT_VERSION = 1
 PAGE_SIZE = 4096
+INLINE_BYTES = 500
+"""An item whose key and body are longer together has its body in `bodies`; `items.outside` names it there."""
 
 # Rows of `counters`: numbers that only rise.
 CATALOG_GENERATION = 1
@@ -37,8 +39,9 @@ CREATE TABLE catalog (
     PRIMARY KEY (account, region, name)) WITHOUT ROWID;
 
 CREATE TABLE items (
-    space INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, body BLOB NOT NULL,
+    space INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, body BLOB, outside INTEGER,
     PRIMARY KEY (space, key)) WITHOUT ROWID;
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE statistics (space INTEGER PRIMARY KEY, items INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE doomed (space INTEGER PRIMARY KEY);
 

@@ -14,10 +14,19 @@ from blotter.database.model.table import Table
 from blotter.database.storage.protocol import Change, SpaceStatistics, StoredItem
 from blotter.database.storage.sqlite.catalog import CatalogCache, encode_table
 from blotter.database.storage.sqlite.reading import Reader
-from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE, LAST_SPACE
+from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, INLINE_BYTES, LAST_CHANGE, LAST_SPACE
 
 _PUT = "INSERT OR REPLACE INTO items (space, key, size, body) VALUES (?, ?, ?, ?)"
 _DELETE = "DELETE FROM items WHERE space = ? AND key = ?"
+
+# Long bodies, which lie outside.
+_PUT_BODY = "INSERT INTO bodies (body) VALUES (?)"
+_PUT_OUTSIDE = "INSERT OR REPLACE INTO items (space, key, size, outside) VALUES (?, ?, ?, last_insert_rowid())"
+_OUTSIDE = "WHERE id = (SELECT outside FROM items WHERE space = ? AND key = ?)"
+_CHANGE_BODY = f"UPDATE bodies SET body = ? {_OUTSIDE}"
+_CHANGE_SIZE = "UPDATE items SET size = ? WHERE space = ? AND key = ?"
+_DELETE_BODY = f"DELETE FROM bodies {_OUTSIDE}"
+
 _APPEND = (
     "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -103,7 +112,11 @@ class Writer(Reader):
 
     def put(self, space: int, item: StoredItem, previous: StoredItem | None) -> None:
         self.writes += 1
-        self._execute(_PUT, (space, item.key, item.size, item.body))
+        was_outside = previous is not None and len(previous.key) + len(previous.body) > INLINE_BYTES
+        if was_outside or len(item.key) + len(item.body) > INLINE_BYTES:
+            self._put_long(space, item, was_outside)
+        else:
+            self._execute(_PUT, (space, item.key, item.size, item.body))
         if previous is None:
             self._grow(space, 1, item.size)
         elif previous.size != item.size:
@@ -111,6 +124,8 @@ class Writer(Reader):
 
     def delete(self, space: int, previous: StoredItem) -> None:
         self.writes += 1
+        if len(previous.key) + len(previous.body) > INLINE_BYTES:
+            self._execute(_DELETE_BODY, (space, previous.key))
         self._execute(_DELETE, (space, previous.key))
         self._grow(space, -1, -previous.size)
 
@@ -136,15 +151,28 @@ class Writer(Reader):
     def empty_doomed(self, space: int, limit: int) -> int:
         """Removes up to `limit` items of a doomed space, and its mark when it is empty; returns how many went."""
         self.writes += 1
-        self._execute(
-            "DELETE FROM items WHERE space = ?1 AND key IN"
-            " (SELECT key FROM items WHERE space = ?1 ORDER BY key LIMIT ?2)",
-            (space, limit),
-        )
-        removed = self._connection.changes()
-        if removed < limit:
+        rows = self._execute("SELECT key, outside FROM items WHERE space = ? ORDER BY key LIMIT ?", (space, limit))
+        removed = rows.fetchall()
+        for key, outside in removed:
+            if outside is not None:
+                self._execute("DELETE FROM bodies WHERE id = ?", (outside,))
+            self._execute(_DELETE, (space, key))
+        if len(removed) < limit:
             self._execute("DELETE FROM doomed WHERE space = ?", (space,))
-        return removed
+        return len(removed)
+
+    def _put_long(self, space: int, item: StoredItem, was_outside: bool) -> None:
+        """A put whose body lies outside now, lay outside before, or both."""
+        key = (space, item.key)
+        if len(item.key) + len(item.body) <= INLINE_BYTES:
+            self._execute(_DELETE_BODY, key)
+            self._execute(_PUT, (*key, item.size, item.body))
+        elif was_outside:
+            self._execute(_CHANGE_BODY, (item.body, *key))
+            self._execute(_CHANGE_SIZE, (item.size, *key))
+        else:
+            self._execute(_PUT_BODY, (item.body,))
+            self._execute(_PUT_OUTSIDE, (*key, item.size))
 
     def _grow(self, space: int, items: int, size: int) -> None:
         growth = self._growth.get(space)

@@ -1,0 +1,408 @@
+"""What only the SQLite backend has: its file and versions, failing disks, checkpoints, several processes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from blotter.database.storage.protocol import (
+    DataDirectoryError,
+    SnapshotTooOld,
+    SpaceStatistics,
+    StorageUnavailable,
+    StoredItem,
+    WriteTransaction,
+)
+from blotter.database.storage.sqlite import SqliteStorage, checkpoints
+from blotter.database.storage.sqlite.locks import TurnLock
+from blotter.database.storage.sqlite.schema import FILE_NAME
+
+from .conftest import make_table
+
+Run = Callable[[Any], Any]
+
+
+def put(key: bytes, body: bytes = b"{}") -> Callable[[WriteTransaction], None]:
+    def handler(tx: WriteTransaction) -> None:
+        tx.put(1, StoredItem(key, 10, body), tx.get(1, key))
+
+    return handler
+
+
+def keys(storage: SqliteStorage) -> list[bytes]:
+    with storage.read() as tx:
+        return [item.key for item in tx.items(1, b"", None)]
+
+
+# The file
+
+
+def made(directory: Path, run: Run, *statements: str) -> Path:
+    """A store with one item, then changed by statements from outside."""
+    storage = SqliteStorage.open(directory)
+    run(storage.write(put(b"a")))
+    run(storage.close())
+    connection = apsw.Connection(str(directory / FILE_NAME))
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    return directory / FILE_NAME
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("PRAGMA user_version = 99", "format 99"),
+        ("PRAGMA application_id = 7", "another program"),
+        ("UPDATE meta SET value = 'md5/9' WHERE name = 'key_format'", "md5/9"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused_and_left_alone(
+    tmp_path: Path, run: Run, statement: str, message: str
+) -> None:
+    path = made(tmp_path, run, statement)
+    before = path.read_bytes()
+    with pytest.raises(DataDirectoryError, match=message):
+        SqliteStorage.open(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(DataDirectoryError, match="not a SQLite file"):
+        SqliteStorage.open(tmp_path)
+    assert path.read_bytes() == b"not a database" * 1000
+
+
+def test_an_unfinished_creation_is_finished(tmp_path: Path, run: Run) -> None:
+    connection = apsw.Connection(str(tmp_path / FILE_NAME))
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    storage = SqliteStorage.open(tmp_path)
+    run(storage.write(put(b"a")))
+    assert keys(storage) == [b"a"]
+    run(storage.close())
+
+
+def test_the_store_syncs_every_commit(tmp_path: Path, run: Run) -> None:
+    storage = SqliteStorage.open(tmp_path)
+    connection = storage._write_connection
+    assert connection.execute("PRAGMA journal_mode").get == "wal"
+    assert connection.execute("PRAGMA synchronous").get == 2
+    assert connection.execute("PRAGMA fullfsync").get == 1
+    run(storage.close())
+
+
+def test_no_body_stays_behind(tmp_path: Path, run: Run) -> None:
+    """Bodies that lie outside their item's row go with the item, or when a short body takes their place."""
+    storage = SqliteStorage.open(tmp_path)
+    connection = storage._write_connection
+
+    def bodies() -> Any:
+        return connection.execute("SELECT count(*) FROM bodies").get
+
+    for body, expected in ((b"x" * 900, 1), (b"y" * 90_000, 1), (b"z", 0), (b"x" * 600, 1)):
+        run(storage.write(put(b"k", body)))
+        assert bodies() == expected
+    run(storage.write(lambda tx: tx.delete(1, tx.get(1, b"k"))))
+    assert bodies() == 0
+    for n in range(120):
+        run(storage.write(put(b"%d" % n, b"x" * 600)))
+    run(storage.write(lambda tx: tx.doom_space(1)))
+
+    async def wait() -> None:
+        while bodies():
+            await asyncio.sleep(0.02)
+
+    run(asyncio.wait_for(wait(), 10))
+    assert keys(storage) == []
+    run(storage.close())
+
+
+# Failing disks
+
+
+class FailingFile(apsw.VFSFile):
+    """A file of a disk that refuses writes or syncs for as long as `FailingVFS.refused` says so."""
+
+    def __init__(self, vfs: FailingVFS, name: Any, flags: list[int]) -> None:
+        self.vfs = vfs
+        self.is_database = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
+        super().__init__("", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        if self.vfs.refused == "write" or (self.vfs.refused == "database" and self.is_database):
+            raise apsw.FullError("injected: disk full")
+        super().xWrite(data, offset)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        if self.vfs.refused == "sync":
+            raise apsw.IOError("injected: sync failed")
+        super().xSync(flags)
+
+
+class FailingVFS(apsw.VFS):
+    numbers = itertools.count()
+
+    def __init__(self) -> None:
+        self.name = f"failing-{next(self.numbers)}"
+        self.refused = ""
+        super().__init__(self.name, "")
+
+    def xOpen(self, name: Any, flags: list[int]) -> FailingFile:  # noqa: N802
+        return FailingFile(self, name, flags)
+
+
+@pytest.fixture
+def vfs() -> Iterator[FailingVFS]:
+    vfs = FailingVFS()
+    yield vfs
+    vfs.unregister()
+
+
+@pytest.mark.parametrize("refused", ["write", "sync"])
+def test_a_failed_commit_fails_its_whole_batch_and_the_store_returns_by_itself(
+    tmp_path: Path, run: Run, vfs: FailingVFS, refused: str
+) -> None:
+    def refuse(tx: WriteTransaction) -> None:
+        assert tx.get(1, b"b") is not None, "it saw its predecessor"
+        raise KeyError
+
+    async def use() -> list[Any]:
+        writes = [storage.write(handler) for handler in (put(b"b"), refuse, put(b"c"))]
+        return await asyncio.gather(*writes, return_exceptions=True)
+
+    storage = SqliteStorage.open(tmp_path, vfs=vfs.name)
+    run(storage.write(put(b"a")))
+    vfs.refused = refused
+    for _ in range(3):
+        assert [type(result) for result in run(use())] == [StorageUnavailable] * 3
+        assert keys(storage) == [b"a"]
+    vfs.refused = ""
+    run(storage.write(put(b"d")))
+    assert keys(storage) == [b"a", b"d"]
+    with storage.read() as tx:
+        assert tx.statistics(1) == SpaceStatistics(2, 20)
+    run(storage.close())
+    storage = SqliteStorage.open(tmp_path)
+    assert keys(storage) == [b"a", b"d"]
+    run(storage.close())
+
+
+def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path, run: Run) -> None:
+    storage = SqliteStorage.open(tmp_path)
+    pages = storage._write_connection.execute("PRAGMA page_count").get
+    storage._write_connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+
+    async def put_one_by_one() -> list[str]:
+        writes = (storage.write(put(b"%05d" % n, b"x" * 3000)) for n in range(40))
+        return [repr(result) for write in writes for result in await asyncio.gather(write, return_exceptions=True)]
+
+    results = run(put_one_by_one())
+    stored = results.count("None")
+    assert 0 < stored < 40
+    refusals = results[stored:]
+    assert all("StorageUnavailable" in refusal and "full" in refusal for refusal in refusals)
+    assert len(keys(storage)) == stored
+    storage._write_connection.execute(f"PRAGMA max_page_count = {pages + 2000}")
+    run(storage.write(put(b"more", b"x" * 3000)))
+    assert len(keys(storage)) == stored + 1
+    run(storage.close())
+
+
+def test_a_failed_checkpoint_loses_nothing(
+    tmp_path: Path, run: Run, vfs: FailingVFS, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checkpoints, "STEP_BYTES", 1 << 16)
+    storage = SqliteStorage.open(tmp_path, vfs=vfs.name)
+    vfs.refused = "database"
+    for n in range(300):
+        run(storage.write(put(b"%03d" % n, b"x" * 2000)))
+    assert "checkpoint failed" in caplog.text
+    vfs.refused = ""
+    run(storage.write(put(b"last")))
+    assert len(keys(storage)) == 301
+    run(storage.close())
+    storage = SqliteStorage.open(tmp_path)
+    assert len(keys(storage)) == 301
+    run(storage.close())
+
+
+# Snapshots and checkpoints
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_snapshot_that_is_too_old_says_so(tmp_path: Path, run: Run) -> None:
+    clock = Clock()
+    storage = SqliteStorage.open(tmp_path, monotonic=clock, snapshot_max_age=5.0)
+    run(storage.write(lambda tx: [put(b"%d" % n)(tx) for n in range(10)]))
+    snapshot = storage.open_snapshot()
+    rows = snapshot.items(1, b"", None)
+    next(rows)
+    clock.now += 4.9
+    assert next(rows).key == b"1"
+    clock.now += 0.2
+    for use in (
+        lambda: snapshot.get(1, b"1"),
+        lambda: snapshot.items(1, b"", None),
+        lambda: next(rows),
+        lambda: snapshot.statistics(1),
+        lambda: snapshot.last_change(),
+        lambda: snapshot.find_table("a", "r", "n"),
+    ):
+        with pytest.raises(SnapshotTooOld):
+            use()
+    snapshot.close()
+    assert storage.open_snapshot().get(1, b"1") is not None
+    run(storage.close())
+
+
+def test_the_upkeep_takes_an_old_snapshot_back_though_nobody_asks(tmp_path: Path, run: Run) -> None:
+    clock = Clock()
+    storage = SqliteStorage.open(tmp_path, monotonic=clock, snapshot_max_age=5.0)
+    run(storage.write(put(b"a")))
+    snapshot = storage.open_snapshot()
+    clock.now += 6
+
+    async def wait() -> None:
+        while snapshot in storage._snapshots._open:
+            await asyncio.sleep(0.02)
+
+    run(asyncio.wait_for(wait(), 10))
+    run(storage.close())
+
+
+def wal_bytes(storage: SqliteStorage) -> int:
+    return Path(f"{storage.path}-wal").stat().st_size
+
+
+def test_the_wal_stays_bounded_under_load(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "STEP_BYTES", 1 << 18)
+    monkeypatch.setattr(checkpoints, "LIMIT_BYTES", 1 << 20)
+    storage = SqliteStorage.open(tmp_path)
+    written = 0
+    greatest = 0
+    for n in range(400):
+        run(storage.write(put(b"%03d" % (n % 100), b"x" * 30_000)))
+        written += 30_000
+        greatest = max(greatest, wal_bytes(storage))
+    assert greatest < 3 << 20 < written
+    run(storage.close())
+
+
+def test_an_idle_store_has_an_empty_wal(tmp_path: Path, run: Run) -> None:
+    clock = Clock()
+    storage = SqliteStorage.open(tmp_path, monotonic=clock)
+    run(storage.write(put(b"a", b"x" * 100_000)))
+    assert wal_bytes(storage) > 100_000
+    clock.now += 10
+
+    async def wait() -> None:
+        while wal_bytes(storage):
+            await asyncio.sleep(0.02)
+
+    run(asyncio.wait_for(wait(), 10))
+    assert keys(storage) == [b"a"]
+    run(storage.close())
+
+
+# Several processes; two stores on one directory exclude each other as two processes do
+
+
+def test_the_turn_alternates_between_two_who_want_it(tmp_path: Path) -> None:
+    one, two = TurnLock(tmp_path), TurnLock(tmp_path)
+    assert one.try_acquire()
+    assert not two.try_acquire()
+    assert not one.others_wait()
+    waiting = asyncio.new_event_loop()
+    got = waiting.run_in_executor(None, two.acquire)
+    while not one.others_wait():
+        pass
+    one.release()
+    assert not one.try_acquire(), "the one who waited comes first"
+    waiting.run_until_complete(got)
+    two.release()
+    assert one.try_acquire()
+    waiting.run_until_complete(waiting.shutdown_default_executor())
+    waiting.close()
+    one.close()
+    two.close()
+
+
+def test_a_table_saved_or_removed_by_one_process_is_seen_by_the_other_at_once(tmp_path: Path, run: Run) -> None:
+    one, two = SqliteStorage.open(tmp_path), SqliteStorage.open(tmp_path)
+
+    def seen_by(storage: SqliteStorage) -> Any:
+        with storage.read() as tx:
+            return tx.find_table("000000000000", "us-east-1", "t")
+
+    assert seen_by(two) is None
+    first = make_table("t", 1)
+    run(one.write(lambda tx: tx.save_table(first)))
+    assert seen_by(two) == first
+    assert seen_by(two) is seen_by(two), "decoded once"
+    second = make_table("t", 2)
+    run(two.write(lambda tx: tx.save_table(second)))
+    assert seen_by(one) == seen_by(two) == second
+    run(one.write(lambda tx: tx.remove_table(tx.find_table("000000000000", "us-east-1", "t"))))
+    assert seen_by(one) is seen_by(two) is None
+    run(one.close())
+    run(two.close())
+
+
+COUNTING = """
+import asyncio, sys
+from blotter.database.storage.protocol import StoredItem
+from blotter.database.storage.sqlite import SqliteStorage
+
+def increment(tx):
+    found = tx.get(1, b"n")
+    tx.put(1, StoredItem(b"n", 1, b"%d" % (int(found.body) + 1 if found else 1)), found)
+
+async def main():
+    storage = SqliteStorage.open(sys.argv[1])
+    async def client():
+        for _ in range(50):
+            await storage.write(increment)
+    await asyncio.gather(*(client() for _ in range(8)))
+    await storage.close()
+
+asyncio.run(main())
+"""
+
+
+def test_increments_from_two_processes_all_count(tmp_path: Path, run: Run) -> None:
+    command = [sys.executable, "-c", COUNTING, str(tmp_path)]
+    children = [subprocess.Popen(command) for _ in range(2)]
+    assert [child.wait(60) for child in children] == [0, 0]
+    storage = SqliteStorage.open(tmp_path)
+    with storage.read() as tx:
+        found = tx.get(1, b"n")
+    assert found is not None
+    assert found.body == b"800"
+    run(storage.close())
+
+
+def test_acknowledged_writes_survive_kill_9() -> None:
+    script = Path(__file__).parents[3] / "faults" / "storage_kill.py"
+    script_run = subprocess.run(
+        [sys.executable, script, "--rounds", "3"], capture_output=True, text=True, timeout=120
+    )
+    assert script_run.returncode == 0, script_run.stderr
+    assert "round 3" in script_run.stdout
