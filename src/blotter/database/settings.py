@@ -71,6 +71,11 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _megabytes(low: int, high: int) -> Callable[[str], int]:
+    read = _whole(low, high)
+    return lambda text: read(text) * 1024 * 1024
+
+
 def _seconds(low: float, high: float) -> Callable[[str], float]:
     def read(text: str) -> float:
         try:
@@ -159,6 +164,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "max_connections", _whole(1, 1_000_000), "Open connections for each worker.", "10000", limit="connections"
+    ),
+    Setting(
+        "body_memory",
+        _megabytes(16, 1_000_000),
+        "Megabytes that request bodies may take at once in each worker; more large requests get status 503.",
+        "256",
+        limit="buffered",
     ),
     Setting(
         "header_timeout",

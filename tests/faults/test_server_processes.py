@@ -1,0 +1,191 @@
+"""A running `blotter serve` when its processes are killed, its resources are taken, or its user is wrong."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Serving = Any  # tests/conftest.py; with import mode "importlib" it cannot be imported from here
+Serve = Callable[..., Serving]
+
+_HEADERS = {
+    "Content-Type": "application/x-amz-json-1.0",
+    "X-Amz-Date": "20261122T000000Z",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=a/20261122/us-east-1/dynamodb/aws4_request, "
+    "SignedHeaders=host, Signature=0",
+}
+
+
+def _call(connection: http.client.HTTPConnection, operation: str, **arguments: Any) -> tuple[int, Any]:
+    headers = _HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+    connection.request("POST", "/", json.dumps(arguments), headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def _connect(serving: Serving) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(*serving.address, timeout=30)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _connection_to_each(serving: Serving, workers: int) -> list[http.client.HTTPConnection]:
+    """Enough connections that every worker has some: they are shared evenly."""
+    connections = [_connect(serving) for _ in range(workers * 4)]
+    for connection in connections:
+        assert _call(connection, "ListTables")[0] == 200
+    return connections
+
+
+def test_the_ready_line_and_the_health_answer(serve: Serve) -> None:
+    serving = serve("--workers", "2")
+    assert serving.log.read_text() == (
+        f"blotter serve: ready on {serving.url} (2 workers, data in {serving.data_dir})\n"
+    )
+    connection = _connect(serving)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"healthy: dynamodb.us-east-1.amazonaws.com ")
+    assert serving.stop() == 0
+
+
+def test_a_killed_worker_is_replaced_and_the_others_keep_serving(serve: Serve) -> None:
+    serving = serve("--workers", "2")
+    connections = _connection_to_each(serving, 2)
+    victim_name, victim = next(iter(serving.workers().items()))
+    os.kill(victim, signal.SIGKILL)
+    alive = 0
+    for connection in connections:
+        try:
+            alive += _call(connection, "ListTables")[0] == 200
+        except (OSError, http.client.HTTPException):
+            connection.close()
+    assert alive == len(connections) // 2
+    for connection in connections:
+        assert _call(connection, "ListTables")[0] == 200  # http.client connects again
+    _until(lambda: victim_name in serving.workers() and serving.workers()[victim_name] != victim)
+    assert "worker 1 was killed by SIGKILL; starting another" in serving.log.read_text()
+
+
+def test_the_background_process_is_replaced_too(serve: Serve) -> None:
+    serving = serve("--workers", "1")
+    name = next(name for name in serving.children() if "worker" not in name)
+    before = serving.children()[name]
+    os.kill(before, signal.SIGKILL)
+    _until(lambda: serving.children().get(name, before) != before)
+    assert _call(_connect(serving), "ListTables")[0] == 200
+
+
+def test_when_the_supervisor_is_killed_all_leave_and_another_server_can_start(serve: Serve) -> None:
+    serving = serve("--workers", "2")
+    children = serving.children().values()
+    serving.process.kill()
+    serving.process.wait(30)
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
+    again = serve("--workers", "1", data_dir=serving.data_dir)
+    assert _call(_connect(again), "ListTables")[0] == 200
+
+
+def test_a_request_that_has_begun_to_arrive_is_answered_before_the_server_stops(serve: Serve) -> None:
+    serving = serve("--workers", "2")
+    client = socket.create_connection(serving.address, timeout=30)
+    head = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
+    client.sendall(
+        f"POST / HTTP/1.1\r\nHost: localhost\r\n{head}X-Amz-Target: DynamoDB_20120810.ListTables\r\n"
+        "Content-Length: 2\r\n\r\n{".encode()
+    )
+    idle = socket.create_connection(serving.address, timeout=30)
+    idle.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert idle.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
+    serving.process.send_signal(signal.SIGTERM)
+    assert idle.recv(4096) == b""
+    client.sendall(b"}")
+    answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Connection: close\r\n" in answer
+    assert serving.process.wait(30) == 0
+
+
+def _fail(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit status and stderr of a server that cannot start."""
+    import sys
+
+    import blotter
+
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BLOTTER_")}
+    kept["PYTHONPATH"] = str(Path(blotter.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "blotter", "serve", *arguments],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def test_a_second_server_on_the_same_directory_is_refused(serve: Serve) -> None:
+    serving = serve("--workers", "1")
+    status, error = _fail("--port", "0", "--data-dir", str(serving.data_dir))
+    assert status == 1
+    assert error == (
+        f"blotter serve: data directory {serving.data_dir} is in use by another blotter server "
+        f"(process {serving.process.pid})\n"
+    )
+    assert _call(_connect(serving), "ListTables")[0] == 200
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, error = _fail("--port", str(port), "--data-dir", str(tmp_path / "data"))
+    assert status == 1
+    assert error == (
+        f"blotter serve: cannot listen on 127.0.0.1 port {port}: Address already in use "
+        "(is another server running there?)\n"
+    )
+
+
+def test_a_data_directory_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    status, error = _fail("--port", "0", "--data-dir", str(tmp_path / "file"))
+    assert status == 1
+    assert error.startswith(f"blotter serve: data directory {tmp_path / 'file'} ")
+    assert error.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "not a directory"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "word"),
+    [
+        (["--port", "eighty"], {}, "--port"),
+        ([], {"BLOTTER_WORKERS": "many"}, "BLOTTER_WORKERS"),
+        (["--host", "0.0.0.0"], {}, "--insecure-open-access"),
+        (["--host", "no.such.host.invalid", "--insecure-open-access", "--port", "0"], {}, "no.such.host.invalid"),
+    ],
+)
+def test_wrong_values_stop_with_one_line(
+    arguments: list[str], environment: dict[str, str], word: str, tmp_path: Path
+) -> None:
+    status, error = _fail("--data-dir", str(tmp_path / "data"), *arguments, **environment)
+    assert status in (1, 2)
+    assert error.startswith("blotter serve: ")
+    assert word in error
+    assert error.count("\n") == 1
