@@ -66,11 +66,9 @@ def index_key(index: Index, item: Item, base_key: bytes) -> bytes | None:
     return b"".join(parts)
 
 
-def partition_prefix(keys: KeySchema, values: Sequence[AttributeValue], *, index: bool = False) -> bytes:
-    """What every key of the partition begins with, and no key of another. `values` are those of all partition
-    attributes in schema order. A table's and an index's prefix have the same form (`index` is accepted so that
-    callers need not know that)."""
-    del index
+def partition_prefix(keys: KeySchema, values: Sequence[AttributeValue]) -> bytes:
+    """What every key of the partition begins with, and no key of another, in a table and in an index alike.
+    `values` are those of all partition attributes in schema order."""
     contents = [value[attribute.type] for attribute, value in zip(keys.partition, values, strict=True)]
     return _head(keys.partition, contents)
 

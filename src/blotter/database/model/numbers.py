@@ -23,6 +23,8 @@ MAX_EXPONENT = 125
 MIN_EXPONENT = -130
 
 _NOTATION = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]+))?", re.ASCII)
+# What is canonical already when it is short enough: no zero that could go, and not zero itself.
+_PLAIN_DECIMAL = re.compile(r"-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])", re.ASCII).fullmatch
 # An exponent beyond a 64-bit integer makes the text no number to AWS; whatever is below is judged by its range.
 _MAX_EXPONENT_DIGITS = 19
 _MAX_EXPONENT = (1 << 63) - 1
@@ -44,7 +46,10 @@ def canonical_number(text: str) -> str:
     Raises ValidationException in AWS's words when the text is no number, is out of range or has too many digits.
     """
     # isdigit() alone would let other scripts' digits through.
-    if text.isdigit() and len(text) <= MAX_DIGITS and text.isascii() and (text[0] != "0" or text == "0"):
+    if text.isdigit():
+        if len(text) <= MAX_DIGITS and text.isascii() and (text[0] != "0" or text == "0"):
+            return text
+    elif len(text) <= MAX_DIGITS and _PLAIN_DECIMAL(text) is not None:
         return text
     match = _NOTATION.fullmatch(text)
     if match is None:
@@ -126,8 +131,9 @@ def encode_number(text: str) -> bytes:
 def number_size(text: str) -> int:
     """The bytes DynamoDB counts for the number: 1 for the exponent, 1 for each pair of digits aligned at the
     decimal point, 1 more for a negative number; 21 at most."""
-    if len(text) < 3 and text.isdigit():
-        return 1 if text == "0" else 2
+    if text.isdigit():
+        length = len(text)
+        return 1 + ((len(text.rstrip("0")) + 1 + (length & 1)) >> 1) if text != "0" else 1
     digits, leading, negative = _decompose(text)
     pairs = (len(digits) + 1 + (not leading & 1)) >> 1
     return 1 + pairs + (negative and pairs < 20)

@@ -76,10 +76,39 @@ class Index(msgspec.Struct, frozen=True):
     deleting: bool = False
 
 
+StreamViewType = Literal["NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"]
+
+
+class ShardGeneration(msgspec.Struct, frozen=True):
+    """The shards of a stream that are open together, one for each slot. See `model.streams`."""
+
+    number: int
+    """Counts from 0 within the stream."""
+    started_at: float
+    first_sequence: int
+    """No change with a smaller sequence lies in these shards."""
+    parent_started_at: float | None = None
+    """When the generation before this one started; None for the first."""
+
+
 class StreamSettings(msgspec.Struct, frozen=True):
-    view_type: Literal["NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"]
+    """A stream of a table, in use or disabled. Its shards follow from what stands here (`model.streams`)."""
+
+    view_type: StreamViewType
     label: str
     enabled: bool = True
+    shards: int = 1
+    """Slots: how many shards are open at a time. Fixed when the stream is enabled."""
+    first_shard: int = 0
+    """The number of the stream's first shard in the change log; the streams of one table share none."""
+    enabled_at: float = 0.0
+    settles_at: float = 0.0
+    """Until then the stream is ENABLING or DISABLING."""
+    disabled_at: float | None = None
+    last_sequence: int | None = None
+    """The last change before the stream was disabled."""
+    generations: tuple[ShardGeneration, ...] = ()
+    """Those that may still hold records, oldest first; the last one is open while the stream is enabled."""
 
 
 class TimeToLive(msgspec.Struct, frozen=True):

@@ -10,7 +10,9 @@ tests.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
@@ -35,9 +37,21 @@ class Parameters(NamedTuple):
 PROJECTION = Parameters(("ProjectionExpression",), ("AttributesToGet",))
 
 
+@cache
+def _all_of(parameters: Parameters) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[None, ...]]:
+    """Reads everything that `check_parameters` looks at in one go, and what that is when nothing was given."""
+    names = (*parameters.expressions, *parameters.legacy, "ExpressionAttributeNames")
+    if parameters.with_values:
+        names = (*names, "ExpressionAttributeValues")
+    return attrgetter(*names), (None,) * len(names)
+
+
 def check_parameters(request: Any, parameters: Parameters) -> None:
     """Raises ValidationException when expressions and legacy parameters are mixed, or when names or values stand
     without an expression."""
+    read, nothing = _all_of(parameters)
+    if read(request) == nothing:
+        return
     given = [name for name in parameters.expressions if getattr(request, name) is not None]
     if given:
         legacy = [name for name in parameters.legacy if getattr(request, name) is not None]

@@ -150,7 +150,7 @@ def _string(target: Shape, value: str) -> Iterator[str]:
             yield f"Member must satisfy enum value set: [{', '.join(target.enum)}]"
         return
     if target.arn:
-        yield from _table_name(target, value)
+        yield from islice(_table_name(target, value), 1)
         return
     if target.pattern is not None and not _matches(target.pattern, value):
         yield _pattern_words(target.pattern)
