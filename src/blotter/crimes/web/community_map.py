@@ -34,13 +34,13 @@ class Area:
 def areas() -> tuple[Area, ...]:
     """All community areas by number."""
     features = json.loads(_read("chicago-community-areas.geojson"))["features"]
-    sides = _sides()
+    table = _table()
     project = _projection(features)
     found = [
         Area(
             number=int(feature["properties"]["community_area"]),
-            name=str(feature["properties"]["name"]),
-            side=sides.get(int(feature["properties"]["community_area"]), ""),
+            name=table[int(feature["properties"]["community_area"])][0],
+            side=table[int(feature["properties"]["community_area"])][1],
             path="".join(_ring_path(ring, project) for ring in _rings(feature)),
         )
         for feature in features
@@ -78,9 +78,10 @@ def _read(name: str) -> str:
     return files("blotter.crimes.web").joinpath("data", name).read_text(encoding="utf-8")
 
 
-def _sides() -> dict[int, str]:
+def _table() -> dict[int, tuple[str, str]]:
+    """Number → name and side. The boundaries have names too, in a worse spelling ("Ohare")."""
     rows = csv.DictReader(_read("chicago-community-areas.csv").splitlines())
-    return {int(row["CommunityArea"]): row["Side"] or "" for row in rows}
+    return {int(row["CommunityArea"]): (row["CommunityName"], row["Side"]) for row in rows}
 
 
 def _rings(feature: dict[str, object]) -> list[Ring]:

@@ -142,7 +142,7 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         if options.get(b"name") != FIELD.encode():
             return
-        name = options.get(b"filename", b"").decode("utf-8", "replace")
+        name = _file_name(options.get(b"filename", b""))
         if not name:
             raise _bad_form("No file was chosen.")
         if self.file_name is not None:
@@ -162,6 +162,14 @@ class _Form:
 
     def _on_end(self) -> None:
         self.ended = True
+
+
+def _file_name(raw: bytes) -> str:
+    """The name as the user's system has it: browsers write it in UTF-8 and escape quotes and line breaks only.
+
+    https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
+    """
+    return raw.decode("utf-8", "replace").replace("%22", '"').replace("%0A", "\n").replace("%0D", "\r")
 
 
 async def _blocks(request: Request, form: _Form) -> AsyncGenerator[bytes, None]:

@@ -1,0 +1,176 @@
+"""Server-sent events: one per change, heartbeats, the end; over a real socket where only that can show it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from fastapi.testclient import TestClient
+
+from blotter.crimes.results import Result
+from blotter.crimes.web.live import Pace, event_stream
+from blotter.crimes.web.server import WebServer
+from blotter.crimes.web.services import Services
+
+FAST = Pace(poll=0.001, heartbeat=1000)
+
+
+def result(status: str = "PROCESSING", **values: Any) -> Result:
+    return Result(file_key="k", status=status, **values)  # type: ignore[arg-type]
+
+
+async def collect(stream: AsyncIterator[bytes]) -> str:
+    return b"".join([part async for part in stream]).decode()
+
+
+def test_changes_are_told_once_and_the_end_ends() -> None:
+    states = iter(
+        [result(progress=10), result(progress=10), result(progress=20), result("COMPLETED", progress=100)]
+    )
+    text = anyio.run(lambda: collect(event_stream(result("UPLOADED"), lambda: next(states), FAST, lambda: False)))
+    data = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+    assert [(one["status"], one["progress"]) for one in data] == [
+        ("UPLOADED", 0), ("PROCESSING", 10), ("PROCESSING", 20), ("COMPLETED", 100),
+    ]  # fmt: skip
+    assert text.startswith("retry: ")
+    assert text.endswith("\n\n")
+    assert "id: final\n" in text
+
+
+def test_a_final_result_is_told_without_reading_again() -> None:
+    def read() -> Result:
+        raise AssertionError("not asked for")
+
+    text = anyio.run(lambda: collect(event_stream(result("FAILED", error_code="X"), read, FAST, lambda: False)))
+    assert '"error_code":"X"' in text
+
+
+def test_silence_is_filled_with_heartbeats() -> None:
+    states = iter([result()] * 30 + [result("COMPLETED")])
+    pace = Pace(poll=0.001, heartbeat=0.005)
+    text = anyio.run(lambda: collect(event_stream(result(), lambda: next(states), pace, lambda: False)))
+    assert ": still here\n\n" in text
+
+
+def test_a_table_that_is_away_for_a_while_does_not_end_the_stream() -> None:
+    answers: Iterator[Any] = iter([EndpointConnectionError(endpoint_url="x"), result("COMPLETED")])
+
+    def read() -> Result:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, Result)
+        return answer
+
+    assert '"COMPLETED"' in anyio.run(lambda: collect(event_stream(result(), read, FAST, lambda: False)))
+
+
+def test_a_deleted_result_a_stopping_server_and_the_time_limit_end_the_stream() -> None:
+    assert "event: gone" in anyio.run(lambda: collect(event_stream(result(), lambda: None, FAST, lambda: False)))
+    text = anyio.run(lambda: collect(event_stream(result(), result, FAST, lambda: True)))
+    assert text.count("event: ") == 1
+    text = anyio.run(lambda: collect(event_stream(result(), result, Pace(max_seconds=0), lambda: False)))
+    assert text.count("event: ") == 1
+
+
+def test_a_client_that_leaves_stops_the_reading() -> None:
+    reads = 0
+
+    def read() -> Result:
+        nonlocal reads
+        reads += 1
+        return result(progress=reads)
+
+    async def main() -> None:
+        async with aclosing(event_stream(result(), read, FAST, lambda: False)) as stream:  # type: ignore[type-var]
+            for _ in range(4):
+                await anext(stream)
+
+    anyio.run(main)
+    assert reads == 2
+
+
+def test_the_endpoint_streams_and_a_returning_client_is_told_to_stay_away(client: TestClient, files: Any) -> None:
+    key = files.completed("uploads/x/a.csv")
+    answer = client.get(f"/api/results/{key}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "no-cache" in answer.headers["cache-control"]
+    assert '"status":"COMPLETED"' in answer.text
+    again = client.get(f"/api/results/{key}/events", headers={"last-event-id": "final"})
+    assert again.status_code == 204
+    assert client.get("/api/results/none/events").status_code == 404
+
+
+@pytest.fixture
+def served(services: Services) -> Iterator[tuple[WebServer, str]]:
+    server = WebServer(services, "127.0.0.1", 0)
+    url = server.bind()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server, url
+    server.stop()
+    thread.join(10)
+    assert not thread.is_alive(), "open streams must not hold the server up"
+
+
+def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
+    for line in answer.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line[6:])
+
+
+def test_progress_reaches_a_real_client_while_the_work_runs(served: tuple[WebServer, str], files: Any) -> None:
+    claim = files.processing("uploads/x/a.csv")
+    with httpx.stream("GET", f"{served[1]}/api/results/uploads/x/a.csv/events", timeout=10) as answer:
+        seen = events(answer)
+        assert next(seen)["progress"] == 0
+        files.results.progress(claim, percent=40, rows_read=7, rows_scored=7, rows_skipped=0, lease_seconds=60)
+        assert next(seen)["progress"] == 40
+        files.results.completed(claim, files.summary, "uploads/x/a.csv.predictions.csv")
+        assert next(seen)["status"] == "COMPLETED"
+        assert list(seen) == []
+
+
+def test_a_real_client_that_leaves_ends_the_reading(
+    served: tuple[WebServer, str], files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    files.processing("uploads/x/a.csv")
+    reads = 0
+    find = files.results.find
+
+    def counted(key: str) -> Result | None:
+        nonlocal reads
+        reads += 1
+        return find(key)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(type(files.results), "find", lambda _self, key: counted(key))
+    with httpx.stream("GET", f"{served[1]}/api/results/uploads/x/a.csv/events", timeout=10) as answer:
+        next(answer.iter_lines())
+    wait_until_still(lambda: reads)
+
+
+def wait_until_still(count: Callable[[], int]) -> None:
+    """Returns when the count has stopped to grow; a stream that reads on makes the test run into its limit."""
+    pause = threading.Event()
+    for _ in range(100):
+        before = count()
+        pause.wait(0.3)  # fifteen polls of the fixture's pace
+        if count() == before:
+            return
+    raise AssertionError("the stream still reads")
+
+
+def test_the_server_stops_although_a_page_is_open(served: tuple[WebServer, str], files: Any) -> None:
+    files.processing("uploads/x/a.csv")
+    with httpx.stream("GET", f"{served[1]}/api/results/uploads/x/a.csv/events", timeout=20) as answer:
+        seen = events(answer)
+        next(seen)
+        served[0].stop()
+        assert list(seen) == []

@@ -1,0 +1,183 @@
+"""The pages as HTML: every state, escaping, the disclaimer, the form without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from blotter.crimes.failures import FILE_CODES, ROW_REASONS
+from blotter.crimes.results import ResultsTable
+from blotter.crimes.web import explain, newest
+from blotter.crimes.web.services import Services
+
+HTML = {"accept": "text/html"}
+
+
+def test_the_first_page_is_welcoming_while_empty(client: TestClient) -> None:
+    page = client.get("/").text
+    assert "No files yet" in page
+    assert "up to 3.0 MB" in page
+
+
+def test_the_list_shows_every_state_newest_first(client: TestClient, files: Any) -> None:
+    files.uploaded("uploads/1/old.csv", "old.csv", "2026-11-20T10:00:00.000Z")
+    files.uploaded("uploads/3/new.csv", "new.csv", "2026-11-22T10:00:00.000Z")
+    files.uploaded("uploads/2/middle.csv", "middle.csv", "2026-11-21T10:00:00.000Z")
+    files.completed("uploads/4/done.csv", "done.csv")
+    files.failed("uploads/5/bad.csv", "NOT_CSV", "it is a PDF", "bad.csv")
+    page = client.get("/").text
+    assert page.index("new.csv</bdi>") < page.index("middle.csv</bdi>") < page.index("old.csv</bdi>")
+    assert "5, newest first" in page
+    for words in ("Waiting", "Completed", "Failed", "NOT_CSV", "1,099", "11.2%"):
+        assert words in page
+    assert page.count("data-follow=") == 3, "only unfinished files are followed"
+
+
+def test_a_table_with_more_than_the_page_reads_is_admitted(
+    client: TestClient, files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newest, "_PAGE_ITEMS", 2)
+    monkeypatch.setattr(newest, "MAX_PAGES", 2)
+    for number in range(6):
+        files.uploaded(f"uploads/{number}/a.csv")
+    page = client.get("/").text
+    assert "more results than this page looks through" in page
+    assert page.count('<tr data-follow="') == 4
+
+
+def test_the_newest_results_are_limited_and_counted(results: ResultsTable, files: Any) -> None:
+    for number in range(5):
+        files.uploaded(f"uploads/{number}/a.csv", uploaded_at=f"2026-11-2{number}T00:00:00.000Z")
+    found = newest.newest(results, 2)
+    assert [result.file_key for result in found.results] == ["uploads/4/a.csv", "uploads/3/a.csv"]
+    assert (found.found, found.complete) == (5, True)
+
+
+def test_a_completed_result_shows_all_of_it(client: TestClient, files: Any) -> None:
+    page = client.get(f"/results/{files.completed('uploads/x/a.csv')}").text
+    for words in (
+        "Completed",
+        "1,099",
+        "1 skipped",
+        ROW_REASONS["BAD_DATE"],
+        "2026-11-22.1",
+        "Download predictions",
+        "Theft",
+        "Near North Side",
+        "Distribution of probabilities",
+        "By hour of the day",
+        "By day of the week",
+        "37.6 kB",
+    ):
+        assert words in page, words
+    assert page.count('<path class="area ') == 77
+    assert "data-events" not in page
+
+
+def test_what_users_wrote_is_escaped_everywhere(client: TestClient, files: Any) -> None:
+    name = "\"><img src=x onerror=alert(1)> & 'é' 🚓.csv"
+    files.completed(f"uploads/x/{name}", name)
+    files.failed("uploads/y/a.csv", "NOT_CSV", "<img src=y onerror=alert(2)>", name)
+    page = client.get("/results/uploads%2Fy%2Fa.csv").text
+    assert "<img" not in page
+    assert "&lt;img src=y onerror=alert(2)&gt;" in page
+    page = client.get("/").text
+    assert "<img" not in page
+    assert "&#34;&gt;&lt;img src=x" in page
+    assert "🚓" in page
+    completed = client.get(re.findall(r'href="(/results/uploads%2Fx[^"]+)"', page)[0]).text
+    assert "<img" not in completed
+    assert "<script>alert(1)" not in completed
+    assert "&lt;script&gt;alert(1)" in completed
+
+
+def test_an_unfinished_result_follows_itself(client: TestClient, files: Any) -> None:
+    files.processing("uploads/x/events")
+    page = client.get("/results/uploads%2Fx%2Fevents").text
+    assert 'data-events="/api/results/uploads%2Fx%2Fevents/events"' in page
+    assert 'http-equiv="refresh"' in page
+    assert "Download predictions" not in page
+
+
+@pytest.mark.parametrize("code", [*FILE_CODES, "SOMETHING_NEWER"])
+def test_a_failed_result_says_code_message_and_what_to_do(client: TestClient, files: Any, code: str) -> None:
+    key = files.failed("uploads/x/a.csv", code, "what was found in this very file")
+    page = client.get(f"/results/{key}").text
+    assert code in page
+    assert "What was found in this very file." in page
+    assert "What to do:" in page
+    assert "<progress" not in page
+
+
+def test_every_code_of_the_application_has_its_own_advice() -> None:
+    assert set(explain.REMEDIES) == set(FILE_CODES)
+    assert explain.skipped("BAD_DATE") == ROW_REASONS["BAD_DATE"]
+    assert explain.skipped("A_NEWER_REASON") == "A_NEWER_REASON"
+
+
+def test_every_page_with_data_carries_the_disclaimer(client: TestClient, files: Any) -> None:
+    files.completed("uploads/1/a.csv")
+    files.failed("uploads/2/a.csv", "NOT_CSV", "x")
+    files.processing("uploads/3/a.csv")
+    for path in ("/", "/results/uploads/1/a.csv", "/results/uploads/2/a.csv", "/results/uploads/3/a.csv"):
+        words = " ".join(client.get(path).text.split())
+        assert "City of Chicago Data Portal" in words
+        assert "preliminary information" in words
+        assert "block level only" in words
+        assert "accuracy, timeliness or completeness" in words
+
+
+def test_the_form_works_without_scripts(client: TestClient) -> None:
+    answer = client.post("/", files={"file": ("a b.csv", b"x,y\n")}, headers=HTML, follow_redirects=False)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/results/uploads%2F")
+    assert client.get(answer.headers["location"]).status_code == 200
+
+
+def test_errors_are_pages_for_people_and_json_for_programs(client: TestClient) -> None:
+    page = client.get("/results/nothing", headers=HTML)
+    assert page.status_code == 404
+    assert "RESULT_NOT_FOUND" in page.text
+    assert page.headers["content-type"].startswith("text/html")
+    assert client.get("/results/nothing", headers={"accept": "*/*"}).json()["error"]["code"] == "RESULT_NOT_FOUND"
+    assert client.get("/api/results/nothing", headers=HTML).json()["error"]["code"] == "RESULT_NOT_FOUND"
+    assert "NOT_FOUND" in client.get("/favicon.ico", headers=HTML).text
+    empty = client.post("/", files={"file": ("", b"")}, headers=HTML)
+    assert empty.status_code == 400
+    assert "INVALID_UPLOAD" in empty.text
+
+
+def test_a_missing_table_is_a_clear_page(
+    services: Services, make_client: Callable[[str], object], make_client_of: Callable[[Services], TestClient]
+) -> None:
+    elsewhere = ResultsTable(make_client("dynamodb"), "no-such-table")  # type: ignore[arg-type]
+    client = make_client_of(Services(elsewhere, services.objects, services.intake, services.settings))
+    page = client.get("/", headers=HTML)
+    assert page.status_code == 503
+    assert "blotter tables apply" in page.text
+    assert client.get("/health").json()["error"]["code"] == "TABLE_REFUSED"
+
+
+def test_the_documentation_covers_the_whole_api(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    page = client.get("/docs").text
+    for path, operations in schema["paths"].items():
+        assert path in page
+        for operation in operations.values():
+            assert operation["summary"] in page
+    for name in schema["components"]["schemas"]:
+        assert f'id="{name}"' in page
+    assert "curl -F file=@incidents.csv http://127.0.0.1:8080/api/files" in page
+    assert set(schema["paths"]) == {
+        "/api/files",
+        "/api/results",
+        "/api/results/{file_key}",
+        "/api/results/{file_key}/events",
+        "/api/results/{file_key}/predictions.csv",
+        "/health",
+    }
+    assert "HTTPValidationError" not in schema["components"]["schemas"]

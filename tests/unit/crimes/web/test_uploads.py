@@ -1,0 +1,189 @@
+"""Uploads byte by byte: what arrives, what is refused, and that nothing half ever becomes an object."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+
+from blotter.crimes.objects import ObjectStore
+from blotter.crimes.web.errors import WebError
+from blotter.crimes.web.uploads import Uploads
+
+BOUNDARY = "a-boundary"
+
+
+def body_of(content: bytes, *, name: str = "file", file_name: str | None = "a.csv") -> bytes:
+    given = "" if file_name is None else f'; filename="{file_name}"'
+    return (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{given}\r\n'.encode()
+        + b"Content-Type: text/csv\r\n\r\n"
+        + content
+        + f"\r\n--{BOUNDARY}--\r\n".encode()
+    )
+
+
+def request_of(chunks: list[bytes], headers: dict[str, str] | None = None, *, cut: bool = False) -> Request:
+    """A request whose body arrives in these chunks; `cut`: then the client is gone."""
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks
+    ]
+    messages.append(
+        {"type": "http.disconnect"} if cut else {"type": "http.request", "body": b"", "more_body": False}
+    )
+    waiting = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        return next(waiting)
+
+    given = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"} | (headers or {})
+    raw = [(name.encode(), value.encode()) for name, value in given.items()]
+    return Request({"type": "http", "method": "POST", "headers": raw, "path": "/"}, receive)  # type: ignore[arg-type]
+
+
+class Kept:
+    """An intake that keeps what it is given, and whether it got all of it."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.blocks: list[bytes] = []
+        self.whole = False
+        self.thread: threading.Thread | None = None
+
+    def accept(self, name: str, blocks: Iterator[bytes]) -> str:
+        self.thread = threading.current_thread()
+        self.name = name
+        for block in blocks:
+            self.blocks.append(block)
+        self.whole = True
+        return "the-key"
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self.blocks)
+
+
+def receive(kept: Any, request: Request, max_bytes: int = 10_000_000) -> str:
+    async def main() -> str:
+        return await Uploads(kept.accept, max_bytes, 2).receive(request)
+
+    return anyio.run(main)
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000, 1 << 20])
+def test_the_file_arrives_whole_however_the_body_is_cut(step: int) -> None:
+    content = b"a,b\r\n--a-boundar\r\n" * (30 if step == 1 else 3000)
+    body = body_of(content, file_name="../x %22y%22 🚓.csv")
+    kept = Kept()
+    assert receive(kept, request_of([body[at : at + step] for at in range(0, len(body), step)])) == "the-key"
+    assert kept.content == content
+    assert kept.name == '../x "y" 🚓.csv'
+    assert kept.thread is not threading.main_thread()
+
+
+def test_blocks_are_large_and_memory_is_bounded() -> None:
+    chunk = b"x" * 65536
+    body = body_of(chunk * 160)
+    kept = Kept()
+    receive(kept, request_of([body[at : at + 65536] for at in range(0, len(body), 65536)]), 20_000_000)
+    assert len(kept.content) == 160 * 65536
+    assert max(map(len, kept.blocks)) < 2 * (1 << 20)
+    assert len(kept.blocks) < 15
+
+
+def test_a_slow_intake_holds_the_client_back() -> None:
+    """Of a body of 40 blocks no more is taken from the client than the queue and the hands hold."""
+    taken = 0
+    block = b"x" * (1 << 20)
+    pieces = [body_of(b"")[: -len(f"\r\n--{BOUNDARY}--\r\n")], *[block] * 40]
+    release = threading.Event()
+    seen_while_waiting: list[int] = []
+
+    async def receive_message() -> dict[str, Any]:
+        nonlocal taken
+        if taken < len(pieces):
+            taken += 1
+            return {"type": "http.request", "body": pieces[taken - 1], "more_body": True}
+        return {"type": "http.request", "body": f"\r\n--{BOUNDARY}--\r\n".encode(), "more_body": False}
+
+    def accept(_: str, blocks: Iterator[bytes]) -> str:
+        next(blocks)
+        release.wait(0.3)  # let the sending side run as far as it can
+        seen_while_waiting.append(taken)
+        return str(sum(len(block) for block in blocks))
+
+    headers = [(b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode())]
+    request = Request({"type": "http", "method": "POST", "headers": headers, "path": "/"}, receive_message)  # type: ignore[arg-type]
+    kept = type("Slow", (), {"accept": staticmethod(accept)})
+    assert receive(kept, request, 1 << 30) == str(40 << 20)
+    assert seen_while_waiting[0] < 10
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (lambda: request_of([b"x"], {"content-type": "text/csv"}), 415, "NOT_MULTIPART"),
+        (lambda: request_of([b"x"], {"content-type": "multipart/form-data"}), 415, "NOT_MULTIPART"),
+        (
+            lambda: request_of([b"x"], {"content-type": f"multipart/form-data; boundary={'b' * 300}"}),
+            400,
+            "INVALID_UPLOAD",
+        ),
+        (lambda: request_of([b"this is no multipart body"]), 400, "INVALID_UPLOAD"),
+        (lambda: request_of([body_of(b"x", name="other")]), 400, "INVALID_UPLOAD"),
+        (lambda: request_of([body_of(b"x", file_name=None)]), 400, "INVALID_UPLOAD"),
+        (lambda: request_of([body_of(b"x", file_name="")]), 400, "INVALID_UPLOAD"),
+        (lambda: request_of([body_of(b"x" * 70_000, name="other")]), 400, "INVALID_UPLOAD"),
+        (lambda: request_of([]), 400, "INVALID_UPLOAD"),
+        (lambda: request_of([body_of(b"x")], {"content-length": "99999999"}), 413, "FILE_TOO_LARGE"),
+        (lambda: request_of([body_of(b"x" * 1001)]), 413, "FILE_TOO_LARGE"),
+    ],
+)
+def test_what_is_no_upload_is_refused(request_: Callable[[], Request], status: int, code: str) -> None:
+    kept = Kept()
+    with pytest.raises(WebError) as caught:
+        receive(kept, request_(), 1000)
+    assert (caught.value.status, caught.value.code) == (status, code)
+    assert not kept.whole
+
+
+def test_two_files_in_one_request_are_refused_before_anything_is_kept() -> None:
+    first = body_of(b"x").removesuffix(b"--\r\n") + b"\r\n"
+    kept = Kept()
+    with pytest.raises(WebError, match="INVALID_UPLOAD"):
+        receive(kept, request_of([first + body_of(b"y")]))
+    assert not kept.whole
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_body_that_breaks_off_never_looks_complete(cut: bool) -> None:
+    body = body_of(b"x" * 5_000_000)
+    kept = Kept()
+    with pytest.raises(WebError, match="INVALID_UPLOAD"):
+        receive(kept, request_of([body[:100], body[100:3_000_000]], cut=cut))
+    assert kept.content
+    assert not kept.whole
+
+
+def test_an_intake_that_fails_answers_at_once_and_with_its_own_error() -> None:
+    class Full:
+        def accept(self, _: str, blocks: Iterator[bytes]) -> str:
+            next(blocks)
+            raise OSError(28, "No space left on device")
+
+    pieces = [body_of(b"x" * 5_000_000)[at : at + 500_000] for at in range(0, 5_000_000, 500_000)]
+    with pytest.raises(OSError, match="No space left"):
+        receive(Full(), request_of(pieces))
+
+
+def test_a_refused_upload_leaves_no_object(client: TestClient, objects: ObjectStore) -> None:
+    answer = client.post("/api/files", files={"file": ("a.csv", b"x" * 3_000_001)})
+    assert answer.status_code == 413
+    assert "3.0 MB" in answer.json()["error"]["message"]
+    assert list(objects.list("uploads")) == []
+    assert client.get("/api/results").json()["results"] == []
