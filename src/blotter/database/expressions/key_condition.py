@@ -71,10 +71,12 @@ class ResolvedKeyCondition(msgspec.Struct, frozen=True):
 class KeyCondition:
     """What KeyConditionExpression or KeyConditions asks for."""
 
-    __slots__ = ("clauses",)
+    __slots__ = ("_not_indexable", "clauses")
 
-    def __init__(self, clauses: Iterable[KeyClause]) -> None:
+    def __init__(self, clauses: Iterable[KeyClause], not_indexable: Iterable[str] = ()) -> None:
+        """`not_indexable` are attributes whose condition, of a legacy operator, no key can answer."""
         self.clauses = tuple(clauses)
+        self._not_indexable = frozenset(not_indexable)
 
     def resolve(self, keys: KeySchema) -> ResolvedKeyCondition:
         """Fits the condition to the key of a table or index; raises ValidationException when it does not fit."""
@@ -85,6 +87,8 @@ class KeyCondition:
             )
         clauses = {clause.attribute: clause for clause in self.clauses}
         _require_key_attributes(clauses, keys)
+        if self._not_indexable:
+            raise validation_error("Attempted conditional constraint is not an indexable operation")
         for attribute in keys.attributes:
             if attribute.name in clauses:
                 _check_operands(clauses[attribute.name], attribute)

@@ -104,8 +104,10 @@ class Update:
 
     @property
     def creates(self) -> bool:
-        """Whether it may bring an item into being: REMOVE and DELETE alone leave nothing where nothing was."""
-        return any(action.keyword in ("SET", "ADD") for action in self._program.actions)
+        """Whether it may bring an item into being: REMOVE and DELETE alone leave nothing where nothing was; an
+        update without any action, which only AttributeUpdates can ask for, makes an item of its key."""
+        actions = self._program.actions
+        return not actions or any(action.keyword in ("SET", "ADD") for action in actions)
 
     def refuse_keys(self, keys: Iterable[str]) -> None:
         """Raises ValidationException when a key attribute would be written."""
@@ -199,7 +201,7 @@ def _compile_action(action: Action, section: int, names: Names) -> CompiledActio
         reads = tuple(_paths_read(action.value, names))
         return CompiledAction("SET", path, _compile_assigned(action.value, names), section, reads)
     placeholder = action.value.name if isinstance(action.value, Value) else ""
-    compute = change_of(action.keyword, path, placeholder)
+    compute = _change_of(action.keyword, path, placeholder)
     return CompiledAction(action.keyword, path, compute, section)
 
 
@@ -207,7 +209,7 @@ def _nothing(_: Item, __: Values) -> None:
     return None
 
 
-def change_of(keyword: UpdateKeyword, path: ResolvedPath, placeholder: str) -> Compute:
+def _change_of(keyword: UpdateKeyword, path: ResolvedPath, placeholder: str) -> Compute:
     """ADD or DELETE of a request's value at a path."""
     get, combine = getter(path), _COMBINE[keyword]
 

@@ -29,21 +29,15 @@ def path_steps() -> st.SearchStrategy[tuple[str | int, ...]]:
 
 paths = path_steps().map(syntax.Path)
 values = st.sampled_from((":v", ":w", ":0")).map(syntax.Value)
-operands = st.recursive(
-    paths | values,
-    lambda inner: st.builds(syntax.Call, st.just("size"), st.tuples(inner)),
-    max_leaves=3,
-)
-calls = st.builds(
-    syntax.Call,
-    st.sampled_from(("attribute_exists", "contains")),
-    st.lists(operands, min_size=1, max_size=3).map(tuple),
-)
+operands = paths | values | st.builds(lambda path: syntax.Call("size", (path,)), paths)
+exists = st.builds(lambda path: syntax.Call("attribute_exists", (path,)), paths)
+contains = st.builds(lambda a, b: syntax.Call("contains", (a, b)), operands, operands)
 leaves = (
     st.builds(syntax.Comparison, st.sampled_from(("=", "<>", "<", "<=", ">", ">=")), operands, operands)
     | st.builds(syntax.Between, operands, operands, operands)
     | st.builds(syntax.In, operands, st.lists(operands, min_size=1, max_size=3).map(tuple))
-    | calls
+    | exists
+    | contains
 )
 conditions = st.recursive(
     leaves,
@@ -135,7 +129,7 @@ attribute_values = st.recursive(
     max_leaves=6,
 )
 items = st.dictionaries(st.sampled_from(("a", "b", "cd", "and")), attribute_values, max_size=4)
-request_values = st.fixed_dictionaries({":v": plain, ":w": attribute_values, ":0": numbers})
+request_values = st.fixed_dictionaries({":v": numbers | strings, ":w": attribute_values, ":0": numbers})
 
 
 def model_read(operand: syntax.Operand, item: Any, given_values: Any) -> Any:
@@ -250,6 +244,18 @@ def updates(draw: st.DrawFn) -> syntax.UpdateTree:
     return syntax.UpdateTree(tuple(syntax.Section(k, tuple(a)) for k, a in sections.items()))  # type: ignore[arg-type]
 
 
+# Items in which most of what the updates read is there, in a type that fits.
+shaped_items = st.fixed_dictionaries(
+    {
+        "a": numbers | numbers | sets,
+        "b": st.fixed_dictionaries({}, optional={"a": numbers, "b": numbers | sets | strings}).map(
+            lambda m: {"M": m}
+        ),
+        "cd": st.lists(numbers | sets | st.builds(lambda: {"M": {"a": {"N": "1"}}}), max_size=4).map(
+            lambda m: {"L": m}
+        ),
+    }
+)
 simple = st.sampled_from((("a",), ("b", "a"), ("cd",), ("cd", 0))).map(syntax.Path) | st.sampled_from(
     (":0", ":list", ":v")
 ).map(syntax.Value)
@@ -338,7 +344,7 @@ def model_apply(tree: syntax.UpdateTree, item: Any, given_values: Any) -> Any:
     return after["M"]
 
 
-@given(updates(), items, request_values)
+@given(updates(), shaped_items | shaped_items | items, request_values)
 @settings(max_examples=400, deadline=None)
 def test_updates_agree_with_the_model(tree: syntax.UpdateTree, item: Any, given_values: Any) -> None:
     given_values = {**given_values, ":set": {"SS": ["a", "z"]}, ":list": {"L": [{"N": "1"}]}}
