@@ -125,9 +125,10 @@ class RequestReader:
             raise Refused(431, "the request's head is too large")
 
     def release(self) -> None:
-        """Gives back what unanswered requests and a half-read body hold of the budget."""
+        """Drops unanswered requests and a half-read body, and gives back what they hold of the budget."""
         self._budget.release(self._size)
         self._size = 0
+        self._body.clear()
         for request in self.requests:
             self._budget.release(len(request.body))
         self.requests.clear()
