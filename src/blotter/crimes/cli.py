@@ -7,6 +7,8 @@ wait for the command that needs them. Exit codes: 0 done, 1 the file was refused
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +28,15 @@ def crimes() -> None:
     """Predict the probability of arrest for files of Chicago's reported crimes."""
 
 
+_config_option = click.option("--config", type=click.Path(dir_okay=False), help="Path of blotter.toml.")
+_env_option = click.option("--env", "environment", help="Environment of blotter.toml.  [default: dev]")
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """What a user can mend leaves as one line on stderr, without traceback."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     from blotter.config import ConfigurationError
     from blotter.crimes.model import ModelError
 
@@ -38,6 +46,8 @@ def _one_line_errors() -> Iterator[None]:
         _stop(str(refusal), REFUSED)
     except (ConfigurationError, ModelError) as error:
         _stop(str(error), UNUSABLE)
+    except (BotoCoreError, ClientError) as error:
+        _stop(f"the table cannot be used: {error}", UNUSABLE)
 
 
 def _stop(message: str, code: int) -> NoReturn:
@@ -94,3 +104,72 @@ def score(file: Path, out: Path | None, model: str) -> None:
         summary, target = score_locally(file, _chunks(file), out, model)
         click.echo(summary)
         click.echo(f"predictions: {target}", err=True)
+
+
+@crimes.command()
+@_config_option
+@_env_option
+@click.option("--host", help="Address of the pages.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the pages.  [default: 8080]")
+@click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Processes that score.")
+def serve(config: str | None, environment: str | None, host: str | None, port: int | None, workers: int) -> None:
+    """Serve the pages and the API, with workers beside them, until Ctrl-C or SIGTERM."""
+    from blotter.crimes.serve_command import serve_application
+
+    with _one_line_errors():
+        serve_application(config, environment, host, port, workers)
+
+
+@crimes.command()
+@_config_option
+@_env_option
+@click.option("--with-parent", is_flag=True, hidden=True, help="Stop when the starting process is gone.")
+def worker(config: str | None, environment: str | None, with_parent: bool) -> None:
+    """Work off the queue and sweep, until SIGTERM: one of the processes that `serve` starts."""
+    from blotter.crimes.settings import Application
+    from blotter.crimes.worker import run_worker
+
+    _log_to_stderr()
+    with _one_line_errors():
+        run_worker(Application.load(config, environment), os.getppid() if with_parent else None)
+
+
+@crimes.command()
+@_config_option
+@_env_option
+@click.argument("file_key", required=False)
+def process(config: str | None, environment: str | None, file_key: str | None) -> None:
+    """Process one FILE_KEY, or without it whatever events are due, then stop."""
+    from blotter.crimes.settings import Application
+    from blotter.crimes.worker import Worker
+
+    _log_to_stderr()
+    with _one_line_errors():
+        application = Application.load(config, environment)
+        own = Worker(application)
+        if file_key is not None:
+            click.echo(f"{own.parts.processor.process(file_key).what} {file_key}")
+        elif application.queue is None:
+            raise click.UsageError("with S3 there is no local queue; name a FILE_KEY")
+        else:
+            while own.work_off(application.queue):
+                pass
+
+
+@crimes.command()
+@_config_option
+@_env_option
+def sweep(config: str | None, environment: str | None) -> None:
+    """Find files whose event got lost or whose worker died, and process them, once."""
+    from blotter.crimes import handler
+    from blotter.crimes.settings import Application
+
+    _log_to_stderr()
+    with _one_line_errors():
+        for key, done in handler.sweep(handler.Parts(Application.load(config, environment))).items():
+            click.echo(f"{done.what} {key}")
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -11,8 +11,9 @@ This module must not know tables, CSV or events.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -96,6 +97,11 @@ class ObjectStore:
             options = {"endpoint": endpoint, "client_options": {"allow_http": endpoint.startswith("http://")}}
         return cls(S3Store(bucket, **options), bucket)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether objects lie in S3, which sends its events itself."""
+        return self._root is None
+
     def head(self, key: str) -> ObjectInfo:
         """Raises ObjectNotFound, InvalidKey."""
         try:
@@ -149,6 +155,27 @@ class ObjectStore:
             obstore.delete(self._store, _checked(key))
         except FileNotFoundError:
             return
+
+    def discard_drafts(self, older_than: float, key: str | None = None) -> int:
+        """Removes what killed writers left in a local folder: of one key, or of all; returns how many.
+
+        `older_than` in seconds since the last write, so that a running upload keeps its draft. S3 has a lifecycle
+        rule for that (AbortIncompleteMultipartUpload).
+        """
+        if self._root is None:
+            return 0
+        folder = self._root if key is None else (self._root / _checked(key)).parent
+        start = "" if key is None else key.rpartition("/")[2]
+        removed = 0
+        for path in folder.rglob("*") if key is None else folder.glob("*"):
+            name, _, number = path.name.rpartition("#")
+            if not number.isdigit() or (start and name != start) or not path.is_file():
+                continue
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= older_than:
+                    path.unlink()
+                    removed += 1
+        return removed
 
     def _sync(self, key: str) -> None:
         """A local object is on the disk, with its name, before anybody hears that it was accepted."""

@@ -1,6 +1,6 @@
 """The results table: one item per file, and the conditional writes that move it from state to state.
 
-    UPLOADED → PROCESSING → COMPLETED | FAILED
+    UPLOADED → PROCESSING → COMPLETED | FAILED      (back to UPLOADED when a worker is asked to stop)
 
 Every transition is one conditional write. Work is identified by `file_key` and `object_version`; who may write
 about work under way is decided by its lease (`lease_owner`, `lease_until`): a worker renews it with its progress
@@ -321,6 +321,11 @@ class ResultsTable:
             "error_message": message[:_MESSAGE_LIMIT],
         }
         self._update_claimed(claim, values, remove=("lease_owner", "lease_until"))
+
+    def released(self, claim: Claim) -> None:
+        """Gives unfinished work back untouched: PROCESSING → UPLOADED, free for anybody. Raises LeaseLost."""
+        values = {"status": "UPLOADED", "progress": 0, "attempt": claim.attempt - 1}
+        self._update_claimed(claim, values, remove=("lease_owner", "lease_until", "started_at"))
 
     def _update_claimed(self, claim: Claim, values: Mapping[str, Any], remove: tuple[str, ...] = ()) -> None:
         names = {f"#{name}": name for name in (*values, *remove, "status", "lease_owner", "object_version")}

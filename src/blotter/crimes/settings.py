@@ -20,21 +20,22 @@ from blotter.crimes.objects import ObjectStore
 from blotter.crimes.results import ResultsTable
 
 GIBIBYTE = 1024**3
+DATA_FOLDER = "blotter-data"  # the database's own default, so that one folder holds everything
 
 
 class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[crimes]`. Sizes in bytes, times in seconds."""
 
-    objects: str = "blotter-data/objects"
-    """Where uploads and predictions lie: a folder, or `s3://BUCKET`."""
-    queue: str = "blotter-data/queue"
-    """The folder of the local event queue; not used with S3, which sends its events itself."""
+    objects: str = ""
+    """Where uploads and predictions lie: a folder, or `s3://BUCKET`; empty is `objects` in the data folder."""
+    queue: str = ""
+    """The folder of the local event queue, empty is `queue` in the data folder; S3 sends its events itself."""
     model: str = ""
     """The folder of the model to score with; empty is the one shipped with the package."""
     host: str = "127.0.0.1"
     port: int = 8080
     max_upload_bytes: int = 2 * GIBIBYTE
-    max_decompressed_bytes: int = 8 * GIBIBYTE
+    max_decompressed_bytes: int = 4 * GIBIBYTE
     """A file that unpacks to more is refused as TOO_LARGE."""
     max_line_bytes: int = 1024 * 1024
     """The longest row, quoted line breaks included; a longer one is refused as FIELD_TOO_LONG."""
@@ -74,11 +75,12 @@ class Application:
     def assemble(cls, configuration: Configuration) -> Application:
         """Raises ConfigurationError; does not reach for the table yet."""
         settings = configuration.section("crimes", CrimesSettings)
+        data = Path(configuration.environ.get("BLOTTER_DATA_DIR") or DATA_FOLDER)
         try:
-            objects = ObjectStore.open(settings.objects)
+            objects = ObjectStore.open(settings.objects or data / "objects")
+            queue = None if objects.is_remote else LocalQueue(settings.queue or data / "queue")
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"crimes.objects: {settings.objects!r} cannot be used: {error}") from error
-        queue = None if settings.objects.startswith("s3://") else LocalQueue(Path(settings.queue))
+            raise ConfigurationError(f"crimes: objects or queue cannot be used: {error}") from error
         results = ResultsTable(aws.client(configuration), configuration.table("results").name)
         intake = Intake(objects, results, queue, settings.max_upload_bytes)
         return cls(settings, objects, results, queue, intake)

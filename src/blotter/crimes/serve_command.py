@@ -1,0 +1,100 @@
+"""`blotter crimes serve`: the pages in this process, the workers beside it, one life for all.
+
+A worker that dies is started again, slower each time it dies young; its file is taken over when the lease ends.
+When the pages end, by signal or by error, the workers are asked to stop and waited for. Workers are started as
+commands of their own, not forked: they share nothing with the pages but queue, objects and table.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import click
+
+from blotter.config import ConfigurationError
+from blotter.crimes.settings import Application
+
+_STOP_SECONDS = 15.0
+_YOUNG_SECONDS = 5.0
+_LONGEST_PAUSE = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+def serve_application(
+    config: str | None, environment: str | None, host: str | None, port: int | None, workers: int
+) -> None:
+    """Serves until a signal. Raises ConfigurationError."""
+    from blotter.crimes.web.server import WebServer
+    from blotter.crimes.web.services import Services
+
+    application = Application.load(config, environment)
+    settings = application.settings
+    server = WebServer(Services.of(application), host or settings.host, settings.port if port is None else port)
+    try:
+        url = server.bind()
+    except OSError as error:
+        raise ConfigurationError(f"the pages cannot listen: {error}") from error
+    command = [sys.executable, "-m", "blotter", "crimes", "worker", "--with-parent"]
+    command += ["--config", config] if config else []
+    command += ["--env", environment] if environment else []
+    keepers = [_Keeper(command) for _ in range(workers)]
+    try:
+        click.echo(f"Blotter crimes: {url}, table {application.results.table_name}")
+        server.serve_forever()
+    finally:
+        for keeper in keepers:
+            keeper.stop()
+        for keeper in keepers:
+            keeper.wait()
+
+
+class _Keeper:
+    """Keeps one worker process running, from a thread."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        pause = 0.5
+        while (process := self._start()) is not None:
+            began = time.monotonic()
+            code = process.wait()
+            if self._stopping.is_set():
+                return
+            pause = min(pause * 2, _LONGEST_PAUSE) if time.monotonic() - began < _YOUNG_SECONDS else 0.5
+            _log.warning("a worker ended with code %s; starting another in %.1f s", code, pause)
+            self._stopping.wait(pause)
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            # A session of its own: Ctrl-C reaches the pages alone, which then stop the workers in order.
+            self._process = subprocess.Popen(self._command, env=os.environ, start_new_session=True)
+            return self._process
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping.set()
+            if self._process is not None:
+                self._process.terminate()
+
+    def wait(self) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
