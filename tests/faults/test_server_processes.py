@@ -102,7 +102,7 @@ def test_when_the_supervisor_is_killed_all_leave_and_another_server_can_start(se
 
 
 def test_a_request_that_has_begun_to_arrive_is_answered_before_the_server_stops(serve: Serve) -> None:
-    serving = serve("--workers", "2")
+    serving = serve("--workers", "1")
     client = socket.create_connection(serving.address, timeout=30)
     head = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
     client.sendall(
