@@ -134,6 +134,8 @@ async def _work(settings: Settings, listener: socket.socket, counts: ConnectionC
     told = _told_to_stop(post)
     storage = open_storage(settings)
     server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts)
+    gc.collect()
+    gc.freeze()  # What exists now stays; no collection needs to look at it again.
     server.start(listener)
     post.ready()
     await told.wait()

@@ -32,8 +32,9 @@ ALLOWED_SKEW = 15 * 60
 LONGEST_VALIDITY = 7 * 24 * 3600
 """Seconds a presigned request may be valid for."""
 
-# The header as every SDK writes it; anything else takes the slow way, which finds AWS's words for what is wrong.
-_USUAL_HEADER = re.compile(
+# The header as every SDK writes it: algorithm, credential, signed headers, signature. Anything else takes the slow
+# way, which finds AWS's words for what is wrong.
+USUAL_HEADER = re.compile(
     r"(AWS4-HMAC-SHA256) Credential=([^,= ]+), ?SignedHeaders=([^,= ]+), ?Signature=([^,= ]+)", re.ASCII
 )
 _AMZ_DATE = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
@@ -78,7 +79,7 @@ def parse_authentication(headers: Mapping[str, str], target: str) -> Authenticat
     if not authorization or not authorization.startswith("AWS4-"):
         raise DynamoDBError("MissingAuthenticationTokenException", "Request is missing Authentication Token")
     date = headers.get("x-amz-date") or headers.get("date") or ""
-    usual = _USUAL_HEADER.fullmatch(authorization)
+    usual = USUAL_HEADER.fullmatch(authorization)
     if usual is not None and date:
         algorithm, credential, signed_headers, signature = usual.groups()
     else:
