@@ -1,10 +1,10 @@
 """The shards of a stream: pure arithmetic over `StreamSettings`, no stored shard objects.
 
-A stream has `shards` slots; a change goes to the slot of its partition's hash, so all changes of one item lie in one
-shard at a time. After SHARD_LIFETIME the next write closes the shards of all slots and opens a new generation: the
-shard of slot s in generation g is the child of slot s in g-1. Because the change of generation is itself written in
-the transaction of that write, the order of commits is the order of the lineage: who reads a parent to its end and
-then its child sees every item's changes in order, whatever the workers' clocks say.
+A stream has `shards` slots; a change goes to the slot of its partition's hash, so all changes of one item lie
+in one shard at a time. After SHARD_LIFETIME the next write closes the shards of all slots and opens a new
+generation: the shard of slot s in generation g is the child of slot s in g-1. Because the change of generation
+is itself written in the transaction of that write, the order of commits is the order of the lineage: who reads
+a parent to its end and then its child sees every item's changes in order, whatever the workers' clocks say.
 
 A shard's id sorts by the time its generation started, then by slot. Sequence numbers are those of the change log,
 raised to AWS's 21 digits, so that they compare alike as text and as numbers.

@@ -10,18 +10,20 @@ from typing import NamedTuple
 
 from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
 from blotter.database.model.table import Table, TableStatus
-from blotter.database.storage.protocol import ReadTransaction
+from blotter.database.storage.protocol import Origin, ReadTransaction
 
 _TABLE_ARN = re.compile(r"arn:[^:]+:dynamodb:(?P<region>[^:]*):(?P<account>[^:]*):table/(?P<name>[^/]+)")
 
 
 class Context(NamedTuple):
-    """`now` in seconds since the epoch; `table_delay` is how long CREATING, UPDATING and DELETING last."""
+    """`now` in seconds since the epoch; `table_delay` is how long CREATING, UPDATING and DELETING last; `origin`
+    says in the change log on whose behalf is written."""
 
     account: str
     region: str
     now: float
     table_delay: float = 0.0
+    origin: Origin = "user"
 
 
 def table_name(context: Context, name_or_arn: str) -> str:

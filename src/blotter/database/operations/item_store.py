@@ -13,8 +13,9 @@ from blotter.database.model.capacity import ConsumedCapacity, write_units
 from blotter.database.model.keys import index_key
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Index, Table
-from blotter.database.model.values import Item
+from blotter.database.model.values import Item, values_equal
 from blotter.database.operations.context import Context
+from blotter.database.operations.stream_registry import shard_for_write
 from blotter.database.storage.protocol import Change, StoredItem, WriteTransaction
 
 
@@ -106,5 +107,16 @@ def projected(table: Table, index: Index, item: Item) -> Item:
 def log_change(
     tx: WriteTransaction, table: Table, current: Current, new_body: bytes | None, context: Context
 ) -> None:
-    old_body = None if current.stored is None else current.stored.body
-    tx.append_change(Change(0, context.now, table.id, 0, current.key, old_body, new_body))
+    """Appends to the change log what became of the item; nothing when it is the same item, only written down in
+    another order."""
+    stored = current.stored
+    if stored is not None and new_body is not None and _is_same_item(current, stored.body, new_body):
+        return
+    shard = shard_for_write(tx, table, current.key, context.now)
+    old_body = None if stored is None else stored.body
+    tx.append_change(Change(0, context.now, table.id, shard, current.key, old_body, new_body, context.origin))
+
+
+def _is_same_item(current: Current, old: bytes, new: bytes) -> bool:
+    """Attributes, members of maps and members of sets have no order."""
+    return len(old) == len(new) and values_equal({"M": current.item}, {"M": orjson.loads(new)})

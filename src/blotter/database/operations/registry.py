@@ -16,6 +16,7 @@ from blotter.database.operations import (
     reading,
     service,
     settings,
+    streams,
     tables,
     transactions,
     update_table,
@@ -60,6 +61,10 @@ OPERATIONS: dict[str, Operation] = {
     "ListTagsOfResource": Operation(Access.READ, settings.list_tags),
     "UpdateTimeToLive": Operation(Access.WRITE, settings.update_time_to_live),
     "DescribeTimeToLive": Operation(Access.READ, settings.describe_time_to_live),
+    "ListStreams": Operation(Access.READ, streams.list_streams),
+    "DescribeStream": Operation(Access.READ, streams.describe_stream),
+    "GetShardIterator": Operation(Access.READ, streams.get_shard_iterator),
+    "GetRecords": Operation(Access.SLICES, streams.get_records, streams.prepare_get_records),
     "DescribeLimits": Operation(Access.READ, service.describe_limits),
     "DescribeEndpoints": Operation(Access.READ, service.describe_endpoints),
 }

@@ -5,7 +5,6 @@ The requests were validated before (`validation`): what stands here only transla
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Sequence
 
@@ -15,11 +14,11 @@ from blotter.database.model.table import (
     KeySchema,
     KeyType,
     OnDemandMaxima,
-    StreamSettings,
     Table,
     Throughput,
 )
 from blotter.database.operations.context import Context
+from blotter.database.operations.stream_registry import enable_stream
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.wire import requests as wire
 
@@ -34,7 +33,7 @@ def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, c
     indexes += [
         new_index(index, types, tx, active_at, local=False) for index in request.GlobalSecondaryIndexes or ()
     ]
-    return Table(
+    table = Table(
         account=context.account,
         region=context.region,
         name=name,
@@ -51,10 +50,13 @@ def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, c
         on_demand_maxima=on_demand_maxima(request.OnDemandThroughput),
         deletion_protection=bool(request.DeletionProtectionEnabled),
         table_class=request.TableClass,
-        stream=stream_settings(request.StreamSpecification, context),
         encryption=encryption(request.SSESpecification, context),
         tags=tuple((tag.Key, tag.Value) for tag in request.Tags or ()),
     )
+    stream = request.StreamSpecification
+    if stream is None or stream.StreamViewType is None:
+        return table
+    return enable_stream(tx, table, stream.StreamViewType, context)
 
 
 def attribute_types(definitions: Sequence[wire.AttributeDefinition] | None) -> AttributeTypes:
@@ -110,17 +112,6 @@ def on_demand_maxima(requested: wire.OnDemandThroughput | None) -> OnDemandMaxim
         return None if units is None or units == -1 else units
 
     return OnDemandMaxima(maximum(requested.MaxReadRequestUnits), maximum(requested.MaxWriteRequestUnits))
-
-
-def stream_settings(requested: wire.StreamSpecification | None, context: Context) -> StreamSettings | None:
-    if requested is None or not requested.StreamEnabled:
-        return None
-    return StreamSettings(requested.StreamViewType or "NEW_AND_OLD_IMAGES", stream_label(context.now))
-
-
-def stream_label(now: float) -> str:
-    """ISO 8601 in UTC to the millisecond, without a zone: AWS's stream labels."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}"
 
 
 def encryption(requested: wire.SSESpecification | None, context: Context) -> dict[str, str | float] | None:

@@ -16,6 +16,7 @@ from blotter.database.model.errors import resource_in_use, validation_error
 from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table, table_name
+from blotter.database.operations.stream_registry import disable_stream
 from blotter.database.operations.table_description import describe_table
 from blotter.database.operations.table_request import new_table
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -66,6 +67,7 @@ def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: 
             "Resource cannot be deleted as it is currently protected against deletion. "
             "Disable deletion protection first."
         )
+    table = disable_stream(tx, table, context)
     deleting = msgspec.structs.replace(table, deleting_until=context.now + context.table_delay)
     tx.save_table(deleting)
     return answer((b"TableDescription", encoded(_describe_deleting(tx, deleting, context.now))))

@@ -21,6 +21,7 @@ from blotter.database.model.errors import (
 from blotter.database.model.table import Index, KeyAttribute, Table, Throughput
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, get_table
+from blotter.database.operations.stream_registry import disable_stream, enable_stream
 from blotter.database.operations.table_description import describe_table
 from blotter.database.operations.table_request import (
     AttributeTypes,
@@ -28,7 +29,6 @@ from blotter.database.operations.table_request import (
     encryption,
     new_index,
     on_demand_maxima,
-    stream_settings,
 )
 from blotter.database.operations.tables import check_settled
 from blotter.database.storage.protocol import WriteTransaction
@@ -43,7 +43,7 @@ def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: 
     check_settled(table, context)
     new = _change_billing(table, request, context)
     new = _change_indexes(new, request, tx, context)
-    new = _change_stream(new, request, context)
+    new = _change_stream(new, request, tx, context)
     new = _change_settings(new, request, context)
     if any(getattr(new, name) != getattr(table, name) for name in _SETTLING):
         new = replace(new, updating_until=context.now + context.table_delay)
@@ -224,22 +224,19 @@ def _defining_only_keys(table: Table, types: AttributeTypes) -> Table:
     return replace(table, attribute_definitions=definitions)
 
 
-def _change_stream(
-    table: Table,
-    request: wire.UpdateTableInput,
-    context: Context,
-) -> Table:
+def _change_stream(table: Table, request: wire.UpdateTableInput, tx: WriteTransaction, context: Context) -> Table:
+    """Words recorded from AWS by the ACK project's notes on DynamoDB (DDB-TABLE-050, 2026-10)."""
     wanted = request.StreamSpecification
     if wanted is None:
         return table
     enabled = table.stream is not None and table.stream.enabled
-    if wanted.StreamEnabled:
-        if enabled:
-            raise validation_error("Table already has an enabled stream: TableName: " + table.name)
-        return replace(table, stream=stream_settings(wanted, context))
-    if not enabled or table.stream is None:
-        raise validation_error("Table already has stream disabled: TableName: " + table.name)
-    return replace(table, stream=replace(table.stream, enabled=False))
+    if wanted.StreamEnabled and enabled:
+        raise validation_error(f"Table already has an enabled stream: TableName: {table.name}")
+    if not wanted.StreamEnabled and not enabled:
+        raise validation_error(f"Table has no stream to disable: TableName: {table.name}")
+    if wanted.StreamViewType is None:
+        return disable_stream(tx, table, context)
+    return enable_stream(tx, table, wanted.StreamViewType, context)
 
 
 def _change_settings(

@@ -14,13 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from blotter.database.model.table import Table
 
 T = TypeVar("T")
+
+Origin = Literal["user", "ttl", "replication"]
+
+RECORDS_SPACE: Final = 0
+"""The key space of the database's own records; tables and indexes get theirs from 1 on. Keys begin with the kind
+of record and a slash: `token/`, `stream/`."""
 
 
 class StoredItem(NamedTuple):
@@ -49,7 +55,7 @@ class Change(msgspec.Struct, frozen=True):
     """The table's storage key; its first 8 bytes are the partition's hash."""
     old: bytes | None
     new: bytes | None
-    origin: Literal["user", "ttl", "replication"] = "user"
+    origin: Origin = "user"
 
 
 class ReadTransaction(Protocol):
@@ -74,6 +80,9 @@ class ReadTransaction(Protocol):
 
     def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
         """Up to `limit` changes of one shard with a sequence greater than `after`, ascending."""
+
+    def first_change(self) -> int:
+        """The smallest sequence that was not trimmed; of an empty log, the one that is given next."""
 
     def last_change(self) -> int:
         """The greatest sequence given so far, 0 for none."""

@@ -64,7 +64,7 @@ def check_create_table(request: CreateTableInput) -> None:
             )
     else:
         _check_indexes(request, keys, defined)
-    check_stream_specification(request.StreamSpecification)
+    check_stream_specification(request.StreamSpecification, creating=True)
 
 
 def check_update_table(request: UpdateTableInput) -> None:
@@ -83,7 +83,7 @@ def check_update_table(request: UpdateTableInput) -> None:
     check_units(request.ProvisionedThroughput)
     if updates is not None:
         _check_index_updates(updates, request.AttributeDefinitions or [])
-    check_stream_specification(request.StreamSpecification)
+    check_stream_specification(request.StreamSpecification, creating=False)
 
 
 def check_units(throughput: ProvisionedThroughput | None) -> None:
@@ -96,14 +96,21 @@ def check_units(throughput: ProvisionedThroughput | None) -> None:
             raise validation_error(f"Given value {units} for {name} is out of bounds")
 
 
-def check_stream_specification(specification: StreamSpecification | None) -> None:
-    """Raises ValidationException when a stream is enabled without a view, or given a view while disabled."""
-    if specification is None:
+def check_stream_specification(specification: StreamSpecification | None, *, creating: bool) -> None:
+    """Raises ValidationException when a stream is enabled without a view, or given a view while disabled.
+    Words recorded from AWS in the ACK project's notes (ack-api-quirks, DDB-TABLE-442)."""
+    if specification is None or specification.StreamEnabled == (specification.StreamViewType is not None):
         return
-    if specification.StreamEnabled and specification.StreamViewType is None:
-        raise parameter_error("StreamViewType must be specified when StreamEnabled is true")
-    if not specification.StreamEnabled and specification.StreamViewType is not None:
-        raise parameter_error("StreamViewType can only be specified when StreamEnabled is true")
+    raise parameter_error(_STREAM_WORDS[creating, specification.StreamEnabled])
+
+
+# (the table is being created, the stream is enabled) → what is wrong with its view.
+_STREAM_WORDS = {
+    (True, True): "Table is being created with a stream enabled, UpdateViewType is required",
+    (True, False): "Table is being created with a stream disabled, UpdateViewType should not be specified",
+    (False, True): "If stream is being enabled then UpdateViewType is required",
+    (False, False): "If stream is being disabled, then UpdateViewType must not be specified",
+}
 
 
 def check_index_keys_defined(keys: Sequence[KeySchemaElement], defined: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ _CHANGES = (
 )
 _COUNTER = "SELECT value FROM counters WHERE id = ?"
 # One statement that stays open: its second row keeps it from being at its end after the first.
-_PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id"
+PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id"
 
 _NO_STATISTICS = SpaceStatistics(0, 0)
 
@@ -82,6 +82,10 @@ class Reader:
     def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
         return [Change(*row) for row in self._execute(_CHANGES, (table_id, shard, after, limit))]
 
+    def first_change(self) -> int:
+        first = cast("int | None", self._execute("SELECT min(sequence) FROM changes").get)
+        return self.last_change() + 1 if first is None else first
+
     def last_change(self) -> int:
         return self._counter(LAST_CHANGE)
 
@@ -115,7 +119,7 @@ class QuickRead(Reader):
         if self._entered:
             raise RuntimeError("a read inside a read, or held across an await")
         try:
-            self._generation = self._pin.execute(_PIN).fetchone()[0]  # type: ignore[index]
+            self._generation = self._pin.execute(PIN).fetchone()[0]  # type: ignore[index]
         except apsw.Error as error:
             raise StorageUnavailable(str(error)) from error
         self._entered = True

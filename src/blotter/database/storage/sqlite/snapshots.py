@@ -1,90 +1,101 @@
-"""Snapshots that outlive one call, on pooled connections, for scans that run in slices.
+"""Snapshots that outlive one call, on pooled connections, for queries and scans that run in slices.
 
-A snapshot pins the WAL: as long as it is open, SQLite cannot start the WAL over. So it has a maximum age; past it
-the next use raises SnapshotTooOld, and the store's upkeep takes its connection back even if nobody asks. The
-snapshot is of the moment of `open`, not of the first read.
+A snapshot pins the WAL: while it is open, SQLite cannot start the WAL over. So it has a maximum age; past it the
+next use raises SnapshotTooOld, and the store's upkeep takes its connection back even if nobody asks. When the WAL
+has grown too much, all of them end at once (`expire_all`): their users open others and go on from their keys. The
+snapshot is of the moment of `open`, not of the first read. Opening one is on the way of every Query: a pooled
+connection keeps its decoded catalog, and the transaction is a pinned statement as in `QuickRead`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import apsw
 
 from blotter.database.model.table import Table
-from blotter.database.storage.protocol import (
-    Change,
-    SnapshotTooOld,
-    SpaceStatistics,
-    StorageUnavailable,
-    StoredItem,
-)
+from blotter.database.storage.protocol import SnapshotTooOld, StorageUnavailable, StoredItem
 from blotter.database.storage.sqlite.catalog import CatalogCache
-from blotter.database.storage.sqlite.reading import Reader
-from blotter.database.storage.sqlite.schema import CATALOG_GENERATION
+from blotter.database.storage.sqlite.reading import PIN, Reader
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 MAX_AGE_SECONDS = 10.0
 POOL_SIZE = 8
 
 
+class Pooled:
+    """A connection of the pool and what it keeps from snapshot to snapshot."""
+
+    __slots__ = ("cache", "connection", "pin")
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self.cache = CatalogCache()
+        self.pin = connection.cursor()
+
+
+def _checked(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[SqliteSnapshot, P], R]:
+    """A reading method that refuses when the snapshot has ended or is too old."""
+
+    @wraps(method)
+    def checked(self: SqliteSnapshot, *args: P.args, **kwargs: P.kwargs) -> R:
+        self.check()
+        try:
+            return method(self, *args, **kwargs)
+        except apsw.Error as error:
+            raise StorageUnavailable(str(error)) from error
+
+    return checked
+
+
 class SqliteSnapshot(Reader):
     """One open snapshot. `close` gives its connection back; using it afterwards raises SnapshotTooOld."""
 
-    def __init__(self, connection: apsw.Connection, deadline: float, snapshots: Snapshots) -> None:
-        super().__init__(connection, CatalogCache())
+    def __init__(self, pooled: Pooled, deadline: float, snapshots: Snapshots) -> None:
+        super().__init__(pooled.connection, pooled.cache)
+        self.pooled = pooled
         self.deadline = deadline
+        self.ended = False
         self._snapshots = snapshots
-        self._execute("BEGIN")
-        self._generation = self._counter(CATALOG_GENERATION)
+        self._generation = pooled.pin.execute(PIN).fetchone()[0]  # type: ignore[index]
 
     def close(self) -> None:
         self._snapshots.give_back(self)
 
-    def end(self) -> apsw.Connection:
-        """Ends the transaction and hands the connection out. Only for `Snapshots`."""
+    def end(self) -> None:
+        """Lets go of the transaction. Only for `Snapshots`."""
+        self.ended = True
         self._close_iterators()
         self._cursor.close(True)
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        return self._connection
+        for _ in self.pooled.pin:
+            pass
 
-    def find_table(self, account: str, region: str, name: str) -> Table | None:
-        self._check()
-        return super().find_table(account, region, name)
+    def check(self) -> None:
+        if not self.ended and self._snapshots.is_young(self):
+            return
+        self.close()
+        raise SnapshotTooOld
 
-    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
-        self._check()
-        return super().table_names(account, region, after, limit)
+    find_table = _checked(Reader.find_table)
+    table_names = _checked(Reader.table_names)
+    get = _checked(Reader.get)
+    statistics = _checked(Reader.statistics)
+    changes = _checked(Reader.changes)
+    first_change = _checked(Reader.first_change)
+    last_change = _checked(Reader.last_change)
 
     def tables(self) -> Iterator[Table]:
-        self._check()
+        self.check()
         return self._guarded(super().tables())
 
-    def get(self, space: int, key: bytes) -> StoredItem | None:
-        self._check()
-        return super().get(space, key)
-
     def items(self, space: int, start: bytes, end: bytes | None, *, reverse: bool = False) -> Iterator[StoredItem]:
-        self._check()
+        self.check()
         return self._guarded(super().items(space, start, end, reverse=reverse))
-
-    def statistics(self, space: int) -> SpaceStatistics:
-        self._check()
-        return super().statistics(space)
-
-    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
-        self._check()
-        return super().changes(table_id, shard, after, limit)
-
-    def last_change(self) -> int:
-        self._check()
-        return super().last_change()
-
-    def _check(self) -> None:
-        self._snapshots.check(self)
 
     def _guarded(self, rows: Iterator[T]) -> Iterator[T]:
         try:
@@ -104,44 +115,43 @@ class Snapshots:
         self._connect = connect
         self._monotonic = monotonic
         self._max_age = max_age
-        self._free: list[apsw.Connection] = []
+        self._free: list[Pooled] = []
         self._open: set[SqliteSnapshot] = set()
 
     def open(self) -> SqliteSnapshot:
         try:
-            connection = self._free.pop() if self._free else self._connect()
-            snapshot = SqliteSnapshot(connection, self._monotonic() + self._max_age, self)
+            pooled = self._free.pop() if self._free else Pooled(self._connect())
+            snapshot = SqliteSnapshot(pooled, self._monotonic() + self._max_age, self)
         except apsw.Error as error:
             raise StorageUnavailable(str(error)) from error
         self._open.add(snapshot)
         return snapshot
 
-    def check(self, snapshot: SqliteSnapshot) -> None:
-        if snapshot not in self._open:
-            raise SnapshotTooOld
-        if self._monotonic() > snapshot.deadline:
-            self.give_back(snapshot)
-            raise SnapshotTooOld
+    def is_young(self, snapshot: SqliteSnapshot) -> bool:
+        return self._monotonic() <= snapshot.deadline
 
     def give_back(self, snapshot: SqliteSnapshot) -> None:
-        if snapshot not in self._open:
+        if snapshot.ended:
             return
         self._open.discard(snapshot)
-        connection = snapshot.end()
+        snapshot.end()
         if len(self._free) < POOL_SIZE:
-            self._free.append(connection)
+            self._free.append(snapshot.pooled)
         else:
-            connection.close(True)
+            snapshot.pooled.connection.close(True)
 
     def expire(self) -> None:
         """Takes back what is too old."""
-        now = self._monotonic()
-        for snapshot in [each for each in self._open if now > each.deadline]:
+        for snapshot in [each for each in self._open if not self.is_young(each)]:
+            self.give_back(snapshot)
+
+    def expire_all(self) -> None:
+        """Takes back all, because they keep the WAL from being started over."""
+        for snapshot in list(self._open):
             self.give_back(snapshot)
 
     def close(self) -> None:
-        for snapshot in list(self._open):
-            self.give_back(snapshot)
-        for connection in self._free:
-            connection.close(True)
+        self.expire_all()
+        for pooled in self._free:
+            pooled.connection.close(True)
         self._free.clear()

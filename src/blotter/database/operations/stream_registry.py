@@ -1,0 +1,148 @@
+"""Which streams there are, and what happens in a stream's life: enabled, rolled over, disabled, forgotten.
+
+Writers find the stream they write to in their table. Readers find streams here, because a stream outlives its
+being disabled and even its table by a day: one record for each stream in the store's own key space, in the
+order of ListStreams. Both are written in one transaction, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec.structs import replace
+
+from blotter.database.model.streams import (
+    ON_DEMAND_SLOTS,
+    PROVISIONED_SLOTS,
+    closed,
+    is_rollover_due,
+    is_trimmed,
+    new_stream,
+    next_first_shard,
+    open_shard,
+    rolled_over,
+    stream_label,
+)
+from blotter.database.model.table import KeySchema, StreamSettings, StreamViewType, Table
+from blotter.database.operations.context import Context
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A stream as its readers see it, whatever became of its table."""
+
+    account: str
+    region: str
+    table_name: str
+    table_id: str
+    keys: KeySchema
+    settings: StreamSettings
+
+    @property
+    def arn(self) -> str:
+        table = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table_name}"
+        return f"{table}/stream/{self.settings.label}"
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Stream).decode
+
+
+def enable_stream(tx: WriteTransaction, table: Table, view_type: StreamViewType, context: Context) -> Table:
+    """The table with a new stream; the caller saves the table."""
+    slots = ON_DEMAND_SLOTS if table.billing_mode == "PAY_PER_REQUEST" else PROVISIONED_SLOTS
+    stream = new_stream(
+        view_type,
+        _unused_label(tx, table, context.now),
+        slots,
+        first_shard=next_first_shard(table.stream),
+        first_sequence=tx.last_change() + 1,
+        now=context.now,
+    )
+    return _registered(tx, table, replace(stream, settles_at=context.now + context.table_delay))
+
+
+def disable_stream(tx: WriteTransaction, table: Table, context: Context) -> Table:
+    """The table with its stream closed, if it has an open one; the caller saves the table."""
+    if table.stream is None or not table.stream.enabled:
+        return table
+    stream = closed(table.stream, tx.last_change(), context.now)
+    return _registered(tx, table, replace(stream, settles_at=context.now + context.table_delay))
+
+
+def shard_for_write(tx: WriteTransaction, table: Table, key: bytes, now: float) -> int:
+    """The shard of the change log for a change to an item of a table with an enabled stream. Begins a new
+    generation of shards when one is due."""
+    stream = table.stream
+    assert stream is not None
+    if is_rollover_due(stream, now):
+        stream = _roll_over(tx, table, now)
+    return open_shard(stream, key)
+
+
+def find_stream(tx: ReadTransaction, account: str, region: str, table_name: str, label: str) -> Stream | None:
+    """The stream unless it is gone for good. Whether it is already trimmed, the caller decides by its clock."""
+    stored = tx.get(RECORDS_SPACE, _key(account, region, table_name, label))
+    return None if stored is None else _decode(stored.body)
+
+
+def streams(
+    tx: ReadTransaction, account: str, region: str, table_name: str | None, after: tuple[str, str] | None
+) -> Iterator[Stream]:
+    """The streams of an account and region, or of one table name, by table name and label, after one of them."""
+    start, end = _range(account, region, table_name)
+    if after is not None:
+        start = max(start, _key(account, region, *after) + b"\x00")
+    for stored in tx.items(RECORDS_SPACE, start, end):
+        yield _decode(stored.body)
+
+
+def forget_trimmed_streams(tx: WriteTransaction, now: float) -> None:
+    """Removes the records of streams that were disabled longer ago than the retention."""
+    for stored in list(tx.items(RECORDS_SPACE, b"stream/", b"stream0")):
+        if is_trimmed(_decode(stored.body).settings, now):
+            tx.delete(RECORDS_SPACE, stored)
+
+
+def has_trimmed_streams(tx: ReadTransaction, now: float) -> bool:
+    records = tx.items(RECORDS_SPACE, b"stream/", b"stream0")
+    return any(is_trimmed(_decode(stored.body).settings, now) for stored in records)
+
+
+def _roll_over(tx: WriteTransaction, table: Table, now: float) -> StreamSettings:
+    """The caller's table may be from before an earlier write of its transaction, which has rolled over already."""
+    current = tx.find_table(table.account, table.region, table.name)
+    assert current is not None
+    assert current.stream is not None
+    if not is_rollover_due(current.stream, now):
+        return current.stream
+    stream = rolled_over(current.stream, tx.last_change() + 1, now)
+    tx.save_table(_registered(tx, current, stream))
+    return stream
+
+
+def _registered(tx: WriteTransaction, table: Table, stream: StreamSettings) -> Table:
+    key = _key(table.account, table.region, table.name, stream.label)
+    record = Stream(table.account, table.region, table.name, table.id, table.keys, stream)
+    tx.put(RECORDS_SPACE, StoredItem(key, 0, _encode(record)), tx.get(RECORDS_SPACE, key))
+    return replace(table, stream=stream)
+
+
+def _unused_label(tx: ReadTransaction, table: Table, now: float) -> str:
+    """The label for a stream enabled now; a table of this name may have had one in the same millisecond."""
+    label = stream_label(now)
+    while find_stream(tx, table.account, table.region, table.name, label) is not None:
+        now += 0.001
+        label = stream_label(now)
+    return label
+
+
+def _key(account: str, region: str, table_name: str, label: str) -> bytes:
+    return f"stream/{account}/{region}/{table_name}/{label}".encode()
+
+
+def _range(account: str, region: str, table_name: str | None) -> tuple[bytes, bytes]:
+    """The keys of an account and region, or of one table name in it. "0" follows "/" in ASCII."""
+    prefix = f"stream/{account}/{region}" + ("" if table_name is None else f"/{table_name}")
+    return f"{prefix}/".encode(), f"{prefix}0".encode()
