@@ -15,7 +15,7 @@ from blotter.database.pipeline import Pipeline
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.storage.sqlite.storage import SqliteStorage
 
-ACCOUNT = "000000000000"
+ACCOUNT = "123456789012"
 REGION = "us-east-1"
 _AUTHORIZATION = (
     f"AWS4-HMAC-SHA256 Credential=local/20261122/{REGION}/dynamodb/aws4_request, "

@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True):
     port: int = 8000
     data_dir: Path = Path("blotter-data")
     workers: int = 1
-    account: str = "000000000000"
+    account: str = "123456789012"
     region: str = "us-east-1"
     table_delay: float = 0.2
     """Seconds a table stays CREATING, UPDATING or DELETING."""
@@ -134,7 +134,7 @@ SETTINGS: tuple[Setting, ...] = (
         "account",
         _text("12 digits", lambda text: len(text) == 12 and text.isascii() and text.isdigit()),
         "AWS account that tables belong to, as their ARNs show it.",
-        "000000000000",
+        "123456789012",
     ),
     Setting(
         "region",
