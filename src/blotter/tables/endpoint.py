@@ -144,6 +144,10 @@ _SERVICE_VARIABLES = {
 }
 
 
+# What a proxy or load balancer answers for a DynamoDB behind it that is away for a moment.
+_GATEWAY = (500, 502, 503, 504)
+
+
 class Endpoint:
     """The configured endpoint through boto3. Clients are made on first use and kept."""
 
@@ -191,8 +195,9 @@ class Endpoint:
         code, message = details.get("Code", "Unknown"), details.get("Message", "") or "no message"
         status = metadata.get("HTTPStatusCode", 0)
         rule = _rule(code, message, status)
-        if code.isdigit() and status < 500:  # botocore puts the status where DynamoDB would have put its code
-            rule = _BY_EXCEPTION["ResponseParserError"]
+        if code.isdigit():  # botocore puts the status where DynamoDB would have put its code
+            message = "not an answer of DynamoDB's"
+            rule = _SERVER if status in _GATEWAY else _BY_EXCEPTION["ResponseParserError"]
         clock = _clock_advice(metadata.get("HTTPHeaders", {}).get("date"))
         return self._error(rule, operation, code=code, message=message, clock=clock)
 
