@@ -1,7 +1,7 @@
 """`blotter serve`, put together: one listening socket, workers that answer on it, one process for background work.
 
     supervisor ─┬─ worker 1 … n    HTTP server → gate → pipeline → storage
-                └─ background      deletions and backfills that outlive their request
+                └─ background      deletions, backfills, expired items, trimming
 
 Here the rooms meet that do not know each other. The supervisor binds the socket and claims the data directory, so
 that "port taken" and "directory in use" are said once and before anything runs; each process opens the storage for
@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from blotter.database.background.tables import TableKeeper
+from blotter.database.background.runner import Background
 from blotter.database.http.gate import Gate
 from blotter.database.http.origins import Origins
 from blotter.database.http.server import ConnectionCounts, HttpServer
@@ -44,8 +44,6 @@ _BACKLOG = 1024
 # Descriptors that are not client connections: the store's files, pipes, the loop.
 _OWN_FILES = 128
 _MOST_FILES = 65_536
-# Between looks for background work that nobody announces.
-_BACKGROUND_PAUSE = 0.05
 
 
 def serve(settings: Settings, ready_fd: int | None = None) -> int:
@@ -100,10 +98,7 @@ def open_storage(settings: Settings) -> Storage:
 
 async def background(storage: Storage) -> None:
     """What has to happen to tables though nobody asks for it any more. Runs until cancelled."""
-    keeper = TableKeeper(storage)
-    while True:
-        if not await keeper.run_once():
-            await asyncio.sleep(_BACKGROUND_PAUSE)
+    await Background(storage).run()
 
 
 def _roles(settings: Settings, listener: socket.socket) -> list[Role]:

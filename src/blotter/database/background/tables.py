@@ -7,6 +7,7 @@ interrupted starts over and finds its entries already there.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -27,12 +28,22 @@ class TableKeeper:
     def __init__(self, storage: Storage, clock: Callable[[], float] = time.time) -> None:
         self._storage = storage
         self._clock = clock
+        # What the last look found: for which catalog it holds, and when something is due by time alone.
+        self._seen_version: int | None = None
+        self._next_due = 0.0
 
     async def run_once(self) -> bool:
-        """Does all that is due now; says whether there was anything."""
+        """Does all that is due now; says whether there was anything. Looks at the tables only after one of them
+        changed, or when it is time."""
         now = self._clock()
         with self._storage.read() as tx:
-            due = [table for table in tx.tables() if _is_due(table, now)]
+            version = tx.catalog_version()
+            if version == self._seen_version and now < self._next_due:
+                return False
+            times = [(table, _due_time(table)) for table in tx.tables()]
+        due = [table for table, time_ in times if time_ <= now]
+        self._seen_version = version
+        self._next_due = min((time_ for _, time_ in times), default=math.inf)
         for table in due:
             await self._tend(table, now)
         return bool(due)
@@ -54,10 +65,12 @@ class TableKeeper:
             position = await self._storage.write(lambda tx: _backfill_slice(tx, table, name, start))  # noqa: B023
 
 
-def _is_due(table: Table, now: float) -> bool:
-    return _is_gone(table, now) or any(
-        (index.deleting or index.backfilling) and index.active_at <= now for index in table.indexes
-    )
+def _due_time(table: Table) -> float:
+    """When there is something to do for a table; infinity for never."""
+    times = [index.active_at for index in table.indexes if index.deleting or index.backfilling]
+    if table.deleting_until is not None:
+        times.append(table.deleting_until)
+    return min(times, default=math.inf)
 
 
 def _is_gone(table: Table, now: float) -> bool:

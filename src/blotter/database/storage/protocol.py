@@ -70,6 +70,9 @@ class ReadTransaction(Protocol):
     def tables(self) -> Iterator[Table]:
         """Every table of every account and region, for background work."""
 
+    def catalog_version(self) -> int:
+        """Another number whenever a committed change made the catalog another."""
+
     def get(self, space: int, key: bytes) -> StoredItem | None: ...
 
     def items(self, space: int, start: bytes, end: bytes | None, *, reverse: bool = False) -> Iterator[StoredItem]:

@@ -66,6 +66,9 @@ class Reader:
         for (description,) in self._new_cursor().execute("SELECT description FROM catalog"):
             yield decode_table(cast(bytes, description))
 
+    def catalog_version(self) -> int:
+        return self._generation
+
     def get(self, space: int, key: bytes) -> StoredItem | None:
         row = self._execute(_GET, (space, key)).get
         return None if row is None else StoredItem(key, row[0], row[1])

@@ -1,0 +1,36 @@
+"""Trimming: changes older than the streams' retention leave the log; streams disabled that long ago are forgotten.
+
+Readers do not wait for this: they judge a record by its own time, so trimming late shows nothing that should be
+gone. It goes in slices with a rest after each, so that nobody who writes waits for more than one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from blotter.database.model.streams import RETENTION
+from blotter.database.operations.stream_registry import forget_trimmed_streams, has_trimmed_streams
+from blotter.database.storage.protocol import Storage
+
+# Between slices, for those who wait to write.
+_REST_SECONDS = 0.005
+
+
+class ChangeLogTrimmer:
+    """`clock` gives seconds since the epoch."""
+
+    def __init__(self, storage: Storage, clock: Callable[[], float] = time.time) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    async def run_once(self) -> None:
+        """Removes all that is due now."""
+        now = self._clock()
+        with self._storage.read() as tx:
+            forget = has_trimmed_streams(tx, now)
+        if forget:
+            await self._storage.write(lambda tx: forget_trimmed_streams(tx, now))
+        while await self._storage.write(lambda tx: tx.trim_changes(now - RETENTION)):
+            await asyncio.sleep(_REST_SECONDS)
