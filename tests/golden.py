@@ -10,7 +10,8 @@
     <~ ValidationException: the mess    or: an error whose message contains this
     <~ {…}                              a second line behind an error: members of the error's body
 
-In an answer, the text "<any>" stands for any value. Sets and `Items` of a scan compare in their order.
+In an answer, the text "<any>" stands for any value; "<keep arn>" does too and keeps it, so that "<arn>" in a later
+request or answer, alone or within a text, is that value. Sets and `Items` of a scan compare in their order.
 """
 
 from __future__ import annotations
@@ -83,22 +84,31 @@ def _table_steps(number: int, line: str) -> list[Step]:
 
 def run_script(path: Path, call: Call) -> None:
     """Runs a script and fails with the place, the request and both answers where they differ."""
+    kept: dict[str, str] = {}
     for step in parse_script(path.read_text()):
-        status, body = call(step.operation, step.request)
+        request = json.loads(_filled(json.dumps(step.request), kept))
+        status, body = call(step.operation, request)
         if not step.expected:
             assert status == 200, f"{path}:{step.line}: {step.operation} answered {status} {body}"
-        for partial, text in step.expected:
-            problem = _difference(partial, text, status, body)
+        for partial, given in step.expected:
+            text = _filled(given, kept)
+            problem = _difference(partial, text, status, body, kept)
             assert problem is None, (
-                f"{path}:{step.line}: {step.operation} {json.dumps(step.request)}\n"
+                f"{path}:{step.line}: {step.operation} {json.dumps(request)}\n"
                 f"  expected {'at least ' if partial else ''}{text}\n"
                 f"  answered {status} {json.dumps(body)}\n  {problem}"
             )
 
 
-def _difference(partial: bool, text: str, status: int, body: dict[str, Any]) -> str | None:
+def _filled(text: str, kept: dict[str, str]) -> str:
+    for name, value in kept.items():
+        text = text.replace(f"<{name}>", value)
+    return text
+
+
+def _difference(partial: bool, text: str, status: int, body: dict[str, Any], kept: dict[str, str]) -> str | None:
     if text.startswith("{"):
-        return _json_difference(json.loads(text), body, partial, "answer")
+        return _json_difference(json.loads(text), body, partial, "answer", kept)
     code, _, message = text.partition(": ")
     if status == 200:
         return f"the answer is no {code}"
@@ -111,8 +121,11 @@ def _difference(partial: bool, text: str, status: int, body: dict[str, Any]) -> 
     return None
 
 
-def _json_difference(expected: Any, actual: Any, partial: bool, where: str) -> str | None:
+def _json_difference(expected: Any, actual: Any, partial: bool, where: str, kept: dict[str, str]) -> str | None:
     if expected == "<any>":
+        return None
+    if isinstance(expected, str) and expected.startswith("<keep "):
+        kept[expected[len("<keep ") : -1]] = str(actual)
         return None
     if isinstance(expected, dict) and isinstance(actual, dict):
         if not partial and expected.keys() != actual.keys():
@@ -120,13 +133,13 @@ def _json_difference(expected: Any, actual: Any, partial: bool, where: str) -> s
         for name, value in expected.items():
             if name not in actual:
                 return f"{where}.{name} is missing"
-            problem = _json_difference(value, actual[name], partial, f"{where}.{name}")
+            problem = _json_difference(value, actual[name], partial, f"{where}.{name}", kept)
             if problem:
                 return problem
         return None
     if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         for number, (one, other) in enumerate(zip(expected, actual, strict=True)):
-            problem = _json_difference(one, other, partial, f"{where}[{number}]")
+            problem = _json_difference(one, other, partial, f"{where}[{number}]", kept)
             if problem:
                 return problem
         return None

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from blotter.database.background.tables import TableKeeper
 from blotter.database.http.messages import Request
 from blotter.database.pipeline import Pipeline
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.storage.sqlite.storage import SqliteStorage
+
+T = TypeVar("T")
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -64,6 +66,10 @@ class InProcessDatabase:
         while await self._keeper.run_once():
             pass
         return response.status, json.loads(response.body or b"{}")
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs other work over the same store, for instance a chore of the background."""
+        return self._loop.run_until_complete(work)
 
     def close(self) -> None:
         self._loop.run_until_complete(self.storage.close())
