@@ -322,6 +322,76 @@ def test_an_idle_store_has_an_empty_wal(tmp_path: Path, run: Run) -> None:
     run(storage.close())
 
 
+def test_snapshots_end_when_they_keep_the_wal_too_long(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scans that overlap without end would keep the WAL from ever being started over."""
+    monkeypatch.setattr(checkpoints, "STEP_BYTES", 1 << 18)
+    monkeypatch.setattr(checkpoints, "LIMIT_BYTES", 1 << 19)
+    monkeypatch.setattr(checkpoints, "HARD_BYTES", 1 << 21)
+    one, two = SqliteStorage.open(tmp_path), SqliteStorage.open(tmp_path)
+    run(one.write(put(b"000")))
+    run(two.write(put(b"000")))
+    held: list[Any] = []
+    ended = 0
+    greatest = 0
+
+    async def use() -> None:
+        nonlocal ended, greatest
+        for n in range(900):
+            if n % 10 == 0:
+                held.append((one, two)[n % 20 == 0].open_snapshot())
+            await one.write(put(b"%03d" % (n % 100), b"x" * 30_000))
+            greatest = max(greatest, wal_bytes(one))
+        for snapshot in held:
+            try:
+                snapshot.get(1, b"000")
+            except SnapshotTooOld:
+                ended += 1
+
+    run(use())
+    assert ended > 0
+    assert greatest < 12 << 20 < 900 * 30_000
+    run(one.close())
+    run(two.close())
+
+
+def test_an_open_snapshot_holds_nobody_up_when_the_store_rests(tmp_path: Path, run: Run) -> None:
+    clock = Clock()
+    storage = SqliteStorage.open(tmp_path, monotonic=clock, snapshot_max_age=1000.0)
+    run(storage.write(put(b"a")))
+    snapshot = storage.open_snapshot()
+    run(storage.write(put(b"b")))
+    clock.now += 10
+    run(asyncio.sleep(1.0))  # the upkeep tries to cut the WAL and cannot
+    assert wal_bytes(storage) > 0
+    assert snapshot.get(1, b"b") is None
+    run(asyncio.wait_for(storage.write(put(b"c")), 2))
+    snapshot.close()
+    run(storage.close())
+
+
+def test_a_store_goes_on_under_the_next_event_loop(tmp_path: Path) -> None:
+    storage = SqliteStorage.open(tmp_path)
+    for n in range(3):
+        asyncio.run(storage.write(put(b"%d" % n)))
+    asyncio.run(storage.close())
+    storage = SqliteStorage.open(tmp_path)
+    assert keys(storage) == [b"0", b"1", b"2"]
+    asyncio.run(storage.close())
+
+
+def test_a_file_cut_short_is_an_error_and_stays_as_it_is(tmp_path: Path, run: Run) -> None:
+    storage = SqliteStorage.open(tmp_path)
+    run(storage.write(lambda tx: [put(b"%03d" % n, b"x" * 3000)(tx) for n in range(200)]))
+    run(storage.close())
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes()[:50_000])
+    with pytest.raises((DataDirectoryError, StorageUnavailable)):
+        keys(SqliteStorage.open(tmp_path))
+    assert len(path.read_bytes()) == 50_000
+
+
 # Several processes; two stores on one directory exclude each other as two processes do
 
 

@@ -26,7 +26,7 @@ import apsw
 
 from blotter.database.storage.protocol import StorageUnavailable, WriteTransaction
 from blotter.database.storage.sqlite.locks import TurnLock
-from blotter.database.storage.sqlite.threads import WorkThread
+from blotter.database.storage.sqlite.threads import Done, Work, WorkThread
 from blotter.database.storage.sqlite.writing import Writer
 
 Handler = Callable[[WriteTransaction], Any]
@@ -101,16 +101,15 @@ class Batches:
         self._idle = asyncio.Event()
         self._idle.set()
         self.closing = False
-        self.after_commit: Callable[[], Callable[[], None] | None] = lambda: None
+        self.after_commit: Callable[[], Work | None] = lambda: None
         """Called on the loop after a commit. May return blocking work, which the thread does within this turn and
         before the next batch: a checkpoint that is overdue."""
 
-    def submit(self, handler: Handler) -> asyncio.Future[Any]:
+    def submit(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
         if self.closing:
             raise StorageUnavailable("the store is closing")
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._attach(loop)
         future = loop.create_future()
         self._queue.append(Waiting(handler, future))
         if not self._active:
@@ -118,6 +117,13 @@ class Batches:
             self._idle.clear()
             loop.call_soon(self._begin)  # soon, not now: others of this turn of the loop join the batch
         return future
+
+    def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._active:
+            raise RuntimeError("the store is in use on another event loop")
+        self._loop = loop
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def drained(self) -> None:
         """Returns when nothing is queued or under way."""
@@ -257,7 +263,7 @@ class Batches:
             waiting.error.__cause__ = cause
             waiting.settle()
 
-    def _in_thread(self, work: Callable[[], None], done: Callable[[BaseException | None], None]) -> None:
+    def _in_thread(self, work: Work, done: Done) -> None:
         assert self._loop is not None
         self._thread.run(self._loop, work, done)
 

@@ -1,10 +1,16 @@
 """Checkpoints: when the WAL's pages are copied into the database file, and how the WAL stays bounded.
 
 SQLite's automatic checkpoints run inside some client's commit; ours run in a thread of their own, on a connection
-of its own, beside commits and reads, as soon as the WAL has grown by `STEP_BYTES` (PASSIVE: nobody waits). Writers
-start the WAL over when all of it has been copied and nobody reads from it. Under load that may not happen by
-itself: past `LIMIT_BYTES` one checkpoint is made within the writer's turn, between two batches, where nothing can
-be added meanwhile. When the store has rested for `IDLE_SECONDS` the WAL is copied and cut to nothing.
+of its own, beside commits and reads. The stages, by the WAL's length:
+
+    STEP_BYTES more than at the last one   a passive checkpoint in the background; nobody waits
+    LIMIT_BYTES    the WAL grows although it is copied: a passive one within the turn, between two batches, where
+                   nothing is added meanwhile, so that the next writer can start the WAL over
+    HARD_BYTES     snapshots keep the WAL from being started over: they all end, in every process, and one
+                   checkpoint within the turn waits for the last of them
+    idle           after IDLE_SECONDS without a commit, everything is copied and the WAL cut to nothing
+
+A checkpoint that fails loses nothing: the pages are in the WAL, synced, and the next one copies them again.
 """
 
 from __future__ import annotations
@@ -16,64 +22,98 @@ from collections.abc import Callable
 import apsw
 
 from blotter.database.storage.sqlite.schema import PAGE_SIZE
-from blotter.database.storage.sqlite.threads import WorkThread
+from blotter.database.storage.sqlite.threads import Work, WorkThread
 
 STEP_BYTES = 8 << 20
 LIMIT_BYTES = 64 << 20
+HARD_BYTES = 512 << 20
 IDLE_SECONDS = 3.0
+WAIT_FOR_READERS_MS = 2000
 
 log = logging.getLogger(__name__)
 
 
 class Checkpoints:
     """The checkpoint policy of one process. `note_commit` is SQLite's WAL hook and runs in the committing thread;
-    everything else runs on the loop."""
+    what returns or is given to a thread says so; everything else runs on the loop."""
 
-    def __init__(self, connection: apsw.Connection, thread: WorkThread, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        thread: WorkThread,
+        monotonic: Callable[[], float],
+        end_snapshots: Callable[[], None],
+    ) -> None:
         self._connection = connection
         self._thread = thread
         self._monotonic = monotonic
+        self._end_snapshots = end_snapshots
         self._wal_pages = 0
-        self._next_at = STEP_BYTES // PAGE_SIZE
+        self._next_at = 0
         self._running = False
         self._last_commit = monotonic()
         self._truncated = False
+        self._plan_next(0)
+        connection.set_busy_timeout(0)
 
     def note_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         if pages < self._wal_pages:  # the WAL was started over
-            self._next_at = STEP_BYTES // PAGE_SIZE
+            self._plan_next(0)
         self._wal_pages = pages
         self._last_commit = self._monotonic()
         self._truncated = False
         return apsw.SQLITE_OK
 
-    def after_commit(self) -> Callable[[], None] | None:
-        """Starts a checkpoint if one is due. Returns it instead when it is overdue: the WAL grows although it is
-        being copied, and only a checkpoint between two batches, within the turn, will end that."""
+    def after_commit(self) -> Work | None:
+        """Starts a checkpoint if one is due, or returns it as work to do in a thread within the turn."""
         if self._running or self._wal_pages < self._next_at:
             return None
         self._running = True
+        self._plan_next(self._wal_pages)
+        if self._wal_pages >= HARD_BYTES // PAGE_SIZE:
+            self._end_snapshots()
+            return self._wait_and_copy
         if self._wal_pages >= LIMIT_BYTES // PAGE_SIZE:
-            return self._passive
-        self._thread.run(asyncio.get_running_loop(), self._passive, lambda _: None)
+            return self._copy
+        self._thread.run(asyncio.get_running_loop(), self._copy, lambda _: None)
         return None
+
+    def relieve(self) -> None:
+        """Ends this process's snapshots when the WAL is past the hard limit, whoever wrote it."""
+        if self._running:
+            return
+        try:
+            pages, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        except apsw.Error:  # somebody is at work on the WAL
+            return
+        if pages >= HARD_BYTES // PAGE_SIZE:
+            self._end_snapshots()
 
     @property
     def is_idle(self) -> bool:
         return not self._truncated and not self._running and self._monotonic() - self._last_commit > IDLE_SECONDS
 
-    def _passive(self) -> None:
-        """Copies what can be copied without waiting for anybody. Blocks: for a thread."""
-        self._next_at = self._wal_pages + STEP_BYTES // PAGE_SIZE
+    def truncate(self) -> None:
+        """For a thread, within the turn: copies everything and cuts the WAL, unless a reader is in the way."""
+        self._running = True
+        if self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE):
+            self._truncated = True
+            self._wal_pages = 0
+            self._plan_next(0)
+        self._running = False
+
+    def _copy(self) -> None:
         self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         self._running = False
 
-    def truncate(self) -> None:
-        """Copies everything and cuts the WAL, if no reader is in the way. Blocks; within the turn only."""
-        if self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE):
-            self._wal_pages = 0
-            self._next_at = STEP_BYTES // PAGE_SIZE
-        self._truncated = True
+    def _wait_and_copy(self) -> None:
+        self._connection.set_busy_timeout(WAIT_FOR_READERS_MS)
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
+        self._connection.set_busy_timeout(0)
+        self._running = False
+
+    def _plan_next(self, wal_pages: int) -> None:
+        self._next_at = wal_pages + STEP_BYTES // PAGE_SIZE
 
     def _checkpoint(self, mode: int) -> bool:
         try:
@@ -81,7 +121,6 @@ class Checkpoints:
         except apsw.BusyError:  # another process is at it, or a reader is in the way
             return False
         except apsw.Error as error:
-            # Nothing is lost: the pages are still in the WAL and the next checkpoint copies them again.
             log.warning("checkpoint failed: %s", error)
             return False
         return True

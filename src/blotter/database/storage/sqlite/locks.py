@@ -56,6 +56,12 @@ class TurnLock:
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         fcntl.flock(self._door, fcntl.LOCK_UN)
 
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def others_wait(self) -> bool:
         """Whether another process stands at the door, as the holder asks."""
         if not try_lock(self._door):

@@ -43,7 +43,7 @@ def _checked(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[S
     """A reading method that refuses when the snapshot has ended or is too old."""
 
     @wraps(method)
-    def checked(self: SqliteSnapshot, *args: P.args, **kwargs: P.kwargs) -> R:
+    def checked(self: SqliteSnapshot, /, *args: P.args, **kwargs: P.kwargs) -> R:
         self.check()
         try:
             return method(self, *args, **kwargs)

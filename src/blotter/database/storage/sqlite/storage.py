@@ -38,14 +38,15 @@ T = TypeVar("T")
 UPKEEP_SECONDS = 0.5
 SLICE_SECONDS = 0.005
 """Background writers hold the turn no longer than this, and leave as much to others before the next slice."""
-SLICE_ITEMS = 50
+SLICE_ITEMS = 10
 
 log = logging.getLogger(__name__)
 
 
 class SqliteStorage:
-    """See `protocol.Storage`. Make one with `open`, once per process; it belongs to the first event loop that
-    writes. `clock` is the wall clock, for what is stored; `monotonic` measures ages."""
+    """See `protocol.Storage`. Make one with `open`, once per process, after the process has forked. It is used on
+    one event loop at a time; after `asyncio.run` has ended one, another may go on. `clock` is the wall clock, for
+    what is stored; `monotonic` measures ages."""
 
     def __init__(
         self,
@@ -62,12 +63,14 @@ class SqliteStorage:
         self.path = path
         self.clock = clock
         self._monotonic = monotonic
-        self._turn = TurnLock(path.parent)
-        self._turn.acquire()
+        self._upkeep_turn = TurnLock(path.parent)
         try:
-            schema.create_or_check(path, vfs=vfs)
-        finally:
-            self._turn.release()
+            with self._upkeep_turn:
+                schema.create_or_check(path, vfs=vfs)
+        except BaseException:
+            self._upkeep_turn.close()
+            raise
+        self._turn = TurnLock(path.parent)  # another open file: the batches hold the turn for themselves
         cache = CatalogCache()
         self._read_connection = connect()
         self._quick = QuickRead(self._read_connection, cache)
@@ -76,14 +79,16 @@ class SqliteStorage:
         self._checkpoint_connection = connect(1 << 20)
         self._commits = WorkThread("storage-commits")
         self._copies = WorkThread("storage-checkpoints")
-        self._checkpoints = Checkpoints(self._checkpoint_connection, self._copies, monotonic)
+        self._checkpoints = Checkpoints(
+            self._checkpoint_connection, self._copies, monotonic, self._snapshots.expire_all
+        )
         self._write_connection.set_wal_hook(self._checkpoints.note_commit)
         writer = Writer(self._write_connection, cache)
         self._batches = Batches(self._write_connection, writer, self._turn, self._commits, monotonic)
         self._batches.after_commit = self._checkpoints.after_commit
-        self._upkeep_turn = TurnLock(path.parent)  # another open file: the batches hold the turn for themselves
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     @classmethod
@@ -119,20 +124,23 @@ class SqliteStorage:
         return self._snapshots.open()
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
-        if self._upkeep_task is None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
             self.start()
-        return await self._batches.submit(handler)  # type: ignore[no-any-return]
+        return await self._batches.submit(handler, loop)  # type: ignore[no-any-return]
 
     def start(self) -> None:
-        """Starts the upkeep on the running loop. The first write does it too; a process that only reads should."""
-        if self._upkeep_task is None and not self._closed:
-            self._upkeep_task = asyncio.get_running_loop().create_task(self._keep_up(), name="storage-upkeep")
+        """Starts the upkeep on the running loop. A write does it too; a process that only reads should."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop and not self._closed:
+            self._loop = loop
+            self._upkeep_task = loop.create_task(self._keep_up(), name="storage-upkeep")
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        if self._upkeep_task is not None:
+        if self._upkeep_task is not None and self._loop is asyncio.get_running_loop():
             self._upkeep_task.cancel()
             await asyncio.gather(self._upkeep_task, return_exceptions=True)
         self._batches.closing = True
@@ -159,6 +167,7 @@ class SqliteStorage:
 
     async def _keep_up_once(self) -> None:
         self._snapshots.expire()
+        self._checkpoints.relieve()
         if self._checkpoints.is_idle:
             await self._copies.call(self._truncate)
         while self._doomed_space() is not None and self._upkeep_lock.try_acquire():
@@ -178,7 +187,5 @@ class SqliteStorage:
     def _truncate(self) -> None:
         """For the checkpoint thread. Without the turn another process is writing, and will see to it."""
         if self._upkeep_turn.try_acquire():
-            try:
-                self._checkpoints.truncate()
-            finally:
-                self._upkeep_turn.release()
+            self._checkpoints.truncate()
+            self._upkeep_turn.release()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 
@@ -54,4 +55,5 @@ class WorkThread:
                 work()
             except BaseException as raised:
                 error = raised
-            loop.call_soon_threadsafe(done, error)
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(done, error)
