@@ -17,7 +17,7 @@ from blotter.crimes.dates import Moment, find_moment
 from blotter.crimes.decoding import text_lines
 from blotter.crimes.failures import FileRefused
 
-BATCH_ROWS = 16_384
+BATCH_ROWS = 8_192
 _BLANK_LINES = 1_000_000
 
 # The model's columns, by the portal's export heading. The API's headings and those of the portal's yearly extracts

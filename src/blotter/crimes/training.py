@@ -23,7 +23,7 @@ from blotter.crimes.features import Counts, Encoder, Matrix
 from blotter.crimes.reader import IncidentReader
 
 THREADS = 2
-ROUNDS = 320
+ROUNDS = 200
 FOLDS = 5
 CALIBRATION_ARRESTS = 200  # with fewer arrests in either part there is nothing to measure
 SEED = 2022

@@ -18,8 +18,12 @@ from moto.server import ThreadedMotoServer
 
 from blotter.crimes.events import LocalQueue
 from blotter.crimes.intake import Intake
+from blotter.crimes.model import Model, load_model
+from blotter.crimes.notify import Notifier
 from blotter.crimes.objects import ObjectStore
+from blotter.crimes.processing import Processor
 from blotter.crimes.results import ResultsTable
+from blotter.crimes.settings import Application, CrimesSettings
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +78,27 @@ def queue(tmp_path: Path) -> LocalQueue:
 @pytest.fixture
 def intake(objects: ObjectStore, results: ResultsTable, queue: LocalQueue) -> Intake:
     return Intake(objects, results, queue, max_bytes=10_000_000)
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """The model that is shipped."""
+    return load_model(threads=1)
+
+
+@pytest.fixture
+def settings() -> CrimesSettings:
+    return CrimesSettings(max_upload_bytes=10_000_000, grace_seconds=0.0, lease_seconds=20.0, threads=1)
+
+
+@pytest.fixture
+def application(
+    settings: CrimesSettings, objects: ObjectStore, results: ResultsTable, queue: LocalQueue, intake: Intake
+) -> Application:
+    return Application(settings, objects, results, queue, intake)
+
+
+@pytest.fixture
+def processor(application: Application, model: Model) -> Processor:
+    settings = application.settings
+    return Processor(settings, application.objects, application.results, lambda: model, Notifier(settings))
