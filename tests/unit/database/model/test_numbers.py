@@ -192,26 +192,18 @@ def test_a_sum_with_too_many_digits_is_an_overflow_to_aws() -> None:
         add("1" + "0" * 50, "1")
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("0", 1),
-        ("1", 2),
-        ("-1", 3),
-        ("99", 2),
-        ("100", 2),
-        ("1234", 3),
-        ("123456", 4),
-        ("3.14159", 5),
-        ("12.5", 3),
-    ],
-)
-def test_size_of_literals(text: str, size: int) -> None:
-    assert number_size(text) == size
+# Measured on the service by putting items of 409,600 and 409,601 bytes (numberByteSize of the conformance suite).
+MEASURED_SIZES = {
+    "0": 1, "1": 2, "12": 2, "123": 3, "1234": 3, "12345678901234567890123456789012345678": 20, "0042": 2,
+    "100": 2,
+    "1010": 3, "0.0000001": 2, "1E125": 2, "1E-100": 2, "1.5": 3, "15": 2, "1.2": 3, "1.200": 3, "1.234": 4,
+    "3.14159": 5, "123456": 4, "100.5": 4, "0.15": 2, "-42": 3, "-0": 1,
+}  # fmt: skip
 
 
-def test_a_huge_exponent_costs_two_bytes() -> None:
-    assert number_size(canonical_number("1E125")) == 2
+@pytest.mark.parametrize(("text", "size"), MEASURED_SIZES.items())
+def test_sizes_measured_on_the_service(text: str, size: int) -> None:
+    assert number_size(canonical_number(text)) == size
 
 
 def test_encoding_separates_zero_from_its_neighbours() -> None:
