@@ -144,6 +144,8 @@ def _encryption(endpoint: Caller, table: Described) -> str:
     if described.get("SSEType") != "KMS" or described.get("Status") in ("DISABLED", "DISABLING"):
         return AWS_OWNED
     arn = str(described.get("KMSMasterKeyArn", ""))
+    if arn.endswith("alias/aws/dynamodb"):  # some endpoints name the alias, which answers the question
+        return AWS_MANAGED
     key = endpoint.call("DescribeKey", service="kms", KeyId=arn)["KeyMetadata"]
     return AWS_MANAGED if key.get("KeyManager") == "AWS" else arn
 

@@ -26,6 +26,7 @@ from click.testing import CliRunner
 
 import blotter as blotter_package
 from blotter.cli import main
+from tests.conftest import serve_command
 
 SEED_TABLE = """\
 [tables.results]
@@ -54,11 +55,28 @@ def moto_url() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def blotter_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server as users start it: tables are CREATING, UPDATING and DELETING for a moment."""
+    ready, theirs = os.pipe()
+    data = tmp_path_factory.mktemp("blotter") / "data"
+    command, environment = serve_command(
+        "--port", "0", "--workers", "1", "--data-dir", str(data), "--ready-fd", str(theirs)
+    )
+    with (data.parent / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, pass_fds=[theirs], stdout=log, stderr=log)
+    os.close(theirs)
+    with os.fdopen(ready) as told:
+        url = told.readline().strip()
+    assert url, (data.parent / "log").read_text()
+    yield url
+    process.terminate()
+    assert process.wait(30) == 0
+
+
 @pytest.fixture(params=["moto", "blotter"])
 def endpoint(request: pytest.FixtureRequest) -> str:
-    if request.param == "moto":
-        return str(request.getfixturevalue("moto_url"))
-    return str(request.getfixturevalue("server").url)
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 class Answer(NamedTuple):
@@ -74,6 +92,7 @@ class Blotter:
     """The command with its own environment and configuration. `app` makes table names unique to the test."""
 
     seed = SEED_TABLE
+    on_moto = True
 
     def __init__(self, folder: Path, endpoint: str) -> None:
         self.folder, self.app = folder, f"t{uuid.uuid4().hex[:10]}"
@@ -120,8 +139,10 @@ class Blotter:
 
 
 @pytest.fixture
-def blotter(tmp_path: Path, endpoint: str) -> Blotter:
-    return Blotter(tmp_path, endpoint)
+def blotter(request: pytest.FixtureRequest, tmp_path: Path, endpoint: str) -> Blotter:
+    command = Blotter(tmp_path, endpoint)
+    command.on_moto = request.node.callspec.params["endpoint"] == "moto"
+    return command
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ def client(blotter: Blotter) -> Any:
 REST_OF_TABLE = """
 stream = "NEW_AND_OLD_IMAGES"
 time_to_live = "expires_at"
+tags = { app = "crimes", team = "data" }
 point_in_time_recovery = true
 deletion_protection = true
-tags = { app = "crimes", team = "data" }
 
 [tables.results.indexes.by_status]
 partition_key = { name = "status", type = "S" }
@@ -98,7 +98,9 @@ def test_another_key_has_its_own_exit_code_and_shows_both(blotter: Blotter) -> N
 
 def test_everything_declared_arrives_and_stays(blotter: Blotter) -> None:
     blotter("apply")
-    blotter.declare(blotter.seed + REST_OF_TABLE)
+    # What Blotter does not offer yet stops with one line (test_tables_failures.py); everything else is declared.
+    missing = "" if blotter.on_moto else "point_in_time_recovery = true\n"
+    blotter.declare(blotter.seed + REST_OF_TABLE.replace(missing, ""))
     assert blotter("plan", "--check").code == 2
     answer = blotter("apply")
     assert (answer.code, answer.err) == (0, "")
@@ -178,7 +180,7 @@ def test_destroy_asks_and_respects_deletion_protection(blotter: Blotter) -> None
     assert (unasked.code, "give --yes" in unasked.err) == (10, True)
     protected = blotter("destroy", "--yes")
     assert (protected.code, "has deletion protection" in protected.err) == (10, True)
-    blotter.declare(blotter.seed.replace("true", "false"))
+    blotter.declare(blotter.seed + "deletion_protection = false\n")
     blotter("apply")
     assert blotter("destroy", "--yes").out.endswith(f"{blotter.table} destroyed\n")
     assert blotter("destroy", "--yes").out == f"{blotter.table} did not exist\n"

@@ -1,0 +1,177 @@
+"""deploy/05-create-dynamodb.sh: the table missing, existing, and every call failing in turn.
+
+The happy paths run the real AWS CLI against a running Blotter. For the failures a small stand-in for `aws` on PATH
+keeps a table in a file and fails at the n-th call, before or after it took effect: the script must stop there, and
+the next run must finish.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blotter.config import load_configuration
+
+REPOSITORY = Path(__file__).parents[2]
+SCRIPT = REPOSITORY / "deploy" / "05-create-dynamodb.sh"
+TABLE = "chicago-crimes-results-dev"
+
+# $STATE/table holds the status; $STATE/calls counts; FAIL_AT and FAIL_WHEN say where to fail.
+FAKE_AWS = """\
+#!/usr/bin/env bash
+set -euo pipefail
+echo "$*" >>"$STATE/calls"
+number=$(wc -l <"$STATE/calls")
+fail() { if [[ "$number" == "${FAIL_AT:-0}" && "$FAIL_WHEN" == "$1" ]]; then echo "weather" >&2; exit 255; fi; }
+fail before
+case "$*" in
+    *describe-table*--query*) cat "$STATE/table" ;;
+    *describe-table*) test -f "$STATE/table" ;;
+    *create-table*) test ! -f "$STATE/table"; echo CREATING >"$STATE/table" ;;
+    *"wait table-exists"*) test -f "$STATE/table"; echo ACTIVE >"$STATE/table" ;;
+    *"wait table-not-exists"*) rm -f "$STATE/table" ;;
+esac
+fail after
+"""
+
+
+def run(environment: dict[str, str], script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(script)], env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def server(serve: Any) -> Any:
+    """A server as users start it: a new table is CREATING for a moment."""
+    return serve()
+
+
+@pytest.fixture
+def real(aws_environment: dict[str, str]) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{aws_environment.get('PATH', os.defpath)}"
+    return aws_environment | {"PATH": path}
+
+
+def test_missing_then_existing(real: dict[str, str]) -> None:
+    first = run(real)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout == f"Creating table {TABLE} ...\nTable {TABLE} is ACTIVE\n"
+    second = run(real)
+    assert (second.returncode, second.stderr) == (0, "")
+    assert second.stdout == f"Table {TABLE} exists: ACTIVE\nTable {TABLE} is ACTIVE\n"
+
+
+def test_it_reaches_the_state_that_apply_reaches(real: dict[str, str]) -> None:
+    """`tables plan --check` finds nothing to change after the script."""
+    assert run(real).returncode == 0
+    check = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "blotter",
+            "tables",
+            "plan",
+            "--check",
+            "--config",
+            str(REPOSITORY / "blotter.toml"),
+        ],
+        env=real | {"PYTHONPATH": str(REPOSITORY / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (check.returncode, check.stderr) == (0, "")
+
+
+def test_without_a_profile_the_clis_own_chain_decides(real: dict[str, str]) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    environment = {name: value for name, value in real.items() if name != "AWS_PROFILE"} | keys
+    assert run(environment).returncode == 0
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> dict[str, str]:
+    aws = tmp_path / "bin" / "aws"
+    aws.parent.mkdir()
+    aws.write_text(FAKE_AWS)
+    aws.chmod(0o755)
+    (tmp_path / "calls").touch()
+    path = f"{aws.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {"PATH": path, "STATE": str(tmp_path), "AWS_PROFILE": "blotter"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("start", [None, "CREATING", "ACTIVE", "DELETING"])
+def test_any_call_may_fail_and_the_next_run_finishes(
+    fake: dict[str, str], tmp_path: Path, start: str | None, when: str
+) -> None:
+    table, calls = tmp_path / "table", tmp_path / "calls"
+    number = 1
+    while True:
+        table.unlink(missing_ok=True)
+        if start:
+            table.write_text(f"{start}\n")
+        calls.write_text("")
+        broken = run(fake | {"FAIL_AT": str(number), "FAIL_WHEN": when})
+        if len(calls.read_text().splitlines()) < number:
+            break  # the script has no call of this number
+        # The first describe only asks whether the table is there: its failure reads as "no", and creating decides.
+        if number > 1:
+            assert broken.returncode != 0
+            assert "weather" in broken.stderr
+        finished = run(fake)
+        assert finished.returncode == 0, (number, finished)
+        assert table.read_text() == "ACTIVE\n"
+        number += 1
+    assert number > 4
+
+
+def test_the_profile_is_given_as_the_seed_gives_it(fake: dict[str, str], tmp_path: Path) -> None:
+    run(fake)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0] == f"--profile blotter dynamodb describe-table --table-name {TABLE}"
+    assert all(call.startswith("--profile blotter dynamodb ") for call in calls)
+
+
+def test_a_missing_configuration_is_said_clearly(fake: dict[str, str], tmp_path: Path) -> None:
+    alone = tmp_path / "05-create-dynamodb.sh"
+    alone.write_text(SCRIPT.read_text())
+    alone.chmod(0o755)
+    answer = run(fake, alone)
+    assert answer.returncode == 1
+    assert "cannot load 00-config.sh beside it" in answer.stderr
+    assert (tmp_path / "calls").read_text() == ""
+
+
+def test_an_unknown_environment_stops(fake: dict[str, str]) -> None:
+    answer = run(fake | {"BLOTTER_ENV": "stage"})
+    assert answer.returncode == 1
+    assert "no environment 'stage'; set BLOTTER_ENV to dev, test or prod" in answer.stderr
+
+
+@pytest.mark.parametrize("environment", ["dev", "test", "prod"])
+def test_the_scripts_say_what_blotter_toml_says(environment: str) -> None:
+    says = 'echo "$RESULTS_TABLE|$AWS_REGION|${AWS_ENDPOINT_URL_DYNAMODB:-}"'
+    script = f'source "{REPOSITORY}/deploy/00-config.sh"; {says}'
+    said = subprocess.run(
+        ["bash", "-euc", script],
+        env={"BLOTTER_ENV": environment, "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    configuration = load_configuration(REPOSITORY / "blotter.toml", environment, environ={})
+    table, endpoint = configuration.table("results").name, configuration.endpoint or ""
+    assert said == f"{table}|{configuration.region}|{endpoint}"
+
+
+def test_the_scripts_are_strict_and_use_nothing_but_the_aws_cli() -> None:
+    text = SCRIPT.read_text()
+    assert "set -euo pipefail" in text
+    assert 'source "$(dirname "$0")/00-config.sh" ||' in text
+    assert not re.search(r"\b(python|jq|curl|blotter) ", re.sub(r"#.*", "", text))
