@@ -142,13 +142,22 @@ def test_a_flood_of_pipelined_requests_takes_turns_with_others() -> None:
     _run(work)
 
 
+def test_a_flood_is_parsed_as_it_is_answered() -> None:
+    async def work() -> None:
+        bench = _Bench(lambda _request: asyncio.get_running_loop().create_future())
+        bench.connection.data_received(_post(b"x") * 5000)
+        assert len(bench.connection._reader.requests) < 500
+
+    _run(work)
+
+
 def test_while_a_request_waits_the_client_is_soon_not_read() -> None:
     async def work() -> None:
         waiting: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         bench = _Bench(lambda request: waiting if request.body == b"wait" else Response(200, request.body))
         bench.connection.data_received(_post(b"wait"))
         sent = 0
-        while bench.transport.reading:
+        while bench.transport.reading and sent < 10_000:
             bench.connection.data_received(_post(b"y"))
             sent += 1
         assert sent * len(_post(b"y")) < 100_000
