@@ -12,6 +12,7 @@ from importlib.resources import files
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blotter import __version__
 from blotter.crimes.web import api, errors, pages
@@ -25,6 +26,18 @@ _DESCRIPTION = (
     "arrest. A file is known by its file key, which contains slashes: percent-encode them (%2F) in a path, or "
     "leave them plain."
 )
+
+
+class HeadMiddleware:
+    """HEAD is GET whose body the server drops; the framework alone would answer 405."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 def create_app(services: Services, closing: Callable[[], bool] = lambda: False) -> FastAPI:
@@ -48,6 +61,7 @@ def create_app(services: Services, closing: Callable[[], bool] = lambda: False) 
     app.include_router(pages.router(app.state.pages, uploads))
     app.mount("/static", StaticFiles(directory=str(files("blotter.crimes.web") / "static")), name="static")
     errors.install(app)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(ExactPathMiddleware)
     app.add_middleware(SecurityMiddleware, allowed_hosts=services.settings.allowed_hosts)  # added last: outermost
     return app

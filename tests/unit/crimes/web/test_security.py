@@ -96,3 +96,14 @@ def test_without_a_list_of_hosts_something_in_front_decides(
 )
 def test_host_names(header: str, name: str | None) -> None:
     assert host_name(header) == name
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/static/app.css"])
+def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
+    answer = client.head(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == client.get(path).headers["content-type"]
+
+
+def test_head_is_still_checked(client: TestClient) -> None:
+    assert client.head("/", headers={"host": "evil.example"}).status_code == 421
