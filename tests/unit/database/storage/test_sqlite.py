@@ -128,6 +128,19 @@ def test_no_body_stays_behind(tmp_path: Path, run: Run) -> None:
     run(storage.close())
 
 
+@pytest.mark.parametrize("body", [b"{}", b"x" * 5000])
+def test_a_put_that_denies_the_item_there_is_refused(tmp_path: Path, run: Run, body: bytes) -> None:
+    """It would falsify the statistics and leave a body behind."""
+    storage = SqliteStorage.open(tmp_path)
+    run(storage.write(put(b"k", body)))
+    with pytest.raises(apsw.ConstraintError):
+        run(storage.write(lambda tx: tx.put(1, StoredItem(b"k", 5, body), None)))
+    with storage.read() as tx:
+        assert tx.statistics(1) == SpaceStatistics(1, 10)
+        assert tx.get(1, b"k") == StoredItem(b"k", 10, body)
+    run(storage.close())
+
+
 # Failing disks
 
 

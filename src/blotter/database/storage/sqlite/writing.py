@@ -16,12 +16,16 @@ from blotter.database.storage.sqlite.catalog import CatalogCache, encode_table
 from blotter.database.storage.sqlite.reading import Reader
 from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, INLINE_BYTES, LAST_CHANGE, LAST_SPACE
 
-_PUT = "INSERT OR REPLACE INTO items (space, key, size, body) VALUES (?, ?, ?, ?)"
+_COLUMNS = "INTO items (space, key, size, body) VALUES (?, ?, ?, ?)"
+_PUT_NEW = f"INSERT {_COLUMNS}"  # fails loudly where a caller says that there is no previous item, and there is
+_PUT = f"INSERT OR REPLACE {_COLUMNS}"
 _DELETE = "DELETE FROM items WHERE space = ? AND key = ?"
 
 # Long bodies, which lie outside.
 _PUT_BODY = "INSERT INTO bodies (body) VALUES (?)"
-_PUT_OUTSIDE = "INSERT OR REPLACE INTO items (space, key, size, outside) VALUES (?, ?, ?, last_insert_rowid())"
+_COLUMNS_OUTSIDE = "INTO items (space, key, size, outside) VALUES (?, ?, ?, last_insert_rowid())"
+_PUT_NEW_OUTSIDE = f"INSERT {_COLUMNS_OUTSIDE}"
+_PUT_OUTSIDE = f"INSERT OR REPLACE {_COLUMNS_OUTSIDE}"
 _OUTSIDE = "WHERE id = (SELECT outside FROM items WHERE space = ? AND key = ?)"
 _CHANGE_BODY = f"UPDATE bodies SET body = ? {_OUTSIDE}"
 _CHANGE_SIZE = "UPDATE items SET size = ? WHERE space = ? AND key = ?"
@@ -114,9 +118,9 @@ class Writer(Reader):
         self.writes += 1
         was_outside = previous is not None and len(previous.key) + len(previous.body) > INLINE_BYTES
         if was_outside or len(item.key) + len(item.body) > INLINE_BYTES:
-            self._put_long(space, item, was_outside)
+            self._put_long(space, item, previous, was_outside)
         else:
-            self._execute(_PUT, (space, item.key, item.size, item.body))
+            self._execute(_PUT_NEW if previous is None else _PUT, (space, item.key, item.size, item.body))
         if previous is None:
             self._grow(space, 1, item.size)
         elif previous.size != item.size:
@@ -161,7 +165,7 @@ class Writer(Reader):
             self._execute("DELETE FROM doomed WHERE space = ?", (space,))
         return len(removed)
 
-    def _put_long(self, space: int, item: StoredItem, was_outside: bool) -> None:
+    def _put_long(self, space: int, item: StoredItem, previous: StoredItem | None, was_outside: bool) -> None:
         """A put whose body lies outside now, lay outside before, or both."""
         key = (space, item.key)
         if len(item.key) + len(item.body) <= INLINE_BYTES:
@@ -172,7 +176,7 @@ class Writer(Reader):
             self._execute(_CHANGE_SIZE, (item.size, *key))
         else:
             self._execute(_PUT_BODY, (item.body,))
-            self._execute(_PUT_OUTSIDE, (*key, item.size))
+            self._execute(_PUT_NEW_OUTSIDE if previous is None else _PUT_OUTSIDE, (*key, item.size))
 
     def _grow(self, space: int, items: int, size: int) -> None:
         growth = self._growth.get(space)

@@ -1,0 +1,283 @@
+"""Power loss against the store: at any write or sync, with whatever the disk had not been told to keep.
+
+A recording VFS under SQLite takes down every write, truncation, sync and deletion of a mixed workload in the order
+in which they were made, and when each transaction was acknowledged. Then the record is replayed: a crash is set
+after some event, and a disk is made up that has what was synced and, of what was not, each write whole, torn at a
+sector, or not at all, as a seed decides; a deleted file may come back until its directory is synced. The store is
+opened from that disk, without the shared-memory file, and must hold exactly the state after some number of
+transactions, no fewer than had been acknowledged: items, long bodies, statistics, catalog and change log together.
+SQLite's own integrity check must pass.
+
+    python tests/faults/storage_power_loss.py [--crashes 2000] [--transactions 600] [--seed 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from blotter.database.model.table import KeyAttribute, KeySchema, Table
+from blotter.database.storage.protocol import Change, SpaceStatistics, StoredItem, WriteTransaction
+from blotter.database.storage.sqlite import SqliteStorage, checkpoints, schema
+
+SPACE = 1
+LAST = b"last transaction"
+SECTOR = 512
+State = dict[str, Any]
+
+# Recording
+
+
+@dataclass
+class Record:
+    """Events as (kind, file, number, data), in order. The number is an offset, a size, the event at which a sync
+    began, or of an `acknowledged` event the transaction's number."""
+
+    events: list[tuple[str, str, int, bytes]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, kind: str, name: str, number: int = 0, data: bytes = b"") -> None:
+        with self.lock:
+            self.events.append((kind, name, number, data))
+
+
+class RecordedFile(apsw.VFSFile):
+    def __init__(self, record: Record, name: Any, flags: list[int]) -> None:
+        filename = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self.name = Path(filename).name if filename else ""
+        self.record = record
+        super().__init__("", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        super().xWrite(data, offset)
+        self.record.add("write", self.name, offset, bytes(data))
+
+    def xTruncate(self, size: int) -> None:  # noqa: N802
+        super().xTruncate(size)
+        self.record.add("truncate", self.name, size)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        # Before the real sync: what others write meanwhile may or may not be covered, so it does not count.
+        with self.record.lock:
+            begun = len(self.record.events)
+        super().xSync(flags)
+        self.record.add("sync", self.name, begun)
+
+
+class RecordingVFS(apsw.VFS):
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.name = f"recording-{id(record)}"
+        super().__init__(self.name, "")
+
+    def xOpen(self, name: Any, flags: list[int]) -> RecordedFile:  # noqa: N802
+        return RecordedFile(self.record, name, flags)
+
+    def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802
+        super().xDelete(name, sync)
+        self.record.add("delete", Path(name).name, int(sync))
+
+
+# The workload, and what the store should hold after each transaction
+
+
+class Workload:
+    def __init__(self, seed: int) -> None:
+        self.choice = random.Random(seed)
+        self.state: State = {"items": {}, "tables": {}, "changes": []}
+        self.states: list[State] = [self.copy()]
+
+    def copy(self) -> State:
+        return {key: type(value)(value) for key, value in self.state.items()}
+
+    def transaction(self) -> Callable[[WriteTransaction], int]:
+        """A handler that changes a few things and remembers the state it leaves. Handlers run in commit order."""
+
+        def handler(tx: WriteTransaction) -> int:
+            number = len(self.states)
+            for _ in range(self.choice.randint(1, 4)):
+                self.change(tx, number)
+            self.put(tx, LAST, b"%d" % number)
+            self.states.append(self.copy())
+            return number
+
+        return handler
+
+    def change(self, tx: WriteTransaction, number: int) -> None:
+        key = b"%d" % self.choice.randint(0, 30)
+        kind = self.choice.random()
+        if kind < 0.7:
+            self.put(tx, key, b"%d " % number + b"x" * self.choice.choice([0, 50, 700, 5000, 20000]))
+        elif kind < 0.9:
+            previous = tx.get(SPACE, key)
+            if previous is not None:
+                tx.delete(SPACE, previous)
+                del self.state["items"][key]
+        else:
+            self.change_table(tx, f"t{number % 3}", number)
+
+    def put(self, tx: WriteTransaction, key: bytes, body: bytes) -> None:
+        item = StoredItem(key, len(body), body)
+        tx.put(SPACE, item, tx.get(SPACE, key))
+        self.state["items"][key] = item
+        change = Change(0, 1.0, "id", 0, key, None, body[:10])
+        self.state["changes"].append((tx.append_change(change), key, body[:10]))
+
+    def change_table(self, tx: WriteTransaction, name: str, number: int) -> None:
+        if name in self.state["tables"]:
+            tx.remove_table(self.state["tables"].pop(name))
+            return
+        key = KeyAttribute("id", "S")
+        space = SPACE + tx.new_space()
+        tx.put(space, StoredItem(b"k", 1, b"x" * 900), None)
+        table = Table("a", "r", name, f"id{number}", space, KeySchema((key,)), 1.0, 1.0, (key,))
+        tx.save_table(table)
+        self.state["tables"][name] = table
+
+    async def run(self, directory: Path, vfs: RecordingVFS, transactions: int) -> None:
+        while len(self.states) <= transactions:
+            storage = SqliteStorage.open(directory, vfs=vfs.name)
+
+            async def caller(storage: SqliteStorage = storage) -> None:
+                for _ in range(20):
+                    number = await storage.write(self.transaction())
+                    vfs.record.add("acknowledged", "", number)
+
+            await asyncio.gather(*(caller() for _ in range(self.choice.choice([1, 4, 8]))))
+            await storage.close()
+
+
+# Replaying
+
+
+class Disk:
+    """The files as a disk may have them: what is durable, and what was only written."""
+
+    def __init__(self) -> None:
+        self.durable: dict[str, bytearray] = {}
+        self.pending: dict[str, list[tuple[int, str, int, bytes]]] = {}
+        self.ghosts: dict[str, bytearray] = {}
+        """Deleted files whose deletion may not have become durable."""
+
+    def add(self, at: int, kind: str, name: str, number: int, data: bytes) -> None:
+        if kind in ("write", "truncate"):
+            self.pending.setdefault(name, []).append((at, kind, number, data))
+            self.ghosts.pop(name, None)
+        elif kind == "sync":
+            if name not in self.durable and not name.endswith(".db"):
+                self.ghosts.clear()  # SQLite syncs the directory with the first sync of a new WAL or journal
+            content = self.durable.setdefault(name, bytearray())
+            waiting = self.pending.get(name, [])
+            for _, *event in [each for each in waiting if each[0] < number]:
+                apply(content, *event)
+            self.pending[name] = [each for each in waiting if each[0] >= number]
+        elif kind == "sync directory":
+            self.ghosts.clear()
+        elif kind == "delete":
+            self.pending.pop(name, None)
+            if name in self.durable:
+                self.ghosts[name] = self.durable.pop(name)
+
+    def crashed(self, choice: random.Random) -> dict[str, bytes]:
+        files = {name: bytes(ghost) for name, ghost in self.ghosts.items() if choice.random() < 0.5}
+        for name in self.durable.keys() | self.pending.keys():
+            content = bytearray(self.durable.get(name, b""))
+            kept = choice.choice([0.0, 0.5, 0.9, 1.0])
+            for _, kind, number, data in self.pending.get(name, []):
+                if choice.random() < kept:
+                    torn = kind == "write" and choice.random() < 0.1
+                    part = data[: choice.randrange(0, len(data) + 1, SECTOR)] if torn else data
+                    apply(content, kind, number, part)
+            if name in self.durable or content:
+                files[name] = bytes(content)
+        return files
+
+
+def apply(content: bytearray, kind: str, number: int, data: bytes) -> None:
+    if kind == "truncate":
+        del content[number:]
+        return
+    if len(content) < number:
+        content.extend(bytes(number - len(content)))
+    content[number : number + len(data)] = data
+
+
+async def check(files: dict[str, bytes], states: list[State], acknowledged: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        storage = SqliteStorage.open(folder)
+        with storage.read() as tx:
+            last = tx.get(SPACE, LAST)
+            number = int(last.body) if last else 0
+            assert number >= acknowledged, (
+                f"transaction {acknowledged} was acknowledged, {number} is the last there"
+            )
+            expected = states[number]
+            items = {item.key: item for item in tx.items(SPACE, b"", None)}
+            assert items == expected["items"], f"the items are not those after transaction {number}"
+            assert tx.statistics(SPACE) == SpaceStatistics(len(items), sum(item.size for item in items.values()))
+            assert {table.name: table for table in tx.tables()} == expected["tables"]
+            for table in expected["tables"].values():
+                assert tx.get(table.space, b"k") is not None
+                assert tx.statistics(table.space) == SpaceStatistics(1, 1)
+            changes = [(change.sequence, change.key, change.new) for change in tx.changes("id", 0, 0, 1 << 30)]
+            assert changes == expected["changes"]
+        await storage.write(lambda tx: tx.new_space())
+        await storage.close()
+        connection = apsw.Connection(str(storage.path))
+        assert connection.execute("PRAGMA integrity_check").get == "ok"
+        bodies = connection.execute("SELECT id FROM bodies ORDER BY id").fetchall()
+        assert (
+            bodies == connection.execute("SELECT outside FROM items WHERE outside NOT NULL ORDER BY 1").fetchall()
+        )
+        connection.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--crashes", type=int, default=2000)
+    parser.add_argument("--transactions", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    checkpoints.STEP_BYTES = 1 << 18  # many checkpoints, and a WAL that is started over
+    checkpoints.LIMIT_BYTES = 1 << 20
+    record = Record()
+    workload = Workload(arguments.seed)
+    vfs = RecordingVFS(record)
+    schema.sync_directory = lambda _: record.add("sync directory", "")
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(workload.run(Path(folder), vfs, arguments.transactions))
+    vfs.unregister()
+    choice = random.Random(arguments.seed)
+    points = sorted(choice.choices(range(1, len(record.events) + 1), k=arguments.crashes))
+    disk, acknowledged, done = Disk(), 0, 0
+    for point in points:
+        for at in range(done, point):
+            kind, name, number, data = record.events[at]
+            if kind == "acknowledged":
+                acknowledged = max(acknowledged, number)
+            else:
+                disk.add(at, kind, name, number, data)
+        done = point
+        try:
+            asyncio.run(check(disk.crashed(choice), workload.states, acknowledged))
+        except BaseException as error:
+            raise AssertionError(
+                f"crash after event {point} of {len(record.events)}, seed {arguments.seed}"
+            ) from error
+    kinds = sorted({kind for kind, *_ in record.events})
+    print(f"{arguments.crashes} crashes among {len(record.events)} events ({', '.join(kinds)}): nothing was lost")
+
+
+if __name__ == "__main__":
+    main()
