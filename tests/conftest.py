@@ -72,7 +72,7 @@ def _start(directory: Path, data_dir: Path, *arguments: str) -> Serving:
         )
     os.close(theirs)
     with os.fdopen(ours) as ready:
-        url = ready.readline().strip()
+        url = ready.read().strip()  # To the end: no process of the server may keep the descriptor.
     if not url:
         process.wait(_START_SECONDS)
         pytest.fail(f"blotter serve did not start:\n{log.read_text()}")

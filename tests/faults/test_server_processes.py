@@ -178,6 +178,7 @@ def test_a_data_directory_that_is_none(tmp_path: Path) -> None:
         (["--port", "eighty"], {}, "--port"),
         ([], {"BLOTTER_WORKERS": "many"}, "BLOTTER_WORKERS"),
         (["--host", "0.0.0.0"], {}, "--insecure-open-access"),
+        (["--ready-fd", "99"], {}, "--ready-fd 99"),
         (["--host", "no.such.host.invalid", "--insecure-open-access", "--port", "0"], {}, "no.such.host.invalid"),
     ],
 )

@@ -11,6 +11,7 @@ itself, after the fork, because SQLite's connections must not cross one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -50,6 +51,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     """Runs the server until it is told to stop; returns the process's exit status."""
     logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=logging.WARNING)
     try:
+        report_to = _open_descriptors(ready_fd)
         claim = DataDirectory.claim(settings.data_dir)
         listener = listen(settings.host, settings.port)
     except (StartError, DataDirectoryError) as error:
@@ -58,7 +60,10 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     settings = _within_open_files(settings)
     url = _url(settings.host, listener.getsockname()[1])
     supervisor = Supervisor(
-        _roles(settings, listener), lambda: _announce(settings, url, ready_fd), settings.limits.drain_timeout
+        _roles(settings, listener),
+        lambda: _announce(settings, url, report_to),
+        settings.limits.drain_timeout,
+        report_to,
     )
     try:
         return supervisor.run()
@@ -89,7 +94,7 @@ def build_handler(storage: Storage, settings: Settings) -> Gate:
     return Gate(pipeline.answer, settings.region, Origins(settings.host, settings.allowed_hosts))
 
 
-def open_storage(settings: Settings) -> Storage:
+def open_storage(settings: Settings) -> SqliteStorage:
     try:
         return SqliteStorage.open(settings.data_dir)
     except DataDirectoryError as error:
@@ -99,6 +104,16 @@ def open_storage(settings: Settings) -> Storage:
 async def background(storage: Storage) -> None:
     """What has to happen to tables though nobody asks for it any more. Runs until cancelled."""
     await Background(storage).run()
+
+
+def _open_descriptors(ready_fd: int | None) -> list[int]:
+    if ready_fd is None:
+        return []
+    try:
+        os.fstat(ready_fd)
+    except OSError:
+        raise StartError(f"--ready-fd {ready_fd} is no open file descriptor") from None
+    return [ready_fd]
 
 
 def _roles(settings: Settings, listener: socket.socket) -> list[Role]:
@@ -128,6 +143,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 async def _work(settings: Settings, listener: socket.socket, counts: ConnectionCounts, post: Post) -> None:
     told = _told_to_stop(post)
     storage = open_storage(settings)
+    storage.start()
     server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts)
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
@@ -178,14 +194,16 @@ def _within_open_files(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, limits=limits)
 
 
-def _announce(settings: Settings, url: str, ready_fd: int | None) -> None:
+def _announce(settings: Settings, url: str, report_to: list[int]) -> None:
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
-    print(f"blotter serve: ready on {url} ({workers}, data in {settings.data_dir})", flush=True)
+    with contextlib.suppress(BrokenPipeError):  # Nobody may be reading; the server serves all the same.
+        print(f"blotter serve: ready on {url} ({workers}, data in {settings.data_dir})", flush=True)
     if settings.exposed:
         log.warning("open access on %s: everyone who can reach it can read and delete the data", settings.host)
-    if ready_fd is not None:
-        os.write(ready_fd, f"{url}\n".encode())
-        os.close(ready_fd)
+    while report_to:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(report_to[-1], f"{url}\n".encode())
+        os.close(report_to.pop())
 
 
 def _url(host: str, port: int) -> str:

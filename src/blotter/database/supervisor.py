@@ -75,12 +75,20 @@ class _Child:
 
 
 class Supervisor:
-    """Runs roles until a signal says stop. `announce` is called once, when all are ready for the first time."""
+    """Runs roles until a signal says stop. `announce` is called once, when all are ready for the first time.
+    `private` holds descriptors that children must not keep; the caller may empty it."""
 
-    def __init__(self, roles: Sequence[Role], announce: Callable[[], None], stop_timeout: float) -> None:
+    def __init__(
+        self,
+        roles: Sequence[Role],
+        announce: Callable[[], None],
+        stop_timeout: float,
+        private: Sequence[int] = (),
+    ) -> None:
         self._children = [_Child(role) for role in roles]
         self._announce = announce
         self._stop_timeout = stop_timeout
+        self._private = private
         self._announced = False
         self._stopping = False
         self._failure: str | None = None
@@ -157,7 +165,7 @@ class Supervisor:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # Ctrl-C goes to the whole group of processes; the supervisor alone decides what it means.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            for end in (self._life, self._wakeup):
+            for end in (self._life, self._wakeup, *self._private):
                 os.close(end)
             with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
                 comm.write(f"serve {role.name}"[:15])

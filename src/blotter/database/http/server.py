@@ -170,8 +170,13 @@ class HttpServer:
         client.setblocking(False)
         task = self.loop.create_task(self.loop.connect_accepted_socket(lambda: Connection(self), client))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._accepted)
         self._accept_on()
+
+    def _accepted(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("a client was lost while it connected: %s", task.exception())
 
     def _make_room(self) -> None:
         """Closes the connections idle longest, some at a time so that a flood does not make this a habit."""
