@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,15 +27,15 @@ _AUTHORIZATION = (
 
 
 class InProcessDatabase:
-    """`call` is a `golden.Call`. Tables settle at once, background work runs after every request; `clock` may be
-    moved by the test."""
+    """`call` is a `golden.Call`. Tables settle after `table_delay` seconds, at once by default; background work
+    runs after every request; `clock` may be moved by the test."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time, table_delay: float = 0.0) -> None:
         self._loop = asyncio.new_event_loop()
         self.storage = SqliteStorage.open(folder)
-        settings = {} if clock is None else {"clock": clock}
-        self._pipeline = Pipeline(self.storage, OpenAccess(ACCOUNT).authenticate, **settings)
-        self._keeper = TableKeeper(self.storage, **settings)
+        authenticate = OpenAccess(ACCOUNT).authenticate
+        self._pipeline = Pipeline(self.storage, authenticate, clock=clock, table_delay=table_delay)
+        self._keeper = TableKeeper(self.storage, clock)
 
     def call(self, operation: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return self.call_raw(operation, json.dumps(request).encode())

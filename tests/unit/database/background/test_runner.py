@@ -1,0 +1,119 @@
+"""The chores run side by side, outlive a failing store, and stop when told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blotter.database.background import runner
+from blotter.database.background.runner import Background
+from blotter.database.background.tables import TableKeeper
+from blotter.database.model.streams import RETENTION
+from blotter.database.storage.protocol import StorageUnavailable
+from tests.stream_database import START, StreamDatabase
+
+
+@pytest.fixture
+def streams(tmp_path: Path) -> Iterator[StreamDatabase]:
+    streams = StreamDatabase(tmp_path / "data")
+    yield streams
+    streams.database.close()
+
+
+def changes_kept(streams: StreamDatabase) -> int:
+    with streams.database.storage.read() as tx:
+        return tx.last_change() + 1 - tx.first_change()
+
+
+def test_one_round_does_every_chore(streams: StreamDatabase) -> None:
+    streams.create()
+    specification = {"Enabled": True, "AttributeName": "ttl"}
+    streams.call("UpdateTimeToLive", TableName="books", TimeToLiveSpecification=specification)
+    streams.put("old", ttl=START + 60)
+    assert changes_kept(streams) == 1
+    streams.now += RETENTION + 1
+    background = Background(streams.database.storage, lambda: streams.now)
+    streams.database.run(background.run_once())
+    assert streams.call("Scan", TableName="books")["Count"] == 0
+    assert changes_kept(streams) == 1  # the old change went, the service's deletion came
+
+
+def test_it_runs_until_it_is_stopped(streams: StreamDatabase) -> None:
+    streams.create()
+    specification = {"Enabled": True, "AttributeName": "ttl"}
+    streams.call("UpdateTimeToLive", TableName="books", TimeToLiveSpecification=specification)
+    streams.put("old", ttl=START - 60)
+    storage = streams.database.storage
+    background = Background(storage, lambda: streams.now, time_to_live_seconds=0.01)
+
+    def items() -> int:
+        with storage.read() as tx:
+            return sum(tx.statistics(table.space).items for table in tx.tables())
+
+    async def until_deleted() -> None:
+        task = asyncio.create_task(background.run())
+        while items():
+            await asyncio.sleep(0.005)
+        background.stop()
+        await asyncio.wait_for(task, 10)
+
+    streams.database.run(until_deleted())
+    assert items() == 0
+
+
+def test_it_goes_on_after_the_store_failed(streams: StreamDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_PATIENCE_SECONDS", 0.0)
+    background = Background(streams.database.storage, tables_seconds=0.0)
+    rounds = 0
+
+    async def fail_once(_: TableKeeper) -> bool:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise StorageUnavailable("disk full")
+        background.stop()
+        return False
+
+    monkeypatch.setattr(TableKeeper, "run_once", fail_once)
+    streams.database.run(asyncio.wait_for(background.run(), 10))
+    assert rounds == 2
+
+
+def test_another_error_ends_it(streams: StreamDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: TableKeeper) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TableKeeper, "run_once", fail)
+    with pytest.raises(ExceptionGroup):
+        streams.database.run(Background(streams.database.storage).run())
+
+
+def test_the_table_keeper_looks_only_after_a_change_or_when_it_is_time(streams: StreamDatabase) -> None:
+    streams.create()
+    storage = streams.database.storage
+    keeper = TableKeeper(storage, lambda: streams.now)
+    looks = 0
+    with storage.read() as tx:
+        reader = type(tx)
+    original = reader.tables
+
+    def counted(self: object) -> object:
+        nonlocal looks
+        looks += 1
+        return original(self)  # type: ignore[arg-type]
+
+    reader.tables = counted  # type: ignore[method-assign,assignment]
+    try:
+        for _ in range(5):
+            assert streams.database.run(keeper.run_once()) is False
+        assert looks == 1
+        streams.call("UpdateTable", TableName="books", DeletionProtectionEnabled=True)
+        seen = looks
+        streams.database.run(keeper.run_once())
+        streams.database.run(keeper.run_once())
+        assert looks == seen + 1
+    finally:
+        reader.tables = original  # type: ignore[method-assign]

@@ -1,0 +1,183 @@
+"""What the sweeper deletes, what it leaves, and what the stream says of it.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blotter.database.background.time_to_live import OLDEST_SECONDS, TimeToLiveSweeper, delete_expired
+from tests.stream_database import START, StreamDatabase, keys
+
+NOW = int(START)
+
+
+@pytest.fixture
+def streams(tmp_path: Path) -> Iterator[StreamDatabase]:
+    streams = StreamDatabase(tmp_path / "data")
+    yield streams
+    streams.database.close()
+
+
+def sweep(streams: StreamDatabase, monotonic: Any = None) -> int:
+    settings = {} if monotonic is None else {"monotonic": monotonic}
+    sweeper = TimeToLiveSweeper(streams.database.storage, lambda: streams.now, **settings)
+    return streams.database.run(sweeper.run_once())
+
+
+def enable(streams: StreamDatabase, attribute: str = "ttl", enabled: bool = True) -> None:
+    specification = {"Enabled": enabled, "AttributeName": attribute}
+    streams.call("UpdateTimeToLive", TableName="books", TimeToLiveSpecification=specification)
+
+
+def put(streams: StreamDatabase, key: str, **attributes: dict[str, Any]) -> None:
+    streams.call("PutItem", TableName="books", Item={"id": {"S": key}, **attributes})
+
+
+def remaining(streams: StreamDatabase) -> set[str]:
+    return {item["id"]["S"] for item in streams.call("Scan", TableName="books")["Items"]}
+
+
+def number(value: float | str) -> dict[str, str]:
+    return {"N": str(value)}
+
+
+def test_expired_items_go_and_all_others_stay(streams: StreamDatabase) -> None:
+    streams.create()
+    enable(streams)
+    put(streams, "just expired", ttl=number(NOW - 1))
+    put(streams, "expired with a fraction", ttl=number(NOW - 0.5))
+    put(streams, "almost five years ago", ttl=number(NOW - OLDEST_SECONDS))
+    put(streams, "more than five years ago", ttl=number(NOW - OLDEST_SECONDS - 1))
+    put(streams, "expires now", ttl=number(NOW))
+    put(streams, "expires later", ttl=number(NOW + 3600))
+    put(streams, "milliseconds", ttl=number(NOW * 1000))
+    put(streams, "huge", ttl=number("9" * 38 + "0" * 80))
+    put(streams, "negative", ttl=number(-5))
+    put(streams, "no number", ttl={"S": str(NOW - 1)})
+    put(streams, "a set", ttl={"NS": [str(NOW - 1)]})
+    put(streams, "in a document", document={"M": {"ttl": number(NOW - 1)}})
+    put(streams, "in a document and later", document={"M": {"ttl": number(NOW - 1)}}, ttl=number(NOW + 9))
+    put(streams, "in a document and expired", document={"M": {"ttl": number(NOW + 9)}}, ttl=number(NOW - 1))
+    put(streams, "in a text", text={"S": f'"ttl":{{"N":"{NOW - 1}"}}'})
+    put(streams, "without")
+    everything = remaining(streams)
+    assert len(everything) == 16
+    assert sweep(streams) == 4
+    assert everything - remaining(streams) == {
+        "just expired",
+        "expired with a fraction",
+        "almost five years ago",
+        "in a document and expired",
+    }
+    streams.now += 1
+    assert sweep(streams) == 1
+    assert "expires now" not in remaining(streams)
+
+
+def test_nothing_goes_without_a_setting(streams: StreamDatabase) -> None:
+    streams.create()
+    put(streams, "a", ttl=number(NOW - 1), other=number(NOW - 1))
+    assert sweep(streams) == 0
+    enable(streams)
+    enable(streams, enabled=False)
+    assert sweep(streams) == 0
+    enable(streams, "other")
+    assert sweep(streams) == 1
+
+
+@pytest.mark.parametrize("attribute", ["ttl", 'quo"ted', "läuft ab", "back\\slash", "\x01"])
+def test_the_attribute_may_have_any_name(streams: StreamDatabase, attribute: str) -> None:
+    streams.create()
+    enable(streams, attribute)
+    put(streams, "a", **{attribute: number(NOW - 1)})
+    put(streams, "b", **{attribute: number(NOW + 1)})
+    assert sweep(streams) == 1
+    assert remaining(streams) == {"b"}
+
+
+def test_a_walk_over_many_slices_forgets_nothing(streams: StreamDatabase) -> None:
+    """A watch on which every look is past the deadline: each slice ends as early as it may."""
+    streams.create()
+    enable(streams)
+    for start in range(0, 300, 25):
+        puts = [
+            {"PutRequest": {"Item": {"id": {"S": f"{n}"}, "ttl": number(NOW - 1 if n % 3 else NOW + 1)}}}
+            for n in range(start, start + 25)
+        ]
+        streams.call("BatchWriteItem", RequestItems={"books": puts})
+    looks = iter(range(10**9))
+    assert sweep(streams, lambda: float(next(looks)) / 1000) == 200
+    assert remaining(streams) == {str(n) for n in range(0, 300, 3)}
+    assert sweep(streams) == 0
+
+
+def test_the_stream_says_that_the_service_deleted_it(streams: StreamDatabase) -> None:
+    arn = streams.create()
+    enable(streams)
+    put(streams, "by the service", ttl=number(NOW - 1))
+    put(streams, "by a user", ttl=number(NOW - 1))
+    streams.call("DeleteItem", TableName="books", Key={"id": {"S": "by a user"}})
+    sweep(streams)
+    removals = [record for record in streams.read_stream(arn) if record["eventName"] == "REMOVE"]
+    assert keys(removals) == ["by a user", "by the service"]
+    assert "userIdentity" not in removals[0]
+    assert removals[1]["userIdentity"] == {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}
+    assert removals[1]["dynamodb"]["OldImage"]["ttl"] == number(NOW - 1)
+
+
+def test_an_index_loses_the_item_too(streams: StreamDatabase) -> None:
+    streams.call(
+        "CreateTable",
+        TableName="books",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "author")],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by-author",
+                "KeySchema": [{"AttributeName": "author", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    enable(streams)
+    put(streams, "a", author={"S": "x"}, ttl=number(NOW - 1))
+    assert streams.call("Scan", TableName="books", IndexName="by-author")["Count"] == 1
+    sweep(streams)
+    assert streams.call("Scan", TableName="books", IndexName="by-author")["Count"] == 0
+    assert streams.call("DescribeTable", TableName="books")["Table"]["ItemCount"] == 0
+
+
+def test_what_was_renewed_meanwhile_stays(streams: StreamDatabase) -> None:
+    """Between the look and the deletion an item may be renewed, the setting changed, the table replaced."""
+    streams.create()
+    enable(streams)
+    for key in "abc":
+        put(streams, key, ttl=number(NOW - 1))
+    storage = streams.database.storage
+    with storage.read() as tx:
+        (table,) = tx.tables()
+        found = [stored.key for stored in tx.items(table.space, b"", None)]
+
+    def delete() -> int:
+        return streams.database.run(storage.write(lambda tx: delete_expired(tx, table, found, streams.now)))
+
+    put(streams, "a", ttl=number(NOW + 60))
+    streams.call("DeleteItem", TableName="books", Key={"id": {"S": "b"}})
+    assert delete() == 1
+    assert remaining(streams) == {"a"}
+    put(streams, "c", ttl=number(NOW - 1))
+    enable(streams, enabled=False)
+    assert delete() == 0
+    streams.call("DeleteTable", TableName="books")
+    streams.create()
+    enable(streams)
+    put(streams, "c", ttl=number(NOW - 1))
+    assert delete() == 0
+    assert remaining(streams) == {"c"}
