@@ -39,8 +39,14 @@ CONSTRAINTS: dict[str, Shape] = {
     "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
     "IndexKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 8},
     # How many is judged by the operation, in words of its own; a batch write's lists on the map that holds them.
-    "BatchGetRequestMap": {"min": None, "max": None},
-    "BatchWriteItemRequestMap": {"min": None, "max": None, "values": {"max": 25, "min": 1}},
+    "BatchGetRequestMap": {"min": None, "max": None, "key": "BatchTableName"},
+    "BatchWriteItemRequestMap": {
+        "min": None,
+        "max": None,
+        "key": "BatchTableName",
+        "values": {"max": 25, "min": 1},
+    },
+    "BatchTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
     "WriteRequests": {"min": None, "max": None},
 }
 

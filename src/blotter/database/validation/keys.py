@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
-from blotter.database.model.keys import index_key, table_key
+from blotter.database.model.keys import exclusive_start
 from blotter.database.model.size import value_size
 from blotter.database.model.table import Index, KeyAttribute, KeySchema, Table
 from blotter.database.model.values import AttributeValue, Item, type_of
@@ -84,42 +84,40 @@ def check_index_keys(table: Table, item: Item) -> None:
 
 def check_key(table: Table, key: Item) -> None:
     """Raises ValidationException when a Key parameter is not exactly the table's key."""
-    attributes = table.keys.attributes
-    if len(key) != len(attributes):
+    if len(key) != len(table.keys.partition) + len(table.keys.sort):
         raise validation_error(SCHEMA_MISMATCH)
-    for attribute in attributes:
+    _check_key_values(table.keys, key)
+
+
+def check_start_key(table: Table, index: Index | None, key: Item, *, query: bool = False) -> bytes:
+    """The storage key behind an ExclusiveStartKey, for a read of the table (`index` None) or of an index.
+
+    Raises ValidationException when it is not exactly the key attributes of the table and of the index. A query,
+    and a scan of an index, look at the attributes they are keyed by first, in words of their own; then the table's
+    key must be whole.
+    """
+    read = table.keys if index is None else index.keys
+    wanted = {attribute.name for attribute in (*table.keys.attributes, *read.attributes)}
+    if query or index is not None:
+        if len(key) != len(wanted) or any(attribute.name not in key for attribute in read.attributes):
+            raise validation_error(STARTING_KEY_INVALID)
+        _check_key_values(read, key)
+    try:
+        check_key(table, {name: value for name, value in key.items() if index is None or name in table.keys.names})
+    except DynamoDBError as error:
+        raise validation_error(f"{STARTING_KEY_INVALID}: {error.message}") from None
+    return exclusive_start(table.keys, index, key)
+
+
+def _check_key_values(keys: KeySchema, key: Item) -> None:
+    partitions = len(keys.partition)
+    for position, attribute in enumerate(keys.attributes):
         value = key.get(attribute.name)
         content = None if value is None else value.get(attribute.type)
         if value is None or content is None:
             raise validation_error(SCHEMA_MISMATCH)
         if len(content) > _SURELY_SHORT or not content:
-            _check_content(attribute, value, content, partition=attribute is attributes[0])
-
-
-def check_start_key(table: Table, index: Index | None, key: Item) -> bytes:
-    """The storage key behind an ExclusiveStartKey, for a read of the table (`index` None) or of an index.
-
-    Raises ValidationException when it is not exactly the key attributes of the table and of the index.
-    """
-    wanted = {attribute.name: attribute.type for attribute in _start_attributes(table.keys, index)}
-    fits = len(key) == len(wanted) and all(
-        name in key and type_ in key[name] and key[name][type_] for name, type_ in wanted.items()
-    )
-    if not fits:
-        if index is not None:
-            raise validation_error(STARTING_KEY_INVALID)
-        raise validation_error(f"{STARTING_KEY_INVALID}: {SCHEMA_MISMATCH}")
-    base_key = table_key(table.keys, key)
-    if index is None:
-        return base_key
-    found = index_key(index, key, base_key)
-    if found is None:
-        raise validation_error(STARTING_KEY_INVALID)
-    return found
-
-
-def _start_attributes(keys: KeySchema, index: Index | None) -> tuple[KeyAttribute, ...]:
-    return keys.attributes + index.keys.attributes if index is not None else keys.attributes
+            _check_content(attribute, value, content, partition=position < partitions)
 
 
 def _check_content(attribute: KeyAttribute, value: AttributeValue, content: str, *, partition: bool) -> None:

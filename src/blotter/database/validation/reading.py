@@ -25,6 +25,8 @@ from blotter.database.validation.parameters import (
 )
 from blotter.database.wire.requests import QueryInput, ScanInput
 
+MAX_KEY_CONDITIONS = 8
+
 _QUERY = Parameters(
     ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
     ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions"),
@@ -56,7 +58,8 @@ def check_query(request: QueryInput) -> None:
     check_names_and_values(request.ExpressionAttributeNames, request.ExpressionAttributeValues)
     if request.KeyConditions is not None:
         check_conditions(request.KeyConditions)
-        if not 1 <= len(request.KeyConditions) <= 2:
+        # An index of several attributes takes more than the two that the words still name.
+        if not 1 <= len(request.KeyConditions) <= MAX_KEY_CONDITIONS:
             raise validation_error("Conditions can be of length 1 or 2 only")
 
 

@@ -29,14 +29,22 @@ _MAP_KEYS = "Map keys must satisfy constraint"
 # (structure, member) whose violations are worded in the newer form.
 NEWER_FORM = frozenset((("QueryInput", "Limit"), ("KeysAndAttributes", "Keys")))
 
-# Operations on tables themselves, which ask for a missing name in words of their own.
-_TABLE_MANAGEMENT = frozenset(
-    f"{operation}Input"
-    for operation in (
-        *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable"),
-        *("DescribeTimeToLive", "DescribeContinuousBackups", "UpdateContinuousBackups"),
+# Operations that ask for what they are about first, in words of their own.
+_ASKED_FIRST = {
+    f"{operation}Input": (member, words)
+    for member, words, operations in (
+        (
+            "TableName",
+            "The parameter 'TableName' is required but was not present in the request",
+            (
+                *("CreateTable", "DeleteTable", "DescribeTable", "UpdateTable"),
+                *("DescribeTimeToLive", "DescribeContinuousBackups", "UpdateContinuousBackups"),
+            ),
+        ),
+        ("ResourceArn", "Invalid TableArn", ("TagResource", "UntagResource", "ListTagsOfResource")),
     )
-)
+    for operation in operations
+}
 
 # (structure, member) whose offending value is shown as JSON, not as the service's own notation.
 _SHOWN_AS_JSON = frozenset((("BatchGetItemInput", "RequestItems"),))
@@ -74,6 +82,9 @@ class Violation(NamedTuple):
 
 def check_constraints(name: str, value: dict[str, Any]) -> None:
     """Raises ValidationException when the deserialized input `name` violates the model; see the module."""
+    first, words = _ASKED_FIRST.get(name, ("", ""))
+    if first and first not in value:
+        raise validation_error(words)
     _check_table_name(name, value)
     found = list(islice(_structure(name, value, Path("", "")), MAX_ERRORS))
     if name == "BatchWriteItemInput":
@@ -90,12 +101,8 @@ def _report(found: list[Violation]) -> str:
 
 def _check_table_name(name: str, value: dict[str, Any]) -> None:
     target = shape(name).members.get("TableName")
-    if target is None:
-        return
     table_name = value.get("TableName")
-    if table_name is None:
-        if name in _TABLE_MANAGEMENT:
-            raise validation_error("The parameter 'TableName' is required but was not present in the request")
+    if target is None or table_name is None:
         return
     if any(member not in value for member in shape(name).required):
         return
@@ -189,11 +196,9 @@ def _map_keys(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Viol
     keys = shape(target.key)
     if keys.type != "string" or all(next(_string(keys, key), None) is None for key in value):
         return
-    # The service still holds the names of a batch to the length of a new table's name.
-    least = 3 if keys.arn else keys.min
     listed = [f"Member must have length less than or equal to {keys.max}"] if keys.max is not None else []
-    if least is not None:
-        listed.append(f"Member must have length greater than or equal to {least}")
+    if keys.min is not None:
+        listed.append(f"Member must have length greater than or equal to {keys.min}")
     if keys.pattern is not None:
         listed.append(_pattern_words(keys.pattern))
     yield Violation(path, value, f"{_MAP_KEYS}: [{', '.join(listed)}]")

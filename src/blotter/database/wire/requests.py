@@ -52,7 +52,7 @@ class KeysAndAttributes(Struct, frozen=True, kw_only=True):
 
 
 class BatchGetItemInput(Struct, frozen=True, kw_only=True):
-    RequestItems: dict[Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")], KeysAndAttributes]
+    RequestItems: dict[Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")], KeysAndAttributes]
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
 
 
@@ -72,7 +72,7 @@ class WriteRequest(Struct, frozen=True, kw_only=True):
 class BatchWriteItemInput(Struct, frozen=True, kw_only=True):
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
     ReturnItemCollectionMetrics: Literal["SIZE", "NONE"] | None = None
-    RequestItems: dict[Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")], Annotated[list[WriteRequest], Meta(min_length=1, max_length=25)]]
+    RequestItems: dict[Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")], Annotated[list[WriteRequest], Meta(min_length=1, max_length=25)]]
 
 
 class CancelBulkOperationInput(Struct, frozen=True, kw_only=True):

@@ -131,21 +131,36 @@ def test_start_keys() -> None:
     check_key(TABLE, KEY)
     base = table_key(TABLE.keys, KEY)
     assert check_start_key(TABLE, None, KEY) == base
-    full = {**KEY, "g": {"S": "g"}, "n": {"N": "1"}}
-    assert check_start_key(TABLE, GLOBAL, full) == index_key(GLOBAL, full, base)
+    assert check_start_key(TABLE, GLOBAL, INDEX_KEY, query=True) == index_key(GLOBAL, INDEX_KEY, base)
+
+
+INDEX_KEY: dict[str, Any] = {**KEY, "g": {"S": "g"}, "n": {"N": "1"}}
+STARTING = "The provided starting key is invalid"
 
 
 @pytest.mark.parametrize(
-    ("index", "key", "message"),
+    ("index", "key", "scanning", "querying"),
     [
-        (None, {"pk": {"S": "a"}}, f"The provided starting key is invalid: {MISMATCH}"),
-        (None, {**KEY, "x": {"S": "a"}}, f"The provided starting key is invalid: {MISMATCH}"),
-        (None, {**KEY, "pk": {"S": ""}}, f"The provided starting key is invalid: {MISMATCH}"),
-        (GLOBAL, KEY, "The provided starting key is invalid"),
-        (GLOBAL, {**KEY, "g": {"S": "g"}, "n": {"S": "1"}}, "The provided starting key is invalid"),
+        (None, {"pk": {"S": "a"}}, f"{STARTING}: {MISMATCH}", STARTING),
+        (None, {**KEY, "x": {"S": "a"}}, f"{STARTING}: {MISMATCH}", STARTING),
+        (None, {"pk": {"S": "a"}, "x": {"S": "a"}}, f"{STARTING}: {MISMATCH}", STARTING),
+        (None, {**KEY, "pk": {"N": "1"}}, f"{STARTING}: {MISMATCH}", MISMATCH),
+        (
+            None,
+            {**KEY, "pk": {"S": ""}},
+            f"{STARTING}: {EMPTY_KEY}string value. Key: pk",
+            EMPTY_KEY + "string value. Key: pk",
+        ),
+        (GLOBAL, KEY, STARTING, STARTING),
+        (GLOBAL, {**INDEX_KEY, "x": {"S": "a"}}, STARTING, STARTING),
+        (GLOBAL, {**KEY, "g": {"S": "g"}, "x": {"N": "1"}}, STARTING, STARTING),
+        (GLOBAL, {**INDEX_KEY, "n": {"S": "1"}}, MISMATCH, MISMATCH),
+        (GLOBAL, {**INDEX_KEY, "sk": {"S": "1"}}, f"{STARTING}: {MISMATCH}", f"{STARTING}: {MISMATCH}"),
+        (LOCAL, {**KEY, "l": {"N": "1"}}, MISMATCH, MISMATCH),
     ],
 )
-def test_start_keys_that_do_not_fit(index: Index | None, key: Item, message: str) -> None:
-    with pytest.raises(DynamoDBError) as refused:
-        check_start_key(TABLE, index, key)
-    assert refused.value.message == message
+def test_start_keys_that_do_not_fit(index: Index | None, key: Item, scanning: str, querying: str) -> None:
+    for query, message in ((False, scanning), (True, querying)):
+        with pytest.raises(DynamoDBError) as refused:
+            check_start_key(TABLE, index, key, query=query)
+        assert refused.value.message == message

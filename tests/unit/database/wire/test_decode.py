@@ -378,6 +378,21 @@ def test_managing_a_table_asks_for_its_name_in_other_words(operation: str) -> No
     )
 
 
+def test_tagging_asks_for_the_resource_in_other_words() -> None:
+    for operation in ("TagResource", "UntagResource", "ListTagsOfResource"):
+        assert refusal(operation, {}) == ("ValidationException", "Invalid TableArn")
+
+
+def test_a_batch_holds_names_to_the_length_of_a_new_table() -> None:
+    code, message = refusal("BatchWriteItem", {"RequestItems": {"ab": [{}]}})
+    assert code == "ValidationException"
+    assert "at 'requestItems' failed to satisfy constraint: Map keys must satisfy constraint: [" in message
+    arn = "arn:aws:dynamodb:us-east-1:000000000000:table/abc"
+    assert decode_request("BatchWriteItem", orjson.dumps({"RequestItems": {arn: [{}]}})).RequestItems.keys() == {
+        arn
+    }
+
+
 def test_no_more_than_ten_violations_are_reported() -> None:
     code, message = refusal("CreateTable", {"TableName": "abc", "LocalSecondaryIndexes": [{}] * 9})
     assert code == "ValidationException"
