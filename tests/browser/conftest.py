@@ -34,11 +34,14 @@ class Running(NamedTuple):
 
     url: str
     dynamodb: Any
+    table: str
     log: Path
 
     def item(self, file_key: str) -> dict[str, Any]:
         """The result item as the table holds it."""
-        answer = self.dynamodb.get_item(TableName=TABLE, Key={"file_key": {"S": file_key}}, ConsistentRead=True)
+        answer = self.dynamodb.get_item(
+            TableName=self.table, Key={"file_key": {"S": file_key}}, ConsistentRead=True
+        )
         return answer["Item"]  # type: ignore[no-any-return]
 
 
@@ -83,7 +86,7 @@ def application(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         aws_access_key_id="local",
         aws_secret_access_key="local",
     )
-    yield Running(url, client, log)
+    yield Running(url, client, TABLE, log)
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(_STOP_SECONDS)
@@ -119,13 +122,16 @@ def open_page(browser: Browser, application: Running) -> Iterator[Callable[..., 
         if message.type == "error":
             complaints.append(message.text)
 
-    def open_one(path: str = "/", **options: Any) -> Page:
+    def open_one(path: str = "/", quiet: bool = True, **options: Any) -> Page:
         context = browser.new_context(locale="en-US", **{"timezone_id": "America/Chicago", **options})
         context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", complain)
+        if quiet:  # a request that is answered 404 counts as an error too
+            page.on("console", complain)
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        # The driver starts to catch file choosers with the first listener, and does not wait until it has.
+        page.on("filechooser", lambda _: None)
         page.goto(application.url + path)
         return page
 

@@ -144,6 +144,19 @@ def test_the_page_follows_a_file_from_waiting_to_completed(page: Page) -> None:
     completed(page)
     assert page.evaluate("window.still") is True
     assert page.locator(".tiles dd").first.inner_text() == "60,000"
+    expect(page.locator("[data-announce]")).to_have_text(re.compile("long.csv · Completed"))
+
+
+def test_a_file_that_vanishes_from_the_table_leaves_the_list(
+    open_page: Callable[..., Page], application: Any
+) -> None:
+    key = {"file_key": {"S": "elsewhere/vanishing.csv"}}
+    uploaded = {"status": {"S": "UPLOADED"}, "uploaded_at": {"S": "2126-01-01T00:00:00.000Z"}}
+    application.dynamodb.put_item(TableName=application.table, Item=key | uploaded)
+    page = open_page(quiet=False)
+    expect(page.locator("tbody tr", has_text="vanishing.csv")).to_contain_text("Waiting")
+    application.dynamodb.delete_item(TableName=application.table, Key=key)
+    expect(page.locator("tbody tr", has_text="vanishing.csv")).to_have_count(0)
 
 
 def test_a_refused_upload_is_explained_on_the_page(page: Page) -> None:

@@ -8,6 +8,7 @@ This server tells the streams first, and they end by themselves within one poll.
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import uvicorn
 
@@ -21,7 +22,7 @@ class WebServer(uvicorn.Server):
     """`run()` serves until a signal or `stop()`; afterwards `url` still says where it was."""
 
     def __init__(self, services: Services, host: str, port: int, *, access_log: bool = False) -> None:
-        app = create_app(services, closing=lambda: self.should_exit)
+        app = create_app(_reachable_as(services, host), closing=lambda: self.should_exit)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -59,3 +60,11 @@ class WebServer(uvicorn.Server):
     def stop(self) -> None:
         """Ask the server to end; may be called from any thread."""
         self.should_exit = True
+
+
+def _reachable_as(services: Services, host: str) -> Services:
+    """The address that is listened on is a name under which requests may come."""
+    settings = services.settings
+    if settings.allowed_hosts is None:
+        return services
+    return replace(services, settings=replace(settings, allowed_hosts=settings.allowed_hosts | {host}))

@@ -174,3 +174,10 @@ def test_the_server_stops_although_a_page_is_open(served: tuple[WebServer, str],
         next(seen)
         served[0].stop()
         assert list(seen) == []
+
+
+def test_the_address_that_is_listened_on_is_a_name_to_come_by(services: Services) -> None:
+    server = WebServer(services, "192.0.2.7", 0)
+    client = TestClient(server.config.app, base_url="http://192.0.2.7:8080")  # type: ignore[arg-type]
+    assert client.get("/health").status_code == 200
+    assert client.get("/health", headers={"host": "192.0.2.8"}).status_code == 421

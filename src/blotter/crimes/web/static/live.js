@@ -25,6 +25,11 @@ function show(place, state) {
   if (rows && state.rows_read) rows.textContent = numbers.format(state.rows_read);
 }
 
+/** Tell those who do not see the page change; the bar moves too often to be read out. */
+function announce() {
+  document.querySelector("[data-announce]").textContent = document.title;
+}
+
 /** The page of one result: events until it is final, then the finished page. */
 export function followResult(after) {
   const head = document.querySelector("[data-events]");
@@ -32,7 +37,7 @@ export function followResult(after) {
   const main = document.getElementById("main");
   let known = head.querySelector("[data-status]").classList.contains("processing") ? "PROCESSING" : "UPLOADED";
   const source = new EventSource(head.dataset.events);
-  const renew = () => refresh("#main", after).catch(() => setTimeout(renew, AGAIN_MS));
+  const renew = () => refresh("#main", after).then(announce, () => setTimeout(renew, AGAIN_MS));
   source.addEventListener("progress", (event) => {
     const state = JSON.parse(event.data);
     show(main, state);
@@ -51,6 +56,15 @@ export function followResult(after) {
   });
 }
 
+/** Ask for a row's result; true when it is in another state than shown, or gone. */
+async function hasMoved(row) {
+  const answer = await fetch(row.dataset.follow);
+  if (!answer.ok) return answer.status === 404;
+  const state = await answer.json();
+  show(row, state);
+  return !row.querySelector("[data-status]").classList.contains(state.status.toLowerCase());
+}
+
 /** The list: asks for each unfinished result by its key, which is cheap; reads the list again when one is final. */
 export function followList(after) {
   if (!document.querySelector("[data-results]")) return;
@@ -60,13 +74,8 @@ export function followList(after) {
     if (asking || !rows.length || document.hidden) return;
     asking = true;
     try {
-      const states = await Promise.all(rows.map(async (row) => (await fetch(row.dataset.follow)).json()));
-      const moved = states.some((state, index) => {
-        show(rows[index], state);
-        const shown = rows[index].querySelector("[data-status]").classList;
-        return state.status && !shown.contains(state.status.toLowerCase());
-      });
-      if (moved) await refresh("#results", after);
+      const moved = await Promise.all(rows.map(hasMoved));
+      if (moved.includes(true)) await refresh("#results", after);
     } catch {
       // the server is away: the next look will tell
     } finally {

@@ -85,7 +85,9 @@ function line(name) {
     },
     fail(text) {
       share.remove();
-      bar.replaceWith(Object.assign(document.createElement("p"), { className: "problem", textContent: text }));
+      const problem = Object.assign(document.createElement("p"), { className: "problem", textContent: text });
+      problem.setAttribute("role", "alert");
+      bar.replaceWith(problem);
       button.textContent = "Dismiss";
       button.onclick = () => element.remove();
     },
