@@ -33,7 +33,11 @@ TABLE_NAME_PATTERN = "[a-zA-Z0-9_.-]+"
 # What the service enforces beside or instead of the published constraints, by shape.
 CONSTRAINTS: dict[str, Shape] = {
     # A name, or the ARN of a table; only a name is held to the pattern and to 255 characters.
-    "AttributeName": {"max": None},  # the size of a name is judged with its item
+    # The name of an attribute with a value is judged with the item; elsewhere the constraint stands.
+    "AttributeName": {"max": None},
+    "AttributeNameList": {"member": "LimitedAttributeName"},
+    "ExpressionAttributeNameMap": {"value": "LimitedAttributeName"},
+    "LimitedAttributeName": {"type": "string", "max": 65535},
     "TableArn": {"min": 1, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
     "NewTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN},
     "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},

@@ -12,7 +12,7 @@ tier3/limits).
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from blotter.database.model.errors import (
@@ -54,6 +54,12 @@ def admit_value(value: AttributeValue) -> int:
         return _admit(value, 1)
     except (_Refused, DynamoDBError, KeyError, ValueError, AttributeError, TypeError):
         raise _explain_value(value) from None
+
+
+def check_attribute_names(names: Iterable[str]) -> None:
+    """Raises ValidationException for a name that no attribute can have; items are checked by `admit_item`."""
+    for problem in _name_problems(names):
+        raise problem
 
 
 def check_item_size(size: int, *, update: bool = False) -> None:
@@ -211,7 +217,7 @@ def _base64_problems(value: AttributeValue) -> Iterator[DynamoDBError]:
         yield from _base64_problems(member)
 
 
-def _name_problems(members: Item) -> Iterator[DynamoDBError]:
+def _name_problems(members: Iterable[str]) -> Iterator[DynamoDBError]:
     for name in members:
         if not name:
             yield validation_error("Empty attribute name")

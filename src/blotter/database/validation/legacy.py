@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from blotter.database.model.errors import parameter_error, validation_error
 from blotter.database.model.values import AttributeValue, compare_values, type_of
-from blotter.database.validation.attribute_values import admit_value
+from blotter.database.validation.attribute_values import admit_value, check_attribute_names
 from blotter.database.wire.requests import AttributeValueUpdate, Condition, ExpectedAttributeValue
 
 
@@ -49,6 +49,7 @@ _UPDATE_TYPES = {"DELETE": ("SS", "NS", "BS"), "ADD": ("N", "SS", "NS", "BS", "L
 
 def check_expected(expected: Mapping[str, ExpectedAttributeValue] | None) -> None:
     """Raises ValidationException for the first Expected entry that makes no condition."""
+    check_attribute_names(expected or ())
     for name, condition in (expected or {}).items():
         if condition.AttributeValueList is not None and condition.Value is not None:
             raise parameter_error(f"Value and AttributeValueList cannot be used together for Attribute: {name}")
@@ -103,6 +104,7 @@ def check_conditional_operator(
 
 def check_attribute_updates(updates: Mapping[str, AttributeValueUpdate] | None) -> None:
     """Raises ValidationException for the first update whose action does not suit its value."""
+    check_attribute_names(updates or ())
     for update in (updates or {}).values():
         if update.Value is None:
             if update.Action != "DELETE":

@@ -45,10 +45,10 @@ class BatchExecuteStatementInput(Struct, frozen=True, kw_only=True):
 
 class KeysAndAttributes(Struct, frozen=True, kw_only=True):
     Keys: Annotated[list[dict[str, AttributeValue]], Meta(min_length=1, max_length=100)]
-    AttributesToGet: Annotated[list[str], Meta(min_length=1)] | None = None
+    AttributesToGet: Annotated[list[Annotated[str, Meta(max_length=65535)]], Meta(min_length=1)] | None = None
     ConsistentRead: bool | None = None
     ProjectionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
 
 
 class BatchGetItemInput(Struct, frozen=True, kw_only=True):
@@ -213,7 +213,7 @@ class DeleteItemInput(Struct, frozen=True, kw_only=True):
     ConditionalOperator: Literal["OR", "AND"] | None = None
     Expected: dict[str, ExpectedAttributeValue] | None = None
     ConditionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD", "NONE"] | None = None
 
@@ -332,7 +332,7 @@ class FilterSpecification(Struct, frozen=True, kw_only=True):
     FilterExpression: str | None = None
     ProjectionExpression: str | None = None
     KeyConditionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
 
 
@@ -353,12 +353,12 @@ class ExportTableToPointInTimeInput(Struct, frozen=True, kw_only=True):
 
 class GetItemInput(Struct, frozen=True, kw_only=True):
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
-    AttributesToGet: Annotated[list[str], Meta(min_length=1)] | None = None
+    AttributesToGet: Annotated[list[Annotated[str, Meta(max_length=65535)]], Meta(min_length=1)] | None = None
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
     Key: dict[str, AttributeValue]
     ConsistentRead: bool | None = None
     ProjectionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
 
 
 class GetResourcePolicyInput(Struct, frozen=True, kw_only=True):
@@ -458,7 +458,7 @@ class PutItemInput(Struct, frozen=True, kw_only=True):
     ReturnValues: Literal["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"] | None = None
     ReturnItemCollectionMetrics: Literal["SIZE", "NONE"] | None = None
     ConditionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD", "NONE"] | None = None
 
@@ -482,7 +482,7 @@ class QueryInput(Struct, frozen=True, kw_only=True):
     QueryFilter: dict[str, Condition] | None = None
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
     ConditionalOperator: Literal["OR", "AND"] | None = None
-    AttributesToGet: Annotated[list[str], Meta(min_length=1)] | None = None
+    AttributesToGet: Annotated[list[Annotated[str, Meta(max_length=65535)]], Meta(min_length=1)] | None = None
     Limit: Annotated[int, Meta(ge=1)] | None = None
     KeyConditions: dict[str, Condition] | None = None
     ExclusiveStartKey: dict[str, AttributeValue] | None = None
@@ -491,7 +491,7 @@ class QueryInput(Struct, frozen=True, kw_only=True):
     ProjectionExpression: str | None = None
     FilterExpression: str | None = None
     KeyConditionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
 
 
@@ -532,11 +532,11 @@ class ScanInput(Struct, frozen=True, kw_only=True):
     ScanFilter: dict[str, Condition] | None = None
     Segment: Annotated[int, Meta(ge=0, le=999999)] | None = None
     Limit: Annotated[int, Meta(ge=1)] | None = None
-    AttributesToGet: Annotated[list[str], Meta(min_length=1)] | None = None
+    AttributesToGet: Annotated[list[Annotated[str, Meta(max_length=65535)]], Meta(min_length=1)] | None = None
     ExclusiveStartKey: dict[str, AttributeValue] | None = None
     ProjectionExpression: str | None = None
     FilterExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ConsistentRead: bool | None = None
 
@@ -545,7 +545,7 @@ class SearchVectorsInput(Struct, frozen=True, kw_only=True):
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
     IndexName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")]
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ProjectionExpression: str | None = None
     SearchVector: Annotated[list[AttributeValue], Meta(min_length=1, max_length=4096)]
@@ -588,7 +588,7 @@ class Get(Struct, frozen=True, kw_only=True):
     Key: dict[str, AttributeValue]
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
     ProjectionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
 
 
 class TransactGetItem(Struct, frozen=True, kw_only=True):
@@ -604,7 +604,7 @@ class ConditionCheck(Struct, frozen=True, kw_only=True):
     Key: dict[str, AttributeValue]
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
     ConditionExpression: str
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD", "NONE"] | None = None
 
@@ -613,7 +613,7 @@ class Put(Struct, frozen=True, kw_only=True):
     Item: dict[str, AttributeValue]
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
     ConditionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD", "NONE"] | None = None
 
@@ -622,7 +622,7 @@ class Delete(Struct, frozen=True, kw_only=True):
     Key: dict[str, AttributeValue]
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
     ConditionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD", "NONE"] | None = None
 
@@ -632,7 +632,7 @@ class Update(Struct, frozen=True, kw_only=True):
     UpdateExpression: str
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
     ConditionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD", "NONE"] | None = None
 
@@ -756,7 +756,7 @@ class UpdateItemInput(Struct, frozen=True, kw_only=True):
     AttributeUpdates: dict[str, AttributeValueUpdate] | None = None
     UpdateExpression: str | None = None
     ConditionExpression: str | None = None
-    ExpressionAttributeNames: dict[str, str] | None = None
+    ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD", "NONE"] | None = None
 

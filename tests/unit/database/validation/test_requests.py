@@ -243,6 +243,19 @@ def test_attribute_updates(update: dict[str, Any], message: str) -> None:
     assert refusal("UpdateItem", Key=ITEM, AttributeUpdates={"a": update}) == INVALID + message
 
 
+def test_names_in_legacy_parameters() -> None:
+    too_large = INVALID + "Attribute name is too large, must be less than 65536 bytes"
+    long = "n" * 65536
+    assert refusal("UpdateItem", Key=ITEM, AttributeUpdates={long: {"Action": "DELETE"}}) == too_large
+    assert refusal("PutItem", Item=ITEM, Expected={long: {"Exists": False}}) == too_large
+    assert refusal("PutItem", Item=ITEM, Expected={"": {"Exists": False}}) == "Empty attribute name"
+    for members in (
+        {"AttributesToGet": [long]},
+        {"ProjectionExpression": "#n", "ExpressionAttributeNames": {"#n": long}},
+    ):
+        assert refusal("GetItem", Key=ITEM, **members).endswith("length less than or equal to 65535")
+
+
 def test_attribute_updates_that_fit() -> None:
     updates = {
         "a": {"Action": "DELETE"},
