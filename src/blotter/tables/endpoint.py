@@ -163,13 +163,18 @@ class Endpoint:
 
     def call(self, operation: str, /, service: str = "dynamodb", **parameters: Any) -> Answer:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             answer: Answer = _method(self._client(service), operation)(**parameters)
         except ClientError as error:
             raise self._refused(operation, error) from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             raise self._failed(operation, error) from None
+        except ValueError as error:  # botocore's for an endpoint it cannot make a host of
+            raise SetupError(str(error), Exit.CONFIGURATION) from None
+        if operation.startswith("Describe") and answer.keys() <= {"ResponseMetadata"}:  # a 200 of something else
+            raise self._error(_BY_EXCEPTION["ResponseParserError"], operation)
         return answer
 
     def _client(self, service: str) -> Any:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -276,3 +280,37 @@ def test_schema_is_json(blotter_on_moto: Blotter) -> None:
 def test_usage_errors_have_their_own_code_because_two_means_drift(blotter_on_moto: Blotter) -> None:
     for arguments in (["nope"], ["apply", "--nope"], ["apply", "--timeout", "soon"], ["plan", "--name", "x"]):
         assert blotter_on_moto(*arguments).code == 64
+
+
+def at_a_terminal(blotter: Blotter, *arguments: str, typing: str = "") -> tuple[int, str]:
+    """The command with a terminal on all sides; what it showed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "blotter", "tables", *arguments],
+        env=blotter.process_environment() | {"TERM": "xterm", "COLUMNS": "120"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    os.write(ours, typing.encode())
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # Linux's way to say that the other side is closed
+            part = b""
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    return process.wait(60), shown.decode()
+
+
+def test_on_a_terminal_progress_is_live_and_destroy_asks_for_the_name(blotter: Blotter) -> None:
+    code, shown = at_a_terminal(blotter, "apply")
+    assert (code, "\x1b[" in shown, f"{blotter.table} created, ACTIVE, verified" in shown) == (0, True, True)
+    code, shown = at_a_terminal(blotter, "destroy", typing="yes\n")
+    assert (code, "'yes' is not its name" in shown) == (10, True)
+    code, shown = at_a_terminal(blotter, "destroy", typing=f"{blotter.table}\n")
+    assert (code, f"{blotter.table} destroyed" in shown) == (0, True)

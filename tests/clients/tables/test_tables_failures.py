@@ -73,6 +73,11 @@ def test_the_profiles_keys_are_used(blotter_on_moto: Blotter) -> None:
     assert (answer.code, "profile set-up (AWS_PROFILE)" in answer.out) == (0, True)
 
 
+def test_an_address_that_cannot_be_one(blotter_on_moto: Blotter) -> None:
+    for address in ("http://a b:8000", "localhost:8000", "http://", "http://host:99999999"):
+        one_line(blotter_on_moto("apply", "--endpoint-url", address), 4, "endpoint")
+
+
 def test_nobody_listens(blotter_on_moto: Blotter) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -82,11 +87,18 @@ def test_nobody_listens(blotter_on_moto: Blotter) -> None:
     assert (machine.code, machine.json()["exit_code"]) == (7, 7)
 
 
-@pytest.fixture
-def another_program() -> Iterator[str]:
+class SaysYesToAll(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>Welcome!</html>")
+
+
+@pytest.fixture(params=[http.server.SimpleHTTPRequestHandler, SaysYesToAll])
+def another_program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An HTTP server that is not DynamoDB."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-    server.RequestHandlerClass.log_message = lambda *_: None  # type: ignore[method-assign]
+    monkeypatch.setattr(request.param, "log_message", lambda *_: None)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), request.param)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
