@@ -99,9 +99,9 @@ def check_start_key(table: Table, index: Index | None, key: Item, *, query: bool
     read = table.keys if index is None else index.keys
     wanted = {attribute.name for attribute in (*table.keys.attributes, *read.attributes)}
     if query or index is not None:
-        if len(key) != len(wanted) or any(attribute.name not in key for attribute in read.attributes):
+        if len(key) != len(wanted):
             raise validation_error(STARTING_KEY_INVALID)
-        _check_key_values(read, key)
+        _check_key_values(read, key, missing=STARTING_KEY_INVALID)
     try:
         check_key(table, {name: value for name, value in key.items() if index is None or name in table.keys.names})
     except DynamoDBError as error:
@@ -109,12 +109,15 @@ def check_start_key(table: Table, index: Index | None, key: Item, *, query: bool
     return exclusive_start(table.keys, index, key)
 
 
-def _check_key_values(keys: KeySchema, key: Item) -> None:
+def _check_key_values(keys: KeySchema, key: Item, *, missing: str = SCHEMA_MISMATCH) -> None:
+    """Each attribute in schema order; `missing` is what AWS says when it is not there."""
     partitions = len(keys.partition)
     for position, attribute in enumerate(keys.attributes):
         value = key.get(attribute.name)
-        content = None if value is None else value.get(attribute.type)
-        if value is None or content is None:
+        if value is None:
+            raise validation_error(missing)
+        content = value.get(attribute.type)
+        if content is None:
             raise validation_error(SCHEMA_MISMATCH)
         if len(content) > _SURELY_SHORT or not content:
             _check_content(attribute, value, content, partition=position < partitions)

@@ -157,6 +157,9 @@ STARTING = "The provided starting key is invalid"
         (GLOBAL, {**INDEX_KEY, "n": {"S": "1"}}, MISMATCH, MISMATCH),
         (GLOBAL, {**INDEX_KEY, "sk": {"S": "1"}}, f"{STARTING}: {MISMATCH}", f"{STARTING}: {MISMATCH}"),
         (LOCAL, {**KEY, "l": {"N": "1"}}, MISMATCH, MISMATCH),
+        # Attribute by attribute: the first one's type comes before the second one's absence.
+        (LOCAL, {"pk": {"N": "1"}, "sk": {"B": "AA=="}, "x": {"S": "1"}}, MISMATCH, MISMATCH),
+        (LOCAL, {**KEY, "x": {"S": "1"}}, STARTING, STARTING),
     ],
 )
 def test_start_keys_that_do_not_fit(index: Index | None, key: Item, scanning: str, querying: str) -> None:
