@@ -64,10 +64,11 @@ def test_expired_items_go_and_all_others_stay(streams: StreamDatabase) -> None:
     put(streams, "in a document", document={"M": {"ttl": number(NOW - 1)}})
     put(streams, "in a document and later", document={"M": {"ttl": number(NOW - 1)}}, ttl=number(NOW + 9))
     put(streams, "in a document and expired", document={"M": {"ttl": number(NOW + 9)}}, ttl=number(NOW - 1))
+    put(streams, "in a document, itself too old", document={"M": {"ttl": number(NOW - 1)}}, ttl=number(5))
     put(streams, "in a text", text={"S": f'"ttl":{{"N":"{NOW - 1}"}}'})
     put(streams, "without")
     everything = remaining(streams)
-    assert len(everything) == 16
+    assert len(everything) == 17
     assert sweep(streams) == 4
     assert everything - remaining(streams) == {
         "just expired",
@@ -115,6 +116,21 @@ def test_a_walk_over_many_slices_forgets_nothing(streams: StreamDatabase) -> Non
     assert sweep(streams, lambda: float(next(looks)) / 1000) == 200
     assert remaining(streams) == {str(n) for n in range(0, 300, 3)}
     assert sweep(streams) == 0
+
+
+def test_a_walk_forgets_no_key_that_begins_with_another(streams: StreamDatabase) -> None:
+    streams.call(
+        "CreateTable",
+        TableName="books",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "page", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "page")],
+    )
+    enable(streams)
+    for length in range(1, 60):
+        put(streams, "a", page={"S": "x" * length}, ttl=number(NOW - 1))
+    looks = iter(range(10**9))
+    assert sweep(streams, lambda: float(next(looks))) == 59
 
 
 def test_the_stream_says_that_the_service_deleted_it(streams: StreamDatabase) -> None:

@@ -90,6 +90,15 @@ def test_an_item_stays_in_its_slot_and_its_changes_in_order(streams: StreamDatab
             assert values == list(range(int(key[-1]), 40, 10))
 
 
+def test_items_are_spread_over_the_slots(streams: StreamDatabase) -> None:
+    arn = streams.create(slots=4)
+    puts = [{"PutRequest": {"Item": {"id": {"S": f"item {n}"}}}} for n in range(25)]
+    streams.call("BatchWriteItem", RequestItems={"books": puts})
+    counts = [len(streams.read_shard(streams.iterator(arn, shard["ShardId"]))[0]) for shard in streams.shards(arn)]
+    assert sum(counts) == 25
+    assert min(counts) > 0
+
+
 def test_a_batch_that_begins_a_generation_lies_in_it_as_a_whole(streams: StreamDatabase) -> None:
     arn = streams.create(slots=4)
     streams.now += SHARD_LIFETIME
