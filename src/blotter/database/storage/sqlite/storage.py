@@ -26,7 +26,7 @@ from blotter.database.storage.protocol import DataDirectoryError, StorageUnavail
 from blotter.database.storage.sqlite import schema
 from blotter.database.storage.sqlite.batches import Batches
 from blotter.database.storage.sqlite.catalog import CatalogCache
-from blotter.database.storage.sqlite.checkpoints import Checkpoints
+from blotter.database.storage.sqlite.checkpoints import LIMIT_BYTES, Checkpoints
 from blotter.database.storage.sqlite.locks import FileLock, TurnLock
 from blotter.database.storage.sqlite.reading import QuickRead
 from blotter.database.storage.sqlite.snapshots import MAX_AGE_SECONDS, Snapshots, SqliteSnapshot
@@ -63,19 +63,19 @@ class SqliteStorage:
         self.path = path
         self.clock = clock
         self._monotonic = monotonic
-        self._upkeep_turn = TurnLock(path.parent)
+        self._turn = TurnLock(path.parent)
         try:
-            with self._upkeep_turn:
+            with self._turn:
                 schema.create_or_check(path, vfs=vfs)
         except BaseException:
-            self._upkeep_turn.close()
+            self._turn.close()
             raise
-        self._turn = TurnLock(path.parent)  # another open file: the batches hold the turn for themselves
         cache = CatalogCache()
         self._read_connection = connect()
         self._quick = QuickRead(self._read_connection, cache)
         self._snapshots = Snapshots(connect, monotonic, snapshot_max_age)
         self._write_connection = connect(16 << 20)
+        self._write_connection.execute(f"PRAGMA journal_size_limit = {LIMIT_BYTES}")
         self._checkpoint_connection = connect(1 << 20)
         self._commits = WorkThread("storage-commits")
         self._copies = WorkThread("storage-checkpoints")
@@ -146,13 +146,12 @@ class SqliteStorage:
         self._batches.closing = True
         await self._batches.drained()
         self._snapshots.close()
-        await self._copies.call(self._truncate)
+        await self._copies.call(self._checkpoints.copy)
         self._copies.stop()
         self._commits.stop()
         for connection in (self._read_connection, self._checkpoint_connection, self._write_connection):
             connection.close(True)
         self._upkeep_lock.close()
-        self._upkeep_turn.close()
         self._turn.close()
 
     # Upkeep
@@ -168,8 +167,7 @@ class SqliteStorage:
     async def _keep_up_once(self) -> None:
         self._snapshots.expire()
         self._checkpoints.relieve()
-        if self._checkpoints.is_idle:
-            await self._copies.call(self._truncate)
+        self._checkpoints.when_idle()
         while self._doomed_space() is not None and self._upkeep_lock.try_acquire():
             await self.write(self._empty_slice)
             await asyncio.sleep(SLICE_SECONDS)
@@ -183,9 +181,3 @@ class SqliteStorage:
         deadline = self._monotonic() + SLICE_SECONDS
         while (space := tx.doomed_space()) is not None and self._monotonic() < deadline:
             tx.empty_doomed(space, SLICE_ITEMS)
-
-    def _truncate(self) -> None:
-        """For the checkpoint thread. Without the turn another process is writing, and will see to it."""
-        if self._upkeep_turn.try_acquire():
-            self._checkpoints.truncate()
-            self._upkeep_turn.release()
