@@ -5,13 +5,13 @@ order in which AWS checks them, and calls `finish`, which refuses placeholders t
 
 What costs time is kept: the parsed text (`_parsed`, least recently used texts go), and under it the compiled
 form for each meaning of its names and types of its values. Whatever was compiled has passed `checks` for that
-meaning; what depends on the values themselves (`_value_checks`) is looked at for each request. A check that fails
-raises and keeps nothing, so a wrong expression always gets AWS's words for its own values.
+meaning; what depends on the values themselves (`checks.value_checks`) is looked at for each request. A check that
+fails raises and keeps nothing, so a wrong expression always gets AWS's words for its own values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -23,20 +23,10 @@ from blotter.database.expressions.parser import Grammar, Parsed, parse
 from blotter.database.expressions.paths import resolve
 from blotter.database.expressions.problems import Problem, ResolvedPath
 from blotter.database.expressions.projection import Projection
-from blotter.database.expressions.syntax import (
-    And,
-    Between,
-    Call,
-    ConditionTree,
-    Not,
-    Or,
-    ProjectionTree,
-    UpdateTree,
-    Value,
-)
+from blotter.database.expressions.syntax import ConditionTree, ProjectionTree, UpdateTree
 from blotter.database.expressions.update import Update, UpdateProgram, compile_update
 from blotter.database.model.errors import DynamoDBError, validation_error
-from blotter.database.model.values import TYPES, AttributeValue, compare_values
+from blotter.database.model.values import AttributeValue
 
 Language = Literal["condition", "key condition", "update", "projection"]
 Values = Mapping[str, AttributeValue]
@@ -64,7 +54,7 @@ class _CachedText:
         self.tree: Any = parsed.tree
         self.names = parsed.names
         self.values = parsed.values
-        self.value_checks = tuple(_value_checks(parsed.tree))
+        self.value_checks = tuple(checks.value_checks(parsed.tree))
         self.by_meaning: dict[tuple[str, ...], Any] = {}
 
 
@@ -73,33 +63,6 @@ def _parsed(language: Language, text: str) -> _CachedText:
     parsed = parse(_GRAMMARS[language], text)
     checks.check_form(parsed.tree)
     return _CachedText(parsed)
-
-
-def _value_checks(tree: Any) -> Iterator[Callable[[Values], bool]]:
-    """What depends on the values themselves, not only their types, as quick tests that say whether all is well:
-    the bounds of BETWEEN and the type name of attribute_type."""
-    if isinstance(tree, (And, Or)):
-        for condition in tree.conditions:
-            yield from _value_checks(condition)
-    elif isinstance(tree, Not):
-        yield from _value_checks(tree.condition)
-    elif isinstance(tree, Between):
-        if isinstance(tree.lower, Value) and isinstance(tree.upper, Value):
-            yield _bounds_in_order(tree.lower.name, tree.upper.name)
-    elif isinstance(tree, Call) and tree.function == "attribute_type":
-        yield from (_names_a_type(operand.name) for operand in tree.arguments[1:] if isinstance(operand, Value))
-
-
-def _bounds_in_order(lower: str, upper: str) -> Callable[[Values], bool]:
-    def in_order(values: Values) -> bool:
-        order = compare_values(values[lower], values[upper])
-        return order is not None and order <= 0
-
-    return in_order
-
-
-def _names_a_type(placeholder: str) -> Callable[[Values], bool]:
-    return lambda values: values[placeholder].get("S") in TYPES
 
 
 class ExpressionAttributes:

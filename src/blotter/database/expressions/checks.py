@@ -13,7 +13,7 @@ paritysuite/dynamodb-conformance, tests/tier3/validation-ordering; DynamoDB's pu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from blotter.database.expressions import problems
 from blotter.database.expressions.paths import refuse_meeting, resolve
@@ -348,3 +348,33 @@ def _static_type(operand: Operand, values: Values) -> str | None:
     if isinstance(operand, Call) and operand.function == "size":
         return "N"
     return None
+
+
+# By the values themselves
+
+
+def value_checks(tree: Tree) -> Iterator[Callable[[Values], bool]]:
+    """What depends on the values themselves, not only their types, as quick tests that say whether all is well:
+    the bounds of BETWEEN and the type name of attribute_type."""
+    if isinstance(tree, (And, Or)):
+        for condition in tree.conditions:
+            yield from value_checks(condition)
+    elif isinstance(tree, Not):
+        yield from value_checks(tree.condition)
+    elif isinstance(tree, Between):
+        if isinstance(tree.lower, Value) and isinstance(tree.upper, Value):
+            yield _bounds_in_order(tree.lower.name, tree.upper.name)
+    elif isinstance(tree, Call) and tree.function == "attribute_type":
+        yield from (_names_a_type(operand.name) for operand in tree.arguments[1:] if isinstance(operand, Value))
+
+
+def _bounds_in_order(lower: str, upper: str) -> Callable[[Values], bool]:
+    def in_order(values: Values) -> bool:
+        order = compare_values(values[lower], values[upper])
+        return order is not None and order <= 0
+
+    return in_order
+
+
+def _names_a_type(placeholder: str) -> Callable[[Values], bool]:
+    return lambda values: values[placeholder].get("S") in TYPES

@@ -1,0 +1,91 @@
+"""What can be wrong with a statement, in DynamoDB's words.
+
+What the parser cannot read gets the envelope "Statement wasn't well formed, can't be processed: " and, except for
+what has no tokens, a detail in the words of the PartiQL parser. What can be read but not done has words of its
+own, often with a position, line:column:length from 1. None of it mentions a parameter, unlike an expression.
+Sources: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlGrammar.test.ts and
+partiqlFunctions.test.ts, recorded in October 2026; partiql/partiql-lang-kotlin for details not recorded there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from blotter.database.expressions.problems import Problem
+from blotter.database.model.errors import DynamoDBError, validation_error
+
+__all__ = ["Position", "Problem"]
+
+
+class Position(NamedTuple):
+    """Where a token stands, as messages say it."""
+
+    line: int
+    column: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}:{self.length}"
+
+
+def not_well_formed(detail: str = "") -> Problem:
+    return Problem(f"Statement wasn't well formed, can't be processed: {detail}")
+
+
+def unsupported_operation(name: str) -> Problem:
+    return Problem(f"Unsupported operation: {name}")
+
+
+def unsupported_clause(clause: str, position: Position) -> Problem:
+    return Problem(f"Unsupported clause: {clause} at {position}")
+
+
+def unexpected_path_component(position: Position) -> Problem:
+    return Problem(f"Unexpected path component at {position}")
+
+
+def unrecognized_function(name: str, position: Position) -> Problem:
+    return Problem(f"Unrecognized function: {name.lower()} at {position}")
+
+
+def unsupported_value(name: str, path: str, position: Position) -> Problem:
+    return Problem(f"Unsupported data type: {name.lower()} under key {path} at {position}")
+
+
+def aliasing() -> Problem:
+    return Problem("Aliasing is not supported")
+
+
+def parameters_missing() -> DynamoDBError:
+    return validation_error("Number of parameters in request and statement don't match.")
+
+
+def key_not_given() -> DynamoDBError:
+    return validation_error("Where clause does not contain a mandatory equality on all key attributes")
+
+
+def select_needs_key(operation: str) -> DynamoDBError:
+    return validation_error(
+        f"Select statements within {operation} must specify the primary key in the where clause."
+    )
+
+
+def exists_needs_condition() -> DynamoDBError:
+    return validation_error("EXISTS() must contain a single item read with additional condition")
+
+
+def key_type(attribute: str) -> DynamoDBError:
+    return validation_error(
+        f"Key attribute's data type should match its data type in table's schema: Key {attribute}"
+    )
+
+
+def overlapping_ranges() -> DynamoDBError:
+    return validation_error("Overlapping conditions with range keys are not supported in where clause")
+
+
+def multiple_key_attributes() -> DynamoDBError:
+    return validation_error(
+        "PartiQL statements cannot be executed on tables with multi-attribute HASH keys "
+        "or multi-attribute RANGE keys."
+    )

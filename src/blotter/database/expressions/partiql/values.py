@@ -1,0 +1,194 @@
+"""Values of statements: what literals make, and what parameters have to be.
+
+A literal's number is judged like any number, with the path inside its value behind the message; `<<…>>` is a set.
+A parameter's number is read as java.math.BigDecimal reads text, whose exponent and scale are 32-bit integers, and
+judged by precision less scale in 32-bit arithmetic, wrapping included. Parameters are looked at in the order of
+the document, nesting and numbers alike; everything else about them is for the admission of attribute values.
+Source: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlParameterNumbers.test.ts and
+partiqlGrammar.test.ts, recorded in October 2026.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from blotter.database.expressions.partiql.problems import Problem, unsupported_value
+from blotter.database.expressions.partiql.syntax import (
+    Bag,
+    Call,
+    ListOf,
+    Literal,
+    Node,
+    Parameter,
+    Path,
+    StructOf,
+)
+from blotter.database.model.errors import DynamoDBError, nesting_error, validation_error
+from blotter.database.model.numbers import canonical_number
+from blotter.database.model.values import AttributeValue, Item
+
+MAX_DEPTH = 32
+_MAX_INT = 2**31 - 1
+_DECIMAL = re.compile(r"[+-]?(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]{1,10}))?", re.ASCII)
+
+Parameters = Sequence[AttributeValue]
+
+
+# Literals
+
+
+def is_constant(node: Node) -> bool:
+    """Whether a value holds no parameter."""
+    if isinstance(node, (ListOf, Bag)):
+        return all(is_constant(element) for element in node.elements)
+    if isinstance(node, StructOf):
+        return all(is_constant(member) for _, member in node.members)
+    return not isinstance(node, Parameter)
+
+
+def is_value(node: Node) -> bool:
+    return isinstance(node, (Literal, Parameter, ListOf, Bag, StructOf))
+
+
+def value_of(node: Node, parameters: Parameters, path: str = "root", depth: int = 1) -> AttributeValue:
+    """The attribute value a literal stands for. Raises `Problem` or ValidationException."""
+    if depth > MAX_DEPTH:
+        raise nesting_error()
+    build = _BUILDERS.get(type(node))
+    if build is None:
+        raise unsupported_value(_name_of(node), path, node.position)
+    value: AttributeValue = build(node, parameters, path, depth)
+    return value
+
+
+def item_of(node: StructOf, parameters: Parameters) -> Item:
+    """The item of an INSERT; each attribute is the root of its own value."""
+    return _members(node, parameters, lambda _: "root", "root", 1)
+
+
+def _name_of(node: Node) -> str:
+    if isinstance(node, Call):
+        return node.name
+    if isinstance(node, Path):
+        return str(node.steps[0])
+    return type(node).__name__
+
+
+def _literal(node: Literal, _: Parameters, path: str, __: int) -> AttributeValue:
+    if node.type == "N":
+        try:
+            return {"N": canonical_number(str(node.content))}
+        except DynamoDBError as error:
+            raise Problem(f"{error.message} under {path}") from None
+    if node.type == "MISSING":
+        raise unsupported_value("missing", path, node.position)
+    return {node.type: node.content}
+
+
+def _parameter(node: Parameter, parameters: Parameters, _: str, depth: int) -> AttributeValue:
+    if depth > 1:
+        # By itself it is right, but it may be too deep here.
+        _check(parameters[node.index], depth)
+    return parameters[node.index]
+
+
+def _list(node: ListOf, parameters: Parameters, path: str, depth: int) -> AttributeValue:
+    return {
+        "L": [
+            value_of(element, parameters, f"{path}[{index}]", depth + 1)
+            for index, element in enumerate(node.elements)
+        ]
+    }
+
+
+def _struct(node: StructOf, parameters: Parameters, path: str, depth: int) -> AttributeValue:
+    return {"M": _members(node, parameters, lambda name: f"{path}.{name}", path, depth + 1)}
+
+
+def _members(
+    node: StructOf, parameters: Parameters, path_of: Callable[[str], str], path: str, depth: int
+) -> dict[str, AttributeValue]:
+    members: dict[str, AttributeValue] = {}
+    for key, member in node.members:
+        if not isinstance(key, Literal) or key.type != "S":
+            raise unsupported_value(_name_of(key), path, key.position)
+        name = str(key.content)
+        if name in members:
+            raise Problem(f"Duplicate keys in tuple. Key: {name} under {path}")
+        members[name] = value_of(member, parameters, path_of(name), depth)
+    return members
+
+
+def _bag(node: Bag, _: Parameters, path: str, __: int) -> AttributeValue:
+    if not node.elements:
+        raise Problem("Empty bags are not supported")
+    types = {element.type if isinstance(element, Literal) else None for element in node.elements}
+    if types != {"S"} and types != {"N"}:
+        raise Problem("Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags")
+    (type_,) = types
+    members = [
+        value_of(element, (), f"{path}[{index}]")[str(type_)] for index, element in enumerate(node.elements)
+    ]
+    if len(set(members)) < len(members):
+        raise Problem(
+            "One or more parameter values were invalid: "
+            f"Input collection [{', '.join(members)}] contains duplicates."
+        )
+    return {f"{type_}S": members}
+
+
+_BUILDERS: dict[type, Callable[..., AttributeValue]] = {
+    Literal: _literal,
+    Parameter: _parameter,
+    ListOf: _list,
+    StructOf: _struct,
+    Bag: _bag,
+}
+
+
+# Parameters
+
+
+def check_parameters(parameters: Iterable[AttributeValue]) -> None:
+    """Raises ValidationException for the first document that is too deep or number that is none."""
+    for parameter in parameters:
+        _check(parameter, 1)
+
+
+def _check(value: AttributeValue, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise nesting_error()
+    for type_, content in value.items():
+        if type_ == "N":
+            _check_number(content)
+        elif type_ == "NS":
+            for number in content:
+                _check_number(number)
+        elif type_ == "L":
+            for element in content:
+                _check(element, depth + 1)
+        elif type_ == "M":
+            for member in content.values():
+                _check(member, depth + 1)
+
+
+def _check_number(text: str) -> None:
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise _not_numeric(text)
+    whole, fraction, bare_fraction, exponent_text = match.groups()
+    digits = (whole or "") + (fraction or bare_fraction or "")
+    exponent = int(exponent_text or 0)
+    scale = len(fraction or bare_fraction or "") - exponent
+    if abs(exponent) > _MAX_INT or abs(scale) > _MAX_INT:
+        raise _not_numeric(text)
+    magnitude = len(digits.lstrip("0") or "0") - scale
+    if abs(magnitude) > _MAX_INT:
+        # Past 32 bits a huge number looks tiny, and a tiny one huge.
+        text = "1E-999" if magnitude > 0 else "1E+999"
+    canonical_number(text)
+
+
+def _not_numeric(text: str) -> DynamoDBError:
+    return validation_error("The parameter cannot be converted to a numeric value" + (f": {text}" if text else ""))
