@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from blotter.database.background.change_log import ChangeLogTrimmer
 from blotter.database.background.tables import TableKeeper
 from blotter.database.background.time_to_live import TimeToLiveSweeper
+from blotter.database.background.tokens import TokenSweeper
 from blotter.database.storage.protocol import SnapshotTooOld, Storage, StorageUnavailable
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ TABLES_SECONDS = 0.05
 TIME_TO_LIVE_SECONDS = 10.0
 """Between walks for expired items; AWS promises to delete them within a few days."""
 TRIM_SECONDS = 60.0
+"""Between rounds of what only has to go some day: old changes, old tokens."""
 
 # After a failure of the store.
 _PATIENCE_SECONDS = 1.0
@@ -46,10 +48,12 @@ class Background:
         self._keeper = TableKeeper(storage, clock)
         self._sweeper = TimeToLiveSweeper(storage, clock)
         self._trimmer = ChangeLogTrimmer(storage, clock)
+        self._tokens = TokenSweeper(storage, clock)
         self._chores: tuple[tuple[Chore, float], ...] = (
             (self._keep_tables, tables_seconds),
             (self._sweeper.run_once, time_to_live_seconds),
             (self._trimmer.run_once, trim_seconds),
+            (self._tokens.run_once, trim_seconds),
         )
         self._stopping = asyncio.Event()
 

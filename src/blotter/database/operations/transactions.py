@@ -31,15 +31,15 @@ from blotter.database.operations.items import (
     updated_item,
 )
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.storage.protocol import ReadTransaction, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 from blotter.database.validation.attribute_values import admit_item, check_item_size
 from blotter.database.validation.keys import check_item_keys, check_key
 from blotter.database.wire import requests as wire
 
 TRANSACTION_BYTES = 4 * 1024 * 1024
 TOKEN_LIFETIME = 600.0
-# The key space of the store's own records; tables get theirs from 1 on.
-RECORDS_SPACE = 0
+# Between these lie the keys of all token records; "0" follows "/" in ASCII.
+TOKEN_RECORDS = (b"token/", b"token0")
 
 
 class Action(NamedTuple):
@@ -225,15 +225,20 @@ def _replayed(plan: TransactWritePlan, tx: ReadTransaction, context: Context) ->
     record = tx.get(RECORDS_SPACE, _token_key(plan, context))
     if record is None:
         return None
-    expires, _, fingerprint = record.body.partition(b" ")
-    if float(expires) <= context.now:
+    if is_expired_token(record.body, context.now):
         return None
+    _, _, fingerprint = record.body.partition(b" ")
     if fingerprint != plan.fingerprint.hex().encode():
         raise DynamoDBError(
             "IdempotentParameterMismatchException",
             "The request uses the same client token as a previous, but non-identical request.",
         )
     return _apply_nothing(plan)
+
+
+def is_expired_token(record: bytes, now: float) -> bool:
+    """Whether a token's record no longer means anything; background work takes it away (`background.tokens`)."""
+    return float(record.partition(b" ")[0]) <= now
 
 
 def _apply_nothing(plan: TransactWritePlan) -> bytes:
