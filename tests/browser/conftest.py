@@ -124,7 +124,7 @@ def open_page(browser: Browser, application: Running) -> Iterator[Callable[..., 
 
     def open_one(path: str = "/", quiet: bool = True, **options: Any) -> Page:
         context = browser.new_context(locale="en-US", **{"timezone_id": "America/Chicago", **options})
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         if quiet:  # a request that is answered 404 counts as an error too
