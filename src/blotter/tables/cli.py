@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from blotter.config import ConfigurationError
-from blotter.tables import report
+from blotter.tables import commands_around, report
 from blotter.tables.apply import Applying, Work, together
 from blotter.tables.changes import Plan
 from blotter.tables.declaration import TableDeclaration
@@ -201,6 +201,10 @@ def init(app: str, table: str) -> None:
         click.echo(f"blotter: {error}", err=True)
         raise SystemExit(int(Exit.CONFIGURATION)) from None
     click.echo(f"wrote {path}; look at it, then run `blotter tables plan`")
+
+
+for around in (commands_around.policy, commands_around.export):
+    tables.add_command(around)
 
 
 class _Looked(NamedTuple):
