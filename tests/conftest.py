@@ -6,6 +6,7 @@ ports), and stopped with SIGTERM; one that does not stop is killed, and the test
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,7 +40,11 @@ class Serving(NamedTuple):
     def children(self) -> dict[str, int]:
         """Its processes: name as `ps` shows it ("serve worker 1", "serve backgroun") → process id."""
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return {Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in found}
+        names = {}
+        for pid in found:
+            with contextlib.suppress(OSError):  # Gone between two looks.
+                names[Path(f"/proc/{pid}/comm").read_text().strip()] = int(pid)
+        return names
 
     def workers(self) -> dict[str, int]:
         return {name: pid for name, pid in self.children().items() if "worker" in name}
