@@ -20,6 +20,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import apsw
@@ -245,8 +246,10 @@ class Batches:
 
     def _roll_back(self) -> None:
         self._writer.end_handler()
-        if self._connection.in_transaction:  # SQLite has rolled back itself after some errors
-            self._execute("ROLLBACK")
+        # SQLite rolls back itself after some errors. Where this fails, the next BEGIN does too and comes here again.
+        with suppress(apsw.Error):
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK")
 
     def _take_all(self) -> list[Waiting]:
         waiting = list(self._queue)

@@ -134,8 +134,12 @@ class Snapshots:
         if snapshot.ended:
             return
         self._open.discard(snapshot)
-        snapshot.end()
-        if len(self._free) < POOL_SIZE:
+        try:
+            snapshot.end()
+            reusable = len(self._free) < POOL_SIZE
+        except apsw.Error:  # its file failed; another connection may do better
+            reusable = False
+        if reusable:
             self._free.append(snapshot.pooled)
         else:
             snapshot.pooled.connection.close(True)
