@@ -37,7 +37,7 @@ from blotter.database.operations.shard_iterators import (
 from blotter.database.operations.stream_records import StreamRecord, stream_record
 from blotter.database.operations.stream_registry import Stream, find_stream, streams
 from blotter.database.operations.table_description import describe_keys
-from blotter.database.storage.protocol import Change, ReadTransaction
+from blotter.database.storage.protocol import Change, ReadTransaction, SnapshotTooOld
 from blotter.database.wire import requests as wire
 
 MAXIMUM_LISTED: Final = 100
@@ -141,7 +141,8 @@ def get_records(plan: GetRecordsPlan, tx: ReadTransaction, context: Context) -> 
     if page.ended and shard.last_sequence is None:
         following = ShardIterator(stream.arn, shard.number, tx.last_change(), EXACTLY, context.now)
     elif not page.ended:
-        following = ShardIterator(stream.arn, shard.number, page.position, EXACTLY, context.now)
+        since = EXACTLY if page.records else iterator.since
+        following = ShardIterator(stream.arn, shard.number, page.position, since, context.now)
     return answer(
         (b"Records", b"[" + b",".join([record.body for record in page.records]) + b"]"),
         (b"NextShardIterator", None if following is None else encoded(following.encode())),
@@ -179,14 +180,20 @@ class _Page:
 def _read_changes(
     page: _Page, stream: Stream, iterator: ShardIterator, tx: ReadTransaction, horizon: float
 ) -> Generator[None, None, None]:
-    """Fills the page from the iterator's position, slice by slice."""
+    """Fills the page from the iterator's position, slice by slice. Ends it early when the store takes the snapshot
+    back: the next page goes on from there."""
     page.position = iterator.position
     if iterator.since == EXACTLY and iterator.position + 1 < tx.first_change():
         _trimmed()
     oldest = horizon if iterator.since == FROM_HORIZON else max(iterator.since, horizon)
     while len(page.records) < page.limit:
         wanted = page.wanted()
-        changes = tx.changes(stream.table_id, iterator.shard, page.position, wanted)
+        try:
+            changes = tx.changes(stream.table_id, iterator.shard, page.position, wanted)
+        except SnapshotTooOld:
+            if page.position == iterator.position:
+                raise
+            return
         for change in changes:
             if not page.records and change.time < oldest:
                 if iterator.since == EXACTLY:

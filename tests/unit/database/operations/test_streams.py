@@ -13,6 +13,8 @@ import pytest
 
 from blotter.database.background.change_log import ChangeLogTrimmer
 from blotter.database.model.streams import RETENTION, SHARD_LIFETIME
+from blotter.database.storage.protocol import SnapshotTooOld
+from blotter.database.storage.sqlite.snapshots import SqliteSnapshot
 from tests.stream_database import START, StreamDatabase, keys, numbers
 
 HOUR = 3600.0
@@ -317,6 +319,33 @@ def test_a_page_holds_a_thousand_records(streams: StreamDatabase) -> None:
     assert keys(page) == [str(n) for n in range(1000)]
     assert following is not None
     assert len(streams.read(following)[0]) == 50
+
+
+def test_a_page_ends_early_when_the_store_takes_its_snapshot_back(
+    streams: StreamDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = streams.create()
+    for start in range(0, 50, 25):
+        puts = [{"PutRequest": {"Item": {"id": {"S": str(start + n)}}}} for n in range(25)]
+        streams.call("BatchWriteItem", RequestItems={"books": puts})
+    original = SqliteSnapshot.changes
+    used: set[SqliteSnapshot] = set()
+
+    def changes(snapshot: SqliteSnapshot, *arguments: Any) -> Any:
+        if snapshot in used:
+            raise SnapshotTooOld
+        used.add(snapshot)
+        return original(snapshot, *arguments)
+
+    monkeypatch.setattr(SqliteSnapshot, "changes", changes)
+    iterator: str | None = streams.iterator(arn, streams.shards(arn)[0]["ShardId"])
+    seen: list[str] = []
+    while len(seen) < 50:
+        assert iterator is not None
+        records, iterator = streams.read(iterator, Limit=20)
+        assert records
+        seen += keys(records)
+    assert seen == [str(n) for n in range(50)]
 
 
 def test_a_record_reads_the_same_each_time(streams: StreamDatabase) -> None:
