@@ -130,10 +130,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable = False
-        self._deadline = self._server.now + self._server.limits.write_timeout
+        if not self._lingering:
+            self._deadline = self._server.now + self._server.limits.write_timeout
 
     def resume_writing(self) -> None:
         self._writable = True
+        if self._lingering:
+            return
         self._deadline = inf
         if not self._busy:
             self._advance()

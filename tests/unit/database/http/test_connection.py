@@ -287,6 +287,19 @@ def test_a_refused_client_can_read_why_before_it_is_cut_off() -> None:
     _run(work)
 
 
+def test_a_refused_client_that_reads_slowly_is_refused_once() -> None:
+    async def work() -> None:
+        bench = _Bench()
+        bench.connection.data_received(b"broken\r\n\r\n")
+        bench.connection.pause_writing()
+        bench.connection.resume_writing()
+        assert bench.transport.statuses == [400]
+        bench.pass_time(5)
+        assert bench.transport.aborted
+
+    _run(work)
+
+
 def test_leave_to_send_a_body_is_given_after_the_answers_before_it() -> None:
     async def work() -> None:
         waiting: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
