@@ -8,6 +8,7 @@ AWS's words out. Nothing here knows tables beyond their key schema, storage or t
 from blotter.database.expressions.attributes import ExpressionAttributes
 from blotter.database.expressions.condition import Condition
 from blotter.database.expressions.key_condition import KeyClause, KeyCondition, ResolvedKeyCondition
+from blotter.database.expressions.nested_keys import refuse_nested_keys
 from blotter.database.expressions.projection import Projection
 from blotter.database.expressions.update import Update
 
@@ -19,4 +20,5 @@ __all__ = [
     "Projection",
     "ResolvedKeyCondition",
     "Update",
+    "refuse_nested_keys",
 ]

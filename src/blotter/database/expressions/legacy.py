@@ -201,9 +201,12 @@ def attribute_updates(entries: Mapping[str, LegacyUpdate]) -> Update:
         values[placeholder] = entry.Value
         if entry.Action in _COMBINE:
             compute = _changed(name, entry.Action, placeholder)
-            actions.append(CompiledAction("ADD" if entry.Action == "ADD" else "DELETE", (name,), compute))
+            kind = CompiledAction(
+                "ADD" if entry.Action == "ADD" else "DELETE", (name,), compute, given=placeholder
+            )
+            actions.append(kind)
         else:
-            actions.append(CompiledAction("SET", (name,), _put(placeholder)))
+            actions.append(CompiledAction("SET", (name,), _put(placeholder), given=placeholder))
     return Update(UpdateProgram(actions), values)
 
 

@@ -45,9 +45,10 @@ _Node: TypeAlias = "int | dict[str | int, _Node]"
 
 
 class CompiledAction:
-    """One action with its path resolved. `reads` are the paths of its operands."""
+    """One action with its path resolved. `reads` are the paths of its operands, `given` is the placeholder of a
+    value that it takes from the request as it is."""
 
-    __slots__ = ("compute", "keyword", "path", "reads", "section")
+    __slots__ = ("compute", "given", "keyword", "path", "reads", "section")
 
     def __init__(
         self,
@@ -56,7 +57,9 @@ class CompiledAction:
         compute: Compute,
         section: int = 0,
         reads: tuple[ResolvedPath, ...] = (),
+        given: str | None = None,
     ) -> None:
+        self.given = given
         self.keyword = keyword
         self.path = path
         self.compute = compute
@@ -67,13 +70,19 @@ class CompiledAction:
 class UpdateProgram:
     """The compiled actions of an update, whatever the request's values."""
 
-    __slots__ = ("actions", "flat", "nested", "projection", "steps")
+    __slots__ = ("actions", "flat", "given", "names", "nested", "nested_names", "projection", "steps")
 
     def __init__(self, actions: Iterable[CompiledAction]) -> None:
         self.actions = tuple(actions)
         self.steps = tuple(action.compute for action in self.actions)
         self.flat = tuple((number, head(a.path)) for number, a in enumerate(self.actions) if len(a.path) == 1)
         self.nested = _nested_targets(self.actions)
+        self.names = frozenset(head(action.path) for action in self.actions)
+        self.given = tuple(
+            (head(a.path), a.given) for a in self.actions if a.given is not None and len(a.path) == 1
+        )
+        paths = (path for action in self.actions for path in (action.path, *action.reads))
+        self.nested_names = tuple(dict.fromkeys(head(path) for path in paths if len(path) > 1))
         self.projection = Projection(action.path for action in self.actions)
 
 
@@ -94,13 +103,19 @@ class Update:
     @property
     def top_level_names(self) -> frozenset[str]:
         """The attributes it writes to."""
-        return frozenset(head(path) for path in self.paths)
+        return self._program.names
 
     @property
     def nested_names(self) -> tuple[str, ...]:
         """The top-level attributes it looks inside of, written or read, in the order of the text."""
-        paths = (path for action in self._program.actions for path in (action.path, *action.reads))
-        return tuple(dict.fromkeys(head(path) for path in paths if len(path) > 1))
+        return self._program.nested_names
+
+    @property
+    def given(self) -> Item:
+        """The attributes that it sets, adds to or takes from, with the request's values for them: what can be said
+        of the new item without the old one. Values that are computed are not among them."""
+        values = self._values
+        return {name: values[placeholder] for name, placeholder in self._program.given}
 
     @property
     def creates(self) -> bool:
@@ -111,6 +126,8 @@ class Update:
 
     def refuse_keys(self, keys: Iterable[str]) -> None:
         """Raises ValidationException when a key attribute would be written."""
+        if self._program.names.isdisjoint(keys):
+            return
         names = set(keys)
         for path in self.paths:
             if path[0] in names:
@@ -199,10 +216,11 @@ def _compile_action(action: Action, section: int, names: Names) -> CompiledActio
         return CompiledAction("REMOVE", path, _nothing, section)
     if action.keyword == "SET":
         reads = tuple(_paths_read(action.value, names))
-        return CompiledAction("SET", path, _compile_assigned(action.value, names), section, reads)
+        given = action.value.name if isinstance(action.value, Value) else None
+        return CompiledAction("SET", path, _compile_assigned(action.value, names), section, reads, given)
     placeholder = action.value.name if isinstance(action.value, Value) else ""
     compute = _change_of(action.keyword, path, placeholder)
-    return CompiledAction(action.keyword, path, compute, section)
+    return CompiledAction(action.keyword, path, compute, section, given=placeholder)
 
 
 def _nothing(_: Item, __: Values) -> None:
