@@ -6,6 +6,7 @@ The transport is a stand-in that records; time is a number the test moves. `test
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -54,11 +55,12 @@ class _Transport:
 
     @property
     def statuses(self) -> list[int]:
-        return [int(part[:3]) for part in self.written.split(b"HTTP/1.1 ")[1:]]
+        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", self.written)]
 
     @property
     def bodies(self) -> list[bytes]:
-        return [part.split(b"\r\n\r\n", 1)[1] for part in self.written.split(b"HTTP/1.1 ")[1:]]
+        answers = re.split(rb"HTTP/1\.1 \d{3} ", self.written)[1:]
+        return [answer.split(b"\r\n\r\n", 1)[1] for answer in answers]
 
 
 class _Bench:
