@@ -10,8 +10,9 @@ An `Encoder` is data (JSON): vocabularies and counts of the training period, not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,27 +37,43 @@ STATISTICS: dict[str, tuple[str, ...]] = {
 }
 # statistic → also give the model how many training rows the key had
 COUNTED = ("block", "street", "type_block")
-# columns whose codes go to the model as categories
-CATEGORIES = ("primary_type", "description_key", "location_description")
+# category → the columns whose values together have a code that goes to the model
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    "primary_type": ("primary_type",),
+    "description_key": ("primary_type", "description"),
+    "location_description": ("location_description",),
+}
 # weight of the overall rate in a key's rate, in rows
 SMOOTHING = 10.0
 # keys with fewer training rows than this are not kept
 MINIMUM_ROWS = 3
 _SEPARATOR = "\t"
 
-_CLOCK: dict[str, Callable[[Moment], float]] = {
-    "hour": lambda moment: moment.minute // 60,
-    "weekday": lambda moment: moment.weekday,
-    "day": lambda moment: moment.day,
-    "minute_of_day": lambda moment: moment.minute,
-    "minute": lambda moment: moment.minute % 60,
-    "full_hour": lambda moment: moment.minute % 60 == 0,
-    "five_minutes": lambda moment: moment.minute % 5 == 0,
-    "quarter_hour": lambda moment: moment.minute % 15 == 0,
-    "midnight": lambda moment: moment.minute == 0,
-    "first_of_month": lambda moment: moment.day == 1,
+_SPELLED = ("block", "primary_type", "description", "location_description", "domestic")
+
+
+class _Clock(NamedTuple):
+    """Moments as arrays; see `Moment`."""
+
+    minute: NDArray[np.int64]
+    weekday: NDArray[np.int64]
+    day: NDArray[np.int64]
+
+
+_CLOCK: dict[str, Callable[[_Clock], NDArray[Any]]] = {
+    "hour": lambda clock: clock.minute // 60,
+    "weekday": lambda clock: clock.weekday,
+    "day": lambda clock: clock.day,
+    "minute_of_day": lambda clock: clock.minute,
+    "minute": lambda clock: clock.minute % 60,
+    "full_hour": lambda clock: clock.minute % 60 == 0,
+    "five_minutes": lambda clock: clock.minute % 5 == 0,
+    "quarter_hour": lambda clock: clock.minute % 15 == 0,
+    "midnight": lambda clock: clock.minute == 0,
+    "first_of_month": lambda clock: clock.day == 1,
 }
 FLAGS = dict.fromkeys(("TRUE", "T", "1", "YES", "Y"), 1.0) | dict.fromkeys(("FALSE", "F", "0", "NO", "N"), 0.0)
+_AREAS = {str(number): float(number) for number in range(1, 78)}
 _HEADINGS = {"N": 0.0, "E": 1.0, "S": 2.0, "W": 3.0}
 _NAN = float("nan")
 # Spellings are remembered, since columns repeat them; both limits bound the memory on hostile input.
@@ -95,20 +112,19 @@ def feature_names() -> list[str]:
 
 
 def clean(columns: Values) -> dict[str, list[str]]:
-    """The raw columns in one spelling, with `street` and `description_key` made from them."""
-    values = {name: list(map(_spelled, texts)) for name, texts in columns.items()}
+    """The model's columns in one spelling, with `street` made from the block."""
+    values = {name: list(map(_spelled, columns[name])) for name in _SPELLED}
     values["community_area"] = list(map(area, columns["community_area"]))
     return derive(values)
 
 
 def derive(values: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Cleaned columns with those that are made from others (again, after some were blanked)."""
-    street = [block.partition(" ")[2] for block in values["block"]]
-    return {**values, "street": street, "description_key": keys_of(values, STATISTICS["description"])}
+    """Cleaned columns with the one that is made from another (again, after some were blanked)."""
+    return {**values, "street": [block.partition(" ")[2] for block in values["block"]]}
 
 
 def keys_of(values: Values, columns: tuple[str, ...]) -> list[str]:
-    """One key a row from several columns; "" when any of them is unknown."""
+    """One key a row from several columns, as training counts them; "" when any of them is unknown."""
     if len(columns) == 1:
         return list(values[columns[0]])
     parts = zip(*(values[column] for column in columns), strict=True)
@@ -117,25 +133,72 @@ def keys_of(values: Values, columns: tuple[str, ...]) -> list[str]:
 
 def row_features(values: Values, moments: Sequence[Moment]) -> Matrix:
     """The features that need no statistics: float64, one row an incident."""
-    columns = [[read(moment) for moment in moments] for read in _CLOCK.values()]
-    columns.append([FLAGS.get(text, _NAN) for text in values["domestic"]])
-    columns.append([float(text) if text else _NAN for text in values["community_area"]])
-    columns.append([_hundred(block) for block in values["block"]])
-    columns.append([_HEADINGS.get(street[:1], _NAN) for street in values["street"]])
-    return np.array(columns, dtype=np.float64).T
+    clock = _Clock(
+        np.array([moment.minute for moment in moments], dtype=np.int64),
+        np.array([moment.weekday for moment in moments], dtype=np.int64),
+        np.array([moment.day for moment in moments], dtype=np.int64),
+    )
+    return np.column_stack(
+        [
+            *(read(clock).astype(np.float64) for read in _CLOCK.values()),
+            _found(FLAGS, values["domestic"]),
+            _found(_AREAS, values["community_area"]),
+            np.array(list(map(_hundred, values["block"])), dtype=np.float64),
+            _found(_HEADINGS, [street[:1] for street in values["street"]]),
+        ]
+    )
 
 
-def encode(encoder: Encoder, values: Values, moments: Sequence[Moment]) -> Matrix:
-    """The whole matrix for rows outside the training period."""
-    parts = [row_features(values, moments)]
-    counts: list[Matrix] = []
-    for name, columns in STATISTICS.items():
-        known = encoder.statistics[name]
-        found = [known.get(key) for key in keys_of(values, columns)]
-        parts.append(_column([_rate(entry, encoder.rate) for entry in found]))
-        if name in COUNTED:
-            counts.append(_column([_NAN if entry is None else entry[1] for entry in found]))
-    return np.hstack([*parts, *counts, codes(encoder.vocabularies, values)])
+class Lookup:
+    """An encoder made ready for many rows: every key's rate, count and code in a dictionary of its own.
+
+    A key of several columns is a tuple here, because `zip` makes tuples for nothing; a key with an unknown part is
+    in no dictionary.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        known = {
+            name: {_split(key, columns): entry for key, entry in encoder.statistics[name].items()}
+            for name, columns in STATISTICS.items()
+        }
+        self._rates = {
+            name: {key: _rate(entry, encoder.rate) for key, entry in entries.items()}
+            for name, entries in known.items()
+        }
+        self._rows = {name: {key: float(rows) for key, (_, rows) in known[name].items()} for name in COUNTED}
+        self._codes = {
+            name: {_split(key, columns): float(code) for code, key in enumerate(encoder.vocabularies[name])}
+            for name, columns in CATEGORIES.items()
+        }
+
+    def matrix(self, values: Values, moments: Sequence[Moment]) -> Matrix:
+        """The whole matrix for rows outside the training period."""
+        rates = [_found(known, _keys(values, STATISTICS[name])) for name, known in self._rates.items()]
+        rows = [_found(known, _keys(values, STATISTICS[name])) for name, known in self._rows.items()]
+        return np.column_stack([row_features(values, moments), *rates, *rows, self.codes(values)])
+
+    def codes(self, values: Values) -> Matrix:
+        """The categories' columns alone; they are the same inside the training period."""
+        return np.column_stack(
+            [_found(known, _keys(values, CATEGORIES[name])) for name, known in self._codes.items()]
+        )
+
+
+Key = str | tuple[str, ...]
+
+
+def _keys(values: Values, columns: tuple[str, ...]) -> Iterable[Key]:
+    return values[columns[0]] if len(columns) == 1 else zip(*(values[column] for column in columns), strict=True)
+
+
+def _split(key: str, columns: tuple[str, ...]) -> Key:
+    return key if len(columns) == 1 else tuple(key.split(_SEPARATOR))
+
+
+def _found(known: Mapping[Any, float], keys: Iterable[Key]) -> NDArray[np.float64]:
+    """What is known of each key, NaN where nothing is."""
+    find = known.get
+    return np.array([find(key, _NAN) for key in keys], dtype=np.float64)
 
 
 def calibrated(encoder: Encoder, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -145,26 +208,14 @@ def calibrated(encoder: Encoder, probabilities: NDArray[np.float64]) -> NDArray[
     return np.asarray(1 / (1 + np.exp(-(slope * odds + intercept))), dtype=np.float64)
 
 
-def codes(vocabularies: Mapping[str, Sequence[str]], values: Values) -> Matrix:
-    columns = []
-    for name in CATEGORIES:
-        places = {text: float(place) for place, text in enumerate(vocabularies[name])}
-        columns.append(_column([places.get(text, _NAN) for text in values[name]]))
-    return np.hstack(columns)
-
-
 def vocabulary(texts: Sequence[str]) -> list[str]:
     """Values that occur often enough, the most frequent first, ties by name."""
     counted = Counter(text for text in texts if text)
     return [text for text, rows in sorted(counted.items(), key=lambda entry: (-entry[1], entry[0])) if rows >= 20]
 
 
-def _rate(entry: tuple[int, int] | None, overall: float) -> float:
-    return _NAN if entry is None else (entry[0] + SMOOTHING * overall) / (entry[1] + SMOOTHING)
-
-
-def _column(values: Sequence[float]) -> Matrix:
-    return np.array(values, dtype=np.float64)[:, None]
+def _rate(entry: tuple[int, int], overall: float) -> float:
+    return (entry[0] + SMOOTHING * overall) / (entry[1] + SMOOTHING)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -28,8 +28,8 @@ UPLOADS = "uploads/"
 PREDICTIONS_SUFFIX = ".predictions.csv"
 _NAME_BYTES = 200  # with the suffix of the predictions file it stays below a file system's 255
 _BLOCK = 1024 * 1024
-# Characters that turn text around or hide in it: a name must look like what it is.
-_HIDDEN = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# Characters that turn text around, break its lines or hide in it: a name must look like what it is.
+_HIDDEN = re.compile("[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 _log = logging.getLogger(__name__)
 

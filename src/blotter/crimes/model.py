@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blotter.crimes import features
-from blotter.crimes.features import Encoder
+from blotter.crimes.features import Encoder, Matrix
 from blotter.crimes.reader import Batch
 
 if TYPE_CHECKING:
@@ -53,11 +53,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model:
-    """A loaded model. Not for several threads at once; `threads` is how many one prediction may use."""
+    """A loaded model; `threads` is how many one prediction may use."""
 
     def __init__(self, booster: lightgbm.Booster, encoder: Encoder, manifest: Manifest, threads: int) -> None:
         self._booster = booster
         self._encoder = encoder
+        self._lookup = features.Lookup(encoder)
         self._threads = threads
         self.manifest = manifest
 
@@ -65,16 +66,19 @@ class Model:
     def version(self) -> str:
         return self.manifest.version
 
-    def probabilities(self, batch: Batch) -> Vector:
-        """The probability of arrest for each row of `batch.valid`, in order, between 0 and 1."""
-        if not batch.valid:
+    def matrix(self, batch: Batch) -> Matrix | None:
+        """The features of `batch.valid`, in order; None when there are none. Python's half of the work."""
+        return self._lookup.matrix(features.clean(batch.columns), batch.moments) if batch.valid else None
+
+    def probabilities(self, matrix: Matrix | None) -> Vector:
+        """The probability of arrest for each row, between 0 and 1. LightGBM's half: other threads run on."""
+        if matrix is None:
             return np.empty(0)
-        matrix = features.encode(self._encoder, features.clean(batch.columns), batch.moments)
         raw = np.asarray(self._booster.predict(matrix, num_threads=self._threads), dtype=np.float64)
         return features.calibrated(self._encoder, raw)
 
 
-def load_model(folder: str = "", threads: int = 2) -> Model:
+def load_model(folder: str = "", threads: int = 1) -> Model:
     """Loads the model of a folder, or the one shipped with the package. Raises ModelError."""
     import lightgbm
 

@@ -59,7 +59,7 @@ class Notifier:
                 try:
                     receiver(message)
                     break
-                except (OSError, smtplib.SMTPException) as error:
+                except Exception as error:  # whatever a receiver does, the outcome stands
                     level = logging.WARNING if attempt == _TRIES - 1 else logging.INFO
                     _log.log(level, "%s about %s was not delivered: %s", name, outcome.file_key, error)
 
@@ -97,7 +97,7 @@ class Notifier:
 
     def _mail(self, message: dict[str, Any]) -> None:
         settings = self._settings
-        name = message["file_key"].rpartition("/")[2]
+        name = " ".join(message["file_key"].rpartition("/")[2].splitlines())  # a header is one line
         mail = EmailMessage()
         mail["From"], mail["To"] = settings.email_from, settings.email_to
         mail["Subject"] = f"{message['status']}: {name}"

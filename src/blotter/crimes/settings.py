@@ -47,8 +47,8 @@ class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How old an upload is before the sweeper takes its event for lost."""
     max_attempts: int = 3
     """After so many workers died on a file it FAILS instead of being tried again."""
-    threads: int = 2
-    """Threads the model may use in one worker."""
+    threads: int = 1
+    """Threads the model may use in one worker, beside the one that reads and writes."""
     webhook_url: str = ""
     email_to: str = ""
     email_from: str = "blotter@localhost"

@@ -82,9 +82,10 @@ def read_incidents(chunks: Iterable[bytes], *, max_bytes: int, max_line: int) ->
         for name, texts in batch.columns.items():
             columns.setdefault(name, []).extend(texts)
         moments += batch.moments
-    values = features.clean(columns)
-    labels = np.array([features.FLAGS.get(text, np.nan) for text in values["arrest"]])
-    return Incidents(values, moments, labels).where(~np.isnan(labels))
+    labels = np.array([features.FLAGS.get(text.upper(), np.nan) for text in columns.get("arrest", [])])
+    if not moments:
+        return Incidents({}, [], labels)
+    return Incidents(features.clean(columns), moments, labels).where(~np.isnan(labels))
 
 
 def holdout_start(incidents: Incidents) -> date:
@@ -117,7 +118,7 @@ def fit(training: Incidents) -> tuple[Encoder, lightgbm.Booster]:
 
 def predict(encoder: Encoder, trees: lightgbm.Booster, incidents: Incidents) -> Vector:
     """The probabilities for incidents outside the training period."""
-    matrix = features.encode(encoder, incidents.values, incidents.moments)
+    matrix = features.Lookup(encoder).matrix(incidents.values, incidents.moments)
     return features.calibrated(encoder, np.asarray(trees.predict(matrix, num_threads=THREADS), dtype=np.float64))
 
 
@@ -157,7 +158,10 @@ def fit_encoder(training: Incidents) -> Encoder:
         name: _counts(features.keys_of(training.values, columns), training.labels)
         for name, columns in features.STATISTICS.items()
     }
-    vocabularies = {name: features.vocabulary(training.values[name]) for name in features.CATEGORIES}
+    vocabularies = {
+        name: features.vocabulary(features.keys_of(training.values, columns))
+        for name, columns in features.CATEGORIES.items()
+    }
     return Encoder(float(training.labels.mean()), statistics, vocabularies)
 
 
@@ -200,9 +204,7 @@ def _out_of_fold_matrix(encoder: Encoder, incidents: Incidents, own: int) -> Mat
         if name in features.COUNTED:
             rows.append(count)
     plain = features.row_features(incidents.values, incidents.moments)
-    return np.hstack(
-        [plain, np.column_stack(rates + rows), features.codes(encoder.vocabularies, incidents.values)]
-    )
+    return np.hstack([plain, np.column_stack(rates + rows), features.Lookup(encoder).codes(incidents.values)])
 
 
 def _out_of_fold(keys: Sequence[str], labels: Vector, folds: NDArray[np.int64], own: int) -> tuple[Vector, Vector]:
