@@ -246,7 +246,7 @@ class Batches:
 
     def _roll_back(self) -> None:
         self._writer.end_handler()
-        # SQLite rolls back itself after some errors. Where this fails, the next BEGIN does too and comes here again.
+        # SQLite rolls back itself after some errors. Where this fails, the next BEGIN fails and comes here again.
         with suppress(apsw.Error):
             if self._connection.in_transaction:
                 self._execute("ROLLBACK")
