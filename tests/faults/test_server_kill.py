@@ -136,7 +136,8 @@ def _kill_everything(serve: Serve, rounds: int, seed: int, data_dir: Path) -> No
     _create_table(_Client(serving.address))
     for round_number in range(rounds):
         writers = _Writers(serving.address, 4)
-        time.sleep(chance.uniform(0.2, 0.6))
+        _until(lambda writers=writers: len(writers.acknowledged) >= 8)
+        time.sleep(chance.uniform(0, 0.4))
         children = list(serving.children().values())
         if round_number % 2:
             serving.process.kill()  # The supervisor alone: its children leave by themselves.
@@ -145,7 +146,6 @@ def _kill_everything(serve: Serve, rounds: int, seed: int, data_dir: Path) -> No
         serving.process.wait()
         _until(lambda children=children: not any(Path(f"/proc/{pid}").exists() for pid in children))
         writers.stop()
-        assert writers.acknowledged
         assert writers.failures == []
         serving = serve("--workers", "2", "--table-delay", "0", data_dir=data_dir)
         _check(serving.address, writers.acknowledged)
