@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from blotter.database.expressions import Projection, legacy
+from blotter.database.expressions import Projection, legacy, refuse_nested_keys
 from blotter.database.model.capacity import ConsumedCapacity, read_units
-from blotter.database.model.errors import validation_error
+from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
 from blotter.database.model.values import Item
@@ -58,8 +58,7 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
 
 
 def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> bytes:
-    opened = [(read, open_table(tx, context, read.table)) for read in plan.reads]
-    keyed = [(read, table, _storage_keys(table, read.keys)) for read, table in opened]
+    keyed = _opened(plan, tx, context)
     responses: list[tuple[bytes, bytes]] = []
     unprocessed: dict[str, Any] = {}
     capacities = []
@@ -90,13 +89,29 @@ def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> byte
     )
 
 
-def _storage_keys(table: Table, keys: list[Item]) -> list[bytes]:
+def _opened(
+    plan: BatchGetPlan, tx: ReadTransaction, context: Context
+) -> list[tuple[TableReads, Table, list[bytes]]]:
+    """Each table's part with its table and storage keys. Keys given twice are refused before anything else, which
+    only a request that is refused anyway pays for: whatever is found wrong, they are looked for first."""
+    try:
+        opened = [(read, open_table(tx, context, read.table)) for read in plan.reads]
+        keyed = [(read, table, _storage_keys(table, read)) for read, table in opened]
+    except DynamoDBError:
+        for read in plan.reads:
+            _refuse_duplicates([orjson.dumps(key, option=orjson.OPT_SORT_KEYS) for key in read.keys])
+        raise
+    for _, _, keys in keyed:
+        _refuse_duplicates(keys)
+    return keyed
+
+
+def _storage_keys(table: Table, read: TableReads) -> list[bytes]:
     storage_keys = []
-    for key in keys:
+    for key in read.keys:
         check_key(table, key)
         storage_keys.append(table_key(table.keys, key))
-    if len(set(storage_keys)) < len(storage_keys):
-        raise validation_error("Provided list of item keys contains duplicates")
+    refuse_nested_keys(table, read.projection)
     return storage_keys
 
 
@@ -167,7 +182,7 @@ def _checked(table: Table, item: Item, size: int | None) -> bytes:
     if size is None:
         check_key(table, item)
     else:
-        check_item_keys(table, item)
+        check_item_keys(table, item, batch=True)
     return table_key(table.keys, item)
 
 

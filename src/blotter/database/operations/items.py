@@ -1,8 +1,8 @@
 """GetItem, PutItem, UpdateItem, DeleteItem.
 
-Each comes in two halves. `prepare_…` judges the request without the table and returns a plan: values admitted,
-expressions compiled. The second half runs inside a storage transaction and may run more than once, so it reads
-the plan and never changes it.
+Each comes in two halves. `prepare_…` takes a request whose values `validation` admitted, judges what is left of it
+without the table and returns a plan, its expressions compiled. The second half runs inside a storage transaction
+and may run more than once, so it reads the plan and never changes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 import orjson
 
-from blotter.database.expressions import Condition, ExpressionAttributes, Projection, Update, legacy
+from blotter.database.expressions import (
+    Condition,
+    ExpressionAttributes,
+    Projection,
+    Update,
+    legacy,
+    refuse_nested_keys,
+)
 from blotter.database.model.capacity import ConsumedCapacity, read_units
 from blotter.database.model.errors import condition_failed
 from blotter.database.model.keys import table_key
@@ -23,7 +30,7 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
-from blotter.database.validation.attribute_values import admit_item, check_item_size
+from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
 from blotter.database.wire import requests as wire
 
@@ -37,7 +44,6 @@ class GetPlan(NamedTuple):
 
 
 def prepare_get(request: wire.GetItemInput) -> GetPlan:
-    key, _ = admit_item(request.Key)
     if request.AttributesToGet is not None:
         projection: Projection | None = legacy.attributes_to_get(request.AttributesToGet)
     elif request.ProjectionExpression is not None:
@@ -47,19 +53,21 @@ def prepare_get(request: wire.GetItemInput) -> GetPlan:
     else:
         projection = None
     return GetPlan(
-        request.TableName, key, bool(request.ConsistentRead), projection, request.ReturnConsumedCapacity
+        request.TableName, request.Key, bool(request.ConsistentRead), projection, request.ReturnConsumedCapacity
     )
 
 
 def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> bytes:
     table = open_table(tx, context, plan.table)
     check_key(table, plan.key)
+    projection = plan.projection
+    if projection is not None:
+        refuse_nested_keys(table, projection)
     stored = tx.get(table.space, table_key(table.keys, plan.key))
     consumed = ConsumedCapacity(table.name)
     consumed.add_table(read_units(0 if stored is None else stored.size, plan.consistent))
     body = None
     if stored is not None:
-        projection = plan.projection
         body = stored.body if projection is None else orjson.dumps(projection.project(orjson.loads(stored.body)))
     return answer((b"ConsumedCapacity", encoded(consumed.render(plan.capacity))), (b"Item", body))
 
@@ -97,24 +105,20 @@ AnyWriteAction = AnyWriteInput | wire.Put | wire.Update | wire.Delete | wire.Con
 
 
 def prepare_put(request: wire.PutItemInput) -> PutPlan:
-    item, size = admit_item(request.Item)
-    check_item_size(size)
     attributes = expression_attributes(request)
     options = prepare_options(request, attributes)
     attributes.finish()
-    return PutPlan(options, item, size)
+    return PutPlan(options, request.Item, item_size(request.Item))
 
 
 def prepare_delete(request: wire.DeleteItemInput) -> DeletePlan:
-    key, _ = admit_item(request.Key)
     attributes = expression_attributes(request)
     options = prepare_options(request, attributes)
     attributes.finish()
-    return DeletePlan(options, key)
+    return DeletePlan(options, request.Key)
 
 
 def prepare_update(request: wire.UpdateItemInput) -> UpdatePlan:
-    key, _ = admit_item(request.Key)
     attributes = expression_attributes(request)
     update: Update | None = None
     if request.UpdateExpression is not None:
@@ -123,7 +127,7 @@ def prepare_update(request: wire.UpdateItemInput) -> UpdatePlan:
         update = legacy.attribute_updates(request.AttributeUpdates)
     options = prepare_options(request, attributes)
     attributes.finish()
-    return UpdatePlan(options, key, update)
+    return UpdatePlan(options, request.Key, update)
 
 
 def prepare_options(request: AnyWriteAction, attributes: ExpressionAttributes) -> WriteOptions:
@@ -148,6 +152,7 @@ def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> bytes:
     options = plan.options
     table = open_table(tx, context, options.table)
     check_item_keys(table, plan.item)
+    check_condition_paths(table, options)
     current = load(tx, table, plan.item)
     check_condition(options, current)
     consumed = ConsumedCapacity(table.name)
@@ -160,6 +165,7 @@ def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> byt
     options = plan.options
     table = open_table(tx, context, options.table)
     check_key(table, plan.key)
+    check_condition_paths(table, options)
     current = load(tx, table, plan.key)
     check_condition(options, current)
     consumed = ConsumedCapacity(table.name)
@@ -173,7 +179,8 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> byt
     table = open_table(tx, context, options.table)
     check_key(table, plan.key)
     if plan.update is not None:
-        plan.update.refuse_keys(table.keys.names)
+        check_update(table, plan.update)
+    check_condition_paths(table, options)
     current = load(tx, table, plan.key)
     check_condition(options, current)
     new, size = updated_item(table, plan.key, plan.update, current.item)
@@ -186,6 +193,21 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> byt
 def load(tx: ReadTransaction, table: Table, item_or_key: Item) -> Current:
     key = table_key(table.keys, item_or_key)
     return Current(key, tx.get(table.space, key))
+
+
+def check_update(table: Table, update: Update) -> None:
+    """Raises ValidationException for what an update may do to no item of the table: write its key, give an index
+    key a value that the index cannot hold, look inside a key. Order: dynalite's recorded tests (updateItem)."""
+    update.refuse_keys(table.keys.names)
+    if table.indexes:
+        check_index_keys(table, update.given)
+    refuse_nested_keys(table, update)
+
+
+def check_condition_paths(table: Table, options: WriteOptions) -> None:
+    condition = options.condition
+    if condition is not None and any(len(path) > 1 for path in condition.paths):
+        refuse_nested_keys(table, condition)
 
 
 def check_condition(options: WriteOptions, current: Current) -> None:

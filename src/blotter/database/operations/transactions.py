@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from blotter.database.expressions import Projection, Update
+from blotter.database.expressions import Projection, Update, refuse_nested_keys
 from blotter.database.model.capacity import ConsumedCapacity, read_units, write_units
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
@@ -26,6 +26,8 @@ from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import (
     WriteOptions,
     check_condition,
+    check_condition_paths,
+    check_update,
     collection_metrics,
     prepare_options,
     updated_item,
@@ -33,7 +35,8 @@ from blotter.database.operations.items import (
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 from blotter.database.validation.attribute_values import admit_item, check_item_size
-from blotter.database.validation.keys import check_item_keys, check_key
+from blotter.database.validation.keys import EmptyKeyError, check_item_keys, check_key
+from blotter.database.validation.transactions import check_action
 from blotter.database.wire import requests as wire
 
 TRANSACTION_BYTES = 4 * 1024 * 1024
@@ -87,13 +90,14 @@ def _prepare_action(item: wire.TransactWriteItem) -> Action:
     if len(given) != 1:
         raise validation_error("TransactItems can only contain one of Check, Put, Update or Delete")
     kind, request = given[0]
+    check_action(kind, request)
     attributes = expression_attributes(request)
-    key, size = admit_item(request.Item if kind == "Put" else request.Key)
     update = attributes.update(request.UpdateExpression) if kind == "Update" else None
-    if kind == "Put":
-        check_item_size(size)
     options = prepare_options(request, attributes)
     attributes.finish()
+    key, size = admit_item(request.Item if kind == "Put" else request.Key)
+    if kind == "Put":
+        check_item_size(size)
     return Action(kind, options, key, size, update)
 
 
@@ -119,13 +123,19 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
 
 
 def _action_key(action: Action, table: Table) -> bytes | DynamoDBError:
-    """The storage key, or why the action has none; the refusal becomes a cancellation reason."""
+    """The storage key, or why the action may not be; the refusal becomes a cancellation reason. An empty key value
+    refuses the request as a whole."""
     try:
         if action.kind == "Put":
             check_item_keys(table, action.key)
         else:
             check_key(table, action.key)
+        if action.update is not None:
+            check_update(table, action.update)
+        check_condition_paths(table, action.options)
         return table_key(table.keys, action.key)
+    except EmptyKeyError:
+        raise
     except DynamoDBError as error:
         return error
 
@@ -155,8 +165,6 @@ def _judge_all(
 def _judge(action: Action, table: Table, key: bytes | DynamoDBError, tx: ReadTransaction) -> _Prepared:
     if isinstance(key, DynamoDBError):
         raise key
-    if action.update is not None:
-        action.update.refuse_keys(table.keys.names)
     current = Current(key, tx.get(table.space, key))
     check_condition(action.options, current)
     if action.kind == "Put":
@@ -272,6 +280,7 @@ def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan
     for item in request.TransactItems:
         get = item.Get
         projection: Projection | None = None
+        check_action("Get", get)
         attributes = expression_attributes(get)
         if get.ProjectionExpression is not None:
             projection = attributes.projection(get.ProjectionExpression)
@@ -287,8 +296,12 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
     for get, table in opened:
         try:
             check_key(table, get.key)
+            if get.projection is not None:
+                refuse_nested_keys(table, get.projection)
             targets.append((table.space, table_key(table.keys, get.key)))
             reasons.append({"Code": "None"})
+        except EmptyKeyError:
+            raise
         except DynamoDBError as error:
             reasons.append(_reason(error))
     if len(targets) < len(opened):

@@ -31,6 +31,11 @@ _SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
 _EMPTY = {"S": "string", "B": "binary"}
 
 
+class EmptyKeyError(DynamoDBError):
+    """A key attribute whose value is empty: the one fault of a key that refuses a whole transaction at once, where
+    any other cancels it with a reason (conformance suite, tier3/error-messages/transact*)."""
+
+
 class _IndexKey(NamedTuple):
     index_name: str
     attribute: KeyAttribute
@@ -73,10 +78,11 @@ def check_index_keys(table: Table, item: Item) -> None:
                 f"Actual: {type_of(value)} IndexName: {name}"
             )
         if not content:
-            raise validation_error(
+            raise EmptyKeyError(
+                "ValidationException",
                 "One or more parameter values are not valid. A value specified for a secondary index key is not "
                 "supported. The AttributeValue for a key attribute cannot contain an empty "
-                f"{_EMPTY[attribute.type]} value. IndexName: {name}, IndexKey: {attribute.name}"
+                f"{_EMPTY[attribute.type]} value. IndexName: {name}, IndexKey: {attribute.name}",
             )
         if len(content) > _SURELY_SHORT:
             _check_size(value_size(value), partition)
@@ -130,9 +136,10 @@ def _check_content(attribute: KeyAttribute, value: AttributeValue, content: str,
 
 
 def empty_key_error(attribute: KeyAttribute) -> DynamoDBError:
-    return validation_error(
+    return EmptyKeyError(
+        "ValidationException",
         "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
-        f"empty {_EMPTY[attribute.type]} value. Key: {attribute.name}"
+        f"empty {_EMPTY[attribute.type]} value. Key: {attribute.name}",
     )
 
 

@@ -1,7 +1,8 @@
 """What TransactWriteItems and TransactGetItems can be refused for before their tables are known.
 
-AWS reads the actions one by one, each completely (parameters, expressions, values) before the next, so the
-operation calls `check_action` for each in turn; only the form of the list is judged here at once.
+AWS reads the actions one by one, each completely (parameters, values of expressions, expressions, then the item or
+key) before the next, so the operation calls `check_action` for each in turn; only the form of the list is judged
+here at once.
 Order and words: conformance suite nubo-db/dynamodb-conformance (tier2/transactions, tier3/error-messages).
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 from blotter.database.model.errors import validation_error
 from blotter.database.validation.parameters import Parameters, check_names_and_values, check_parameters
-from blotter.database.wire.requests import TransactGetItemsInput, TransactWriteItemsInput
+from blotter.database.wire.requests import TransactWriteItemsInput
 
 _CONDITION = Parameters(("ConditionExpression",), (), with_values=("ConditionExpression",))
 _ACTIONS = {
@@ -33,11 +34,6 @@ def check_transact_write_items(request: TransactWriteItemsInput) -> None:
             raise validation_error("TransactItems can only contain one of Check, Put, Update or Delete")
 
 
-def check_transact_get_items(request: TransactGetItemsInput) -> None:
-    for item in request.TransactItems:
-        check_action("Get", item.Get)
-
-
 def check_action(kind: str, action: Any) -> None:
     """Checks the parameters of one action ("Put", "Update", "Delete", "ConditionCheck", "Get") and admits its
     expression values in place."""
@@ -48,6 +44,5 @@ def check_action(kind: str, action: Any) -> None:
 
 
 CHECKS: dict[str, Callable[[Any], None]] = {
-    "TransactGetItems": check_transact_get_items,
     "TransactWriteItems": check_transact_write_items,
 }
