@@ -19,8 +19,6 @@ class Limits(msgspec.Struct, frozen=True):
     """Bodies that are arriving or being worked on, over all connections; above it large requests get 503."""
     connections: int = 10_000
     """Open connections; past it the ones idle longest make room."""
-    read_ahead: int = 16
-    """Pipelined requests parsed before the first is answered; after that the socket is not read."""
     header_timeout: float = 10.0
     """From the first byte of a request to the end of its headers."""
     body_timeout: float = 60.0

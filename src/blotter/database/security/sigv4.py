@@ -152,9 +152,9 @@ class Verifier:
             valid = said.expires or ""
             if not valid.isascii() or not valid.isdigit() or int(valid) > LONGEST_VALIDITY:
                 raise _incomplete("X-Amz-Expires must be a number of seconds up to one week")
-            until, margin = moment + int(valid), ""
+            until = moment + int(valid)
             if now > until:
-                raise _invalid(f"Signature expired: {_stamp(until)} is now earlier than {_stamp(now)}{margin}")
+                raise _invalid(f"Signature expired: {_stamp(until)} is now earlier than {_stamp(now)}")
         elif now - moment > ALLOWED_SKEW:
             raise _invalid(
                 f"Signature expired: {_stamp(moment)} is now earlier than {_stamp(now - ALLOWED_SKEW)} "
