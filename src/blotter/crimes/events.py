@@ -71,13 +71,16 @@ def parse_event(event: Mapping[str, Any]) -> list[ObjectCreated]:
     if not isinstance(records, list):
         raise BadEvent("the event has no Records")
     try:
-        return [
+        created = [
             ObjectCreated(record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"]))
             for record in records
             if record.get("eventName", "").startswith("ObjectCreated:")
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise BadEvent(f"a record of the event is not S3's: {error!r}") from error
+    if not all(one.key for one in created):
+        raise BadEvent("a record of the event names no key")
+    return created
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from blotter.crimes.model import load_model
 from blotter.crimes.notify import Notifier
 from blotter.crimes.processing import Done, Processor, WorkerStopping
 from blotter.crimes.settings import Application
-from blotter.crimes.sweeper import Sweeper
+from blotter.crimes.sweeper import MISSING_SECONDS, Sweeper
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ def handle_event(
 
 def sweep(parts: Parts, time_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Done]:
     """Processes what the sweeper finds. Raises botocore's and obstore's errors."""
-    return {key: parts.processor.process(key, time_left) for key in list(parts.sweeper.find_lost())}
+    lost = list(parts.sweeper.find_lost())
+    return {key: parts.processor.process(key, time_left, missing_after=MISSING_SECONDS) for key in lost}
 
 
 @cache

@@ -75,8 +75,13 @@ class Processor:
         self._notifier = notifier
         self._stopping = stopping
 
-    def process(self, key: str, time_left: Callable[[], float] = lambda: float("inf")) -> Done:
-        """Does whatever there is to do about a key. Raises botocore's or obstore's errors: look again later."""
+    def process(
+        self, key: str, time_left: Callable[[], float] = lambda: float("inf"), missing_after: float = 0.0
+    ) -> Done:
+        """Does whatever there is to do about a key. Raises botocore's or obstore's errors: look again later.
+
+        An item whose object is gone FAILS when its upload is more than `missing_after` seconds ago.
+        """
         if is_predictions_key(key):
             return Done("NOT_AN_UPLOAD")
         for _ in range(3):  # the object may be replaced while it is read
@@ -86,7 +91,7 @@ class Processor:
             except InvalidKey:
                 return Done("NOT_AN_UPLOAD")
             except ObjectNotFound:
-                return self._fail_missing(seen)
+                return self._fail_missing(seen, missing_after)
             if (nothing := self._reason_to_leave(seen, info)) is not None:
                 return nothing
             claim = self._claim(seen, info)
@@ -200,9 +205,11 @@ class Processor:
         self._notifier.send(Outcome(claim.file_key, "FAILED", None, code, message))
         return Done("FAILED")
 
-    def _fail_missing(self, seen: Result | None) -> Done:
+    def _fail_missing(self, seen: Result | None, after: float) -> Done:
         """An item that waits for an object that is gone would wait for ever."""
         if seen is None or seen.finished or (seen.status == "PROCESSING" and not seen.lease_ended(time.time())):
+            return Done("NO_OBJECT")
+        if seen.uploaded_at is not None and parse_time(seen.uploaded_at) + after > time.time():
             return Done("NO_OBJECT")
         gone = ObjectInfo(seen.file_key, seen.size_bytes, seen.object_version, None, datetime.now(UTC))
         claim = self._claim(seen, gone)

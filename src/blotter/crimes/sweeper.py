@@ -18,6 +18,8 @@ from blotter.crimes.objects import ObjectInfo, ObjectStore
 from blotter.crimes.processing import is_predictions_key
 from blotter.crimes.results import Result, ResultsTable
 
+# An item without its object may belong to somebody who shares the table but not the folder: no hurry to fail it.
+MISSING_SECONDS = 3600.0
 _HORIZON_SECONDS = 7 * 24 * 3600.0
 _REMEMBERED = 100_000
 

@@ -18,11 +18,12 @@ from blotter.crimes.events import BadEvent, LocalQueue, QueuedEvent
 from blotter.crimes.handler import Parts, handle_event
 from blotter.crimes.processing import WorkerStopping
 from blotter.crimes.settings import Application
+from blotter.crimes.sweeper import MISSING_SECONDS
 
 _POLL_SECONDS = 0.1
 _LONGEST_DEFERRAL = 60.0
 _DRAFT_AGE_SECONDS = 24 * 3600.0
-_NICENESS = 5  # the pages come first
+_MOST_DELIVERIES = 50  # about forty minutes; afterwards the sweeper alone looks for the file
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +70,11 @@ class Worker:
             _log.error("an event is not S3's and is dropped: %s", error)
             queue.done(queued)
         except WorkerStopping:
-            return
+            return None
         except Exception as error:
+            if queued.deliveries >= _MOST_DELIVERIES:
+                _log.error("an event is given up after %d deliveries: %s", queued.deliveries, error)
+                return queue.done(queued)
             delay = min(2.0**queued.deliveries, _LONGEST_DEFERRAL)
             _log.warning("an event could not be handled, again in %.0f s: %s", delay, error)
             queue.defer(queued, time.time() + delay)
@@ -80,6 +84,7 @@ class Worker:
                 queue.defer(queued, min(again))
             else:
                 queue.done(queued)
+        return None
 
     def sweep(self) -> None:
         """Looks for lost files and processes them; the table out of reach is a reason to try later."""
@@ -87,8 +92,8 @@ class Worker:
             for key in list(self.parts.sweeper.find_lost()):
                 if self._stop.is_set():
                     return
-                done = self.parts.processor.process(key)
-                _log.info("sweep: %s %s", key, done.what)
+                done = self.parts.processor.process(key, missing_after=MISSING_SECONDS)
+                _log.debug("sweep: %s %s", key, done.what)
         except WorkerStopping:
             return
         except Exception as error:
@@ -96,8 +101,7 @@ class Worker:
 
 
 def run_worker(application: Application, parent: int | None) -> None:
-    """The worker process: signals, niceness, the loop. `parent`: the process it must not outlive."""
-    os.nice(_NICENESS)
+    """The worker process: signals and the loop. `parent`: the process it must not outlive."""
     worker = Worker(application, parent)
     worker.parts.load_model()  # a model that cannot be loaded is told at once, not with the first file
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -24,6 +24,7 @@ from blotter.crimes.results import Result, ResultsTable
 from blotter.crimes.settings import Application
 
 CSV = "Date,Primary Type\n" + "2022-01-02 03:04:05,THEFT\n" * 5 + "x,THEFT\n"
+EMPTY_KEY = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "local"}, "object": {"key": ""}}}
 Change = Callable[..., None]
 
 
@@ -242,6 +243,17 @@ def test_an_object_that_is_gone(parts: Parts, intake: Intake, objects: ObjectSto
     assert get(results, key).error_code == "OBJECT_MISSING"
 
 
+def test_a_sweep_is_in_no_hurry_to_fail_what_may_be_somebody_elses(
+    parts: Parts, intake: Intake, objects: ObjectStore, results: ResultsTable, change: Change
+) -> None:
+    key = intake.accept("a.csv", [CSV.encode()])
+    objects.delete(key)
+    assert [done.what for done in sweep(parts).values()] == ["NO_OBJECT"]
+    assert get(results, key).status == "UPLOADED"
+    change(key, uploaded_at=text_of(0))
+    assert [done.what for done in sweep(parts).values()] == ["FAILED"]
+
+
 def test_an_object_replaced_while_it_is_read(
     objects: ObjectStore, results: ResultsTable, processor: Processor
 ) -> None:
@@ -377,7 +389,7 @@ def test_a_young_upload_is_not_lost(application: Application, intake: Intake) ->
     assert list(patient.sweeper.find_lost()) == []
 
 
-@pytest.mark.parametrize("records", [None, 1, [1], [{"eventName": "ObjectCreated:Put"}]])
+@pytest.mark.parametrize("records", [None, 1, [1], [{"eventName": "ObjectCreated:Put"}], [EMPTY_KEY]])
 def test_what_is_no_event(records: object) -> None:
     with pytest.raises(BadEvent):
         parse_event({"Records": records})
