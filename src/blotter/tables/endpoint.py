@@ -151,8 +151,8 @@ _GATEWAY = (500, 502, 503, 504)
 class Endpoint:
     """The configured endpoint through boto3. Clients are made on first use and kept."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
+    def __init__(self, configuration: Configuration, connections: int = 10) -> None:
+        self._configuration, self._connections = configuration, connections
         self._clients: dict[str, Any] = {}
 
     @property
@@ -180,7 +180,9 @@ class Endpoint:
     def _client(self, service: str) -> Any:
         if service not in self._clients:
             self._check_reachable(service)
-            self._clients[service] = aws.client(self._configuration, service, attempts=1)
+            self._clients[service] = aws.client(
+                self._configuration, service, attempts=1, max_pool_connections=self._connections
+            )
         return self._clients[service]
 
     def _check_reachable(self, service: str) -> None:
