@@ -73,7 +73,7 @@ class SqliteStorage:
         cache = CatalogCache()
         self._read_connection = connect()
         self._quick = QuickRead(self._read_connection, cache)
-        self._snapshots = Snapshots(connect, monotonic, snapshot_max_age)
+        self._snapshots = Snapshots(lambda: connect(2 << 20), monotonic, snapshot_max_age)
         self._write_connection = connect(16 << 20)
         self._write_connection.execute(f"PRAGMA journal_size_limit = {LIMIT_BYTES}")
         self._checkpoint_connection = connect(1 << 20)
