@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-SYMBOL = re.compile(r"`(blotter(?:\.\w+)+)`")
+SYMBOL = re.compile(r"`(blotter\.(?!toml`|db`)\w+(?:\.\w+)*)`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
