@@ -203,7 +203,7 @@ def init(app: str, table: str) -> None:
     click.echo(f"wrote {path}; look at it, then run `blotter tables plan`")
 
 
-for around in (commands_around.policy, commands_around.export, commands_around.copy):
+for around in (commands_around.policy, commands_around.cost, commands_around.export, commands_around.copy):
     tables.add_command(around)
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -112,6 +115,76 @@ def copy(
     run.say(f"{names[1]} has {copied.items:,} items of {names[0]}{verified}")
     run.answer(facts | {"verified": not no_verify})
     return Exit.DONE
+
+
+_SIZES = {"": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+
+class Size(click.ParamType[int]):
+    """Bytes, or a number with KB, MB or GB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(KB|MB|GB|)", str(value), re.IGNORECASE)
+        if match is None:
+            self.fail(f"{value!r} is not a size; write 400, 2KB or 1.5GB", param, ctx)
+        return int(float(match[1]) * _SIZES[match[2].upper()])
+
+
+@click.command()
+@labels_argument
+@click.option("--reads", type=click.FloatRange(min=0), metavar="N", help="Items read a second, on average.")
+@click.option("--writes", type=click.FloatRange(min=0), metavar="N", help="Items written a second, on average.")
+@click.option("--peak", type=click.FloatRange(min=1), default=3.0, show_default=True, help="Peak over average.")
+@click.option("--item-size", type=Size(), default="1KB", show_default=True, metavar="SIZE", help="Of one item.")
+@click.option("--storage", type=Size(), default="1GB", show_default=True, metavar="SIZE", help="Of the table.")
+@click.option("--consistent", is_flag=True, help="Reads are strongly consistent (twice the units).")
+@click.option(
+    "--measure", type=click.IntRange(1, 60), metavar="DAYS", help="Take the traffic from CloudWatch instead."
+)
+@click.option(
+    "--prices", "price_file", type=click.Path(path_type=Path), metavar="FILE", help="A price file of your own."
+)
+@click.option("--prices-of", metavar="REGION", help="Another region's prices.")
+@command
+def cost(
+    run: Run,
+    labels: tuple[str, ...],
+    reads: float | None,
+    writes: float | None,
+    peak: float,
+    item_size: int,
+    storage: int,
+    consistent: bool,
+    measure: int | None,
+    price_file: Path | None,
+    prices_of: str | None,
+) -> Exit:
+    """Price a month of the declared tables on demand against provisioned."""
+    from blotter.tables import cost as pricing
+
+    if measure is None and (reads is None or writes is None):
+        raise SetupError("say the traffic with --reads and --writes, or --measure it", Exit.USAGE)
+    answers = []
+    for table in run.tables(labels):
+        table_class = run.declared(table).table_class or "STANDARD"
+        prices = pricing.load_prices(prices_of or run.configuration.region, table_class, price_file)
+        if measure is None:
+            traffic = pricing.stated(reads or 0, writes or 0, peak, item_size, storage, consistent=consistent)
+        else:
+            traffic = run.patiently(
+                table.name, partial(pricing.measured, run.endpoint, table.name, measure, _now())
+            )
+        estimate = pricing.estimate(traffic, prices.prices, item_size)
+        run.say(pricing.estimate_text(table.name, traffic, estimate, prices))
+        answers.append(pricing.estimate_facts(table.name, traffic, estimate, prices))
+    run.answer({"tables": answers})
+    return Exit.DONE
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _name(configuration: Configuration, table: str) -> str:

@@ -79,7 +79,7 @@ def key_change(declared: TableDeclaration, observed: Observed) -> list[Change]:
             action="update",
             before=before,
             after=after,
-            refused="a key never changes; declare another table and `blotter tables copy` the items, or destroy this",
+            refused="a key never changes; declare another table and `blotter tables copy` the items",
         )
     ]
 

@@ -1,0 +1,123 @@
+"""Prices: worked by hand, measured through botocore's stubber, and the price file with its date and source."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from click.testing import CliRunner
+
+from blotter.cli import main
+from blotter.config import ConfigurationError, load_configuration
+from blotter.tables import cost
+from blotter.tables.endpoint import Endpoint
+
+PRICES = cost.load_prices("us-east-1", "STANDARD").prices
+
+
+def test_units_round_up_per_item_and_halve_for_eventual_consistency() -> None:
+    assert cost.units(1, consistent=True) == (1, 1)
+    assert cost.units(4096, consistent=False) == (0.5, 4)
+    assert cost.units(4097, consistent=True) == (2, 5)
+
+
+def test_a_month_worked_by_hand() -> None:
+    """100 writes/s of 1 KB and 100 consistent reads/s, twice that at the peak, 10 GB, prices of us-east-1."""
+    traffic = cost.stated(100, 100, 2, 1024, 10 * cost.GB, consistent=True)
+    month = cost.estimate(traffic, PRICES, 1024)
+    seconds = 730 * 3600
+    assert month.on_demand == pytest.approx(100 * seconds * (0.625 + 0.125) / 1e6)  # 197.10
+    assert month.provisioned == pytest.approx(200 * 730 * (0.00065 + 0.00013))  # 113.88
+    assert month.autoscaled == pytest.approx(143 * 730 * (0.00065 + 0.00013))  # 100 / 0.7, rounded up
+    assert month.storage == pytest.approx(2.5)
+    assert month.cheapest == "autoscaled"
+    assert (month.used_read, month.used_write) == (0.5, 0.5)
+
+
+def test_the_break_even_is_where_both_cost_the_same() -> None:
+    for peak in (3.0, 4.0):
+        month = cost.estimate(cost.stated(1000, 1000, peak, 1024, 0, consistent=True), PRICES, 1024)
+        assert (month.on_demand > month.provisioned) == (month.used_write > month.break_even_write)
+        assert month.break_even_write == pytest.approx(0.2889, abs=1e-4)
+
+
+def test_a_quiet_table_is_cheapest_on_demand_and_provisioned_has_a_floor() -> None:
+    month = cost.estimate(cost.stated(0.001, 0.001, 3, 400, 0, consistent=False), PRICES, 400)
+    assert month.cheapest == "on demand"
+    assert month.provisioned == pytest.approx(730 * (0.00065 + 0.00013))
+
+
+def test_a_lookup_by_key_against_a_scan() -> None:
+    month = cost.estimate(cost.stated(1, 1, 1, 1024, cost.GB, consistent=False), PRICES, 1024)
+    assert month.scan / month.lookup == cost.GB / 4096
+
+
+def test_measured_hours_are_taken_from_cloudwatch(tmp_path: Path) -> None:
+    file = tmp_path / "blotter.toml"
+    file.write_text('app = "a"\n[environments.dev]\nregion = "us-east-1"\n')
+    endpoint = Endpoint(load_configuration(file, environ={}))
+    keys = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    clients = {service: boto3.client(service, **keys) for service in ("dynamodb", "cloudwatch")}
+    endpoint._clients.update(clients)
+    stubs = {service: Stubber(client) for service, client in clients.items()}
+    stubs["dynamodb"].add_response("describe_table", {"Table": {"TableSizeBytes": 5000}}, {"TableName": "abc"})
+    now = datetime(2026, 1, 8, tzinfo=UTC)
+    for side, sums in (("Read", [7200.0, 3600.0]), ("Write", [])):
+        stubs["cloudwatch"].add_response(
+            "get_metric_statistics",
+            {"Datapoints": [{"Sum": value} for value in sums]},
+            {
+                "Namespace": "AWS/DynamoDB",
+                "MetricName": f"Consumed{side}CapacityUnits",
+                "Dimensions": [{"Name": "TableName", "Value": "abc"}],
+                "StartTime": now - timedelta(days=1),
+                "EndTime": now,
+                "Period": 3600,
+                "Statistics": ["Sum"],
+            },
+        )
+    with stubs["dynamodb"], stubs["cloudwatch"]:
+        traffic = cost.measured(endpoint, "abc", 1, now)
+    assert (len(traffic.read), sum(traffic.read), traffic.read_peak) == (24, 3.0, 2.0)
+    assert (sum(traffic.write), traffic.write_peak, traffic.storage_bytes) == (0, 0, 5000)
+    month = cost.estimate(traffic, PRICES, 1024)
+    assert month.on_demand == pytest.approx(3 * 3600 * 730 / 24 * 0.125 / 1e6)
+
+
+def test_the_price_file_says_its_date_and_source_and_others_can_be_given(tmp_path: Path) -> None:
+    ours = cost.load_prices("us-east-1", "STANDARD")
+    datetime.fromisoformat(ours.date)
+    assert ours.source.startswith("https://aws.amazon.com/dynamodb/pricing/")
+    with pytest.raises(ConfigurationError, match="no prices for eu-west-1 STANDARD"):
+        cost.load_prices("eu-west-1", "STANDARD")
+    own = tmp_path / "prices.toml"
+    text = Path(cost.__file__).with_name("prices.toml").read_text().replace("us-east-1", "eu-west-1")
+    own.write_text(text)
+    assert cost.load_prices("eu-west-1", "STANDARD", own).prices == ours.prices
+    own.write_text(text.replace("storage_gb_month", "storage"))
+    with pytest.raises(ConfigurationError, match="not a price file"):
+        cost.load_prices("eu-west-1", "STANDARD", own)
+    assert tomllib.loads(text)["date"] == ours.date
+
+
+def test_the_command_answers_people_and_machines(tmp_path: Path) -> None:
+    file = tmp_path / "blotter.toml"
+    file.write_text(
+        'app = "a"\n[environments.dev]\nregion = "us-east-1"\n'
+        '[tables.results]\npartition_key = { name = "k", type = "S" }\n'
+    )
+    arguments = ["tables", "cost", "--config", str(file), "--env", "dev", "--region", "us-east-1"]
+    traffic = ["--reads", "100", "--writes", "20", "--item-size", "2KB", "--storage", "10GB"]
+    said = CliRunner().invoke(main, [*arguments, *traffic])
+    assert said.exit_code == 0
+    assert "on demand    $       82.12" in said.stdout
+    assert "prices of 2025-07-21" in said.stdout
+    machine = json.loads(CliRunner().invoke(main, [*arguments, *traffic, "--json"]).stdout)["tables"][0]
+    assert machine["dollars_per_month"]["on_demand"] == pytest.approx(82.125)
+    assert CliRunner().invoke(main, arguments).exit_code == 64
+    assert CliRunner().invoke(main, [*arguments, *traffic, "--item-size", "big"]).exit_code == 64
