@@ -11,6 +11,7 @@ FILE_CODES = {
     "EMPTY_FILE": "The file has no content.",
     "NO_ROWS": "The file has a header but no rows.",
     "MISSING_COLUMNS": "A column that the prediction needs is not in the header.",
+    "TOO_MANY_COLUMNS": "The header has more columns than any file of incidents.",
     "WRONG_DELIMITER": "The columns are not separated by commas.",
     "NOT_CSV": "The file is not CSV: a PDF, an archive, a workbook or another format.",
     "NOT_UTF8": "The text is not encoded as UTF-8.",

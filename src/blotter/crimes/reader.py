@@ -18,6 +18,9 @@ from blotter.crimes.decoding import text_lines
 from blotter.crimes.failures import FileRefused
 
 BATCH_ROWS = 8_192
+# A batch ends early when its rows are long: a row may have a megabyte, and 8,192 of them would not fit.
+BATCH_CHARACTERS = 8 * 1024 * 1024
+_MOST_COLUMNS = 1000
 _BLANK_LINES = 1_000_000
 
 # The model's columns, by the portal's export heading. The API's headings and those of the portal's yearly extracts
@@ -76,6 +79,7 @@ class IncidentReader:
         self._record = _RecordGuard(text_lines(chunks, max_bytes, max_line), max_line)
         self._rows = csv.reader(self._record)
         self._batch_rows = batch_rows
+        self._characters = 0
         self.header = self._read_header()
         self._places = find_columns(self.header)
         _check_header(self.header, self._places, required)
@@ -89,9 +93,9 @@ class IncidentReader:
         rows: list[list[str]] = []
         for row in self._checked_rows():
             rows.append(row)
-            if len(rows) == self._batch_rows:
+            if len(rows) == self._batch_rows or self._characters > BATCH_CHARACTERS:
                 yield self._judge(rows)
-                rows = []
+                rows, self._characters = [], 0
         if rows:
             yield self._judge(rows)
 
@@ -101,6 +105,7 @@ class IncidentReader:
         blank = 0
         try:
             for row in self._rows:
+                self._characters += guard.length
                 guard.length = 0
                 if row:
                     blank = 0
@@ -164,6 +169,10 @@ def find_columns(header: list[str]) -> dict[str, int]:
 
 
 def _check_header(header: list[str], places: dict[str, int], required: tuple[str, ...]) -> None:
+    if len(header) > _MOST_COLUMNS:
+        raise FileRefused(
+            "TOO_MANY_COLUMNS", f"the header has {len(header):,} columns, more than {_MOST_COLUMNS:,}"
+        )
     missing = [COLUMNS[name] for name in required if name not in places]
     if not missing:
         return

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blotter.crimes.failures import FILE_CODES, ROW_REASONS, FileRefused
-from blotter.crimes.reader import Batch, IncidentReader
+from blotter.crimes.reader import BATCH_CHARACTERS, Batch, IncidentReader
 
 HEADER = "Date,Block,Primary Type,Description,Location Description,Arrest,Domestic,Community Area\n"
 ROW = "2022-09-16 21:30:00,026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,STREET,false,false,30\n"
@@ -225,6 +225,18 @@ def test_memory_does_not_grow_with_the_file() -> None:
     tracemalloc.stop()
     assert total == 30_000
     assert peak < 6 * MEBIBYTE
+
+
+def test_long_rows_make_small_batches() -> None:
+    """A batch is limited by its text too: thousands of rows of a megabyte each would not fit in memory."""
+    rows = [HEADER.encode(), *[b"x" * 100_000 + b"\n"] * 200]
+    batches = list(IncidentReader(rows, max_bytes=1 << 30, max_line=MEBIBYTE))
+    assert sum(len(batch.rows) for batch in batches) == 200
+    assert max(len(batch.rows) for batch in batches) * 100_000 <= BATCH_CHARACTERS + MEBIBYTE
+
+
+def test_a_header_without_end() -> None:
+    assert refusal("Date,Primary Type" + ",x" * 5000 + "\n").code == "TOO_MANY_COLUMNS"
 
 
 FIELDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)

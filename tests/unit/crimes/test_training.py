@@ -23,7 +23,7 @@ CRIMES_2022 = Path(__file__).parents[4] / "shared" / "data" / "chicago-crimes-20
 TYPES = {"NARCOTICS": 0.9, "THEFT": 0.05, "BATTERY": 0.2, "ASSAULT": 0.3}
 
 
-def incidents_file(rows: int = 6000, seed: int = 1, months: int = 6) -> bytes:
+def incidents_file(rows: int = 3000, seed: int = 1, months: int = 6) -> bytes:
     """Made-up incidents whose arrests follow the type, spread evenly over the months of 2022."""
     generator = random.Random(seed)
     text = io.StringIO()
@@ -54,7 +54,7 @@ def read(content: bytes) -> training.Incidents:
 
 @pytest.fixture(autouse=True)
 def _few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "ROUNDS", 20)
+    monkeypatch.setattr(training, "ROUNDS", 10)
 
 
 def test_the_same_file_gives_the_same_model(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_same_file_gives_the_same_model(tmp_path: Path) -> None:
 
 
 def test_the_held_out_months_do_not_reach_the_model() -> None:
-    incidents = read(incidents_file(3000))
+    incidents = read(incidents_file())
     start = date(2022, 5, 1)
     earlier, held_out = training.split(incidents, start)
     assert max(earlier.days) < start.toordinal() <= min(held_out.days)
@@ -86,7 +86,7 @@ def test_the_held_out_months_do_not_reach_the_model() -> None:
 
 def test_no_row_sees_its_own_arrest() -> None:
     """A statistic keyed by something that says nothing must say nothing, even for the rows it was made of."""
-    incidents = read(incidents_file(3000))
+    incidents = read(incidents_file())
     labels = np.random.default_rng(3).random(len(incidents.labels)) < 0.5
     keys = [f"key {number % 500}" for number in range(len(labels))]
     folds = incidents.days % training.FOLDS

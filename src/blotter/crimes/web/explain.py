@@ -35,6 +35,7 @@ REMEDIES = {
     "CORRUPT_GZIP": "Compress or download the file again, then check it with “gzip -t” before you upload it.",
     "TOO_LARGE": "Split the file, by year for instance, and upload the parts.",
     "FIELD_TOO_LONG": "Look at the row that is named, close its quote, and upload the file again.",
+    "TOO_MANY_COLUMNS": "Keep the columns of the portal’s export. " + _EXPORT,
     "NO_VALID_ROWS": "Look at the reasons above: most often the dates are written in a way that is not known.",
     "OBJECT_MISSING": "Upload the file again.",
     "TOO_MANY_ATTEMPTS": _AGAIN,
