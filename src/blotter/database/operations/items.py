@@ -186,7 +186,7 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> byt
     new, size = updated_item(table, plan.key, plan.update, current.item)
     consumed = ConsumedCapacity(table.name)
     write_item(tx, table, current, new, size, context, consumed)
-    returned = _updated_attributes(options.return_values, plan.update, current.item, new)
+    returned = updated_attributes(options.return_values, plan.update, current.item, new)
     return _write_answer(options, table, consumed, plan.key, None if not returned else orjson.dumps(returned))
 
 
@@ -230,9 +230,10 @@ def updated_item(table: Table, key: Item, update: Update | None, old: Item | Non
     return new, size
 
 
-def _updated_attributes(
+def updated_attributes(
     return_values: str, update: Update | None, old: Item | None, new: Item | None
 ) -> dict[str, AttributeValue] | None:
+    """What ReturnValues asks an update to return; None or nothing for "leave it out"."""
     if return_values == "ALL_OLD":
         return old
     if return_values == "ALL_NEW":

@@ -132,7 +132,7 @@ def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
     if read.start_key is not None:
         after = check_start_key(table, index, read.start_key, query=True)
     condition = plan.key_condition.resolve(keys)
-    key_range = _query_range(keys, index, condition)
+    key_range = query_range(keys, index, condition)
     if after is not None and read.start_key is not None:
         _check_boundaries(table, index, condition, key_range, read.start_key, after)
         key_range = resume_after(*key_range, after, reverse=plan.reverse)
@@ -194,7 +194,7 @@ def _check_projected(table: Table, index: Index, read: ReadPlan) -> None:
             "because its projection type is not ALL"
         )
     if read.projection is not None:
-        held = _held(table, index)
+        held = held_names(table, index)
         missing = [name for name in read.projection.top_level_names if name not in held]
         if missing:
             raise parameter_error(
@@ -202,11 +202,12 @@ def _check_projected(table: Table, index: Index, read: ReadPlan) -> None:
             )
 
 
-def _held(table: Table, index: Index) -> set[str]:
+def held_names(table: Table, index: Index) -> set[str]:
+    """The attributes an index holds whose projection is not ALL."""
     return {*table.keys.names, *index.keys.names, *index.included}
 
 
-def _query_range(keys: KeySchema, index: Index | None, condition: ResolvedKeyCondition) -> KeyRange:
+def query_range(keys: KeySchema, index: Index | None, condition: ResolvedKeyCondition) -> KeyRange:
     """Equality on the leading sort attributes, and any condition on the next one."""
     prefix = partition_prefix(keys, condition.partition)
     if not condition.sort:
@@ -328,7 +329,7 @@ def _fetches_from_table(read: ReadPlan, table: Table, index: Index) -> bool:
         return False
     if read.select == "ALL_ATTRIBUTES":
         return True
-    held = _held(table, index)
+    held = held_names(table, index)
     return read.projection is not None and any(name not in held for name in read.projection.top_level_names)
 
 
@@ -340,7 +341,7 @@ def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page, *, f
     else:
         consumed.add_table(page.fetched)
         consumed.add_index(index.name, units, local=index.local)
-    last_key = _last_evaluated_key(table, index, page.last) if full and page.last is not None else None
+    last_key = last_evaluated_key(table, index, page.last) if full and page.last is not None else None
     return answer(
         (b"ConsumedCapacity", encoded(consumed.render(read.capacity))),
         (b"Count", b"%d" % page.count),
@@ -350,7 +351,8 @@ def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page, *, f
     )
 
 
-def _last_evaluated_key(table: Table, index: Index | None, last: StoredItem) -> Item:
+def last_evaluated_key(table: Table, index: Index | None, last: StoredItem) -> Item:
+    """The LastEvaluatedKey behind the last item or index entry that was read."""
     item: Item = orjson.loads(last.body)
     names = dict.fromkeys(table.keys.names + (() if index is None else index.keys.names))
     return {name: item[name] for name in names}

@@ -10,6 +10,7 @@ conformance suite nubo-db/dynamodb-conformance (tests/tier2/transactions, tests/
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -81,7 +82,7 @@ def prepare_transact_write(request: wire.TransactWriteItemsInput) -> TransactWri
         request.ReturnConsumedCapacity,
         request.ReturnItemCollectionMetrics == "SIZE",
         token,
-        b"" if token is None else _fingerprint(request),
+        b"" if token is None else fingerprint(request.TransactItems),
     )
 
 
@@ -101,24 +102,22 @@ def _prepare_action(item: wire.TransactWriteItem) -> Action:
     return Action(kind, options, key, size, update)
 
 
-def _fingerprint(request: wire.TransactWriteItemsInput) -> bytes:
-    return hashlib.blake2b(repr(request.TransactItems).encode(), digest_size=16).digest()
+def fingerprint(actions: Any) -> bytes:
+    """What a ClientRequestToken stands for: two requests with the same actions have the same one."""
+    return hashlib.blake2b(repr(actions).encode(), digest_size=16).digest()
 
 
 def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> bytes:
     opened = [(action, open_table(tx, context, action.options.table)) for action in plan.actions]
-    if plan.token is not None:
-        replayed = _replayed(plan, tx, context)
-        if replayed is not None:
-            return replayed
+    if plan.token is not None and was_done(tx, context, plan.token, plan.fingerprint):
+        return _apply_nothing(plan)
     keys = [_action_key(action, table) for action, table in opened]
-    _refuse_repeated(opened, keys)
+    refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
     prepared = _judge_all(opened, keys, tx)
-    if sum(part.size for part in prepared) > TRANSACTION_BYTES:
-        raise validation_error("Transaction request cannot exceed 4 MB of items")
+    refuse_too_large(part.size for part in prepared)
     result = _apply(plan, prepared, tx, context)
     if plan.token is not None:
-        _remember(plan, tx, context)
+        remember(tx, context, plan.token, plan.fingerprint)
     return result
 
 
@@ -140,10 +139,17 @@ def _action_key(action: Action, table: Table) -> bytes | DynamoDBError:
         return error
 
 
-def _refuse_repeated(opened: list[tuple[Action, Table]], keys: list[bytes | DynamoDBError]) -> None:
-    targets = [(table.space, key) for (_, table), key in zip(opened, keys, strict=True) if isinstance(key, bytes)]
-    if len(set(targets)) < len(targets):
+def refuse_repeated(targets: Iterable[tuple[int, bytes | DynamoDBError]]) -> None:
+    """Raises ValidationException when two actions are about one item. `targets` are key spaces and storage keys;
+    a key that may not be is none."""
+    items = [target for target in targets if isinstance(target[1], bytes)]
+    if len(set(items)) < len(items):
         raise validation_error("Transaction request cannot include multiple operations on one item")
+
+
+def refuse_too_large(sizes: Iterable[int]) -> None:
+    if sum(sizes) > TRANSACTION_BYTES:
+        raise validation_error("Transaction request cannot exceed 4 MB of items")
 
 
 def _judge_all(
@@ -156,7 +162,7 @@ def _judge_all(
             prepared.append(_judge(action, table, key, tx))
             reasons.append({"Code": "None"})
         except DynamoDBError as error:
-            reasons.append(_reason(error))
+            reasons.append(reason_of(error))
     if len(prepared) < len(opened):
         raise cancelled(reasons)
     return prepared
@@ -175,16 +181,20 @@ def _judge(action: Action, table: Table, key: bytes | DynamoDBError, tx: ReadTra
     return _Prepared(action, table, current, None, 0)
 
 
-# Error code of a refused action → code of its cancellation reason.
-_REASON_CODES = {
+# Error code of a refused action → code of its cancellation reason, and of a statement's error in a batch.
+REASON_CODES = {
     "ConditionalCheckFailedException": "ConditionalCheckFailed",
+    "DuplicateItemException": "DuplicateItem",
+    "ResourceNotFoundException": "ResourceNotFound",
+    "TransactionConflictException": "TransactionConflict",
     "ValidationException": "ValidationError",
 }
 
 
-def _reason(error: DynamoDBError) -> dict[str, Any]:
+def reason_of(error: DynamoDBError) -> dict[str, Any]:
+    """The cancellation reason that an action's refusal becomes."""
     return {
-        "Code": _REASON_CODES.get(error.code, error.code),
+        "Code": REASON_CODES.get(error.code, error.code),
         "Message": error.message,
         **(error.members or {}),
     }
@@ -212,36 +222,41 @@ def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransact
         if measured is not None:
             metrics.setdefault(table.name, []).append(measured)
     return answer(
-        (b"ConsumedCapacity", _capacities(capacities, plan.capacity)),
+        (b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)),
         (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
     )
 
 
-def _capacities(capacities: dict[str, ConsumedCapacity], mode: str | None) -> bytes | None:
-    """Transactions cost twice: once to prepare and once to commit."""
+def rendered_capacities(capacities: dict[str, ConsumedCapacity], mode: str | None) -> bytes | None:
+    """The ConsumedCapacity of an answer. Transactions cost twice: once to prepare and once to commit."""
     if mode not in ("TOTAL", "INDEXES"):
         return None
     return encoded([consumed.doubled().render(mode) for consumed in capacities.values()])
 
 
-def _token_key(plan: TransactWritePlan, context: Context) -> bytes:
-    return f"token/{context.account}/{context.region}/{plan.token}".encode()
+def _token_key(token: str, context: Context) -> bytes:
+    return f"token/{context.account}/{context.region}/{token}".encode()
 
 
-def _replayed(plan: TransactWritePlan, tx: ReadTransaction, context: Context) -> bytes | None:
-    """The answer for a token that was used in the last ten minutes: nothing is done again."""
-    record = tx.get(RECORDS_SPACE, _token_key(plan, context))
-    if record is None:
-        return None
-    if is_expired_token(record.body, context.now):
-        return None
-    _, _, fingerprint = record.body.partition(b" ")
-    if fingerprint != plan.fingerprint.hex().encode():
+def was_done(tx: ReadTransaction, context: Context, token: str, actions: bytes) -> bool:
+    """Whether the same request was carried out under this token in the last ten minutes, so that nothing is to be
+    done again. Raises IdempotentParameterMismatchException when it was another request."""
+    record = tx.get(RECORDS_SPACE, _token_key(token, context))
+    if record is None or is_expired_token(record.body, context.now):
+        return False
+    if record.body.partition(b" ")[2] != actions.hex().encode():
         raise DynamoDBError(
             "IdempotentParameterMismatchException",
             "The request uses the same client token as a previous, but non-identical request.",
         )
-    return _apply_nothing(plan)
+    return True
+
+
+def remember(tx: WriteTransaction, context: Context, token: str, actions: bytes) -> None:
+    """Notes that a request was carried out under a token."""
+    key = _token_key(token, context)
+    body = b"%.3f %s" % (context.now + TOKEN_LIFETIME, actions.hex().encode())
+    tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
 
 
 def is_expired_token(record: bytes, now: float) -> bool:
@@ -255,13 +270,7 @@ def _apply_nothing(plan: TransactWritePlan) -> bytes:
     for action in plan.actions:
         consumed = capacities.setdefault(action.options.table, ConsumedCapacity(action.options.table, "Read"))
         consumed.add_table(read_units(action.size, consistent=True))
-    return answer((b"ConsumedCapacity", _capacities(capacities, plan.capacity)))
-
-
-def _remember(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> None:
-    key = _token_key(plan, context)
-    body = b"%.3f %s" % (context.now + TOKEN_LIFETIME, plan.fingerprint.hex().encode())
-    tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
+    return answer((b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)))
 
 
 class TransactGet(NamedTuple):
@@ -303,26 +312,24 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
         except EmptyKeyError:
             raise
         except DynamoDBError as error:
-            reasons.append(_reason(error))
+            reasons.append(reason_of(error))
     if len(targets) < len(opened):
         raise cancelled(reasons)
-    if len(set(targets)) < len(targets):
-        raise validation_error("Transaction request cannot include multiple operations on one item")
+    refuse_repeated(targets)
     capacities: dict[str, ConsumedCapacity] = {}
     responses = []
-    total = 0
+    sizes = []
     for (get, table), (space, key) in zip(opened, targets, strict=True):
         stored = tx.get(space, key)
         size = 0 if stored is None else stored.size
-        total += size
+        sizes.append(size)
         capacities.setdefault(table.name, ConsumedCapacity(table.name, "Read")).add_table(
             read_units(size, consistent=True)
         )
         responses.append(_response(get.projection, stored))
-    if total > TRANSACTION_BYTES:
-        raise validation_error("Transaction request cannot exceed 4 MB of items")
+    refuse_too_large(sizes)
     return answer(
-        (b"ConsumedCapacity", _capacities(capacities, plan.capacity)),
+        (b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)),
         (b"Responses", b"[" + b",".join(responses) + b"]"),
     )
 
