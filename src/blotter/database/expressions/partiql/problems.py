@@ -49,7 +49,7 @@ def unrecognized_function(name: str, position: Position) -> Problem:
 
 
 def unsupported_value(name: str, path: str, position: Position) -> Problem:
-    return Problem(f"Unsupported data type: {name.lower()} under key {path} at {position}")
+    return Problem(f"Unsupported data type: {name} under key {path} at {position}")
 
 
 def aliasing() -> Problem:
@@ -60,8 +60,27 @@ def parameters_missing() -> DynamoDBError:
     return validation_error("Number of parameters in request and statement don't match.")
 
 
+class KeyMismatch(DynamoDBError):
+    """A WHERE clause that does not fit the table's key, which a transaction tells in other words."""
+
+    __slots__ = ()
+
+    def __init__(self, message: str) -> None:
+        super().__init__("ValidationException", message)
+
+
 def key_not_given() -> DynamoDBError:
-    return validation_error("Where clause does not contain a mandatory equality on all key attributes")
+    return KeyMismatch("Where clause does not contain a mandatory equality on all key attributes")
+
+
+def multiple_conditions(attribute: str) -> DynamoDBError:
+    return KeyMismatch(
+        f"Multiple conditions on same key {attribute}. Only single item Update/Insert/Delete are supported"
+    )
+
+
+def too_many_reads() -> DynamoDBError:
+    return validation_error("Too many decomposed read operations for a given query.")
 
 
 def select_needs_key(operation: str) -> DynamoDBError:
@@ -70,14 +89,16 @@ def select_needs_key(operation: str) -> DynamoDBError:
     )
 
 
+def exists_out_of_place() -> DynamoDBError:
+    return validation_error("EXISTS can only be used in ExecuteTransaction write requests.")
+
+
 def exists_needs_condition() -> DynamoDBError:
     return validation_error("EXISTS() must contain a single item read with additional condition")
 
 
 def key_type(attribute: str) -> DynamoDBError:
-    return validation_error(
-        f"Key attribute's data type should match its data type in table's schema: Key {attribute}"
-    )
+    return KeyMismatch(f"Key attribute's data type should match its data type in table's schema: Key {attribute}")
 
 
 def overlapping_ranges() -> DynamoDBError:

@@ -6,9 +6,10 @@ types. `Prepared.bind` makes the statement of one request. What needs the table 
 and the admission of the parameters, `bind`, the table's existence, then `plan` or `target`.
 
 An UPDATE is no upsert: its condition is the whole WHERE clause, key included, which a missing item never meets. A
-DELETE of a missing item is fine unless another condition fails.
+DELETE of a missing item is fine, whatever else its clause says.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.html; for ORDER BY, Floci's
-DynamoDbPartiQLDocumentedSyntaxIntegrationTest, captured from the service in September 2026.
+DynamoDbPartiQLDocumentedSyntaxIntegrationTest and …EdgeCaseIntegrationTest, captured from the service in
+September 2026.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from blotter.database.expressions.partiql.values import item_of
 from blotter.database.expressions.partiql.where import CompiledClause, Target, Where, compile_clause
 from blotter.database.expressions.update import Update as BoundUpdate
 from blotter.database.expressions.update import UpdateProgram, compile_update
-from blotter.database.model.errors import DynamoDBError, validation_error
+from blotter.database.model.errors import validation_error
 from blotter.database.model.table import KeySchema
 from blotter.database.model.values import AttributeValue, Item, compare_values, type_of
 
@@ -91,14 +92,11 @@ class SelectStatement(msgspec.Struct, frozen=True):
     def key(self, keys: KeySchema, operation: str) -> Item:
         """The one item a SELECT within `operation`, BatchExecuteStatement or ExecuteTransaction, reads: nothing
         but equalities for the whole key of the table may stand in its WHERE clause."""
-        try:
-            if self.index is None and self.where is not None:
-                target = self.where.target(keys)
-                if target.condition is None:
-                    return target.key
-        except DynamoDBError as error:
-            if error.message != problems.key_not_given().message:
-                raise
+        if self.index is None and self.where is not None:
+            self.where.ranges(keys)
+            key = self.where.only_key(keys)
+            if key is not None:
+                return key
         raise problems.select_needs_key(operation)
 
 
@@ -119,7 +117,7 @@ class UpdateStatement(msgspec.Struct, frozen=True):
         """The item, and the condition that it exists and is as the WHERE clause says."""
         if self.where is None:
             raise problems.key_not_given()
-        return Target(self.where.target(keys).key, self.where.condition)
+        return Target(self.where.key(keys), self.where.condition)
 
 
 class DeleteStatement(msgspec.Struct, frozen=True):
@@ -128,9 +126,10 @@ class DeleteStatement(msgspec.Struct, frozen=True):
     returning: ReturnValues | None
 
     def target(self, keys: KeySchema) -> Target:
+        """The item, and the condition on it if it exists."""
         if self.where is None:
             raise problems.key_not_given()
-        return self.where.target(keys)
+        return Target(self.where.key(keys), self.where.condition)
 
 
 class ExistsStatement(msgspec.Struct, frozen=True):
@@ -143,14 +142,10 @@ class ExistsStatement(msgspec.Struct, frozen=True):
         return self.select.table
 
     def target(self, keys: KeySchema) -> Target:
-        try:
-            if self.select.where is not None and self.select.index is None:
-                target = self.select.where.target(keys)
-                if target.condition is not None:
-                    return target
-        except DynamoDBError as error:
-            if error.message != problems.key_not_given().message:
-                raise
+        if self.select.where is not None and self.select.index is None:
+            key = self.select.where.first_key(keys)
+            if key is not None:
+                return Target(key, self.select.where.condition)
         raise problems.exists_needs_condition()
 
 
@@ -220,7 +215,7 @@ class Prepared:
         elif isinstance(tree, (Insert, Update, Delete)):
             table, index = _source(tree.target)
             if index is not None:
-                raise Problem("This operation is not supported on an index")
+                raise Problem(_INDEX_REFUSALS[type(tree)])
         else:
             raise problems.unsupported_operation(operation_name(tree))
         if isinstance(tree, Insert):
@@ -281,10 +276,19 @@ class Prepared:
         return clause, program
 
 
+_INDEX_REFUSALS: dict[type, str] = {
+    Insert: "FROM clause may only contain a single table name",
+    Update: "This operation is not supported on an index",
+    Delete: "This operation is not supported on an index",
+}
+
+
 def _source(node: Node) -> tuple[str, str | None]:
     path = attribute_path(node)
-    if len(path) > 2 or not all(isinstance(step, str) for step in path):
+    if not all(isinstance(step, str) for step in path):
         raise problems.unexpected_path_component(node.position)
+    if len(path) > 2:
+        raise Problem("A path may contain at most 2 components in the FROM clause")
     if "" in path:
         raise Problem("Path component cannot be an empty string")
     return str(path[0]), str(path[1]) if len(path) == 2 else None

@@ -5,7 +5,8 @@ A parameter's number is read as java.math.BigDecimal reads text, whose exponent 
 judged by precision less scale in 32-bit arithmetic, wrapping included. Parameters are looked at in the order of
 the document, nesting and numbers alike; everything else about them is for the admission of attribute values.
 Source: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlParameterNumbers.test.ts and
-partiqlGrammar.test.ts, recorded in October 2026.
+partiqlGrammar.test.ts, recorded in October 2026; Floci's DynamoDbPartiQLEdgeCaseIntegrationTest, captured from the
+service in September 2026.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def is_value(node: Node) -> bool:
 def value_of(node: Node, parameters: Parameters, path: str = "root", depth: int = 1) -> AttributeValue:
     """The attribute value a literal stands for. Raises `Problem` or ValidationException."""
     if depth > MAX_DEPTH:
-        raise nesting_error()
+        raise Problem(f"Nesting Levels have exceeded supported limits under {path}")
     build = _BUILDERS.get(type(node))
     if build is None:
-        raise unsupported_value(_name_of(node), path, node.position)
+        raise unsupported_value(_name_of(node).lower(), path, node.position)
     value: AttributeValue = build(node, parameters, path, depth)
     return value
 
@@ -86,10 +87,10 @@ def _literal(node: Literal, _: Parameters, path: str, __: int) -> AttributeValue
     return {node.type: node.content}
 
 
-def _parameter(node: Parameter, parameters: Parameters, _: str, depth: int) -> AttributeValue:
+def _parameter(node: Parameter, parameters: Parameters, path: str, depth: int) -> AttributeValue:
+    """A parameter is a whole value, never a part of one."""
     if depth > 1:
-        # By itself it is right, but it may be too deep here.
-        _check(parameters[node.index], depth)
+        raise unsupported_value("Parameter", path, node.position)
     return parameters[node.index]
 
 
@@ -112,7 +113,7 @@ def _members(
     members: dict[str, AttributeValue] = {}
     for key, member in node.members:
         if not isinstance(key, Literal) or key.type != "S":
-            raise unsupported_value(_name_of(key), path, key.position)
+            raise unsupported_value(_name_of(key).lower(), path, key.position)
         name = str(key.content)
         if name in members:
             raise Problem(f"Duplicate keys in tuple. Key: {name} under {path}")
@@ -131,9 +132,10 @@ def _bag(node: Bag, _: Parameters, path: str, __: int) -> AttributeValue:
         value_of(element, (), f"{path}[{index}]")[str(type_)] for index, element in enumerate(node.elements)
     ]
     if len(set(members)) < len(members):
+        written = ", ".join(str(element.content) for element in node.elements if isinstance(element, Literal))
         raise Problem(
-            "One or more parameter values were invalid: "
-            f"Input collection [{', '.join(members)}] contains duplicates."
+            f"One or more parameter values were invalid: Input collection [{written}] contains duplicates"
+            + ("." if type_ == "S" else f"! under {path}")
         )
     return {f"{type_}S": members}
 

@@ -45,11 +45,14 @@ _FILTER = "Filter Expression"
 _EMPTY_KEYS = {"S": "string", "B": "binary"}
 
 
+MAX_READS = 50
+
+
 class Target(NamedTuple):
-    """The item a write is about, and what else has to hold for it; None for nothing else."""
+    """The item a write is about, and what has to hold for it: the whole WHERE clause."""
 
     key: Item
-    condition: Condition | None
+    condition: Condition
 
 
 class CompiledClause(NamedTuple):
@@ -87,24 +90,52 @@ class Where:
         self.condition = Condition(clause.test, values, clause.paths, _FILTER)
         """The whole clause."""
 
-    def target(self, keys: KeySchema) -> Target:
-        """The one item that the clause names; raises ValidationException when it does not name the whole key."""
-        key: Item = {}
-        rest: list[ConditionTree] = []
-        for conjunct in _conjuncts(self._tree):
-            asked = self._clause(conjunct)
-            attribute = _attribute(keys, asked.attribute) if asked is not None else None
-            if asked is None or attribute is None or asked.operator != "=" or attribute.name in key:
-                rest.append(conjunct)
-            else:
-                _check_operands(asked, attribute)
-                key[attribute.name] = asked.operands[0]
+    def key(self, keys: KeySchema) -> Item:
+        """The key of the one item that a write is about; raises `KeyMismatch` when the clause does not name it."""
+        key, _ = self._named_key(keys)
         if len(key) < len(keys.attributes):
             raise problems.key_not_given()
-        if not rest:
-            return Target(key, None)
-        clause = compile_clause(rest[0] if len(rest) == 1 else And(tuple(rest)), self._names, self._values)
-        return Target(key, Condition(clause.test, self._values, clause.paths, _FILTER))
+        return key
+
+    def only_key(self, keys: KeySchema) -> Item | None:
+        """The key of the one item the clause asks for, if it says nothing else. IN with one value is equality."""
+        try:
+            key, others = self._named_key(keys, lists=True)
+        except problems.KeyMismatch:
+            return None
+        return key if len(key) == len(keys.attributes) and not others else None
+
+    def first_key(self, keys: KeySchema) -> Item | None:
+        """The key a clause names that says more than that; of two values for an attribute, the first."""
+        key, others = self._named_key(keys, first=True)
+        return key if len(key) == len(keys.attributes) and others else None
+
+    def _named_key(self, keys: KeySchema, *, lists: bool = False, first: bool = False) -> tuple[Item, bool]:
+        """The equalities for key attributes, and whether there is more in the clause."""
+        key: Item = {}
+        others = False
+        for conjunct in _conjuncts(self._tree):
+            asked = self._equality(conjunct, lists)
+            attribute = _attribute(keys, asked.attribute) if asked is not None else None
+            if asked is None or attribute is None:
+                others = True
+                continue
+            _check_operands(asked, attribute)
+            value = asked.operands[0]
+            if key.setdefault(attribute.name, value) != value:
+                if not first:
+                    raise problems.multiple_conditions(attribute.name)
+                others = True
+        return key, others
+
+    def _equality(self, tree: ConditionTree, lists: bool) -> KeyClause | None:
+        if lists and isinstance(tree, In) and len(tree.candidates) == 1:
+            name, candidate = self._name(tree.operand), tree.candidates[0]
+            if name is None or not isinstance(candidate, Value):
+                return None
+            return KeyClause(name, "=", (self._values[candidate.name],))
+        asked = self._clause(tree)
+        return asked if asked is not None and asked.operator == "=" else None
 
     def ranges(self, keys: KeySchema) -> tuple[ResolvedKeyCondition, ...] | None:
         """The parts of the table or index that can hold what the clause asks for, in the order in which it names
@@ -120,11 +151,14 @@ class Where:
             parts = list(self._parts(branch, sort)) if sort is not None else [_Part(None, negated=False)]
             for value in candidates:
                 partitions.setdefault(str(value[partition.type]), (value, []))[1].extend(parts)
-        return tuple(
+        ranges = tuple(
             ResolvedKeyCondition((value,), (clause,) if clause is not None else ())
             for value, parts in partitions.values()
             for clause in _disjoint(parts)
         )
+        if len(ranges) > MAX_READS:
+            raise problems.too_many_reads()
+        return ranges
 
     def _candidates(self, tree: ConditionTree, attribute: KeyAttribute) -> list[AttributeValue] | None:
         """Values of which the partition attribute must have one; None when it may have any."""

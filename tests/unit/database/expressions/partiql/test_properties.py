@@ -98,32 +98,28 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def printed(value: dict[str, Any], parameters: list[dict[str, Any]]) -> str:
-    """A value as a literal; true as a parameter, so that both are mixed."""
+def printed(value: dict[str, Any]) -> str:
+    """A value as a literal."""
     ((type_, content),) = value.items()
-    if value == {"BOOL": True}:
-        parameters.append(value)
-        return "?"
     if type_ == "L":
-        return f"[{', '.join(printed(element, parameters) for element in content)}]"
+        return f"[{', '.join(printed(element) for element in content)}]"
     if type_ == "M":
-        return printed_members(content, parameters)
+        return printed_members(content)
     if type_ in ("SS", "NS"):
         return f"<<{','.join(map(quoted, content) if type_ == 'SS' else content)}>>"
-    return {"S": quoted(str(content)), "N": str(content), "BOOL": "false", "NULL": "NULL"}[type_]
+    return {"S": quoted(str(content)), "N": str(content), "BOOL": str(content), "NULL": "NULL"}[type_]
 
 
-def printed_members(members: dict[str, Any], parameters: list[dict[str, Any]]) -> str:
-    return (
-        "{" + ", ".join(f"{quoted(name)}: {printed(member, parameters)}" for name, member in members.items()) + "}"
-    )
+def printed_members(members: dict[str, Any]) -> str:
+    return "{" + ", ".join(f"{quoted(name)}: {printed(member)}" for name, member in members.items()) + "}"
 
 
 @given(st.dictionaries(texts, values, max_size=4))
 def test_an_item_is_read_as_printed(item: dict[str, Any]) -> None:
-    parameters: list[dict[str, Any]] = []
-    text = f"INSERT INTO T VALUE {printed_members(item, parameters)}"
-    insert: Any = partiql.read(text).bind(parameters)
+    """True stands as a parameter where it is a whole attribute, so that both ways are mixed."""
+    parameters = [value for value in item.values() if value == {"BOOL": True}]
+    members = (f"{quoted(name)}: {'?' if value in parameters else printed(value)}" for name, value in item.items())
+    insert: Any = partiql.read(f"INSERT INTO T VALUE {{{', '.join(members)}}}").bind(parameters)
     assert insert.item == item
 
 

@@ -115,7 +115,7 @@ def test_conditions(condition: str, expected: bool) -> None:
 def test_parameters_stand_for_values() -> None:
     assert holds("n = ? AND ss = ?", {"N": "5"}, {"SS": ["c", "a", "b"]})
     assert not holds("n = ? AND ss = ?", {"N": "5"}, {"SS": ["c", "a"]})
-    assert holds("m = {'k': [0, ?], 'sub': ?}", {"N": "1"}, {"S": "x"})
+    assert holds("m = ?", {"M": {"k": {"L": [{"N": "0"}, {"N": "1"}]}, "sub": {"S": "x"}}})
     assert holds("n IN (?, ?)", {"S": "5"}, {"N": "5"})
     assert not holds("s = '?'")
 
@@ -142,7 +142,7 @@ def test_bounds_are_checked_for_every_request() -> None:
 def test_comments_and_case_do_not_matter() -> None:
     select = bound("-- first\nselect a /* one */ from \"T\"\n-- where?\nwhere pk = 'x' -- end")
     assert select.table == "T"
-    assert select.where.target(HASH) == ({"pk": {"S": "x"}}, None)
+    assert select.where.key(HASH) == {"pk": {"S": "x"}}
 
 
 def test_a_long_condition_is_no_deep_one() -> None:
@@ -293,7 +293,8 @@ def test_indexes_with_several_key_attributes() -> None:
     [
         "SELECT * FROM T.i WHERE pk = 'a'",
         "SELECT * FROM T WHERE pk = 'a' AND attribute_exists(ss)",
-        "SELECT * FROM T WHERE pk IN ['a']",
+        "SELECT * FROM T WHERE pk IN ['a', 'b']",
+        "SELECT * FROM T WHERE pk = 'a' AND pk = 'b'",
         "SELECT * FROM T",
         "SELECT * FROM T WHERE n = 1",
     ],
@@ -302,7 +303,8 @@ def test_a_select_by_key_alone(statement: str) -> None:
     assert refusal(bound(statement).key, HASH, "BatchExecuteStatement") == (
         "Select statements within BatchExecuteStatement must specify the primary key in the where clause."
     )
-    assert bound("SELECT * FROM T WHERE 'a' = pk").key(HASH, "ExecuteTransaction") == {"pk": {"S": "a"}}
+    for where in ("'a' = pk", "pk IN ['a']", "(pk IN ['a']) AND pk = 'a'"):
+        assert bound(f"SELECT * FROM T WHERE {where}").key(HASH, "ExecuteTransaction") == {"pk": {"S": "a"}}
 
 
 # Writes
@@ -311,8 +313,7 @@ def test_a_select_by_key_alone(statement: str) -> None:
 def test_insert() -> None:
     insert = bound(
         "INSERT INTO \"T\" value {'pk': 'a', 'n': -1.50e1, 't': true, 'nothing': null, 'q': 'it''s', 'zero': -0,"
-        " 'l': [1, 'x', []], 'm': {'a': {}, 'b': ?}, 'ns': <<1, 34, 4.5>>, 'ss': <<'x', 'y'>>, 'p': ?}",
-        {"N": "7"},
+        " 'l': [1, 'x', []], 'm': {'a': {}, 'b': 7}, 'ns': <<1, 34, 4.5>>, 'ss': <<'x', 'y'>>, 'p': ?}",
         {"BS": ["AQ=="]},
     )
     assert insert.table == "T"
@@ -366,7 +367,7 @@ def test_updates(assignments: str, expected: dict[str, Any]) -> None:
 
 
 def test_updates_with_parameters() -> None:
-    assert updated("SET x = ?, l[0] = {'a': ?}", {"N": "1"}, {"S": "s"}) == {
+    assert updated("SET x = ?, l[0] = ?", {"N": "1"}, {"M": {"a": {"S": "s"}}}) == {
         "x": {"N": "1"},
         "l": {"L": [{"M": {"a": {"S": "s"}}}, *ITEM["l"]["L"][1:]]},
     }
@@ -415,14 +416,13 @@ def test_an_update_never_makes_an_item() -> None:
 
 
 def test_delete() -> None:
-    key, condition = bound("DELETE FROM T WHERE sk = '1' AND pk = 'a'").target(COMPOSITE)
-    assert (key, condition) == ({"pk": {"S": "a"}, "sk": {"S": "1"}}, None)
+    key, _ = bound("DELETE FROM T WHERE sk = '1' AND pk = 'a'").target(COMPOSITE)
+    assert key == {"pk": {"S": "a"}, "sk": {"S": "1"}}
     delete = bound("DELETE FROM T WHERE pk = 'a' AND attribute_not_exists(nope) AND n = 5 RETURNING ALL OLD *")
     assert delete.returning == "ALL_OLD"
     condition = delete.target(HASH).condition
     assert condition.matches(ITEM)
-    assert not condition.matches(None)
-    assert bound("DELETE FROM T WHERE pk = 'a' AND x IS MISSING").target(HASH).condition.matches(None)
+    assert not condition.matches({**ITEM, "n": {"N": "6"}})
 
 
 @pytest.mark.parametrize(
@@ -436,10 +436,25 @@ def test_a_write_names_its_item(where: str) -> None:
 
 
 def test_two_equalities_for_one_key() -> None:
-    """The first names the item, the second is a condition that it never meets."""
-    key, condition = bound("DELETE FROM T WHERE pk = 'a' AND pk = 'b'").target(HASH)
+    words = "Multiple conditions on same key pk. Only single item Update/Insert/Delete are supported"
+    assert refusal(bound("DELETE FROM T WHERE pk = 'a' AND pk = 'b'").target, HASH) == words
+    assert bound("UPDATE T SET c = 1 WHERE pk = 'a' AND pk = 'a'").target(HASH).key == {"pk": {"S": "a"}}
+    exists = bound("EXISTS(SELECT * FROM T WHERE pk = 'a' AND pk = 'b' AND n = 5)")
+    key, condition = exists.target(HASH)
     assert key == {"pk": {"S": "a"}}
     assert not condition.matches(ITEM)
+
+
+def test_a_select_is_no_more_than_50_reads() -> None:
+    def read(count: int, more: str = "") -> Any:
+        values = ", ".join(f"'{number}'" for number in range(count))
+        return bound(f"SELECT * FROM T WHERE pk IN [{values}]{more}")
+
+    words = "Too many decomposed read operations for a given query."
+    assert len(read(50).plan(COMPOSITE).ranges) == 50
+    assert refusal(read(51).plan, COMPOSITE) == words
+    assert refusal(read(26, " AND sk IN ['1', '2']").plan, COMPOSITE) == words
+    assert read(51, " OR n = 5").plan(COMPOSITE).ranges is None
 
 
 def test_exists() -> None:
