@@ -60,6 +60,13 @@ class OnDemandMaxima(msgspec.Struct, frozen=True):
     write: int | None = None
 
 
+class WarmUnits(msgspec.Struct, frozen=True):
+    """What a table or index was asked to serve at once, in units a second; 0 is nothing beyond what it can anyway."""
+
+    read: int = 0
+    write: int = 0
+
+
 class Index(msgspec.Struct, frozen=True):
     """A secondary index. `backfilled_at` None with a live table means that its backfill still runs."""
 
@@ -71,6 +78,7 @@ class Index(msgspec.Struct, frozen=True):
     included: tuple[str, ...] = ()
     throughput: Throughput = Throughput()
     on_demand_maxima: OnDemandMaxima | None = None
+    warm: WarmUnits = WarmUnits()
     active_at: float = 0.0
     backfilling: bool = False
     deleting: bool = False
@@ -134,6 +142,7 @@ class Table(msgspec.Struct, frozen=True):
     on_demand_since: float | None = None
     throughput: Throughput = Throughput()
     on_demand_maxima: OnDemandMaxima | None = None
+    warm: WarmUnits = WarmUnits()
     deletion_protection: bool = False
     table_class: Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"] | None = None
     table_class_changed_at: float | None = None

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from blotter.database.model.table import Index, KeySchema, OnDemandMaxima, Table, TableStatus, Throughput
+from blotter.database.model.table import (
+    Index,
+    KeySchema,
+    OnDemandMaxima,
+    Table,
+    TableStatus,
+    Throughput,
+    WarmUnits,
+)
 from blotter.database.storage.protocol import ReadTransaction
 
 # What a new on-demand table can serve at once, and what a provisioned one shows at least.
@@ -37,7 +45,7 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
         "TableId": table.id,
         "DeletionProtectionEnabled": table.deletion_protection,
         **_billing(table),
-        "WarmThroughput": _warm_throughput(table, table.throughput, status),
+        "WarmThroughput": _warm_throughput(table, table.throughput, table.warm, status),
     }
     if table.on_demand_maxima is not None:
         description["OnDemandThroughput"] = describe_maxima(table.on_demand_maxima)
@@ -104,11 +112,18 @@ def _billing(table: Table) -> dict[str, Any]:
     }
 
 
-def _warm_throughput(table: Table, throughput: Throughput, status: str) -> dict[str, Any]:
-    on_demand = table.billing_mode == "PAY_PER_REQUEST"
+def warm_units(billing_mode: str, throughput: Throughput, warm: WarmUnits) -> WarmUnits:
+    """What a table or index can serve at once: what was asked for, or what its billing mode gives anyway."""
+    if billing_mode == "PAY_PER_REQUEST":
+        return WarmUnits(max(warm.read, ON_DEMAND_WARM_READS), max(warm.write, ON_DEMAND_WARM_WRITES))
+    return WarmUnits(max(warm.read, throughput.read), max(warm.write, throughput.write))
+
+
+def _warm_throughput(table: Table, throughput: Throughput, warm: WarmUnits, status: str) -> dict[str, Any]:
+    units = warm_units(table.billing_mode, throughput, warm)
     return {
-        "ReadUnitsPerSecond": ON_DEMAND_WARM_READS if on_demand else throughput.read,
-        "WriteUnitsPerSecond": ON_DEMAND_WARM_WRITES if on_demand else throughput.write,
+        "ReadUnitsPerSecond": units.read,
+        "WriteUnitsPerSecond": units.write,
         "Status": "UPDATING" if status == TableStatus.UPDATING else "ACTIVE",
     }
 
@@ -129,7 +144,7 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
         if index.backfilling:
             described["Backfilling"] = True
         described["ProvisionedThroughput"] = describe_throughput(index.throughput)
-        described["WarmThroughput"] = _warm_throughput(table, index.throughput, status)
+        described["WarmThroughput"] = _warm_throughput(table, index.throughput, index.warm, status)
         if index.on_demand_maxima is not None:
             described["OnDemandThroughput"] = describe_maxima(index.on_demand_maxima)
     described["IndexSizeBytes"] = statistics.bytes

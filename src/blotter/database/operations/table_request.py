@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
+from blotter.database.model.errors import DynamoDBError, parameter_error
 from blotter.database.model.table import (
     Index,
     KeyAttribute,
@@ -16,9 +18,11 @@ from blotter.database.model.table import (
     OnDemandMaxima,
     Table,
     Throughput,
+    WarmUnits,
 )
 from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import enable_stream
+from blotter.database.operations.table_description import warm_units
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.wire import requests as wire
 
@@ -48,6 +52,7 @@ def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, c
         on_demand_since=context.now if on_demand else None,
         throughput=throughput(request.ProvisionedThroughput),
         on_demand_maxima=on_demand_maxima(request.OnDemandThroughput),
+        warm=new_warm_units(request, "table"),
         deletion_protection=bool(request.DeletionProtectionEnabled),
         table_class=request.TableClass,
         encryption=encryption(request.SSESpecification, context),
@@ -57,6 +62,22 @@ def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, c
     if stream is None or stream.StreamViewType is None:
         return table
     return enable_stream(tx, table, stream.StreamViewType, context)
+
+
+def refuse_unimplemented(request: wire.CreateTableInput | wire.UpdateTableInput, operation: str) -> None:
+    """What this database cannot do yet is refused, never dropped."""
+    for name in _UNIMPLEMENTED:
+        if getattr(request, name, None) is not None:
+            raise DynamoDBError(
+                "UnknownOperationException", f"Blotter does not implement {name} of {operation} yet."
+            )
+
+
+_UNIMPLEMENTED = (
+    "ReplicaUpdates", "MultiRegionConsistency", "GlobalTableWitnessUpdates", "GlobalTableSourceArn",
+    "GlobalTableSettingsReplicationMode", "DisassociationProtectionEnabled", "ResourcePolicy", "VectorIndexes",
+    "VectorIndexUpdates",
+)  # fmt: skip
 
 
 def attribute_types(definitions: Sequence[wire.AttributeDefinition] | None) -> AttributeTypes:
@@ -92,6 +113,7 @@ def new_index(
         included=tuple(index.Projection.NonKeyAttributes or ()),
         throughput=throughput(None if local else getattr(index, "ProvisionedThroughput", None)),
         on_demand_maxima=on_demand_maxima(None if local else getattr(index, "OnDemandThroughput", None)),
+        warm=WarmUnits() if local else new_warm_units(index, f"index {index.IndexName}"),
         active_at=active_at,
         backfilling=backfilling,
     )
@@ -101,6 +123,32 @@ def throughput(requested: wire.ProvisionedThroughput | None) -> Throughput:
     if requested is None:
         return Throughput()
     return Throughput(requested.ReadCapacityUnits, requested.WriteCapacityUnits)
+
+
+def new_warm_units(requested: Any, what: str) -> WarmUnits:
+    """The warm throughput of a table or index that is being made; `requested` is the part of the request that says
+    what it shall be."""
+    wanted: wire.WarmThroughput | None = requested.WarmThroughput
+    if wanted is None:
+        return WarmUnits()
+    # Without units of its own it is on demand; an index does not say so itself.
+    provisioned = throughput(requested.ProvisionedThroughput)
+    mode = "PAY_PER_REQUEST" if requested.ProvisionedThroughput is None else "PROVISIONED"
+    return raised_warm_units(wanted, warm_units(mode, provisioned, WarmUnits()), what)
+
+
+def raised_warm_units(wanted: wire.WarmThroughput, current: WarmUnits, what: str) -> WarmUnits:
+    """Raises ValidationException for a wish below what there is, for warm throughput only grows.
+    Words as told by users of AWS: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html
+    """
+    read, write = wanted.ReadUnitsPerSecond, wanted.WriteUnitsPerSecond
+    for name, units, least in (("Read", read, current.read), ("Write", write, current.write)):
+        if units is not None and units < least:
+            raise parameter_error(
+                f"Requested {name}UnitsPerSecond for WarmThroughput for {what} is lower than current "
+                "WarmThroughput, decreasing WarmThroughput is not supported"
+            )
+    return WarmUnits(current.read if read is None else read, current.write if write is None else write)
 
 
 def on_demand_maxima(requested: wire.OnDemandThroughput | None) -> OnDemandMaxima | None:
@@ -119,5 +167,8 @@ def encryption(requested: wire.SSESpecification | None, context: Context) -> dic
     if requested is None or not requested.Enabled:
         return None
     key = requested.KMSMasterKeyId or "alias/aws/dynamodb"
+    if key.startswith("alias/"):
+        # An alias stands for a key; which one it is here follows from its name.
+        key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"kms/{context.region}/{context.account}/{key}"))
     arn = key if key.startswith("arn:") else f"arn:aws:kms:{context.region}:{context.account}:key/{key}"
     return {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": arn}

@@ -18,7 +18,7 @@ from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table, table_name
 from blotter.database.operations.stream_registry import disable_stream
 from blotter.database.operations.table_description import describe_table
-from blotter.database.operations.table_request import new_table
+from blotter.database.operations.table_request import new_table, refuse_unimplemented
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
@@ -26,6 +26,7 @@ LIST_TABLES_PAGE = 100
 
 
 def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: Context) -> bytes:
+    refuse_unimplemented(request, "CreateTable")
     name = table_name(context, request.TableName)
     existing = tx.find_table(context.account, context.region, name)
     if existing is not None:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from blotter.database.expressions import Projection, Update, refuse_nested_keys
@@ -103,14 +104,15 @@ def _prepare_action(item: wire.TransactWriteItem) -> Action:
 
 
 def fingerprint(actions: Any) -> bytes:
-    """What a ClientRequestToken stands for: two requests with the same actions have the same one."""
-    return hashlib.blake2b(repr(actions).encode(), digest_size=16).digest()
+    """What a ClientRequestToken stands for: the same for two requests with the same actions, in whatever order a
+    client writes down the members of its maps."""
+    return hashlib.blake2b(msgspec.json.encode(actions, order="deterministic"), digest_size=16).digest()
 
 
 def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> bytes:
     opened = [(action, open_table(tx, context, action.options.table)) for action in plan.actions]
     if plan.token is not None and was_done(tx, context, plan.token, plan.fingerprint):
-        return _apply_nothing(plan)
+        return _apply_nothing(opened, tx, plan.capacity)
     keys = [_action_key(action, table) for action, table in opened]
     refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
     prepared = _judge_all(opened, keys, tx)
@@ -264,13 +266,14 @@ def is_expired_token(record: bytes, now: float) -> bool:
     return float(record.partition(b" ")[0]) <= now
 
 
-def _apply_nothing(plan: TransactWritePlan) -> bytes:
-    """A replay costs the reads that found it done."""
+def _apply_nothing(opened: list[tuple[Action, Table]], tx: ReadTransaction, capacity: str | None) -> bytes:
+    """A replay costs the reads of its items."""
     capacities: dict[str, ConsumedCapacity] = {}
-    for action in plan.actions:
-        consumed = capacities.setdefault(action.options.table, ConsumedCapacity(action.options.table, "Read"))
-        consumed.add_table(read_units(action.size, consistent=True))
-    return answer((b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)))
+    for action, table in opened:
+        stored = tx.get(table.space, table_key(table.keys, action.key))
+        consumed = capacities.setdefault(table.name, ConsumedCapacity(table.name, "Read"))
+        consumed.add_table(read_units(0 if stored is None else stored.size, consistent=True))
+    return answer((b"ConsumedCapacity", rendered_capacities(capacities, capacity)))
 
 
 class TransactGet(NamedTuple):
@@ -335,9 +338,10 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
 
 
 def _response(projection: Projection | None, stored: StoredItem | None) -> bytes:
+    """One item's part of the answer: without an Item when nothing is there, or nothing of what was asked for."""
     if stored is None:
         return b"{}"
-    body = stored.body
-    if projection is not None:
-        body = orjson.dumps(projection.project(orjson.loads(body)))
-    return answer((b"Item", body))
+    if projection is None:
+        return answer((b"Item", stored.body))
+    projected = projection.project(orjson.loads(stored.body))
+    return answer((b"Item", encoded(projected or None)))

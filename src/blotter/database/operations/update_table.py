@@ -22,23 +22,35 @@ from blotter.database.model.table import Index, KeyAttribute, Table, Throughput
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, get_table
 from blotter.database.operations.stream_registry import disable_stream, enable_stream
-from blotter.database.operations.table_description import describe_table
+from blotter.database.operations.table_description import describe_table, warm_units
 from blotter.database.operations.table_request import (
     AttributeTypes,
     attribute_types,
     encryption,
     new_index,
     on_demand_maxima,
+    raised_warm_units,
+    refuse_unimplemented,
 )
 from blotter.database.operations.tables import check_settled
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.wire import requests as wire
 
 # Changes that put the table into UPDATING; deletion protection and the like take effect at once.
-_SETTLING = ("billing_mode", "throughput", "on_demand_maxima", "table_class", "stream", "indexes", "encryption")
+_SETTLING = (
+    "billing_mode",
+    "throughput",
+    "on_demand_maxima",
+    "warm",
+    "table_class",
+    "stream",
+    "indexes",
+    "encryption",
+)
 
 
 def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: Context) -> bytes:
+    refuse_unimplemented(request, "UpdateTable")
     table = get_table(tx, context, request.TableName)
     check_settled(table, context)
     new = _change_billing(table, request, context)
@@ -167,6 +179,9 @@ def _updated_index(table: Table, update: wire.UpdateGlobalSecondaryIndexAction, 
         wanted = update.ProvisionedThroughput
         _check_throughput_changes(index.throughput, wanted, "index")
         index = replace(index, throughput=_changed_throughput(index.throughput, wanted, context.now))
+    if update.WarmThroughput is not None:
+        units = warm_units(table.billing_mode, index.throughput, index.warm)
+        index = replace(index, warm=raised_warm_units(update.WarmThroughput, units, f"index {index.name}"))
     if update.OnDemandThroughput is not None:
         index = replace(index, on_demand_maxima=on_demand_maxima(update.OnDemandThroughput))
     return _with_index(table, index)
@@ -244,6 +259,9 @@ def _change_settings(
     request: wire.UpdateTableInput,
     context: Context,
 ) -> Table:
+    if request.WarmThroughput is not None:
+        units = warm_units(table.billing_mode, table.throughput, table.warm)
+        table = replace(table, warm=raised_warm_units(request.WarmThroughput, units, "table"))
     if request.DeletionProtectionEnabled is not None:
         table = replace(table, deletion_protection=request.DeletionProtectionEnabled)
     if request.TableClass is not None:
