@@ -19,6 +19,9 @@ AWS_DEFAULT_REGION="$AWS_REGION" # the AWS CLI's first version reads this one
 RESULTS_TABLE="${RESULTS_TABLE:-chicago-crimes-results-$BLOTTER_ENV}"
 AWS_PAGER="" # a script has nobody to page for
 
+if [[ -z "${AWS_PROFILE:-}" ]]; then
+    unset AWS_PROFILE # to the AWS CLI an empty one is a profile without a name
+fi
 # No default for AWS_PROFILE: without one the AWS CLI's own chain decides (keys in the environment, a role, the
 # profile "default"), which is what a pipeline has.
 export BLOTTER_ENV AWS_REGION AWS_DEFAULT_REGION RESULTS_TABLE AWS_PAGER

@@ -21,8 +21,16 @@ READ_TIMEOUT_S = 30
 def session(configuration: Configuration) -> boto3.Session:
     """A boto3 session with the configured profile and region. Raises botocore's ProfileNotFound."""
     import boto3
+    import botocore.session
 
-    return boto3.Session(profile_name=_explicit_profile(configuration), region_name=configuration.region)
+    # To botocore an empty AWS_PROFILE is a profile without a name; here an empty variable is one that is not set.
+    empty = configuration.environ.get("AWS_PROFILE") == ""
+    variables = {"profile": (None, ["AWS_DEFAULT_PROFILE"], None, None)} if empty else None
+    return boto3.Session(
+        profile_name=_explicit_profile(configuration),
+        region_name=configuration.region,
+        botocore_session=botocore.session.Session(session_vars=variables),
+    )
 
 
 def client(configuration: Configuration, service: str = "dynamodb", *, attempts: int = 5, **config: Any) -> Any:

@@ -319,7 +319,7 @@ def _from_environment(field: str, environ: Mapping[str, str]) -> Setting | None:
 
 
 def _first(candidates: Iterable[tuple[str | None, str]]) -> Setting | None:
-    """The first candidate with a value. An empty variable counts as not set, as it does for the AWS tools."""
+    """The first candidate with a value. An empty variable counts as not set."""
     return next((Setting(value, source) for value, source in candidates if value), None)
 
 

@@ -88,10 +88,11 @@ def test_it_reaches_the_state_that_apply_reaches(real: dict[str, str]) -> None:
     assert (check.returncode, check.stderr) == (0, "")
 
 
-def test_without_a_profile_the_clis_own_chain_decides(real: dict[str, str]) -> None:
+@pytest.mark.parametrize("profile", [{}, {"AWS_PROFILE": ""}], ids=["unset", "empty"])
+def test_without_a_profile_the_clis_own_chain_decides(real: dict[str, str], profile: dict[str, str]) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
     environment = {name: value for name, value in real.items() if name != "AWS_PROFILE"} | keys
-    assert run(environment).returncode == 0
+    assert run(environment | profile).returncode == 0
 
 
 @pytest.fixture

@@ -63,6 +63,12 @@ def test_an_unknown_profile(blotter_on_moto: Blotter) -> None:
     one_line(blotter_on_moto("apply", "--profile", "nope"), 5, "The config profile (nope) could not be found")
 
 
+def test_an_empty_profile_is_none(blotter_on_moto: Blotter) -> None:
+    process = blotter_on_moto.start("status", AWS_PROFILE="")  # its own process: moto reads this variable too
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (2, f"{blotter_on_moto.table}  does not exist\n", "")
+
+
 def test_the_profiles_keys_are_used(blotter_on_moto: Blotter) -> None:
     """With AWS_PROFILE, as the seed's scripts are called."""
     (blotter_on_moto.folder / "no-config").write_text("[profile set-up]\nregion = us-east-1\n")
