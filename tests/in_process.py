@@ -30,9 +30,15 @@ class InProcessDatabase:
     """`call` is a `golden.Call`. Tables settle after `table_delay` seconds, at once by default; background work
     runs after every request; `clock` may be moved by the test."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time, table_delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        table_delay: float = 0.0,
+        vfs: str | None = None,
+    ) -> None:
         self._loop = asyncio.new_event_loop()
-        self.storage = SqliteStorage.open(folder)
+        self.storage = SqliteStorage.open(folder, vfs=vfs)
         authenticate = OpenAccess(ACCOUNT).authenticate
         self._pipeline = Pipeline(self.storage, authenticate, clock=clock, table_delay=table_delay)
         self._keeper = TableKeeper(self.storage, clock)
@@ -41,19 +47,19 @@ class InProcessDatabase:
         return self.call_raw(operation, json.dumps(request).encode())
 
     def call_raw(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        return self._loop.run_until_complete(self._answer(operation, body))
+        return self._loop.run_until_complete(self.answer(operation, body))
 
     def call_together(self, *calls: tuple[str, dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
         """Several requests at once, admitted in the order given."""
 
         async def together() -> list[tuple[int, dict[str, Any]]]:
             return await asyncio.gather(
-                *(self._answer(name, json.dumps(request).encode()) for name, request in calls)
+                *(self.answer(name, json.dumps(request).encode()) for name, request in calls)
             )
 
         return self._loop.run_until_complete(together())
 
-    async def _answer(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    async def answer(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
         api = "DynamoDBStreams_20120810" if operation in _STREAMS else "DynamoDB_20120810"
         headers = {
             "host": "127.0.0.1",

@@ -18,7 +18,8 @@ import asyncio
 import random
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ State = dict[str, Any]
 
 @dataclass
 class Record:
-    """Events as (kind, file, number, data), in order. The number is an offset, a size, the event at which a sync
-    began, or of an `acknowledged` event the transaction's number."""
+    """Events as (kind, file, number, data), in order. The number is an offset, a size or the event at which a sync
+    began. Other kinds are marks of the workload, for instance what was acknowledged; of those the
+    greatest counts."""
 
     events: list[tuple[str, str, int, bytes]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -85,6 +87,21 @@ class RecordingVFS(apsw.VFS):
     def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802
         super().xDelete(name, sync)
         self.record.add("delete", Path(name).name, int(sync))
+
+
+@contextmanager
+def recording(record: Record) -> Iterator[str]:
+    """The name of a VFS that writes down what the store does meanwhile, with many checkpoints and a WAL that is
+    started over often."""
+    vfs = RecordingVFS(record)
+    kept = schema.sync_directory, checkpoints.STEP_BYTES, checkpoints.LIMIT_BYTES
+    schema.sync_directory = lambda _: record.add("sync directory", "")
+    checkpoints.STEP_BYTES, checkpoints.LIMIT_BYTES = 1 << 18, 1 << 20
+    try:
+        yield vfs.name
+    finally:
+        schema.sync_directory, checkpoints.STEP_BYTES, checkpoints.LIMIT_BYTES = kept
+        vfs.unregister()
 
 
 # The workload, and what the store should hold after each transaction
@@ -143,14 +160,14 @@ class Workload:
         tx.save_table(table)
         self.state["tables"][name] = table
 
-    async def run(self, directory: Path, vfs: RecordingVFS, transactions: int) -> None:
+    async def run(self, directory: Path, record: Record, vfs: str, transactions: int) -> None:
         while len(self.states) <= transactions:
-            storage = SqliteStorage.open(directory, vfs=vfs.name)
+            storage = SqliteStorage.open(directory, vfs=vfs)
 
             async def caller(storage: SqliteStorage = storage) -> None:
                 for _ in range(20):
                     number = await storage.write(self.transaction())
-                    vfs.record.add("acknowledged", "", number)
+                    record.add("acknowledged", "", number)
 
             await asyncio.gather(*(caller() for _ in range(self.choice.choice([1, 4, 8]))))
             await storage.close()
@@ -211,10 +228,45 @@ def apply(content: bytearray, kind: str, number: int, data: bytes) -> None:
     content[number : number + len(data)] = data
 
 
+Marks = dict[tuple[str, str], int]
+DISK_EVENTS = frozenset({"write", "truncate", "sync", "sync directory", "delete"})
+
+
+def crashes(
+    record: Record, points: Iterable[int], choice: random.Random, forgotten: str = "nothing"
+) -> Iterator[tuple[int, dict[str, bytes], Marks]]:
+    """For each of the points, ascending: the files after a crash there, and the greatest number of every mark
+    before it. The syncs of files whose names end in `forgotten` do nothing: a disk that lies."""
+    disk, done = Disk(), 0
+    marks: Marks = {}
+    for point in sorted(points):
+        for at in range(done, point):
+            kind, name, number, data = record.events[at]
+            if kind not in DISK_EVENTS:
+                marks[kind, name] = max(number, marks.get((kind, name), 0))
+            elif kind != "sync" or not name.endswith(forgotten):
+                disk.add(at, kind, name, number, data)
+        done = point
+        yield point, disk.crashed(choice), marks
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def check_integrity(database: Path) -> None:
+    """SQLite's own check, and no long body without its item."""
+    connection = apsw.Connection(str(database))
+    assert connection.execute("PRAGMA integrity_check").get == "ok"
+    bodies = connection.execute("SELECT id FROM bodies ORDER BY id").fetchall()
+    assert bodies == connection.execute("SELECT outside FROM items WHERE outside NOT NULL ORDER BY 1").fetchall()
+    connection.close()
+
+
 async def check(files: dict[str, bytes], states: list[State], acknowledged: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
+        write_files(Path(folder), files)
         storage = SqliteStorage.open(folder)
         with storage.read() as tx:
             last = tx.get(SPACE, LAST)
@@ -234,13 +286,7 @@ async def check(files: dict[str, bytes], states: list[State], acknowledged: int)
             assert changes == expected["changes"]
         await storage.write(lambda tx: tx.new_space())
         await storage.close()
-        connection = apsw.Connection(str(storage.path))
-        assert connection.execute("PRAGMA integrity_check").get == "ok"
-        bodies = connection.execute("SELECT id FROM bodies ORDER BY id").fetchall()
-        assert (
-            bodies == connection.execute("SELECT outside FROM items WHERE outside NOT NULL ORDER BY 1").fetchall()
-        )
-        connection.close()
+        check_integrity(storage.path)
 
 
 def main() -> None:
@@ -249,28 +295,15 @@ def main() -> None:
     parser.add_argument("--transactions", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    checkpoints.STEP_BYTES = 1 << 18  # many checkpoints, and a WAL that is started over
-    checkpoints.LIMIT_BYTES = 1 << 20
     record = Record()
     workload = Workload(arguments.seed)
-    vfs = RecordingVFS(record)
-    schema.sync_directory = lambda _: record.add("sync directory", "")
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(workload.run(Path(folder), vfs, arguments.transactions))
-    vfs.unregister()
+    with tempfile.TemporaryDirectory() as folder, recording(record) as vfs:
+        asyncio.run(workload.run(Path(folder), record, vfs, arguments.transactions))
     choice = random.Random(arguments.seed)
-    points = sorted(choice.choices(range(1, len(record.events) + 1), k=arguments.crashes))
-    disk, acknowledged, done = Disk(), 0, 0
-    for point in points:
-        for at in range(done, point):
-            kind, name, number, data = record.events[at]
-            if kind == "acknowledged":
-                acknowledged = max(acknowledged, number)
-            else:
-                disk.add(at, kind, name, number, data)
-        done = point
+    points = choice.choices(range(1, len(record.events) + 1), k=arguments.crashes)
+    for point, files, marks in crashes(record, points, choice):
         try:
-            asyncio.run(check(disk.crashed(choice), workload.states, acknowledged))
+            asyncio.run(check(files, workload.states, marks.get(("acknowledged", ""), 0)))
         except BaseException as error:
             raise AssertionError(
                 f"crash after event {point} of {len(record.events)}, seed {arguments.seed}"
