@@ -290,9 +290,10 @@ class Copy:
                 return request()
             except SetupError as error:
                 brief = error.retry is Retry.BRIEFLY and backoff.tries + 1 < TRIES
-                if self._stop.is_set() or not (brief or error.retry is Retry.UNTIL_DEADLINE):
+                passes = error.retry is Retry.UNTIL_DEADLINE and error.code != "ResourceNotFoundException"
+                if self._stop.is_set() or not (brief or passes):
                     raise
-                if error.retry is Retry.UNTIL_DEADLINE:
+                if passes:
                     self._pace.slow()
             self._clock.sleep(backoff.next())
 

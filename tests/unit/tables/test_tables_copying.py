@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from blotter.tables.copying import Copy, Digest, Pace, Side, decode_key, digest, encode_key
-from tests.simulated_dynamodb import FakeClock
+from blotter.tables.errors import SetupError
+from tests.simulated_dynamodb import FakeClock, aws_error
 
 
 def test_the_checksum_depends_on_content_and_not_on_order() -> None:
@@ -90,6 +91,19 @@ class Throttling:
             item = put["PutRequest"]["Item"]
             self.written[item["k"]["S"]] = item
         return {"UnprocessedItems": {name: puts[3:]} if puts[3:] else {}}
+
+
+def test_a_table_deleted_meanwhile_ends_the_copy(tmp_path: Path) -> None:
+    class Gone(Throttling):
+        def call(self, operation: str, /, service: str = "dynamodb", **parameters: Any) -> dict[str, Any]:
+            if operation == "BatchWriteItem":
+                raise aws_error("ResourceNotFoundException", "gone")
+            return super().call(operation, service, **parameters)
+
+    endpoint = Gone([{"k": {"S": "1"}}])
+    copy = Copy(Side(endpoint, "source"), Side(endpoint, "destination"), tmp_path / "n", FakeClock().clock())
+    with pytest.raises(SetupError, match="gone"):
+        copy.run()
 
 
 def test_unprocessed_items_are_sent_again_more_slowly(tmp_path: Path) -> None:
