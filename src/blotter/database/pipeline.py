@@ -17,9 +17,10 @@ from typing import Any
 
 from blotter.database.http.messages import Request, Response
 from blotter.database.model.errors import DynamoDBError
+from blotter.database.operations.access import Access
 from blotter.database.operations.conflicts import OngoingTransactions, Target
 from blotter.database.operations.context import Context
-from blotter.database.operations.registry import OPERATIONS, Access, Operation
+from blotter.database.operations.registry import OPERATIONS, Operation
 from blotter.database.security.identity import Identity, SignedRequest
 from blotter.database.storage.protocol import Snapshot, Storage, StorageUnavailable
 from blotter.database.validation import check_request
@@ -64,7 +65,8 @@ class Pipeline:
             return _refused(error, request)
 
     def _execute(self, operation: Operation, plan: Any, context: Context, request: Request) -> Answer:
-        match operation.access:
+        access: Access = plan.access if operation.access is Access.PLANNED else operation.access
+        match access:
             case Access.READ:
                 with self._storage.read() as tx:
                     if self._transactions.concern(plan):
@@ -72,7 +74,7 @@ class Pipeline:
                     return Response(200, operation.execute(plan, tx, context))
             case Access.WRITE:
                 return self._write(operation, plan, context, request)
-            case Access.SLICES:
+            case _:
                 return self._read_in_slices(operation, plan, context, request)
 
     async def _write(self, operation: Operation, plan: Any, context: Context, request: Request) -> Response:

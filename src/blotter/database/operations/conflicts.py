@@ -15,6 +15,8 @@ from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.keys import table_key
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.items import DeletePlan, PutPlan, UpdatePlan
+from blotter.database.operations.partiql import WritePlan
+from blotter.database.operations.partiql_transaction import TransactionPlan, find_target
 from blotter.database.operations.transactions import TransactGetPlan, TransactWritePlan, cancelled
 from blotter.database.storage.protocol import ReadTransaction
 
@@ -32,7 +34,7 @@ class OngoingTransactions:
 
     def concern(self, plan: Any) -> bool:
         """Whether `hold` has anything to do for a plan: quick, for every request."""
-        return bool(self._held) or isinstance(plan, TransactWritePlan)
+        return bool(self._held) or isinstance(plan, TransactWritePlan | TransactionPlan)
 
     def hold(self, plan: Any, tx: ReadTransaction, context: Context) -> frozenset[Target]:
         """Holds a write transaction's items, which the caller releases; any other plan holds nothing.
@@ -41,22 +43,36 @@ class OngoingTransactions:
         that meets another one. A plan whose table or key is wrong passes: its own checks find better words.
         """
         if isinstance(plan, TransactWritePlan):
-            targets = _targets([(action.options.table, action.key) for action in plan.actions], tx, context)
+            return self._hold(
+                _targets([(action.options.table, action.key) for action in plan.actions], tx, context)
+            )
+        if isinstance(plan, TransactionPlan):
+            targets = [find_target(member.statement, tx, context) for member in plan.members]
+            if plan.writes:
+                return self._hold(targets)
             self._refuse(targets)
-            held = frozenset(target for target in targets if target is not None)
-            self._held |= held
-            return held
         if isinstance(plan, TransactGetPlan):
             self._refuse(_targets([(get.table, get.key) for get in plan.gets], tx, context))
         elif isinstance(plan, PutPlan | UpdatePlan | DeletePlan):
             key = plan.item if isinstance(plan, PutPlan) else plan.key
-            if _target(plan.options.table, key, tx, context) in self._held:
-                raise DynamoDBError("TransactionConflictException", _ONGOING)
+            self._refuse_single(_target(plan.options.table, key, tx, context))
+        elif isinstance(plan, WritePlan):
+            self._refuse_single(find_target(plan.statement, tx, context))
         return frozenset()
+
+    def _hold(self, targets: list[Target | None]) -> frozenset[Target]:
+        self._refuse(targets)
+        held = frozenset(target for target in targets if target is not None)
+        self._held |= held
+        return held
 
     def release(self, held: frozenset[Target]) -> None:
         if held:
             self._held -= held
+
+    def _refuse_single(self, target: Target | None) -> None:
+        if target in self._held:
+            raise DynamoDBError("TransactionConflictException", _ONGOING)
 
     def _refuse(self, targets: list[Target | None]) -> None:
         if not any(target in self._held for target in targets):

@@ -180,6 +180,7 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> byt
     check_key(table, plan.key)
     if plan.update is not None:
         check_update(table, plan.update)
+        check_item_size(plan.update.charge, update=True)
     check_condition_paths(table, options)
     current = load(tx, table, plan.key)
     check_condition(options, current)

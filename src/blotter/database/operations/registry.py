@@ -7,12 +7,14 @@ This table is the whole dispatch. An operation of the service model that is not 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Any, NamedTuple
 
 from blotter.database.operations import (
     batches,
     items,
+    partiql,
+    partiql_batch,
+    partiql_transaction,
     reading,
     service,
     settings,
@@ -21,12 +23,7 @@ from blotter.database.operations import (
     transactions,
     update_table,
 )
-
-
-class Access(Enum):
-    READ = "one quick read, inline"
-    SLICES = "a generator over a snapshot, resumed slice by slice"
-    WRITE = "a write transaction"
+from blotter.database.operations.access import Access
 
 
 class Operation(NamedTuple):
@@ -50,6 +47,13 @@ OPERATIONS: dict[str, Operation] = {
     "TransactGetItems": Operation(Access.READ, transactions.transact_get, transactions.prepare_transact_get),
     "TransactWriteItems": Operation(
         Access.WRITE, transactions.transact_write, transactions.prepare_transact_write
+    ),
+    "ExecuteStatement": Operation(Access.PLANNED, partiql.execute_statement, partiql.prepare_statement),
+    "BatchExecuteStatement": Operation(
+        Access.PLANNED, partiql_batch.batch_execute_statement, partiql_batch.prepare_batch
+    ),
+    "ExecuteTransaction": Operation(
+        Access.PLANNED, partiql_transaction.execute_transaction, partiql_transaction.prepare_transaction
     ),
     "CreateTable": Operation(Access.WRITE, tables.create_table),
     "DescribeTable": Operation(Access.READ, tables.describe),

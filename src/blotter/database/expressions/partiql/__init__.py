@@ -18,6 +18,7 @@ from blotter.database.expressions.partiql.statements import (
     Statement,
     UpdateStatement,
     read,
+    refuse_multiple_key_attributes,
 )
 from blotter.database.expressions.partiql.values import check_parameters
 from blotter.database.expressions.partiql.where import Target, Where
@@ -37,4 +38,5 @@ __all__ = [
     "Where",
     "check_parameters",
     "read",
+    "refuse_multiple_key_attributes",
 ]

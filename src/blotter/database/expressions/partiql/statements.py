@@ -76,8 +76,7 @@ class SelectStatement(msgspec.Struct, frozen=True):
 
     def plan(self, keys: KeySchema) -> SelectPlan:
         """How to read a table or, with its keys, an index."""
-        if len(keys.partition) > 1 or len(keys.sort) > 1:
-            raise problems.multiple_key_attributes()
+        refuse_multiple_key_attributes(keys)
         ranges = self.where.ranges(keys) if self.where is not None else None
         if not self.order:
             return SelectPlan(ranges, reverse=False)
@@ -163,6 +162,12 @@ def read(text: str) -> Prepared:
 @lru_cache(maxsize=MAX_STATEMENTS)
 def _prepared(text: str) -> Prepared:
     return Prepared(*parse(text))
+
+
+def refuse_multiple_key_attributes(keys: KeySchema) -> None:
+    """Raises ValidationException for an index whose partition or sort key has several attributes."""
+    if len(keys.partition) > 1 or len(keys.sort) > 1:
+        raise problems.multiple_key_attributes()
 
 
 class Prepared:

@@ -7,12 +7,14 @@ want parts of one partition, they must not overlap, unless a negation makes that
 partition is read once.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.select.html;
 paritysuite/dynamodb-conformance, tests/tier2/partiql/whereOverlap.test.ts and tests/tier3/error-messages/
-partiqlGrammar.test.ts, recorded in October 2026.
+partiqlGrammar.test.ts, recorded in October 2026; Floci's DynamoDbPartiQLEdgeCaseIntegrationTest, captured from the
+service in September 2026.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from hashlib import md5
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -35,7 +37,7 @@ from blotter.database.expressions.syntax import (
     Path,
     Value,
 )
-from blotter.database.model.errors import validation_error
+from blotter.database.model.errors import parameter_error, validation_error
 from blotter.database.model.keys import sort_range
 from blotter.database.model.table import KeyAttribute, KeySchema
 from blotter.database.model.values import AttributeValue, Item, type_of
@@ -159,6 +161,35 @@ class Where:
         if len(ranges) > MAX_READS:
             raise problems.too_many_reads()
         return ranges
+
+    def refuse_unprojected(self, keys: KeySchema, index: str, held: Container[str]) -> None:
+        """Raises ValidationException when a read of an index by its key filters on what the index does not hold.
+        Of an OR's branches only the one that is read first is looked at; an OR that names the key in some of its
+        branches makes the read a scan, which may filter on anything."""
+        (partition,) = keys.partition
+        tree = self._tree
+        if isinstance(tree, And) and any(self._names_in_part(part, partition) for part in _conjuncts(tree)):
+            return
+        if isinstance(tree, Or):
+            tree = min(tree.conditions, key=lambda branch: self._first_hash(branch, partition))
+        missing = [str(path[0]) for path in paths_of(tree, self._names) if path[0] not in held]
+        if missing:
+            names = ", ".join(_as_java_set(missing))
+            raise parameter_error(
+                f"Secondary index {index} does not project one or more filter attributes: [{names}]"
+            )
+
+    def _names_in_part(self, tree: ConditionTree, partition: KeyAttribute) -> bool:
+        return (
+            isinstance(tree, Or)
+            and (partition.name,) in paths_of(tree, self._names)
+            and self._candidates(tree, partition) is None
+        )
+
+    def _first_hash(self, branch: ConditionTree, partition: KeyAttribute) -> bytes:
+        """The service reads partitions in the order of their MD5, as far as is recorded."""
+        values = self._candidates(branch, partition) or []
+        return min(md5(value[partition.type].encode(), usedforsecurity=False).digest() for value in values)
 
     def _candidates(self, tree: ConditionTree, attribute: KeyAttribute) -> list[AttributeValue] | None:
         """Values of which the partition attribute must have one; None when it may have any."""
@@ -286,3 +317,21 @@ def _disjoint(parts: list[_Part]) -> Iterable[KeyClause | None]:
 def _bytes(clause: KeyClause) -> tuple[bytes, bytes | None]:
     """A clause as a range of sort keys."""
     return sort_range(b"", clause.operator, clause.operands, index=False)
+
+
+def _as_java_set(names: Iterable[str]) -> list[str]:
+    """Names in the order in which the service lists them, that of a java.util.HashSet."""
+    unique = list(dict.fromkeys(names))
+    buckets = 16
+    while len(unique) > buckets * 3 // 4:
+        buckets *= 2
+    return sorted(unique, key=lambda name: _java_hash(name) & (buckets - 1))
+
+
+def _java_hash(text: str) -> int:
+    """String.hashCode, spread as HashMap spreads it."""
+    units = text.encode("utf-16-be")
+    result = 0
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        result = (31 * result + (high << 8 | low)) & 0xFFFFFFFF
+    return result ^ result >> 16

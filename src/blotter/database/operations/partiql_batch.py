@@ -1,0 +1,134 @@
+"""BatchExecuteStatement: up to 25 PartiQL statements, all reads or all writes, each on its own.
+
+What is wrong with one statement becomes its Error and leaves the others alone. A SELECT names one item by its key;
+writes see those before them in the batch. ReturnValuesOnConditionCheckFailure does nothing here.
+Sources: nubo-db/dynamodb-conformance, tests/tier2/partiql/batchExecuteStatement.test.ts, recorded in August 2026;
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html. How a batch is
+refused that mixes reads and writes is recorded nowhere: the words follow those of ExecuteTransaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from blotter.database.expressions import partiql
+from blotter.database.expressions.partiql import problems
+from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.errors import DynamoDBError, validation_error
+from blotter.database.model.keys import table_key
+from blotter.database.model.table import Table
+from blotter.database.model.values import Item
+from blotter.database.operations.access import Access
+from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.partiql import bind, check_parameters
+from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
+from blotter.database.operations.transactions import reason_of
+from blotter.database.storage.protocol import ReadTransaction
+from blotter.database.validation.keys import check_key
+from blotter.database.wire import requests as wire
+
+OPERATION = "BatchExecuteStatement"
+
+
+class Member(NamedTuple):
+    """A statement, or why it cannot be carried out."""
+
+    statement: partiql.SelectStatement | WriteStatement | DynamoDBError
+    consistent: bool
+
+
+class BatchPlan(NamedTuple):
+    members: list[Member]
+    writes: bool
+    capacity: str | None
+
+    @property
+    def access(self) -> Access:
+        return Access.WRITE if self.writes else Access.READ
+
+
+def prepare_batch(request: wire.BatchExecuteStatementInput) -> BatchPlan:
+    members = [Member(_bound(member), bool(member.ConsistentRead)) for member in request.Statements]
+    reads = [
+        isinstance(statement, partiql.SelectStatement)
+        for statement, _ in members
+        if not isinstance(statement, DynamoDBError)
+    ]
+    if any(reads) and not all(reads):
+        raise validation_error(
+            f"{OPERATION} API does not support both read and write operations in the same request."
+        )
+    return BatchPlan(members, bool(reads) and not any(reads), request.ReturnConsumedCapacity)
+
+
+def _bound(request: wire.BatchStatementRequest) -> partiql.SelectStatement | WriteStatement | DynamoDBError:
+    try:
+        check_parameters(request.Parameters)
+        statement = bind(request.Statement, request.Parameters)
+    except DynamoDBError as error:
+        return error
+    return problems.exists_out_of_place() if isinstance(statement, partiql.ExistsStatement) else statement
+
+
+def batch_execute_statement(plan: BatchPlan, tx: Any, context: Context) -> bytes:
+    capacities: dict[str, ConsumedCapacity] = {}
+    responses = [_response(member, tx, context, capacities) for member in plan.members]
+    shown = [consumed.render(plan.capacity) for consumed in capacities.values()]
+    return answer(
+        (b"ConsumedCapacity", encoded(shown if plan.capacity in ("TOTAL", "INDEXES") else None)),
+        (b"Responses", b"[" + b",".join(responses) + b"]"),
+    )
+
+
+def _response(member: Member, tx: Any, context: Context, capacities: dict[str, ConsumedCapacity]) -> bytes:
+    """A failed statement names its table only when it came as far as its item."""
+    table_name: str | None = None
+    try:
+        if isinstance(member.statement, DynamoDBError):
+            raise member.statement
+        table = open_table(tx, context, member.statement.table)
+        if isinstance(member.statement, partiql.SelectStatement):
+            key = _key(member.statement, table)
+            table_name = table.name
+            item = _read(member, table, key, tx, _consumed(capacities, table))
+        else:
+            location = locate(member.statement, table)
+            table_name = table.name
+            write = judge(member.statement, table, location, tx, show_item=False)
+            apply(write, tx, context, _consumed(capacities, table))
+            item = orjson.dumps(write.returned) if write.returned else None
+    except DynamoDBError as error:
+        return answer((b"Error", encoded(reason_of(error))), (b"TableName", encoded(table_name)))
+    return answer((b"Item", item), (b"TableName", encoded(table_name)))
+
+
+def _consumed(capacities: dict[str, ConsumedCapacity], table: Table) -> ConsumedCapacity:
+    return capacities.setdefault(table.name, ConsumedCapacity(table.name))
+
+
+def _key(statement: partiql.SelectStatement, table: Table) -> Item:
+    index = None if statement.index is None else table.index(statement.index)
+    if index is not None:
+        partiql.refuse_multiple_key_attributes(index.keys)
+    key = statement.key(table.keys, OPERATION)
+    check_key(table, key)
+    return key
+
+
+def _read(
+    member: Member, table: Table, key: Item, tx: ReadTransaction, consumed: ConsumedCapacity
+) -> bytes | None:
+    stored = tx.get(table.space, table_key(table.keys, key))
+    consumed.add_table(read_units(0 if stored is None else stored.size, member.consistent))
+    return None if stored is None else selected(member.statement, stored.body)
+
+
+def selected(statement: Any, body: bytes) -> bytes | None:
+    """The part of an item that a SELECT asks for; None when that is nothing."""
+    if statement.columns is None:
+        return body
+    item = statement.columns.project(orjson.loads(body))
+    return orjson.dumps(item) if item else None

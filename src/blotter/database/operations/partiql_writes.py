@@ -1,0 +1,118 @@
+"""INSERT, UPDATE and DELETE of one item, and EXISTS, as all three PartiQL operations use them.
+
+A statement goes three steps: `locate` finds its item's key in the table, `judge` looks at the item and decides
+what it becomes, `apply` writes. Nothing is written before everything is judged, so that a statement of a batch
+that fails leaves no trace and a transaction can be cancelled as a whole.
+Sources: paritysuite/dynamodb-conformance, tests/tier2/partiql (executeStatement, batchExecuteStatement,
+writeResponses), recorded from August to October 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from blotter.database.expressions.condition import Condition
+from blotter.database.expressions.partiql import (
+    DeleteStatement,
+    ExistsStatement,
+    InsertStatement,
+    UpdateStatement,
+)
+from blotter.database.model.capacity import ConsumedCapacity, write_units
+from blotter.database.model.errors import DynamoDBError, condition_failed, validation_error
+from blotter.database.model.size import item_size
+from blotter.database.model.table import Table
+from blotter.database.model.values import AttributeValue, Item
+from blotter.database.operations.context import Context
+from blotter.database.operations.item_store import Current, write_item
+from blotter.database.operations.items import check_update, load, updated_attributes, updated_item
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+from blotter.database.validation.attribute_values import MAX_DEPTH
+from blotter.database.validation.keys import check_item_keys, check_key
+
+WriteStatement: TypeAlias = InsertStatement | UpdateStatement | DeleteStatement
+Action: TypeAlias = WriteStatement | ExistsStatement
+"""What a transaction may hold beside reads."""
+
+
+class Location(NamedTuple):
+    """The key of a statement's item (the item itself for an INSERT) and the condition on it."""
+
+    key: Item
+    condition: Condition | None
+
+
+class Write(NamedTuple):
+    """A statement that may be carried out: what is there now and what will be, None for no item. `changes` is
+    False for EXISTS. `returned` is what RETURNING asks for."""
+
+    table: Table
+    key: Item
+    current: Current
+    new: Item | None
+    size: int
+    changes: bool = True
+    returned: Item | None = None
+
+
+def locate(statement: Action, table: Table) -> Location:
+    """Raises ValidationException for a statement that does not fit the table's keys and indexes."""
+    if isinstance(statement, InsertStatement):
+        check_item_keys(table, statement.item)
+        return Location(statement.item, None)
+    location = Location(*statement.target(table.keys))
+    check_key(table, location.key)
+    if isinstance(statement, UpdateStatement):
+        check_update(table, statement.update)
+    return location
+
+
+def judge(statement: Action, table: Table, location: Location, tx: ReadTransaction, *, show_item: bool) -> Write:
+    """Raises what the item that is there is in the way of; `show_item` puts it into a failed condition."""
+    current = load(tx, table, location.key)
+    if isinstance(statement, InsertStatement):
+        if current.stored is not None:
+            raise DynamoDBError("DuplicateItemException", "Duplicate primary key exists in table")
+        return Write(table, location.key, current, statement.item, item_size(statement.item))
+    if isinstance(statement, DeleteStatement) and current.stored is None:
+        # Whatever its condition says: it is about an item.
+        return Write(table, location.key, current, None, 0)
+    if location.condition is not None and not location.condition.matches(current.item):
+        raise condition_failed(current.item if show_item else None)
+    return _JUDGES[type(statement)](statement, table, location.key, current)
+
+
+def _update(statement: UpdateStatement, table: Table, key: Item, current: Current) -> Write:
+    new, size = updated_item(table, key, statement.update, current.item)
+    if new is not None and any(_is_too_deep(new[name]) for name in statement.update.nested_names if name in new):
+        raise validation_error("Nesting Levels have exceeded supported limits")
+    returned = updated_attributes(statement.returning or "NONE", statement.update, current.item, new)
+    return Write(table, key, current, new, size, returned=returned)
+
+
+def _delete(statement: DeleteStatement, table: Table, key: Item, current: Current) -> Write:
+    return Write(table, key, current, None, 0, returned=current.item if statement.returning else None)
+
+
+def _exists(_: ExistsStatement, table: Table, key: Item, current: Current) -> Write:
+    return Write(table, key, current, None, 0, changes=False)
+
+
+_JUDGES: dict[type, Callable[[Any, Table, Item, Current], Write]] = {
+    UpdateStatement: _update,
+    DeleteStatement: _delete,
+    ExistsStatement: _exists,
+}
+
+
+def _is_too_deep(value: AttributeValue, depth: int = 1) -> bool:
+    members = [*value.get("L", ()), *value.get("M", {}).values()]
+    return bool(members) and (depth >= MAX_DEPTH or any(_is_too_deep(member, depth + 1) for member in members))
+
+
+def apply(write: Write, tx: WriteTransaction, context: Context, consumed: ConsumedCapacity) -> None:
+    if write.changes:
+        write_item(tx, write.table, write.current, write.new, write.size, context, consumed)
+    else:
+        consumed.add_table(write_units(write.current.size))
