@@ -1,0 +1,189 @@
+"""Judges of concurrent histories: is there any order of the operations that explains all that the clients saw?
+
+`explain_item` takes what several clients did to one item and looks for an order in which every operation takes
+effect at one moment between its call and its return (linearizability): the search of Wing and Gong with Lowe's
+memory of places already visited, https://www.cs.ox.ac.uk/people/gavin.lowe/LinearizabiltyTesting/paper.pdf.
+`explain_transactions` takes transactions that append their name to lists and read lists. The lists tell in which
+order each item was written; from these follows who must have been before whom, and a cycle means that no order is
+left (strict serializability, in the manner of Elle, https://arxiv.org/abs/2003.10554).
+
+Neither knows anything of a database. Both return what is wrong, "" for nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from math import inf
+from typing import Any, NamedTuple
+
+# Single items
+
+
+class Call(NamedTuple):
+    """One operation on one item, in the time of one clock. `result` of one whose outcome is not known is UNKNOWN;
+    it may have had its effect at any time since, or never."""
+
+    kind: str
+    argument: Any
+    result: Any
+    invoked: float
+    returned: float
+
+
+UNKNOWN = "unknown"
+
+
+def _read(state: Any, call: Call) -> tuple[bool, Any]:
+    return call.result == state, state
+
+
+def _put(_: Any, call: Call) -> tuple[bool, Any]:
+    return True, call.argument
+
+
+def _add(state: Any, call: Call) -> tuple[bool, Any]:
+    new = (state or 0) + call.argument
+    return call.result in (UNKNOWN, new), new
+
+
+def _compare_and_set(state: Any, call: Call) -> tuple[bool, Any]:
+    expected, new = call.argument
+    fits = state == expected
+    return call.result in (UNKNOWN, fits), new if fits else state
+
+
+def _delete(_: Any, __: Call) -> tuple[bool, Any]:
+    return True, None
+
+
+# Kind → from the item's value before, None for no item: whether the result could be, and the value after.
+_KINDS: dict[str, Callable[[Any, Call], tuple[bool, Any]]] = {
+    "read": _read,
+    "put": _put,
+    "add": _add,
+    "compare and set": _compare_and_set,
+    "delete": _delete,
+}
+
+
+def explain_item(history: Iterable[Call]) -> str:
+    """`history` is all that happened to one item, which was not there at first."""
+    known = [call for call in history if call.result != UNKNOWN or call.kind != "read"]
+    calls = sorted(
+        (call if call.result != UNKNOWN else call._replace(returned=inf) for call in known),
+        key=lambda call: call.invoked,
+    )
+    needed = sum(1 << number for number, call in enumerate(calls) if call.result != UNKNOWN)
+    start = (0, None)
+    seen: set[tuple[int, Any]] = {start}
+    waiting = [start]
+    furthest = 0
+    while waiting:
+        done, state = waiting.pop()
+        if done & needed == needed:
+            return ""
+        furthest = max(furthest, done, key=int.bit_count)
+        for number in _next_calls(calls, done):
+            fits, after = _KINDS[calls[number].kind](state, calls[number])
+            place = (done | 1 << number, after)
+            if fits and place not in seen:
+                seen.add(place)
+                waiting.append(place)
+    stuck = [calls[number] for number in _next_calls(calls, furthest)]
+    return f"after {furthest.bit_count()} of {len(calls)} calls none of these can be next: {stuck}"
+
+
+def _next_calls(calls: list[Call], done: int) -> list[int]:
+    """Those that may be next: not done, and called before any other of those has returned."""
+    open_calls = []
+    first_return = inf
+    number = (~done & (done + 1)).bit_length() - 1
+    while number < len(calls) and calls[number].invoked <= first_return:
+        if not done >> number & 1:
+            open_calls.append(number)
+            first_return = min(first_return, calls[number].returned)
+        number += 1
+    return open_calls
+
+
+# Transactions
+
+
+@dataclass
+class Transaction:
+    """`reads`: item → the list it saw. `appends`: items to whose lists it appended its name. `outcome` is
+    "committed", "refused" or UNKNOWN."""
+
+    name: str
+    invoked: float
+    returned: float
+    reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    appends: frozenset[str] = frozenset()
+    outcome: str = "committed"
+
+
+def explain_transactions(history: Iterable[Transaction]) -> str:
+    """The last transactions of the history should read every item, so that nothing lost goes unseen."""
+    transactions = {transaction.name: transaction for transaction in history}
+    orders, problem = _version_orders(transactions)
+    if problem:
+        return problem
+    shown = {name for order in orders.values() for name in order}
+    for name in shown:
+        for item in transactions[name].appends:
+            if name not in orders[item]:
+                return f"half a transaction: {name} is missing from {item}"
+    committed = [each for each in transactions.values() if each.outcome == "committed" or each.name in shown]
+    before = _dependencies(committed, orders)
+    try:
+        tuple(TopologicalSorter(before).static_order())
+    except CycleError as error:
+        return f"each of these was before the next one: {' → '.join(error.args[1])}"
+    return ""
+
+
+def _version_orders(transactions: dict[str, Transaction]) -> tuple[dict[str, tuple[str, ...]], str]:
+    orders: dict[str, tuple[str, ...]] = defaultdict(tuple)
+    reads = [(each, item, seen) for each in transactions.values() for item, seen in each.reads.items()]
+    for each, item, seen in reads:
+        if len(seen) > len(orders[item]):
+            orders[item] = seen
+        for name in seen:
+            writer = transactions.get(name)
+            if writer is None or writer.outcome == "refused" or item not in writer.appends:
+                return orders, f"{each.name} saw {name} in {item}, which nobody wrote there"
+    for each, item, seen in reads:
+        if orders[item][: len(seen)] != seen:
+            return orders, f"{each.name} saw {item} as it never was: {seen}, not a beginning of {orders[item]}"
+    for item, order in orders.items():
+        if len(set(order)) < len(order):
+            return orders, f"one transaction twice in {item}: {order}"
+    for each in transactions.values():
+        for item in each.appends if each.outcome == "committed" else ():
+            if each.name not in orders[item]:
+                return orders, f"{each.name} was acknowledged and is missing from {item}"
+    return orders, ""
+
+
+def _dependencies(committed: list[Transaction], orders: dict[str, tuple[str, ...]]) -> dict[str, set[str]]:
+    """Who was before whom: writers in the order of the list, a reader after what it saw and before what it did not
+    see, and whoever had returned before another was called."""
+    before: dict[str, set[str]] = {each.name: set() for each in committed}
+    for order in orders.values():
+        for earlier, later in pairwise(order):
+            before[later].add(earlier)
+    for each in committed:
+        for item, seen in each.reads.items():
+            if seen and seen[-1] != each.name:
+                before[each.name].add(seen[-1])
+            unseen = orders[item][len(seen) : len(seen) + 1]
+            if unseen and unseen[0] != each.name:
+                before[unseen[0]].add(each.name)
+        before[each.name].update(
+            other.name for other in committed if other.returned < each.invoked and other.outcome == "committed"
+        )
+    return before
