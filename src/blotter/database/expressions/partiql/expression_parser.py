@@ -31,6 +31,7 @@ from blotter.database.expressions.partiql.syntax import (
     Select,
     StructOf,
     Unary,
+    Update,
 )
 
 MAX_DEPTH = 64
@@ -76,6 +77,10 @@ class ExpressionParser(ABC):
     @abstractmethod
     def _select(self) -> Select:
         """A SELECT, whose keyword comes next."""
+
+    @abstractmethod
+    def _from_first(self) -> Update:
+        """An UPDATE written with FROM, behind that keyword."""
 
     # Tokens
 
@@ -266,6 +271,9 @@ class ExpressionParser(ABC):
             return self._select()
         if head.text in FUNCTIONS and self._peek(1).kind == "LEFT_PAREN":
             return self._name()
+        if self._accept("from"):
+            # "SLECT * FROM T": a product with an update that begins with FROM.
+            self._from_first()
         raise not_well_formed("Unexpected keyword")
 
     def _name(self) -> Node:

@@ -87,6 +87,7 @@ def refusal(statement: str, *parameters: dict[str, Any]) -> str:
             "Missing right-hand side expression of infix operator",
             ["SELECT * FROM \"T\" WHERE pk = 'p1' AND", "SELECT * FROM \"T\" WHERE pk = 'p1' OR"],
         ),
+        ("Expected data manipulation", ["SLECT * FROM \"T\" WHERE pk = 'x'"]),
         ("Unexpected keyword", ['SELECT * FROM "T" WHERE ORDER BY pk', "SELECT * FROM T WHERE pad = 'none'"]),
         ("Expected type name", ["SELECT * FROM \"T\" WHERE pk = 'a' AND x IS FOO"]),
         ("Unexpected operator", ['SELECT * FROM "T" WHERE IS NULL', 'SELECT * FROM "T" WHERE pk = LIKE']),
