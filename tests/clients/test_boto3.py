@@ -59,7 +59,7 @@ def session(aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def client(session: boto3.Session) -> Any:
+def client(session: Any) -> Any:
     return session.client("dynamodb")
 
 
@@ -153,7 +153,7 @@ def test_service_calls(client: Any, server: Any) -> None:
     assert unknown.value.response["Error"]["Code"] == "UnknownOperationException"
 
 
-def test_every_type_through_the_resource(session: boto3.Session, make_table: MakeTable) -> None:
+def test_every_type_through_the_resource(session: Any, make_table: MakeTable) -> None:
     table = session.resource("dynamodb").Table(make_table())
     table.put_item(Item=EVERYTHING)
     item = table.get_item(Key={"pk": "every type", "sk": 1}, ConsistentRead=True)["Item"]
@@ -165,7 +165,7 @@ def test_every_type_through_the_resource(session: boto3.Session, make_table: Mak
     assert table.item_count == 1
 
 
-def test_updates_and_what_they_return(session: boto3.Session, make_table: MakeTable) -> None:
+def test_updates_and_what_they_return(session: Any, make_table: MakeTable) -> None:
     table = session.resource("dynamodb").Table(make_table())
     key = {"pk": "a", "sk": 1}
     table.put_item(Item=key | {"count": 1, "list": [1], "tags": {"x", "y"}, "old": "go", "map": {"in": 1}})
@@ -217,7 +217,7 @@ def test_errors_are_the_classes_programs_catch(client: Any, make_table: MakeTabl
         )
 
 
-def test_queries_scans_and_their_paginators(session: boto3.Session, client: Any, make_table: MakeTable) -> None:
+def test_queries_scans_and_their_paginators(session: Any, client: Any, make_table: MakeTable) -> None:
     table = session.resource("dynamodb").Table(make_table(LocalSecondaryIndexes=[index("by-rank", "pk", "rank")],
                                                           **keys(rank="N")))  # fmt: skip
     with table.batch_writer(overwrite_by_pkeys=["pk", "sk"]) as batch:
@@ -267,7 +267,7 @@ def test_pages_end_at_one_megabyte(client: Any, make_table: MakeTable) -> None:
     assert sum(page["Count"] for page in pages) == 6
 
 
-def test_an_index_added_to_a_live_table(session: boto3.Session, client: Any, make_table: MakeTable) -> None:
+def test_an_index_added_to_a_live_table(session: Any, client: Any, make_table: MakeTable) -> None:
     table = session.resource("dynamodb").Table(make_table())
     with table.batch_writer() as batch:
         for number in range(50):
@@ -293,7 +293,7 @@ def test_an_index_added_to_a_live_table(session: boto3.Session, client: Any, mak
         table.scan(IndexName="by-kind")
 
 
-def test_batches_hand_back_what_did_not_fit(session: boto3.Session, make_table: MakeTable) -> None:
+def test_batches_hand_back_what_did_not_fit(session: Any, make_table: MakeTable) -> None:
     """48 items of 390 KB: more than the 16 MB that an answer holds, so that a program must ask again."""
     resource = session.resource("dynamodb")
     table = resource.Table(make_table())
@@ -358,7 +358,61 @@ def test_transactions(client: Any, make_table: MakeTable) -> None:
     assert client.scan(TableName=table, Select="COUNT")["Count"] == 3
 
 
-def test_a_stream_is_read(session: boto3.Session, client: Any, make_table: MakeTable) -> None:
+def test_partiql(client: Any, make_table: MakeTable) -> None:
+    table = make_table()
+    item = "{'pk': 'a', 'sk': ?, 'tags': <<'x', 'y'>>, 'deep': {'v': [1]}}"
+    for number in range(5):
+        insert = f'INSERT INTO "{table}" VALUE {item}'
+        inserted = client.execute_statement(Statement=insert, Parameters=[{"N": str(number)}])
+        assert inserted.get("Items", []) == []
+    with pytest.raises(client.exceptions.DuplicateItemException):
+        client.execute_statement(Statement=f"INSERT INTO \"{table}\" VALUE {{'pk': 'a', 'sk': 1}}")
+
+    select = {"Statement": f'SELECT sk, deep.v[0] FROM "{table}" WHERE pk = ? AND sk BETWEEN 1 AND 4', "Limit": 3}
+    first = client.execute_statement(**select, Parameters=[{"S": "a"}])
+    rest = client.execute_statement(**select, Parameters=[{"S": "a"}], NextToken=first["NextToken"])
+    assert [item["sk"]["N"] for item in first["Items"] + rest["Items"]] == ["1", "2", "3", "4"]
+    assert "NextToken" not in rest
+
+    updated = client.execute_statement(
+        Statement=f"UPDATE \"{table}\" SET v = ? REMOVE deep WHERE pk = 'a' AND sk = 1 RETURNING ALL NEW *",
+        Parameters=[{"B": b"\x00\xff"}],
+    )
+    (new,) = updated["Items"]
+    assert (new["v"], sorted(new["tags"]["SS"]), "deep" in new) == ({"B": b"\x00\xff"}, ["x", "y"], False)
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+        client.execute_statement(Statement=f"UPDATE \"{table}\" SET v = 1 WHERE pk = 'a' AND sk = 99")
+
+    answers = client.batch_execute_statement(
+        Statements=[
+            {"Statement": f"SELECT * FROM \"{table}\" WHERE pk = 'a' AND sk = 2"},
+            {"Statement": "SELECT * FROM \"no-such-table\" WHERE pk = 'a' AND sk = 2"},
+        ]
+    )["Responses"]
+    assert answers[0]["Item"]["sk"] == {"N": "2"}
+    assert answers[1]["Error"]["Code"] == "ResourceNotFound"
+
+    with pytest.raises(client.exceptions.TransactionCanceledException) as cancelled:
+        client.execute_transaction(
+            TransactStatements=[
+                {"Statement": f"DELETE FROM \"{table}\" WHERE pk = 'a' AND sk = 0"},
+                {"Statement": f"INSERT INTO \"{table}\" VALUE {{'pk': 'a', 'sk': 1}}"},
+            ]
+        )
+    assert [reason["Code"] for reason in cancelled.value.response["CancellationReasons"]] == [
+        "None",
+        "DuplicateItem",
+    ]
+    once = {
+        "TransactStatements": [{"Statement": f"DELETE FROM \"{table}\" WHERE pk = 'a' AND sk = 0"}],
+        "ClientRequestToken": "partiql-1",
+    }
+    client.execute_transaction(**once)
+    client.execute_transaction(**once)
+    assert client.scan(TableName=table, Select="COUNT")["Count"] == 4
+
+
+def test_a_stream_is_read(session: Any, client: Any, make_table: MakeTable) -> None:
     table = make_table(StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
     key = {"pk": {"S": "a"}, "sk": {"N": "1"}}
     client.put_item(TableName=table, Item=key | {"v": {"B": b"\x00"}})

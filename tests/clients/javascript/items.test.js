@@ -57,6 +57,16 @@ test("every type goes in and comes back", async () => {
   assert.deepEqual(plain(found), plain(Item));
 });
 
+test("numbers as JavaScript writes them", async () => {
+  const numbers = [0.1 + 0.2, 1e-7, -0, 5e-324 ** 0.25, Number.MAX_SAFE_INTEGER, 12345678901234567890n];
+  await documents.send(new PutCommand({ TableName, Item: { pk: "numbers", sk: 1.5e-10, numbers } }));
+  const { Item } = await documents.send(new GetCommand({ TableName, Key: { pk: "numbers", sk: 0.00000000015 } }));
+  assert.deepEqual(
+    Item.numbers.map((number) => (Object.is(number, -0) ? 0 : number)),
+    numbers.map((number) => (Object.is(number, -0) ? 0 : number)),
+  );
+});
+
 test("updates and conditions", async () => {
   const Key = { pk: "updates", sk: 1 };
   const { Attributes } = await documents.send(

@@ -1,17 +1,21 @@
-// Queries, scans and streams with the JavaScript SDK v3, with the paginators that programs use.
+// Queries, scans, PartiQL and streams with the JavaScript SDK v3, with the paginators that programs use.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as streams from "@aws-sdk/client-dynamodb-streams";
+import { DuplicateItemException } from "@aws-sdk/client-dynamodb";
 import {
+  BatchExecuteStatementCommand,
   BatchWriteCommand,
   DeleteCommand,
+  ExecuteStatementCommand,
+  ExecuteTransactionCommand,
   PutCommand,
   QueryCommand,
   paginateQuery,
   paginateScan,
 } from "@aws-sdk/lib-dynamodb";
-import { all, attributes, client, documents, keySchema, makeTable } from "./support.js";
+import { all, attributes, documents, keySchema, makeTable } from "./support.js";
 
 test("queries and scans, page by page", async () => {
   const TableName = "javascript-reading";
@@ -65,6 +69,40 @@ test("queries and scans, page by page", async () => {
   const seen = segments.flat().flatMap((page) => page.Items ?? []);
   assert.equal(new Set(seen.map(({ pk, sk }) => `${pk} ${sk}`)).size, 50);
   assert.equal(seen.length, 50);
+});
+
+test("PartiQL", async () => {
+  const TableName = "javascript-partiql";
+  await makeTable(TableName);
+  const run = (Statement, Parameters, further = {}) =>
+    documents.send(new ExecuteStatementCommand({ Statement, Parameters, ...further }));
+  const insert = `INSERT INTO "${TableName}" VALUE {'pk': ?, 'sk': ?, 'map': ?}`;
+  for (const sk of [0, 1, 2, 3]) await run(insert, ["a", sk, { in: [sk] }]);
+  await assert.rejects(run(insert, ["a", 1, null]), DuplicateItemException);
+  const select = `SELECT sk, map FROM "${TableName}" WHERE pk = ? AND sk > ?`;
+  const first = await run(select, ["a", 0], { Limit: 2 });
+  const rest = await run(select, ["a", 0], { NextToken: first.NextToken });
+  assert.deepEqual(
+    [...first.Items, ...rest.Items],
+    [1, 2, 3].map((sk) => ({ sk, map: { in: [sk] } })),
+  );
+  const change = `UPDATE "${TableName}" SET v = ? WHERE pk = 'a' AND sk = 1 RETURNING MODIFIED NEW *`;
+  assert.deepEqual((await run(change, [new Set(["x"])])).Items, [{ v: new Set(["x"]) }]);
+  const remove = { Statement: `DELETE FROM "${TableName}" WHERE pk = 'a' AND sk = ?` };
+  const { Responses } = await documents.send(
+    new BatchExecuteStatementCommand({ Statements: [2, 3].map((sk) => ({ ...remove, Parameters: [sk] })) }),
+  );
+  assert.deepEqual(
+    Responses.map(({ Error }) => Error),
+    [undefined, undefined],
+  );
+  const TransactStatements = [
+    { ...remove, Parameters: [0] },
+    { Statement: insert, Parameters: ["a", 4, 1] },
+  ];
+  await documents.send(new ExecuteTransactionCommand({ TransactStatements }));
+  const left = await run(`SELECT sk FROM "${TableName}" WHERE pk = 'a'`);
+  assert.deepEqual(left.Items, [{ sk: 1 }, { sk: 4 }]);
 });
 
 test("a stream is read from its horizon", async () => {
