@@ -29,8 +29,10 @@ from blotter.database.expressions.syntax import (
     UpdateTree,
     Value,
 )
+from blotter.database.expressions.update_charge import FREE, Charge, charge_of
 from blotter.database.model import numbers
 from blotter.database.model.errors import DynamoDBError, parameter_error
+from blotter.database.model.size import value_size
 from blotter.database.model.values import AttributeValue, Item, set_difference, set_union, type_of
 
 Values: TypeAlias = Mapping[str, AttributeValue]
@@ -70,10 +72,11 @@ class CompiledAction:
 class UpdateProgram:
     """The compiled actions of an update, whatever the request's values."""
 
-    __slots__ = ("actions", "flat", "given", "names", "nested", "nested_names", "projection", "steps")
+    __slots__ = ("actions", "charge", "flat", "given", "names", "nested", "nested_names", "projection", "steps")
 
-    def __init__(self, actions: Iterable[CompiledAction]) -> None:
+    def __init__(self, actions: Iterable[CompiledAction], charge: Charge = FREE) -> None:
         self.actions = tuple(actions)
+        self.charge = charge
         self.steps = tuple(action.compute for action in self.actions)
         self.flat = tuple((number, head(a.path)) for number, a in enumerate(self.actions) if len(a.path) == 1)
         self.nested = _nested_targets(self.actions)
@@ -116,6 +119,13 @@ class Update:
         of the new item without the old one. Values that are computed are not among them."""
         values = self._values
         return {name: values[placeholder] for name, placeholder in self._program.given}
+
+    @property
+    def charge(self) -> int:
+        """What the statement itself weighs in bytes, for UpdateItem's limit; 0 for AttributeUpdates."""
+        constant, placeholders = self._program.charge
+        values = self._values
+        return constant + sum([value_size(values[placeholder]) for placeholder in placeholders])
 
     @property
     def creates(self) -> bool:
@@ -203,11 +213,12 @@ class _WrongType(DynamoDBError):
 
 
 def compile_update(tree: UpdateTree, names: Names) -> UpdateProgram:
-    return UpdateProgram(
+    actions = (
         _compile_action(action, number, names)
         for number, section in enumerate(tree.sections)
         for action in section.actions
     )
+    return UpdateProgram(actions, charge_of(tree, names))
 
 
 def _compile_action(action: Action, section: int, names: Names) -> CompiledAction:

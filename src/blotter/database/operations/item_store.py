@@ -80,7 +80,7 @@ def write_index_entry(
         stored = StoredItem(after, item_size(entry), orjson.dumps(entry))
         if before == after:
             previous = tx.get(index.space, after)
-            if previous is not None and previous.body == stored.body:
+            if previous is not None and _is_same(previous.body, stored.body):
                 return 0.0
             tx.put(index.space, stored, previous)
             return write_units(max(stored.size, previous.size if previous else 0))
@@ -110,13 +110,15 @@ def log_change(
     """Appends to the change log what became of the item; nothing when it is the same item, only written down in
     another order."""
     stored = current.stored
-    if stored is not None and new_body is not None and _is_same_item(current, stored.body, new_body):
+    if stored is not None and new_body is not None and _is_same(stored.body, new_body):
         return
     shard = shard_for_write(tx, table, current.key, context.now)
     old_body = None if stored is None else stored.body
     tx.append_change(Change(0, context.now, table.id, shard, current.key, old_body, new_body, context.origin))
 
 
-def _is_same_item(current: Current, old: bytes, new: bytes) -> bool:
-    """Attributes, members of maps and members of sets have no order."""
-    return len(old) == len(new) and values_equal({"M": current.item}, {"M": orjson.loads(new)})
+def _is_same(old: bytes, new: bytes) -> bool:
+    """Whether two bodies hold the same item: attributes, members of maps and members of sets have no order."""
+    if old == new:
+        return True
+    return len(old) == len(new) and values_equal({"M": orjson.loads(old)}, {"M": orjson.loads(new)})

@@ -39,7 +39,7 @@ from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction, StoredItem
-from blotter.database.validation.keys import check_start_key
+from blotter.database.validation.keys import check_key_length, check_start_key
 from blotter.database.wire import requests as wire
 
 PAGE_BYTES = 1024 * 1024
@@ -132,6 +132,7 @@ def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
     if read.start_key is not None:
         after = check_start_key(table, index, read.start_key, query=True)
     condition = plan.key_condition.resolve(keys)
+    _check_lengths(condition)
     key_range = query_range(keys, index, condition)
     if after is not None and read.start_key is not None:
         _check_boundaries(table, index, condition, key_range, read.start_key, after)
@@ -205,6 +206,14 @@ def _check_projected(table: Table, index: Index, read: ReadPlan) -> None:
 def held_names(table: Table, index: Index) -> set[str]:
     """The attributes an index holds whose projection is not ALL."""
     return {*table.keys.names, *index.keys.names, *index.included}
+
+
+def _check_lengths(condition: ResolvedKeyCondition) -> None:
+    for value in condition.partition:
+        check_key_length(value, partition=True)
+    for clause in condition.sort:
+        if clause.operator == "=":
+            check_key_length(clause.operands[0], partition=False)
 
 
 def query_range(keys: KeySchema, index: Index | None, condition: ResolvedKeyCondition) -> KeyRange:

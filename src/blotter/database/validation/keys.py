@@ -95,6 +95,13 @@ def check_key(table: Table, key: Item) -> None:
     _check_key_values(table.keys, key)
 
 
+def check_key_length(value: AttributeValue, *, partition: bool) -> None:
+    """Raises ValidationException when a query asks for a key value longer than any item's can be."""
+    for content in value.values():
+        if len(content) > _SURELY_SHORT:
+            _check_size(value_size(value), partition)
+
+
 def check_start_key(table: Table, index: Index | None, key: Item, *, query: bool = False) -> bytes:
     """The storage key behind an ExclusiveStartKey, for a read of the table (`index` None) or of an index.
 
