@@ -61,7 +61,7 @@ class OnDemandMaxima(msgspec.Struct, frozen=True):
 
 
 class WarmUnits(msgspec.Struct, frozen=True):
-    """What a table or index was asked to serve at once, in units a second; 0 is nothing beyond what it can anyway."""
+    """What a table or index was asked to serve at once, in units a second; 0 asks for nothing beyond the usual."""
 
     read: int = 0
     write: int = 0
