@@ -1,0 +1,160 @@
+"""A server whose disk fails: clients and operator are told, nothing is destroyed, service returns by itself.
+
+The full disk is a limit on file sizes set on the running processes and lifted again; damage is done to the file
+while nobody has it open. What the storage does about each is tested in tests/unit/database/storage/test_sqlite.py.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import resource
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import serve_command
+
+Serving = Any  # tests/conftest.py
+Serve = Callable[..., Serving]
+
+_HEADERS = {
+    "Content-Type": "application/x-amz-json-1.0",
+    "X-Amz-Date": "20261122T000000Z",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=a/20261122/us-east-1/dynamodb/aws4_request, "
+    "SignedHeaders=host, Signature=0",
+}
+_PAGE = 4096
+_LEAF = 10
+"""What a page begins with that holds items."""
+
+
+class _Client:
+    """Puts and gets items of one table by number."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._connection = http.client.HTTPConnection(*serving.address, timeout=60)
+
+    def call(self, operation: str, **request: Any) -> tuple[int, Any]:
+        headers = _HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+        self._connection.request("POST", "/", json.dumps({"TableName": "disk", **request}), headers)
+        answer = self._connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def create(self, name: str = "disk") -> int:
+        return self.call(
+            "CreateTable",
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )[0]
+
+    def put(self, number: int, size: int = 300) -> int:
+        status, answer = self.call("PutItem", Item={"p": {"S": f"item-{number}"}, "d": {"S": "x" * size}})
+        assert status == 200 or answer["__type"].endswith("#InternalServerError")
+        return status
+
+    def get(self, number: int) -> bool | None:
+        """Whether the item is there; None when the server cannot tell."""
+        status, answer = self.call("GetItem", Key={"p": {"S": f"item-{number}"}})
+        return None if status == 500 else "Item" in answer
+
+
+def _limit_files(serving: Serving, size: int) -> None:
+    for process in (serving.process.pid, *serving.children().values()):
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_full_disk_refuses_writes_until_there_is_space_again(serve: Serve) -> None:
+    serving = serve("--workers", "2", "--table-delay", "0")
+    client = _Client(serving)
+    assert client.create() == 200
+    assert client.put(0) == 200
+    _limit_files(serving, 1 << 18)
+    statuses = [client.put(number, 20_000) for number in range(1, 25)]
+    assert set(statuses) == {200, 500}
+    stored = [client.get(number) for number in range(1, 25)]
+    assert stored == [status == 200 for status in statuses]
+    assert "storage unavailable: " in serving.log.read_text()
+    workers = serving.workers()
+    _limit_files(serving, resource.RLIM_INFINITY)
+    assert client.put(100) == 200
+    assert client.create("another") == 200
+    assert serving.workers() == workers, "nobody had to be started again"
+    assert serving.stop() == 0
+    client = _Client(serve("--workers", "1", data_dir=serving.data_dir))
+    assert [client.get(number) for number in range(1, 25)] == stored
+    assert client.get(100)
+
+
+@pytest.fixture
+def stopped(serve: Serve) -> Path:
+    """The database file of a server that has written two hundred items and left."""
+    serving = serve("--workers", "1", "--table-delay", "0")
+    client = _Client(serving)
+    assert client.create() == 200
+    assert {client.put(number) for number in range(200)} == {200}
+    assert serving.stop() == 0
+    path: Path = serving.data_dir / "blotter.db"
+    return path
+
+
+def test_a_damaged_page_costs_its_own_items_only_and_is_left_alone(serve: Serve, stopped: Path) -> None:
+    content = bytearray(stopped.read_bytes())
+    starts = range(0, len(content), _PAGE)
+    start = next(at for at in starts if content[at] == _LEAF and content[at : at + _PAGE].count(b"item-") > 4)
+    good = content[start : start + 8]
+    content[start : start + 8] = bytes(byte ^ 0x55 for byte in good)
+    stopped.write_bytes(content)
+
+    serving = serve("--workers", "1", data_dir=stopped.parent)
+    client = _Client(serving)
+    found = [client.get(number) for number in range(200)]
+    assert 150 < found.count(True) < 200
+    assert False not in found, "of an item that cannot be read it is not said that there is none"
+    assert client.call("Scan")[0] == 500, "a scan does not leave out what it cannot read"
+    assert "database disk image is malformed" in serving.log.read_text()
+    assert serving.stop() == 0
+
+    after = bytearray(stopped.read_bytes())
+    assert after[start : start + _PAGE] == content[start : start + _PAGE]
+    after[start : start + 8] = good
+    stopped.write_bytes(after)
+    client = _Client(serve("--workers", "1", data_dir=stopped.parent))
+    assert all(client.get(number) for number in range(200))
+
+
+def _refusal(data_dir: Path | str) -> str:
+    command, environment = serve_command("--port", "0", "--data-dir", str(data_dir))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    return done.stderr
+
+
+def test_a_damaged_first_page_is_one_clear_line_and_is_left_alone(stopped: Path) -> None:
+    content = bytearray(stopped.read_bytes())
+    content[100:108] = bytes(byte ^ 0x55 for byte in content[100:108])
+    stopped.write_bytes(content)
+    assert _refusal(stopped.parent) == (
+        f"blotter serve: {stopped} cannot be opened: database disk image is malformed\n"
+    )
+    assert stopped.read_bytes() == content
+
+
+def test_a_file_cut_short_is_one_clear_line_and_is_left_alone(stopped: Path) -> None:
+    content = stopped.read_bytes()[: 10 * _PAGE + 100]
+    stopped.write_bytes(content)
+    assert "database disk image is malformed" in _refusal(stopped.parent)
+    assert stopped.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "words"), [("/proc/blotter", "cannot be made"), ("/proc/sys", "cannot be written")]
+)
+def test_a_directory_that_cannot_be_written_is_one_clear_line(data_dir: str, words: str) -> None:
+    """The process file system, because a superuser may write to whatever else is read-only."""
+    assert _refusal(data_dir).startswith(f"blotter serve: data directory {data_dir} {words}: ")
