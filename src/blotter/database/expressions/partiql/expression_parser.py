@@ -14,7 +14,7 @@ from typing import Any
 
 from blotter.database.expressions.partiql.keywords import FUNCTIONS, TYPE_ALIASES, TYPES
 from blotter.database.expressions.partiql.lexer import Token
-from blotter.database.expressions.partiql.problems import not_well_formed
+from blotter.database.expressions.partiql.problems import index_out_of_range, not_well_formed
 from blotter.database.expressions.partiql.syntax import (
     Bag,
     Between,
@@ -35,6 +35,7 @@ from blotter.database.expressions.partiql.syntax import (
 )
 
 MAX_DEPTH = 64
+MAX_INDEX = 2**31 - 1
 """Nesting of expressions; a value may have 32 levels."""
 
 IDENTIFIERS = ("IDENTIFIER", "QUOTED_IDENTIFIER")
@@ -251,10 +252,25 @@ class ExpressionParser(ABC):
                 if self._accept_kind("STAR"):
                     steps.append(None)
                 else:
-                    steps.append(_step(self._expression()))
+                    steps.append(self._step())
                 self._expect("RIGHT_BRACKET")
             else:
                 return steps
+
+    def _step(self) -> str | int | None:
+        """What stands between brackets: an index or a name; anything computed is None."""
+        node = self._expression()
+        if not isinstance(node, Literal) or node.type not in ("S", "N"):
+            return None
+        if node.type == "S":
+            return str(node.content)
+        try:
+            index = int(str(node.content))
+        except ValueError:
+            return None
+        if not 0 <= index <= MAX_INDEX:
+            raise index_out_of_range(index, self._tokens[self._next - 1].position)
+        return index
 
     # Terms
 
@@ -360,13 +376,3 @@ _TERMS: dict[str, Callable[[ExpressionParser], Node]] = {
     "LEFT_DOUBLE_ANGLE_BRACKET": ExpressionParser._bag,
     "LEFT_CURLY": ExpressionParser._struct,
 }
-
-
-def _step(node: Node) -> str | int | None:
-    """What stands between brackets: an index or a name; anything computed is None."""
-    if isinstance(node, Literal):
-        if node.type == "S":
-            return str(node.content)
-        if node.type == "N" and str(node.content).isdigit():
-            return int(str(node.content))
-    return None

@@ -44,6 +44,10 @@ def unexpected_path_component(position: Position) -> Problem:
     return Problem(f"Unexpected path component at {position}")
 
 
+def index_out_of_range(index: int, position: Position) -> Problem:
+    return Problem(f"List index is not within the allowable range; index: [{index}] at {position}")
+
+
 def unrecognized_function(name: str, position: Position) -> Problem:
     return Problem(f"Unrecognized function: {name.lower()} at {position}")
 

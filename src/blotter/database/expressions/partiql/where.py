@@ -150,7 +150,7 @@ class Where:
             candidates = self._candidates(branch, partition)
             if candidates is None:
                 return None
-            parts = list(self._parts(branch, sort)) if sort is not None else [_Part(None, negated=False)]
+            parts = list(self._parts(branch, keys)) if sort is not None else [_Part(None, negated=False)]
             for value in candidates:
                 partitions.setdefault(str(value[partition.type]), (value, []))[1].extend(parts)
         ranges = tuple(
@@ -228,8 +228,10 @@ class Where:
             _check_operands(clause, attribute)
         return clauses
 
-    def _parts(self, branch: ConditionTree, sort: KeyAttribute) -> Iterator[_Part]:
-        """What a branch asks of the sort attribute: its first condition that a range can answer."""
+    def _parts(self, branch: ConditionTree, keys: KeySchema) -> Iterator[_Part]:
+        """What a branch asks of the sort attribute: its first condition that a range can answer, or those of an OR
+        within it."""
+        (partition,), (sort,) = keys.partition, keys.sort
         negated = False
         for conjunct in _conjuncts(branch):
             equalities = self._equalities(conjunct, sort)
@@ -241,6 +243,12 @@ class Where:
                 _check_operands(clause, sort)
                 yield _Part(clause, negated=False)
                 return
+            if isinstance(conjunct, Or):
+                names = {path[0] for path in paths_of(conjunct, self._names)}
+                if sort.name in names and partition.name not in names:
+                    for condition in conjunct.conditions:
+                        yield from self._parts(condition, keys)
+                    return
             negated = negated or self._negates(conjunct, sort.name)
         yield _Part(None, negated)
 
@@ -301,8 +309,8 @@ def _disjoint(parts: list[_Part]) -> Iterable[KeyClause | None]:
     """The clauses of one partition's parts, in ascending order; None alone for the whole partition."""
     clauses = [part.clause for part in parts]
     asked = [clause for clause in clauses if clause is not None]
-    if len(parts) == 1 or not asked:
-        return clauses[:1]
+    if len(parts) == 1:
+        return clauses
     if any(part.negated for part in parts):
         return (None,)
     if len(asked) < len(parts):

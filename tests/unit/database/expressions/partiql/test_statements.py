@@ -200,7 +200,8 @@ def sort(operator: Any, *operands: str) -> tuple[KeyClause, ...]:
         ("pk = 'a' AND sk <> '1' OR pk = 'a' AND sk = '2'", [("a", ())]),
         ("pk = 'a' AND NOT begins_with(sk, 'x') OR pk = 'a' AND sk = '2'", [("a", ())]),
         ("pk = 'a' OR pk = 'a' AND NOT sk = '1'", [("a", ())]),
-        ("pk = 'a' AND n = 1 OR pk = 'a' AND n = 2", [("a", ())]),
+        ("pk = 'a' AND (sk > '1' OR sk < '1')", [("a", sort("<", "1")), ("a", sort(">", "1"))]),
+        ("pk = 'a' AND (n = 1 OR n = 2)", [("a", ())]),
         ("pk > 'a'", None),
         ("n = 1", None),
         ("pk = 'a' OR n = 1", None),
@@ -221,6 +222,10 @@ def test_what_a_select_reads(where: str, expected: Any) -> None:
         "pk = 'a' AND sk > '1' OR pk = 'a' AND sk = '2'",
         "pk = 'a' AND begins_with(sk, 'x') OR pk = 'a' AND sk BETWEEN 'w' AND 'xx'",
         "pk = 'a' AND sk IN ['1', '1']",
+        "pk IN ['a', 'a']",
+        "pk = 'a' AND n = 1 OR pk = 'a' AND n = 2",
+        "pk = 'a' AND (sk > '0' OR sk < '5')",
+        "pk = 'a' AND (sk = '1' OR n = 5)",
     ],
 )
 def test_ranges_that_overlap(where: str) -> None:
