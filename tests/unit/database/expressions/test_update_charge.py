@@ -1,4 +1,4 @@
-"""What UpdateExpressions weigh. Amounts: paritysuite/dynamodb-conformance, tests/tier3/limits/itemSizeBySurface."""
+"""What UpdateExpressions weigh: paritysuite/dynamodb-conformance, tests/tier3/limits/itemSizeBySurface."""
 
 from __future__ import annotations
 
