@@ -20,6 +20,7 @@ from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
 MAXIMUM_TAGS = 50
+_RESERVED_TAGS = "aws:"
 
 _RESOURCE_ARN = re.compile(r"arn:[^:]+:dynamodb:[^:]*:[^:]*:table/[A-Za-z0-9_.-]{3,255}(/.*)?")
 
@@ -28,6 +29,9 @@ def tag_resource(request: wire.TagResourceInput, tx: WriteTransaction, context: 
     table = _resource(request.ResourceArn, "TagResource", tx, context)
     if not request.Tags:
         raise validation_error("Atleast one Tag needs to be provided as Input.")
+    for tag in request.Tags:
+        if tag.Key.lower().startswith(_RESERVED_TAGS):
+            raise validation_error(f"Tag keys that start with {_RESERVED_TAGS} are reserved for AWS: {tag.Key}")
     tags = dict(table.tags) | {tag.Key: tag.Value for tag in request.Tags}
     if len(tags) > MAXIMUM_TAGS:
         raise validation_error(f"Cannot have more than {MAXIMUM_TAGS} tags per resource: {request.ResourceArn}")

@@ -34,6 +34,7 @@ from blotter.database.operations.table_request import (
 )
 from blotter.database.operations.tables import check_settled
 from blotter.database.storage.protocol import WriteTransaction
+from blotter.database.validation.tables import maxima_provisioned_error, throughput_on_demand_error
 from blotter.database.wire import requests as wire
 
 # Changes that put the table into UPDATING; deletion protection and the like take effect at once.
@@ -72,11 +73,10 @@ def _change_billing(
     wanted = request.ProvisionedThroughput
     if mode == "PAY_PER_REQUEST":
         if wanted is not None:
-            raise parameter_error(
-                "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when "
-                "BillingMode is PAY_PER_REQUEST"
-            )
+            raise throughput_on_demand_error()
         return _on_demand(table, request, context)
+    if request.OnDemandThroughput is not None:
+        raise maxima_provisioned_error()
     if wanted is None:
         if request.BillingMode == "PROVISIONED":
             raise parameter_error("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
@@ -177,6 +177,8 @@ def _updated_index(table: Table, update: wire.UpdateGlobalSecondaryIndexAction, 
         )
     if update.ProvisionedThroughput is not None:
         wanted = update.ProvisionedThroughput
+        if table.billing_mode == "PAY_PER_REQUEST":
+            raise throughput_on_demand_error()
         _check_throughput_changes(index.throughput, wanted, "index")
         index = replace(index, throughput=_changed_throughput(index.throughput, wanted, context.now))
     if update.WarmThroughput is not None:

@@ -79,7 +79,7 @@ def check_update_table(request: UpdateTableInput) -> None:
     if request.BillingMode == "PROVISIONED" and request.ProvisionedThroughput is None:
         raise parameter_error("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
     if request.BillingMode == "PAY_PER_REQUEST" and request.ProvisionedThroughput is not None:
-        raise _throughput_on_demand_error()
+        raise throughput_on_demand_error()
     check_units(request.ProvisionedThroughput)
     if updates is not None:
         _check_index_updates(updates, request.AttributeDefinitions or [])
@@ -127,8 +127,10 @@ def _check_billing(request: CreateTableInput) -> None:
     throughput = request.ProvisionedThroughput
     if request.BillingMode == "PAY_PER_REQUEST":
         if throughput is not None:
-            raise _throughput_on_demand_error()
+            raise throughput_on_demand_error()
         return
+    if request.OnDemandThroughput is not None:
+        raise maxima_provisioned_error()
     if throughput is None:
         raise parameter_error(
             "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
@@ -136,7 +138,15 @@ def _check_billing(request: CreateTableInput) -> None:
     check_units(throughput)
 
 
-def _throughput_on_demand_error() -> DynamoDBError:
+def maxima_provisioned_error() -> DynamoDBError:
+    """On-demand maxima for a table that is billed by provisioned units."""
+    return parameter_error(
+        "Neither MaxReadRequestUnits nor MaxWriteRequestUnits can be specified when BillingMode is PROVISIONED"
+    )
+
+
+def throughput_on_demand_error() -> DynamoDBError:
+    """Provisioned units for a table, or an index of one, that is billed by request."""
     return parameter_error(
         "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
     )
