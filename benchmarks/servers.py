@@ -1,0 +1,260 @@
+"""The servers that are compared: how each is installed, started, looked at and stopped.
+
+Peers come from the package registries into a cache directory outside of the repository, pinned to one version, once.
+A peer that cannot be installed here is left out with its reason; nobody's figures are taken from elsewhere. Every
+server keeps its data on disk where it can, in its default way, which says something about durability: `keeps` does.
+CPU time and memory are read from /proc for the whole tree of processes, so this runs on Linux only.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.load import request
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_NPM_DYNALITE = "dynalite@4.0.0"
+_CRATE_DYNOXIDE = "dynoxide-rs@3.2.0"
+# DynamoDB Local 3.3.1 names versions of these four that Maven Central does not have.
+_POM = """<project><modelVersion>4.0.0</modelVersion>
+<groupId>benchmarks</groupId><artifactId>dynamodb-local</artifactId><version>1</version><dependencies>
+<dependency><groupId>software.amazon.dynamodb</groupId><artifactId>DynamoDBLocal</artifactId>
+<version>3.3.1</version></dependency>{}</dependencies></project>
+""".format(
+    "".join(
+        f"<dependency><groupId>software.amazon.awssdk</groupId><artifactId>{name}</artifactId>"
+        "<version>2.41.0</version></dependency>"
+        for name in ("pinpoint", "cognitoidentity", "cognitoidentityprovider", "dynamodb-enhanced")
+    )
+)
+
+
+class Server(NamedTuple):
+    """One server. `command(cache, port, data)` starts it; `installed` is the path whose existence says that the
+    `install` commands, run inside the cache, need not run again."""
+
+    name: str
+    version: str
+    keeps: str
+    command: Callable[[Path, int, Path], list[str]]
+    installed: str = ""
+    install: tuple[tuple[str, ...], ...] = ()
+    slow: bool = False
+    """Measured with 16 connections only: more say nothing about a server that answers one request at a time."""
+
+
+def _blotter(workers: str | None) -> Callable[[Path, int, Path], list[str]]:
+    def command(_: Path, port: int, data: Path) -> list[str]:
+        chosen = [] if workers is None else ["--workers", workers]
+        return [
+            str(Path(sys.executable).with_name("blotter")),
+            "serve",
+            "--port",
+            str(port),
+            "--data-dir",
+            str(data),
+            *chosen,
+        ]
+
+    return command
+
+
+def _dynalite(cache: Path, port: int, data: Path) -> list[str]:
+    script = str(cache / "dynalite/node_modules/.bin/dynalite")
+    return ["node", script, "--host", "127.0.0.1", "--port", str(port), "--path", str(data)]
+
+
+def _dynoxide(cache: Path, port: int, data: Path) -> list[str]:
+    return [str(cache / "dynoxide/bin/dynoxide"), "--port", str(port), "--db-path", str(data / "dynoxide.db")]
+
+
+def _dynamodb_local(cache: Path, port: int, data: Path) -> list[str]:
+    jars = cache / "dynamodb-local/lib"
+    main = "software.amazon.dynamodb.services.local.main.ServerRunner"
+    options = ["-port", str(port), "-dbPath", str(data), "-sharedDb", "-disableTelemetry"]
+    return ["java", f"-Djava.library.path={jars}", "-cp", f"{jars}/*", main, *options]
+
+
+def _moto(_: Path, port: int, __: Path) -> list[str]:
+    return [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
+
+
+BLOTTER = Server("Blotter", "this checkout", "synced before the answer", _blotter(None))
+BLOTTER_ONE = Server("Blotter, one worker", "this checkout", "synced before the answer", _blotter("1"))
+PEERS = (
+    Server(
+        "Dynoxide",
+        "3.2.0",
+        "file, SQLite",
+        _dynoxide,
+        "dynoxide/bin/dynoxide",
+        (
+            ("cargo", "install", _CRATE_DYNOXIDE, "--root", "dynoxide", "-j", "1")
+            + ("--no-default-features", "--features", "native-sqlite,http-server,cli"),
+        ),
+    ),
+    Server(
+        "dynalite",
+        "4.0.0",
+        "file, not synced",
+        _dynalite,
+        "dynalite/node_modules/dynalite",
+        (("npm", "install", "--prefix", "dynalite", _NPM_DYNALITE),),
+    ),
+    Server(
+        "DynamoDB Local",
+        "3.3.1",
+        "file, SQLite",
+        _dynamodb_local,
+        "dynamodb-local/lib/DynamoDBLocal-3.3.1.jar",
+        (
+            ("mvn", "-q", "-B", "-f", "dynamodb-local/pom.xml", "dependency:copy-dependencies")
+            + ("-DoutputDirectory=lib",),
+        ),
+    ),
+    Server("moto", "5.2.5", "memory only", _moto, slow=True),
+)
+
+
+class Unavailable(Exception):
+    """This server cannot be had or started here; the text says why."""
+
+
+def install(server: Server, cache: Path) -> None:
+    """Brings a peer into the cache. Raises Unavailable."""
+    if not server.install or (cache / server.installed).exists():
+        return
+    (cache / "dynamodb-local").mkdir(parents=True, exist_ok=True)
+    (cache / "dynamodb-local/pom.xml").write_text(_POM)
+    (cache / "dynalite").mkdir(exist_ok=True)
+    for command in server.install:
+        try:
+            done = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=1200)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Unavailable(f"{command[0]}: {error}") from error
+        if done.returncode != 0:
+            raise Unavailable(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-300:]}")
+
+
+class Running:
+    """A started server, ready to answer. Use as a context manager; leaving stops it."""
+
+    def __init__(self, server: Server, cache: Path, data: Path) -> None:
+        self.server = server
+        self.address = ("127.0.0.1", _free_port())
+        self.host = f"127.0.0.1:{self.address[1]}"
+        data.mkdir(parents=True, exist_ok=True)
+        self._output = (data.parent / f"{data.name}.log").open("wb")
+        started = time.perf_counter()
+        try:
+            self.process = subprocess.Popen(
+                server.command(cache, self.address[1], data), stdout=self._output, stderr=subprocess.STDOUT
+            )
+        except OSError as error:
+            raise Unavailable(str(error)) from error
+        self._wait(started + 60)
+        self.start_seconds = time.perf_counter() - started
+        time.sleep(0.5)
+        self.idle_processes = self.resident()
+
+    def _wait(self, deadline: float) -> None:
+        """Until it answers."""
+        while time.perf_counter() < deadline and self.process.poll() is None:
+            try:
+                self.call("ListTables", {})
+                return
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.01)
+        self.stop()
+        raise Unavailable(f"{self.server.name} did not start; its output is in {self._output.name}")
+
+    def call(self, operation: str, body: dict[str, object]) -> bytes:
+        """One request on a connection of its own; raises RuntimeError unless its status is 200."""
+        with socket.create_connection(self.address, 30) as client:
+            client.sendall(
+                request(self.host, operation, body).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+            )
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            content = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{self.server.name}: {operation}: {content.decode()[:300]}")
+        return content
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all its processes so far."""
+        total = 0
+        for pid in self._tree():
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            total += int(fields[11]) + int(fields[12])
+        return total / _TICKS
+
+    def resident(self) -> list[float]:
+        """Megabytes in the memory of each of its processes, the first one's first. Pages that processes share count
+        in each of them."""
+        return [_status(pid, "VmRSS:") for pid in self._tree()]
+
+    def total_memory(self) -> float:
+        """Megabytes of all its processes together, shared pages counted once."""
+        total = 0.0
+        for pid in self._tree():
+            try:
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            except OSError:
+                continue
+            total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+        return total
+
+    def _tree(self) -> list[int]:
+        parents = {}
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parents[int(entry.parent.name)] = int(entry.read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+        tree = [self.process.pid]
+        for pid in tree:
+            tree += [child for child, parent in parents.items() if parent == pid]
+        return tree
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._output.close()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _status(pid: int, name: str) -> float:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith(name)), 0.0)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
