@@ -106,10 +106,10 @@ class RequestReader:
     def feed(self, data: bytes | memoryview) -> None:
         """Takes the next bytes. Raises `Refused`; after that the reader takes no more."""
         progress = self._progress
+        rest: bytes | memoryview | None = data
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
+            while rest:
+                rest = self._parse(rest)
         except httptools.HttpParserError as error:
             if self.last and self._refusal is None:
                 return  # Bytes after a request that said "Connection: close" belong to nothing.
@@ -222,7 +222,17 @@ class RequestReader:
         self._refusal = Refused(status, reason)
         raise self._refusal
 
-    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
+    def _parse(self, data: bytes | memoryview) -> memoryview | None:
+        """Parses up to the end, or to an offer of another protocol; returns what follows that. No recursion: a
+        client may send any number of such offers in one piece."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade()
+            return memoryview(data)[upgrade.args[0] :]
+        return None
+
+    def _ignore_upgrade(self) -> None:
         """Reads a request that offers another protocol as if it had not (RFC 9110, 7.8).
 
         httptools takes the body of such a request for the other protocol's bytes, so its head goes through a
@@ -239,9 +249,7 @@ class RequestReader:
         self._next_message()
         self._upgrading = False
         self._parser = httptools.HttpRequestParser(self)
-        self.feed(b"".join([*head, b"\r\n"]))
-        if rest:
-            self.feed(rest)
+        self._parser.feed_data(b"".join([*head, b"\r\n"]))
 
 
 def _header_name(name: bytes) -> str:
