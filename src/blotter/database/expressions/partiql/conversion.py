@@ -5,12 +5,15 @@ both languages. Attribute names stand behind `#` placeholders, because here they
 parameters behind `:` placeholders. What PartiQL can say and DynamoDB cannot do is refused here; operand types and
 the like are checked with the values, by `checks`.
 Sources: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlFunctions.test.ts and
-tests/tier2/partiql/whereFunctions.test.ts, recorded in October 2026.
+tests/tier2/partiql/whereFunctions.test.ts, recorded in October 2026; Floci's
+DynamoDbPartiQLEdgeCaseIntegrationTest and …DocumentedSyntaxIntegrationTest, captured from the service in September
+2026.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from blotter.database.expressions import syntax
@@ -40,9 +43,9 @@ from blotter.database.expressions.partiql.syntax import (
     StructOf,
     Unary,
 )
-from blotter.database.expressions.partiql.values import Parameters, is_constant, is_value, value_of
-from blotter.database.expressions.problems import ResolvedPath
-from blotter.database.model.values import AttributeValue
+from blotter.database.expressions.partiql.values import Parameters, is_value, value_of
+from blotter.database.expressions.problems import ResolvedPath, operand_type
+from blotter.database.model.values import TYPES, AttributeValue
 
 _OPERATION_NAMES: dict[str, str] = {
     "+": "Plus",
@@ -105,19 +108,16 @@ class Converter:
         """Attribute names by placeholder."""
         self.constants: dict[str, AttributeValue] = {}
         """Values without parameters by placeholder."""
-        self.templates: list[tuple[str, Node]] = []
-        """Lists and maps with parameters in them."""
         self.sets: list[tuple[str, Problem]] = []
         """Placeholders whose value has to be a set, and what to say when it is not."""
         self._by_name: dict[str, str] = {}
+        self._doubled = False
 
     def values(self, parameters: Parameters) -> dict[str, AttributeValue]:
         """What stands behind the value placeholders in one request."""
         values = dict(self.constants)
         for index, parameter in enumerate(parameters):
             values[f":{index}"] = parameter
-        for placeholder, node in self.templates:
-            values[placeholder] = value_of(node, parameters)
         for placeholder, problem in self.sets:
             if _SET_TYPES.isdisjoint(values[placeholder]):
                 raise problem
@@ -143,18 +143,50 @@ class Converter:
     def _comparison(self, node: Binary) -> syntax.ConditionTree:
         if node.operator not in _COMPARISONS:
             raise unsupported_operation(operation_name(node))
-        for call, other in ((node.left, node.right), (node.right, node.left)):
-            if isinstance(call, Call) and call.name.lower() in CONDITION_FUNCTIONS:
-                return self._truth(node, call, other)
         operator: Any = node.operator
-        return syntax.Comparison(operator, self.operand(node.left), self.operand(node.right))
+        if not (_is_condition(node.left) or _is_condition(node.right)):
+            return syntax.Comparison(operator, self.operand(node.left), self.operand(node.right))
+        if operator not in ("=", "<>"):
+            raise operand_type(operator, "BOOL")
+        equal = self._truth(node)
+        return equal if operator == "=" else syntax.Not(equal)
 
-    def _truth(self, node: Binary, call: Call, other: Node) -> syntax.ConditionTree:
-        """A function that is true or false, compared with true or false."""
-        if node.operator not in ("=", "<>") or not isinstance(other, Literal) or other.type != "BOOL":
+    def _truth(self, node: Binary) -> syntax.ConditionTree:
+        """A condition's truth against that of another one, or against a value."""
+        one, other = (node.left, node.right) if _is_condition(node.left) else (node.right, node.left)
+        if isinstance(other, Literal) and other.type == "BOOL":
+            condition = self.condition(one)
+            return condition if other.content else syntax.Not(condition)
+        with self._doubling(node):
+            condition = self.condition(one)
+            if _is_condition(other):
+                is_true: syntax.ConditionTree = self.condition(other)
+                is_false: syntax.ConditionTree = syntax.Not(is_true)
+            else:
+                operand = self.operand(other)
+                is_true = syntax.Comparison("=", operand, self._constant({"BOOL": True}))
+                is_false = syntax.Comparison("=", operand, self._constant({"BOOL": False}))
+        return syntax.Or((syntax.And((condition, is_true)), syntax.And((syntax.Not(condition), is_false))))
+
+    def _truth_in(self, node: In, candidates: tuple[Node, ...]) -> syntax.ConditionTree:
+        """A condition's truth among literals."""
+        if not all(isinstance(candidate, Literal) and candidate.type == "BOOL" for candidate in candidates):
             raise unsupported_operation(operation_name(node))
-        condition = self._function(call)
-        return condition if bool(other.content) is (node.operator == "=") else syntax.Not(condition)
+        with self._doubling(node):
+            condition = self.condition(node.operand)
+        truths = {bool(candidate.content) for candidate in candidates if isinstance(candidate, Literal)}
+        if truths == {True, False}:
+            return syntax.Or((condition, syntax.Not(condition)))
+        return condition if truths == {True} else syntax.Not(condition)
+
+    @contextmanager
+    def _doubling(self, node: Node) -> Iterator[None]:
+        """What is read here stands twice in the tree; once more within it, and the tree would grow without end."""
+        if self._doubled:
+            raise unsupported_operation(operation_name(node))
+        self._doubled = True
+        yield
+        self._doubled = False
 
     def _between(self, node: Between) -> syntax.ConditionTree:
         return syntax.Between(self.operand(node.operand), self.operand(node.lower), self.operand(node.upper))
@@ -162,6 +194,8 @@ class Converter:
     def _in(self, node: In) -> syntax.ConditionTree:
         if not isinstance(node.candidates, (ListOf, Bag)):
             raise unsupported_operation(operation_name(node))
+        if _is_condition(node.operand):
+            return self._truth_in(node, node.candidates.elements)
         return syntax.In(
             self.operand(node.operand), tuple(self.operand(element) for element in node.candidates.elements)
         )
@@ -186,6 +220,8 @@ class Converter:
                     f"The function is not allowed to be used this way in an expression; function: {name}"
                 )
             raise unrecognized_function(name, node.position)
+        if name == "attribute_type" and len(node.arguments) == 2:
+            _check_type_name(node.arguments[1])
         return syntax.Call(name, tuple(self.operand(argument) for argument in node.arguments))
 
     # Operands
@@ -217,11 +253,7 @@ class Converter:
             return syntax.Value(f":{node.index}")
         if not is_value(node):
             raise unsupported_operation(operation_name(node))
-        if is_constant(node):
-            return self._constant(value_of(node, ()))
-        placeholder = f":t{len(self.templates)}"
-        self.templates.append((placeholder, node))
-        return syntax.Value(placeholder)
+        return self._constant(value_of(node, ()))
 
     def _constant(self, value: AttributeValue) -> syntax.Value:
         placeholder = f":c{len(self.constants)}"
@@ -274,6 +306,26 @@ class Converter:
                 raise unrecognized_function(name, node.position)
             return syntax.Call(name, tuple(self._assigned_operand(argument) for argument in node.arguments))
         return self._value(node)
+
+
+def _is_condition(node: Node) -> bool:
+    """Whether it is true or false."""
+    if isinstance(node, Call):
+        return node.name.lower() in CONDITION_FUNCTIONS
+    if isinstance(node, Unary):
+        return node.operator == "not"
+    if isinstance(node, Binary):
+        return node.operator in _COMPARISONS
+    return isinstance(node, (Logical, Between, In, Is))
+
+
+def _check_type_name(node: Node) -> None:
+    """The names come in another order than in expressions."""
+    if isinstance(node, Literal) and node.type == "S" and node.content not in TYPES:
+        raise Problem(
+            f"Invalid attribute type name found; type: {node.content}, "
+            "valid types: {N,BS,L,B,NULL,M,S,SS,NS,BOOL}"
+        )
 
 
 _CONDITIONS: dict[type, Callable[[Converter, Any], syntax.ConditionTree]] = {

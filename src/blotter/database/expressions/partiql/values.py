@@ -39,15 +39,6 @@ Parameters = Sequence[AttributeValue]
 # Literals
 
 
-def is_constant(node: Node) -> bool:
-    """Whether a value holds no parameter."""
-    if isinstance(node, (ListOf, Bag)):
-        return all(is_constant(element) for element in node.elements)
-    if isinstance(node, StructOf):
-        return all(is_constant(member) for _, member in node.members)
-    return not isinstance(node, Parameter)
-
-
 def is_value(node: Node) -> bool:
     return isinstance(node, (Literal, Parameter, ListOf, Bag, StructOf))
 

@@ -257,6 +257,14 @@ def test_positions_count_lines() -> None:
             "Incorrect operand type for operator or function; operator or function: <=, operand type: BOOL",
         ),
         (
+            "SELECT * FROM T WHERE attribute_exists(n) > false",
+            "Incorrect operand type for operator or function; operator or function: >, operand type: BOOL",
+        ),
+        (
+            "SELECT * FROM T WHERE attribute_type(n, 'X')",
+            "Invalid attribute type name found; type: X, valid types: {N,BS,L,B,NULL,M,S,SS,NS,BOOL}",
+        ),
+        (
             "SELECT * FROM T WHERE a BETWEEN false AND true",
             "Incorrect operand type for operator or function; operator or function: BETWEEN, operand type: BOOL",
         ),

@@ -120,6 +120,37 @@ def test_parameters_stand_for_values() -> None:
     assert not holds("s = '?'")
 
 
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("attribute_exists(nope) = false", True),
+        ("true = attribute_exists(n)", True),
+        ("attribute_exists(n) <> 1", True),
+        ("attribute_exists(n) = 1", False),
+        ("(n BETWEEN 0 AND 5) = true", True),
+        ("(n = 6 OR s = 'nope') = false", True),
+        ("attribute_exists(nope) IN [true, false]", True),
+        ("attribute_exists(nope) IN [true]", False),
+        ("attribute_exists(n) = attribute_exists(s)", True),
+        ("attribute_exists(n) = attribute_exists(nope)", False),
+        ("NOT attribute_exists(n) = true", False),
+        ("(attribute_exists(n) = true) = false", False),
+        ("attribute_exists(n) = s", False),
+        ("attribute_exists(n) = ?", True),
+    ],
+)
+def test_a_condition_compared_with_a_value(where: str, expected: bool) -> None:
+    assert holds(where, *([{"BOOL": True}] if "?" in where else [])) is expected
+
+
+def test_conditions_compared_with_values_do_not_grow() -> None:
+    nested = "attribute_exists(n)"
+    for _ in range(20):
+        nested = f"({nested} = n)"
+    assert refusal(partiql.read, f"SELECT * FROM T WHERE {nested}") == "Unsupported operation: Eq"
+    assert holds("(" * 20 + "attribute_exists(n)" + " = true)" * 20)
+
+
 def test_a_statement_is_compiled_for_each_type_of_its_parameters() -> None:
     statement = "SELECT * FROM T WHERE n > ?"
     assert holds("n > ?", {"N": "4"})
