@@ -16,7 +16,7 @@ CORAL_VALIDATE_NAMESPACE = "com.amazon.coral.validate#"
 
 # Codes that AWS's service framework raises, not DynamoDB itself; they carry the framework's namespace.
 _NAMESPACES = {
-    "ValidationException": "com.amazon.coral.validate#",
+    "ValidationException": CORAL_VALIDATE_NAMESPACE,
     "SerializationException": CORAL_SERVICE_NAMESPACE,
     "UnknownOperationException": CORAL_SERVICE_NAMESPACE,
     "UnrecognizedClientException": CORAL_SERVICE_NAMESPACE,

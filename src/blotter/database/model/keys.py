@@ -153,11 +153,6 @@ def resume_after(
     return (start, end) if end is None or start < end else (end, end)
 
 
-def partition_hash(key: bytes) -> bytes:
-    """The hash part of a storage key."""
-    return key[:HASH_BYTES]
-
-
 def _encode(type_: str, content: str) -> bytes:
     if type_ == "S":
         return content.encode()

@@ -18,7 +18,6 @@ from blotter.database.model.keys import (
     exclusive_start,
     hash64,
     index_key,
-    partition_hash,
     partition_prefix,
     prefix_end,
     resume_after,
@@ -215,7 +214,6 @@ def test_exclusive_start_is_the_key_itself() -> None:
     base = table_key(keys, item)
     assert exclusive_start(keys, None, item) == base
     assert exclusive_start(keys, index, item) == index_key(index, item, base)
-    assert partition_hash(base) == hash64(b"a")
     with pytest.raises(ValueError, match="unchecked"):
         exclusive_start(keys, index_of(schema("SS")), item)
 
