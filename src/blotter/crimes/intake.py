@@ -8,15 +8,13 @@ harm a file system. The name as given stays readable in the item.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import secrets
 import time
 import unicodedata
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from tempfile import SpooledTemporaryFile
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -66,18 +64,6 @@ class Intake:
         if self._queue is not None:
             self._queue.send(object_created_event(self._objects.bucket, info))
         return key
-
-    async def accept_async(self, file_name: str, chunks: AsyncIterable[bytes]) -> str:
-        """`accept` for an asynchronous stream: bytes wait on the disk, the blocking part runs in a thread."""
-        with SpooledTemporaryFile(max_size=_BLOCK) as spool:
-            size = 0
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > self._max_bytes:
-                    raise UploadTooLarge(_too_large(self._max_bytes))
-                spool.write(chunk)
-            spool.seek(0)
-            return await asyncio.to_thread(self.accept, file_name, iter(lambda: spool.read(_BLOCK), b""))
 
     def _limited(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         size = 0

@@ -172,18 +172,6 @@ class ResultsTable:
         answer = self._client.scan(**request)
         return Page(_results(answer["Items"]), _make_token(answer.get("LastEvaluatedKey")))
 
-    def recent(self, limit: int = 50, scanned: int = 5000) -> list[Result]:
-        """The newest results by upload time among the first `scanned` items of the table."""
-        results: list[Result] = []
-        token: str | None = None
-        while len(results) < scanned:
-            page = self.page(1000, token)
-            results += page.results
-            token = page.next
-            if token is None:
-                break
-        return sorted(results, key=lambda result: result.uploaded_at or "", reverse=True)[:limit]
-
     def unfinished(self) -> list[Result]:
         """Every item that is UPLOADED or PROCESSING. Reads the whole table: for the sweeper."""
         names, projection = _aliases(_LIST_ATTRIBUTES)

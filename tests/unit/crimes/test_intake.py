@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -55,14 +53,6 @@ def test_too_large_leaves_nothing(intake: Intake, objects: ObjectStore, queue: L
         intake.accept("a.csv", (b"x" * 1_000_000 for _ in range(20)))
     assert list(objects.list("uploads/")) == []
     assert list(queue.due()) == []
-
-
-def test_an_asynchronous_stream_goes_in(intake: Intake, objects: ObjectStore) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(3):
-            yield b"x" * 1_000_000
-
-    assert objects.head(asyncio.run(intake.accept_async("a.csv", chunks()))).size == 3_000_000
 
 
 def test_the_table_out_of_reach_does_not_refuse_the_upload(

@@ -139,14 +139,6 @@ def test_pages_follow_each_other(results: ResultsTable) -> None:
         if token is None:
             break
     assert sorted(found) == sorted(keys)
-    assert len(results.recent(4)) == 4
-
-
-def test_recent_is_newest_first(results: ResultsTable) -> None:
-    for day in (2, 3, 1):
-        uploaded_at = f"2026-01-0{day}T00:00:00.000Z"
-        results.uploaded(f"k{day}", file_name="a", object_version="v", size_bytes=1, uploaded_at=uploaded_at)
-    assert [result.file_key for result in results.recent()] == ["k3", "k2", "k1"]
 
 
 @pytest.mark.parametrize("token", ["x", "e30", "ImE", "🚓", "bnVsbA"])
