@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import itertools
-import json
 import os
 import random
 import signal
@@ -22,16 +21,11 @@ from typing import Any
 import pytest
 
 from tests.faults.linearizability import UNKNOWN, Call, Transaction, explain_item, explain_transactions
+from tests.faults.plain_client import Client
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
 
-_HEADERS = {
-    "Content-Type": "application/x-amz-json-1.0",
-    "X-Amz-Date": "20261122T000000Z",
-    "Authorization": "AWS4-HMAC-SHA256 Credential=a/20261122/us-east-1/dynamodb/aws4_request, "
-    "SignedHeaders=host, Signature=0",
-}
 
 # The judges
 
@@ -173,21 +167,12 @@ def test_transactions_that_cannot_be(history: list[Transaction], complaint: str)
 # The server
 
 
-class _Client:
-    """One connection, which opens itself again."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._connection = http.client.HTTPConnection(*address, timeout=60)
-
+class _Client(Client):
     def call(self, operation: str, **request: Any) -> tuple[int, Any]:
         """Status and answer; status 0 when the outcome is not known."""
-        headers = _HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
         try:
-            self._connection.request("POST", "/", json.dumps(request), headers)
-            answer = self._connection.getresponse()
-            status, body = answer.status, json.loads(answer.read())
+            status, body = super().call(operation, **request)
         except (OSError, http.client.HTTPException):
-            self._connection.close()
             return 0, None
         return (0, body) if status >= 500 else (status, body)
 

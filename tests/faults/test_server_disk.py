@@ -7,7 +7,6 @@ while nobody has it open. What the storage does about each is tested in tests/un
 from __future__ import annotations
 
 import http.client
-import json
 import resource
 import subprocess
 from collections.abc import Callable
@@ -17,16 +16,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import serve_command
+from tests.faults.plain_client import post
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
 
-_HEADERS = {
-    "Content-Type": "application/x-amz-json-1.0",
-    "X-Amz-Date": "20261122T000000Z",
-    "Authorization": "AWS4-HMAC-SHA256 Credential=a/20261122/us-east-1/dynamodb/aws4_request, "
-    "SignedHeaders=host, Signature=0",
-}
 _PAGE = 4096
 _LEAF = 10
 """What a page begins with that holds items."""
@@ -39,10 +33,7 @@ class _Client:
         self._connection = http.client.HTTPConnection(*serving.address, timeout=60)
 
     def call(self, operation: str, **request: Any) -> tuple[int, Any]:
-        headers = _HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
-        self._connection.request("POST", "/", json.dumps({"TableName": "disk", **request}), headers)
-        answer = self._connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        return post(self._connection, operation, **{"TableName": "disk", **request})
 
     def create(self, name: str = "disk") -> int:
         return self.call(

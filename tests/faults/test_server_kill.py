@@ -8,7 +8,6 @@ read back. The short version runs always, the long one with `-m slow`.
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import random
 import signal
@@ -20,33 +19,10 @@ from typing import Any
 
 import pytest
 
+from tests.faults.plain_client import Client
+
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
-
-_HEADERS = {
-    "Content-Type": "application/x-amz-json-1.0",
-    "X-Amz-Date": "20261122T000000Z",
-    "Authorization": "AWS4-HMAC-SHA256 Credential=a/20261122/us-east-1/dynamodb/aws4_request, "
-    "SignedHeaders=host, Signature=0",
-}
-
-
-class _Client:
-    """One connection that opens itself again."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._connection = http.client.HTTPConnection(*address, timeout=30)
-
-    def call(self, operation: str, **arguments: Any) -> tuple[int, Any]:
-        """Status and answer. Raises OSError or HTTPException when the connection breaks."""
-        headers = _HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
-        try:
-            self._connection.request("POST", "/", json.dumps(arguments), headers)
-            answer = self._connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            raise
 
 
 class _Writers:
@@ -66,7 +42,7 @@ class _Writers:
             thread.join()
 
     def _write(self, address: tuple[str, int], number: int) -> None:
-        client = _Client(address)
+        client = Client(address)
         value = 0
         while not self._stop.is_set():
             value += 1
@@ -83,7 +59,7 @@ class _Writers:
                 self.failures.append(f"{status} {answer}")
 
 
-def _create_table(client: _Client) -> None:
+def _create_table(client: Client) -> None:
     status, answer = client.call(
         "CreateTable",
         TableName="killed",
@@ -96,7 +72,7 @@ def _create_table(client: _Client) -> None:
 
 def _check(address: tuple[str, int], acknowledged: dict[str, int]) -> None:
     """Every acknowledged value is there, or a later one of the same writer that was not answered in time."""
-    client = _Client(address)
+    client = Client(address)
     for key, value in acknowledged.items():
         status, answer = client.call("GetItem", TableName="killed", Key={"pk": {"S": key}}, ConsistentRead=True)
         assert status == 200, answer
@@ -133,7 +109,7 @@ def _kill_workers(serving: Serving, rounds: int, seed: int) -> None:
 def _kill_everything(serve: Serve, rounds: int, seed: int, data_dir: Path) -> None:
     chance = random.Random(seed)
     serving = serve("--workers", "2", "--table-delay", "0", data_dir=data_dir)
-    _create_table(_Client(serving.address))
+    _create_table(Client(serving.address))
     for round_number in range(rounds):
         writers = _Writers(serving.address, 4)
         _until(lambda writers=writers: len(writers.acknowledged) >= 8)
@@ -153,7 +129,7 @@ def _kill_everything(serve: Serve, rounds: int, seed: int, data_dir: Path) -> No
 
 def test_a_killed_worker_loses_nothing_that_was_acknowledged(serve: Serve) -> None:
     serving = serve("--workers", "2", "--table-delay", "0")
-    _create_table(_Client(serving.address))
+    _create_table(Client(serving.address))
     _kill_workers(serving, 4, seed=1)
 
 
@@ -164,7 +140,7 @@ def test_nor_does_a_killed_server(serve: Serve, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_workers_killed_two_hundred_times(serve: Serve) -> None:
     serving = serve("--workers", "2", "--table-delay", "0")
-    _create_table(_Client(serving.address))
+    _create_table(Client(serving.address))
     _kill_workers(serving, 200, seed=3)
 
 

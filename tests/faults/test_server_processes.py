@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import signal
 import socket
@@ -15,22 +14,10 @@ from typing import Any
 
 import pytest
 
-Serving = Any  # tests/conftest.py; with import mode "importlib" it cannot be imported from here
+from tests.faults.plain_client import HEADERS, post
+
+Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
-
-_HEADERS = {
-    "Content-Type": "application/x-amz-json-1.0",
-    "X-Amz-Date": "20261122T000000Z",
-    "Authorization": "AWS4-HMAC-SHA256 Credential=a/20261122/us-east-1/dynamodb/aws4_request, "
-    "SignedHeaders=host, Signature=0",
-}
-
-
-def _call(connection: http.client.HTTPConnection, operation: str, **arguments: Any) -> tuple[int, Any]:
-    headers = _HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
-    connection.request("POST", "/", json.dumps(arguments), headers)
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())
 
 
 def _connect(serving: Serving) -> http.client.HTTPConnection:
@@ -48,7 +35,7 @@ def _connection_to_each(serving: Serving, workers: int) -> list[http.client.HTTP
     """Enough connections that every worker has some: they are shared evenly."""
     connections = [_connect(serving) for _ in range(workers * 4)]
     for connection in connections:
-        assert _call(connection, "ListTables")[0] == 200
+        assert post(connection, "ListTables")[0] == 200
     return connections
 
 
@@ -72,12 +59,12 @@ def test_a_killed_worker_is_replaced_and_the_others_keep_serving(serve: Serve) -
     alive = 0
     for connection in connections:
         try:
-            alive += _call(connection, "ListTables")[0] == 200
+            alive += post(connection, "ListTables")[0] == 200
         except (OSError, http.client.HTTPException):
             connection.close()
     assert alive == len(connections) // 2
     for connection in connections:
-        assert _call(connection, "ListTables")[0] == 200  # http.client connects again
+        assert post(connection, "ListTables")[0] == 200  # http.client connects again
     _until(lambda: victim_name in serving.workers() and serving.workers()[victim_name] != victim)
     assert "worker 1 was killed by SIGKILL; starting another" in serving.log.read_text()
 
@@ -88,7 +75,7 @@ def test_the_background_process_is_replaced_too(serve: Serve) -> None:
     before = serving.children()[name]
     os.kill(before, signal.SIGKILL)
     _until(lambda: serving.children().get(name, before) != before)
-    assert _call(_connect(serving), "ListTables")[0] == 200
+    assert post(_connect(serving), "ListTables")[0] == 200
 
 
 def test_when_the_supervisor_is_killed_all_leave_and_another_server_can_start(serve: Serve) -> None:
@@ -98,13 +85,13 @@ def test_when_the_supervisor_is_killed_all_leave_and_another_server_can_start(se
     serving.process.wait(30)
     _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
     again = serve("--workers", "1", data_dir=serving.data_dir)
-    assert _call(_connect(again), "ListTables")[0] == 200
+    assert post(_connect(again), "ListTables")[0] == 200
 
 
 def test_a_request_that_has_begun_to_arrive_is_answered_before_the_server_stops(serve: Serve) -> None:
     serving = serve("--workers", "1")
     client = socket.create_connection(serving.address, timeout=30)
-    head = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
+    head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
     client.sendall(
         f"POST / HTTP/1.1\r\nHost: localhost\r\n{head}X-Amz-Target: DynamoDB_20120810.ListTables\r\n"
         "Content-Length: 2\r\n\r\n{".encode()
@@ -149,7 +136,7 @@ def test_a_second_server_on_the_same_directory_is_refused(serve: Serve) -> None:
         f"blotter serve: data directory {serving.data_dir} is in use by another blotter server "
         f"(process {serving.process.pid})\n"
     )
-    assert _call(_connect(serving), "ListTables")[0] == 200
+    assert post(_connect(serving), "ListTables")[0] == 200
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
