@@ -3,7 +3,7 @@
 The seed's table has a hash key only and no index, so "newest first" cannot be asked of DynamoDB. This reads at
 most `MAX_PAGES` pages (1 MB each at most) without the breakdowns, sorts by upload time and says when there is
 more than it looked at. Why not an index, and when that will have to change:
-docs/decisions/newest-results-by-bounded-scan.md.
+docs/decisions/0004-newest-results-by-bounded-scan.md.
 """
 
 from __future__ import annotations
