@@ -20,10 +20,19 @@ T = TypeVar("T")
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-_AUTHORIZATION = (
-    f"AWS4-HMAC-SHA256 Credential=local/20261122/{REGION}/dynamodb/aws4_request, "
-    "SignedHeaders=host;x-amz-date;x-amz-target, Signature=0000"
-)
+
+
+def headers_for(operation: str, region: str = REGION) -> dict[str, str]:
+    """What a client sends beside the body; a signature nobody checks under open access."""
+    api = "DynamoDBStreams_20120810" if operation in _STREAMS else "DynamoDB_20120810"
+    return {
+        "host": "127.0.0.1",
+        "x-amz-date": "20261122T000000Z",
+        "x-amz-target": f"{api}.{operation}",
+        "authorization": f"AWS4-HMAC-SHA256 Credential=local/20261122/{region}/dynamodb/aws4_request, "
+        "SignedHeaders=host;x-amz-date;x-amz-target, Signature=0000",
+        "content-type": "application/x-amz-json-1.0",
+    }
 
 
 class InProcessDatabase:
@@ -60,15 +69,7 @@ class InProcessDatabase:
         return self._loop.run_until_complete(together())
 
     async def answer(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        api = "DynamoDBStreams_20120810" if operation in _STREAMS else "DynamoDB_20120810"
-        headers = {
-            "host": "127.0.0.1",
-            "x-amz-date": "20261122T000000Z",
-            "x-amz-target": f"{api}.{operation}",
-            "authorization": _AUTHORIZATION,
-            "content-type": "application/x-amz-json-1.0",
-        }
-        answer = self._pipeline.answer(Request("POST", "/", headers, body))
+        answer = self._pipeline.answer(Request("POST", "/", headers_for(operation), body))
         response = await answer if inspect.isawaitable(answer) else answer
         while await self._keeper.run_once():
             pass
