@@ -39,6 +39,7 @@ from blotter.database.operations.reading import (
     query_range,
 )
 from blotter.database.storage.protocol import ReadTransaction, StoredItem
+from blotter.database.validation.keys import check_key_length
 
 _BINDING_BYTES = 16
 _NUMBER_BYTES = 2
@@ -106,17 +107,20 @@ def _check_projected(statement: SelectStatement, table: Table, index: Index, *, 
 def _key_ranges(
     ranges: Sequence[ResolvedKeyCondition] | None, table: Table, index: Index | None
 ) -> list[tuple[KeyRange, bool]]:
-    """The ranges as storage keys, each with whether it can hold only one item."""
+    """The ranges as storage keys, each with whether it can hold only one item. Raises ValidationException for a
+    key that is longer than any item's may be."""
     if ranges is None:
         return [((b"", None), False)]
     keys = table.keys if index is None else index.keys
-    return [
-        (
-            query_range(keys, index, condition),
-            index is None and (not keys.sort or any(clause.operator == "=" for clause in condition.sort)),
-        )
-        for condition in ranges
-    ]
+    found = []
+    for condition in ranges:
+        equal = [clause.operands[0] for clause in condition.sort if clause.operator == "="]
+        check_key_length(condition.partition[0], partition=True)
+        for value in equal:
+            check_key_length(value, partition=False)
+        single = index is None and len(equal) == len(keys.sort)
+        found.append((query_range(keys, index, condition), single))
+    return found
 
 
 class _Read:

@@ -108,6 +108,21 @@ def test_an_update_cannot_leave_an_item_too_deep(database: InProcessDatabase) ->
     assert run(database, str(update["Statement"]), deep(30))[0] == 200
 
 
+@pytest.mark.parametrize(
+    "statement", ["SELECT * FROM {} WHERE {}", "UPDATE {} SET x = 1 WHERE {}", "DELETE FROM {} WHERE {}"]
+)
+def test_no_key_is_longer_than_an_item_may_have(database: InProcessDatabase, statement: str) -> None:
+    words = (
+        "One or more parameter values were invalid: "
+        "Size of hashkey has exceeded the maximum size limit of2048 bytes"
+    )
+    for length in (2049, 70_000):
+        status, answer = run(database, statement.format("plain", "pk = ?"), {"S": "x" * length})
+        assert (status, answer["message"]) == (400, words)
+    status, _ = run(database, "SELECT * FROM plain WHERE pk = ?", {"S": "x" * 2048})
+    assert status == 200
+
+
 def test_a_batch_may_hold_25_statements_and_a_transaction_100(database: InProcessDatabase) -> None:
     def statements(count: int) -> list[dict[str, str]]:
         return [{"Statement": f"INSERT INTO plain VALUE {{'pk': 'many{number}'}}"} for number in range(count)]
