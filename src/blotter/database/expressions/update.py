@@ -48,7 +48,7 @@ _Node: TypeAlias = "int | dict[str | int, _Node]"
 
 class CompiledAction:
     """One action with its path resolved. `reads` are the paths of its operands, `given` is the placeholder of a
-    value that it takes from the request as it is."""
+    value that it takes from the request as it is, or an example of the only type that it can compute."""
 
     __slots__ = ("compute", "given", "keyword", "path", "reads", "section")
 
@@ -59,7 +59,7 @@ class CompiledAction:
         compute: Compute,
         section: int = 0,
         reads: tuple[ResolvedPath, ...] = (),
-        given: str | None = None,
+        given: str | AttributeValue | None = None,
     ) -> None:
         self.given = given
         self.keyword = keyword
@@ -115,10 +115,10 @@ class Update:
 
     @property
     def given(self) -> Item:
-        """The attributes that it sets, adds to or takes from, with the request's values for them: what can be said
-        of the new item without the old one. Values that are computed are not among them."""
+        """What can be said of the new item without the old one: the attributes that it sets, adds to or takes
+        from, with the request's values for them, or with an example of the type that they will have."""
         values = self._values
-        return {name: values[placeholder] for name, placeholder in self._program.given}
+        return {name: values[g] if isinstance(g, str) else g for name, g in self._program.given}
 
     @property
     def charge(self) -> int:
@@ -227,11 +227,17 @@ def _compile_action(action: Action, section: int, names: Names) -> CompiledActio
         return CompiledAction("REMOVE", path, _nothing, section)
     if action.keyword == "SET":
         reads = tuple(_paths_read(action.value, names))
-        given = action.value.name if isinstance(action.value, Value) else None
+        given = action.value.name if isinstance(action.value, Value) else _example(action.value)
         return CompiledAction("SET", path, _compile_assigned(action.value, names), section, reads, given)
     placeholder = action.value.name if isinstance(action.value, Value) else ""
     compute = _change_of(action.keyword, path, placeholder)
     return CompiledAction(action.keyword, path, compute, section, given=placeholder)
+
+
+def _example(value: Operand | Arithmetic) -> AttributeValue | None:
+    if isinstance(value, Arithmetic):
+        return {"N": "0"}
+    return {"L": []} if isinstance(value, Call) and value.function == "list_append" else None
 
 
 def _nothing(_: Item, __: Values) -> None:

@@ -224,8 +224,9 @@ def updated_item(table: Table, key: Item, update: Update | None, old: Item | Non
     new = base if update is None else update.apply(base)
     if old is None and update is not None and not update.creates:
         return None, 0
-    if table.indexes:
-        check_index_keys(table, new)
+    if table.indexes and update is not None:
+        written = {name: new[name] for name in update.top_level_names if name in new}
+        check_index_keys(table, written, computed=True)
     size = item_size(new)
     check_item_size(size, update=True)
     return new, size

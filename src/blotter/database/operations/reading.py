@@ -23,7 +23,7 @@ from blotter.database.expressions import (
     refuse_nested_keys,
 )
 from blotter.database.model.capacity import ConsumedCapacity, read_units
-from blotter.database.model.errors import parameter_error, validation_error
+from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
 from blotter.database.model.keys import (
     exclusive_start,
     partition_prefix,
@@ -39,7 +39,7 @@ from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction, StoredItem
-from blotter.database.validation.keys import check_key_length, check_start_key
+from blotter.database.validation.keys import STARTING_KEY_INVALID, check_key_length, check_start_key, has_partition
 from blotter.database.wire import requests as wire
 
 PAGE_BYTES = 1024 * 1024
@@ -130,7 +130,13 @@ def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
     keys = table.keys if index is None else index.keys
     after = None
     if read.start_key is not None:
-        after = check_start_key(table, index, read.start_key, query=True)
+        try:
+            after = check_start_key(table, index, read.start_key, query=True)
+        except DynamoDBError as error:
+            # The condition is read along with the key: its faults come before those of later key attributes.
+            if error.message != STARTING_KEY_INVALID and has_partition(keys, read.start_key):
+                plan.key_condition.resolve(keys)
+            raise
     condition = plan.key_condition.resolve(keys)
     _check_lengths(condition)
     key_range = query_range(keys, index, condition)
@@ -146,7 +152,13 @@ def scan(plan: ScanPlan, tx: ReadTransaction, context: Context) -> Slices:
     table, index = _open(tx, context, read)
     start, end = segment_range(plan.segment, plan.total_segments)
     if read.start_key is not None:
-        after = check_start_key(table, index, read.start_key)
+        try:
+            after = check_start_key(table, index, read.start_key)
+        except DynamoDBError as error:
+            # What a global index does not hold comes before the table's part of the key.
+            if index is not None and error.message.startswith(f"{STARTING_KEY_INVALID}: "):
+                _check_projected(table, index, read)
+            raise
         if after < start or (end is not None and after >= end):
             raise validation_error(
                 "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey "

@@ -40,7 +40,11 @@ def tag_resource(request: wire.TagResourceInput, tx: WriteTransaction, context: 
 
 
 def untag_resource(request: wire.UntagResourceInput, tx: WriteTransaction, context: Context) -> bytes:
-    table = _resource(request.ResourceArn, "UntagResource", tx, context)
+    try:
+        table = _resource(request.ResourceArn, "UntagResource", tx, context)
+    except DynamoDBError as error:
+        # Only this one of the three does not say what was not found.
+        raise table_not_found() if error.code == "ResourceNotFoundException" else error from None
     if not request.TagKeys:
         raise validation_error("Atleast one Tag Key needs to be provided as Input.")
     gone = set(request.TagKeys)

@@ -64,15 +64,20 @@ def _key_error(attribute: KeyAttribute, value: AttributeValue | None) -> DynamoD
     )
 
 
-def check_index_keys(table: Table, item: Item) -> None:
+def check_index_keys(table: Table, item: Item, *, computed: bool = False) -> None:
     """Raises ValidationException when an attribute that an index is keyed by has another type, is empty or is too
-    long. An attribute that is missing keeps the item out of the index, which is no error."""
+    long. An attribute that is missing keeps the item out of the index, which is no error. `computed` is for what
+    an update expression makes of the old item, whose type only shows then."""
     for name, attribute, partition in _index_keys(table.indexes):
         value = item.get(attribute.name)
         if value is None:
             continue
         content = value.get(attribute.type)
         if content is None:
+            if computed:
+                raise validation_error(
+                    "The update expression attempted to update the secondary index key to unsupported type"
+                )
             raise parameter_error(
                 f"Type mismatch for Index Key {attribute.name} Expected: {attribute.type} "
                 f"Actual: {type_of(value)} IndexName: {name}"
@@ -120,6 +125,11 @@ def check_start_key(table: Table, index: Index | None, key: Item, *, query: bool
     except DynamoDBError as error:
         raise validation_error(f"{STARTING_KEY_INVALID}: {error.message}") from None
     return exclusive_start(table.keys, index, key)
+
+
+def has_partition(keys: KeySchema, key: Item) -> bool:
+    """Whether a start key has well-formed partition attributes, however wrong the rest of it may be."""
+    return all(attribute.type in key.get(attribute.name, {}) for attribute in keys.partition)
 
 
 def _check_key_values(keys: KeySchema, key: Item, *, missing: str = SCHEMA_MISMATCH) -> None:
