@@ -1,4 +1,4 @@
-"""The documentation names things that exist: symbols in the architecture pages, files behind links."""
+"""The documentation names things that exist: symbols and files in the architecture pages, files behind links."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SYMBOL = re.compile(r"`(blotter\.(?!toml`|db`)\w+(?:\.\w+)*)`")
+FILE = re.compile(r"`([\w/]+/[\w.-]+\.(?:py|sh|json|toml))`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -28,3 +29,10 @@ def test_named_symbols_exist(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), f"{page}: {target} does not exist"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_files_exist(page: Path) -> None:
+    for name in FILE.findall(page.read_text()):
+        found = (ROOT / name).exists() or any((ROOT / "src").rglob(name))
+        assert found, f"{page}: {name} does not exist"
