@@ -59,7 +59,8 @@ class Pipeline:
             check_request(name, arguments)
             operation = _operation(name)
             plan = arguments if operation.prepare is None else operation.prepare(arguments)
-            context = Context(identity.account, identity.region, self._clock(), self._table_delay)
+            host = request.headers.get("host", "")
+            context = Context(identity.account, identity.region, self._clock(), self._table_delay, "user", host)
             return self._execute(operation, plan, context, request)
         except Exception as error:
             return _refused(error, request)

@@ -77,6 +77,8 @@ class Index(msgspec.Struct, frozen=True):
     projection: Literal["ALL", "KEYS_ONLY", "INCLUDE"]
     included: tuple[str, ...] = ()
     throughput: Throughput = Throughput()
+    throughput_before: Throughput | None = None
+    """What is shown while the table is UPDATING to `throughput`."""
     on_demand_maxima: OnDemandMaxima | None = None
     warm: WarmUnits = WarmUnits()
     active_at: float = 0.0
@@ -141,6 +143,8 @@ class Table(msgspec.Struct, frozen=True):
     billing_mode: Literal["PROVISIONED", "PAY_PER_REQUEST"] = "PROVISIONED"
     on_demand_since: float | None = None
     throughput: Throughput = Throughput()
+    throughput_before: Throughput | None = None
+    """What is shown while the table is UPDATING to `throughput`."""
     on_demand_maxima: OnDemandMaxima | None = None
     warm: WarmUnits = WarmUnits()
     deletion_protection: bool = False

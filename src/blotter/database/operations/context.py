@@ -17,13 +17,14 @@ _TABLE_ARN = re.compile(r"arn:[^:]+:dynamodb:(?P<region>[^:]*):(?P<account>[^:]*
 
 class Context(NamedTuple):
     """`now` in seconds since the epoch; `table_delay` is how long CREATING, UPDATING and DELETING last; `origin`
-    says in the change log on whose behalf is written."""
+    says in the change log on whose behalf is written; `host` is where the request was sent to, if it said so."""
 
     account: str
     region: str
     now: float
     table_delay: float = 0.0
     origin: Origin = "user"
+    host: str = ""
 
 
 def table_name(context: Context, name_or_arn: str) -> str:

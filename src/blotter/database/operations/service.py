@@ -28,7 +28,8 @@ def describe_limits(request: wire.DescribeLimitsInput, tx: ReadTransaction, cont
 
 
 def describe_endpoints(request: wire.DescribeEndpointsInput, tx: ReadTransaction, context: Context) -> bytes:  # noqa: ARG001
-    address = f"dynamodb.{context.region}.amazonaws.com"
+    """The endpoint is where the request came: a client that discovers it must end up here again."""
+    address = context.host or f"dynamodb.{context.region}.amazonaws.com"
     return answer((b"Endpoints", encoded([{"Address": address, "CachePeriodInMinutes": ENDPOINT_CACHE_MINUTES}])))
 
 

@@ -38,7 +38,7 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
         "KeySchema": describe_keys(table.keys),
         "TableStatus": status,
         "CreationDateTime": round(table.created_at, 3),
-        "ProvisionedThroughput": describe_throughput(table.throughput),
+        "ProvisionedThroughput": describe_throughput(_throughput_at(table, table, now)),
         "TableSizeBytes": statistics.bytes,
         "ItemCount": statistics.items,
         "TableArn": table.arn,
@@ -77,6 +77,12 @@ def describe_keys(keys: KeySchema) -> list[dict[str, str]]:
     partition = [{"AttributeName": attribute.name, "KeyType": "HASH"} for attribute in keys.partition]
     sort = [{"AttributeName": attribute.name, "KeyType": "RANGE"} for attribute in keys.sort]
     return partition + sort
+
+
+def _throughput_at(table: Table, part: Table | Index, now: float) -> Throughput:
+    """A table that is UPDATING still works with, and shows, what it had before."""
+    before = part.throughput_before
+    return part.throughput if before is None or now >= table.updating_until else before
 
 
 def describe_throughput(throughput: Throughput) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
         described["IndexStatus"] = status
         if index.backfilling:
             described["Backfilling"] = True
-        described["ProvisionedThroughput"] = describe_throughput(index.throughput)
+        described["ProvisionedThroughput"] = describe_throughput(_throughput_at(table, index, now))
         described["WarmThroughput"] = _warm_throughput(table, index.throughput, index.warm, status)
         if index.on_demand_maxima is not None:
             described["OnDemandThroughput"] = describe_maxima(index.on_demand_maxima)

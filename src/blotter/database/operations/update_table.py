@@ -59,9 +59,20 @@ def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: 
     new = _change_stream(new, request, tx, context)
     new = _change_settings(new, request, context)
     if any(getattr(new, name) != getattr(table, name) for name in _SETTLING):
-        new = replace(new, updating_until=context.now + context.table_delay)
+        new = _updating(table, new, context)
     tx.save_table(new)
     return answer((b"TableDescription", encoded(describe_table(tx, new, context.now))))
+
+
+def _updating(old: Table, new: Table, context: Context) -> Table:
+    """The changed table, in UPDATING for its time; what it shows meanwhile is its throughput of before."""
+    before = {index.name: index.throughput for index in old.indexes}
+    return replace(
+        new,
+        updating_until=context.now + context.table_delay,
+        throughput_before=old.throughput,
+        indexes=tuple(replace(index, throughput_before=before.get(index.name)) for index in new.indexes),
+    )
 
 
 def _change_billing(
