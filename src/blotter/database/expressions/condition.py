@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from blotter.database.expressions.evaluator import Names, Test, Values
-from blotter.database.expressions.paths import head, resolve
+from blotter.database.expressions.paths import nested_names, resolve
 from blotter.database.expressions.problems import ResolvedPath
 from blotter.database.expressions.syntax import (
     And,
@@ -45,14 +45,9 @@ class Condition:
         return self._test(_NO_ITEM if item is None else item, self._values)
 
     @property
-    def top_level_names(self) -> frozenset[str]:
-        """The attributes it reads from."""
-        return frozenset(head(path) for path in self.paths)
-
-    @property
     def nested_names(self) -> tuple[str, ...]:
         """The top-level attributes it looks inside of, in the order of the text."""
-        return tuple(dict.fromkeys(head(path) for path in self.paths if len(path) > 1))
+        return nested_names(self.paths)
 
     def refuse_keys(self, keys: Iterable[str]) -> None:
         """Raises ValidationException when a query's filter reads a key attribute of what is queried."""

@@ -8,7 +8,7 @@ which paths a message names, dynalite's tests (getItem.js, updateItem.js) as rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from blotter.database.expressions import problems
@@ -43,6 +43,11 @@ def head(path: ResolvedPath) -> str:
     if not isinstance(name, str):
         raise TypeError("a document path starts with a name")
     return name
+
+
+def nested_names(paths: Iterable[ResolvedPath]) -> tuple[str, ...]:
+    """The top-level attributes that paths look inside of, in the order of the paths."""
+    return tuple(dict.fromkeys(head(path) for path in paths if len(path) > 1))
 
 
 def getter(path: ResolvedPath) -> Getter:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from blotter.database.expressions.paths import head
+from blotter.database.expressions.paths import head, nested_names
 from blotter.database.expressions.problems import ResolvedPath
 from blotter.database.model.values import AttributeValue, Item
 
@@ -39,7 +39,7 @@ class Projection:
     @property
     def nested_names(self) -> tuple[str, ...]:
         """The top-level attributes it looks inside of, in the order of the text."""
-        return tuple(dict.fromkeys(head(path) for path in self.paths if len(path) > 1))
+        return nested_names(self.paths)
 
     def project(self, item: Item) -> Item:
         projected = {name: item[name] for name in self._names if name in item}

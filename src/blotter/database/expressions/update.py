@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from blotter.database.expressions import problems
-from blotter.database.expressions.paths import getter, head, resolve
+from blotter.database.expressions.paths import getter, head, nested_names, resolve
 from blotter.database.expressions.problems import ResolvedPath
 from blotter.database.expressions.projection import Projection
 from blotter.database.expressions.syntax import (
@@ -85,7 +85,7 @@ class UpdateProgram:
             (head(a.path), a.given) for a in self.actions if a.given is not None and len(a.path) == 1
         )
         paths = (path for action in self.actions for path in (action.path, *action.reads))
-        self.nested_names = tuple(dict.fromkeys(head(path) for path in paths if len(path) > 1))
+        self.nested_names = nested_names(paths)
         self.projection = Projection(action.path for action in self.actions)
 
 

@@ -12,7 +12,7 @@ DynamoDbPartiQLEdgeCaseIntegrationTest and …DocumentedSyntaxIntegrationTest, c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -227,13 +227,16 @@ class Converter:
     # Operands
 
     def operand(self, node: Node) -> syntax.Operand:
+        return self._operand(node, OPERAND_FUNCTIONS)
+
+    def _operand(self, node: Node, functions: Collection[str]) -> syntax.Operand:
         if isinstance(node, Path):
             return self._path(node)
         if isinstance(node, Call):
             name = node.name.lower()
-            if name not in OPERAND_FUNCTIONS:
+            if name not in functions:
                 raise unrecognized_function(name, node.position)
-            return syntax.Call(name, tuple(self.operand(argument) for argument in node.arguments))
+            return syntax.Call(name, tuple(self._operand(argument, functions) for argument in node.arguments))
         return self._value(node)
 
     def _path(self, node: Node) -> syntax.Path:
@@ -292,20 +295,9 @@ class Converter:
     def _assigned(self, node: Node) -> syntax.Operand | syntax.Arithmetic:
         if isinstance(node, Binary) and (node.operator == "+" or node.operator == "-"):
             operator: Any = node.operator
-            return syntax.Arithmetic(
-                operator, self._assigned_operand(node.left), self._assigned_operand(node.right)
-            )
-        return self._assigned_operand(node)
-
-    def _assigned_operand(self, node: Node) -> syntax.Operand:
-        if isinstance(node, Path):
-            return self._path(node)
-        if isinstance(node, Call):
-            name = node.name.lower()
-            if name not in UPDATE_FUNCTIONS:
-                raise unrecognized_function(name, node.position)
-            return syntax.Call(name, tuple(self._assigned_operand(argument) for argument in node.arguments))
-        return self._value(node)
+            left, right = (self._operand(side, UPDATE_FUNCTIONS) for side in (node.left, node.right))
+            return syntax.Arithmetic(operator, left, right)
+        return self._operand(node, UPDATE_FUNCTIONS)
 
 
 def _is_condition(node: Node) -> bool:
