@@ -92,10 +92,10 @@ class SelectStatement(msgspec.Struct, frozen=True):
         """The one item a SELECT within `operation`, BatchExecuteStatement or ExecuteTransaction, reads: nothing
         but equalities for the whole key of the table may stand in its WHERE clause."""
         if self.index is None and self.where is not None:
-            self.where.ranges(keys)
             key = self.where.only_key(keys)
             if key is not None:
                 return key
+            self.where.ranges(keys)  # May know better words.
         raise problems.select_needs_key(operation)
 
 
