@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from botocore.exceptions import ClientError
 
+from blotter.crimes.attributes import from_item, to_attribute, to_item
 from blotter.crimes.clock import now_text, parse_time, text_of
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class ResultsTable:
         try:
             self._client.put_item(
                 TableName=self.table_name,
-                Item=_map(_known(result)),
+                Item=to_item(_known(result)),
                 ConditionExpression="attribute_not_exists(file_key)",
             )
         except ClientError as error:
@@ -255,7 +256,7 @@ class ResultsTable:
             lease_until=text_of(now + lease_seconds),
         )
         # A put: whatever an earlier attempt or version left in the item is gone with it.
-        request: dict[str, Any] = {"TableName": self.table_name, "Item": _map(_known(fresh))}
+        request: dict[str, Any] = {"TableName": self.table_name, "Item": to_item(_known(fresh))}
         if seen is None:
             request["ConditionExpression"] = "attribute_not_exists(file_key)"
         else:
@@ -330,7 +331,7 @@ class ResultsTable:
                 ),
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues={
-                    **{f":{name}": _attribute(value) for name, value in values.items()},
+                    **{f":{name}": to_attribute(value) for name, value in values.items()},
                     ":is_processing": {"S": "PROCESSING"},
                     ":is_owner": {"S": claim.owner},
                     ":is_version": {"S": claim.object_version},
@@ -350,7 +351,7 @@ def _unchanged(seen: Result) -> dict[str, Any]:
     return {
         "ConditionExpression": " AND ".join(f"#{name} = :{name}" for name in seen_values),
         "ExpressionAttributeNames": {f"#{name}": name for name in seen_values},
-        "ExpressionAttributeValues": {f":{name}": _attribute(value) for name, value in seen_values.items()},
+        "ExpressionAttributeValues": {f":{name}": to_attribute(value) for name, value in seen_values.items()},
     }
 
 
@@ -360,44 +361,9 @@ def _known(result: Result) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, {}, [], "", 0)}
 
 
-def _map(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _attribute(value) for name, value in values.items()}
-
-
-def _attribute(value: Any) -> dict[str, Any]:
-    """A plain value as a DynamoDB attribute value; probabilities keep six decimals."""
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    if isinstance(value, float):
-        return {"N": f"{value:.6f}"}
-    if isinstance(value, list):
-        return {"L": [_attribute(entry) for entry in value]}
-    if isinstance(value, dict):
-        return {"M": _map(value)}
-    raise TypeError(f"no attribute value for {type(value).__name__}")
-
-
-_READERS: dict[str, Any] = {
-    "S": str,
-    "N": lambda text: float(text) if not text.lstrip("-").isdigit() else int(text),
-    "BOOL": bool,
-    "NULL": lambda _: None,
-    "L": lambda entries: [_plain(entry) for entry in entries],
-    "M": lambda entries: {name: _plain(entry) for name, entry in entries.items()},
-}
-
-
-def _plain(value: Mapping[str, Any]) -> Any:
-    ((kind, content),) = value.items()
-    reader = _READERS.get(kind)
-    return content if reader is None else reader(content)
-
-
 def _find_result(item: Mapping[str, Any]) -> Result | None:
     try:
-        return msgspec.convert({name: _plain(value) for name, value in item.items()}, Result)
+        return msgspec.convert(from_item(item), Result)
     except msgspec.ValidationError:
         return None
 

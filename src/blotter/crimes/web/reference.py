@@ -34,7 +34,6 @@ class Answer:
 class Operation:
     method: str
     path: str
-    tag: str
     summary: str
     description: str
     parameters: tuple[Field, ...]
@@ -81,7 +80,6 @@ def _operation(path: str, method: str, operation: Schema, base_url: str) -> Oper
     return Operation(
         method=method.upper(),
         path=path,
-        tag=operation.get("tags", [""])[0],
         summary=operation.get("summary", ""),
         description=operation.get("description", ""),
         parameters=tuple(_parameter(parameter) for parameter in operation.get("parameters", [])),

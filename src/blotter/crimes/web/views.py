@@ -6,8 +6,9 @@ user's file and are untrusted text; they are escaped by the templates and never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from blotter.crimes.results import Group, Result
 from blotter.crimes.web import charts, community_map, text
@@ -231,6 +232,5 @@ def _community(groups: Mapping[str, Group]) -> CommunityMap:
     )
 
 
-def _classes(placed: Mapping[int, Group], value_of: str, as_text: object) -> charts.Classes:
-    assert callable(as_text)
+def _classes(placed: Mapping[int, Group], value_of: str, as_text: Callable[[Any], str]) -> charts.Classes:
     return charts.classify({number: float(getattr(group, value_of)) for number, group in placed.items()}, as_text)
