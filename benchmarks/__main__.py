@@ -5,8 +5,8 @@
     python -m benchmarks --only growth --items 1000000
     python -m benchmarks --only soak --minutes 10
 
-Peers are installed once into --cache (or $BLOTTER_BENCHMARK_CACHE), which is never inside the repository. Nothing else
-should run on the machine meanwhile; the load average is written beside the figures.
+Peers are installed once into --cache (or $BLOTTER_BENCHMARK_CACHE), which is never inside the repository. Nothing
+else should run on the machine meanwhile; the load average is written beside the figures.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def main() -> None:
         if chosen.only == "soak":
             print(soak.run(cache, Path(data) / "soak", chosen.minutes))
     parts["machine"] = (
-        f"{time.strftime('%Y-%m-%d')}, {cores()} cores ({platform.machine()}), Linux {platform.release().split('-')[0]}, "
+        f"{time.strftime('%Y-%m-%d')}, {cores()} cores ({platform.machine()}), "
+        f"Linux {platform.release().split('-')[0]}, "
         f"Python {platform.python_version()}; load average before: {before:.1f}; {chosen.rounds} rounds of "
         f"{chosen.seconds:g} s; {(time.perf_counter() - started) / 60:.0f} minutes in all."
     )

@@ -1,7 +1,7 @@
-"""Blotter beside its peers and beside the floor of its parts: all servers up, rounds interleaved, medians reported.
+"""Blotter beside its peers and beside the floor of its parts: all servers up, rounds interleaved, medians.
 
-In every round each workload goes to each server in turn, so that what disturbs the machine for a while disturbs all of
-them. The client runs on the same machine and takes its share of the cores, as an application would.
+In every round each workload goes to each server in turn, so that what disturbs the machine for a while disturbs
+all of them. The client runs on the same machine and takes its share of the cores, as an application would.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,9 +105,12 @@ class Comparison:
 
     def _measure(self, workload: str, calls: list[workloads.Call], connections: int, running: Running) -> None:
         requests = workloads.requests(calls, running.host)
-        load.run(running.address, requests, connections=connections, seconds=self.plan.seconds / 10)
         before = running.cpu_seconds()
-        result = load.run(running.address, requests, connections=connections, seconds=self.plan.seconds)
+        try:
+            result = load.run(running.address, requests, connections=connections, seconds=self.plan.seconds)
+        except load.NoAnswer:
+            print(f"{workload:20} {connections:3}  {running.server.name:20} no answer within the time", flush=True)
+            return
         self.samples[workload, connections, running.server.name].append(
             Sample(result, running.cpu_seconds() - before)
         )
@@ -127,9 +131,11 @@ class Comparison:
     def rate(self, workload: str, connections: int, server: str) -> float | None:
         return self._median(workload, connections, server, lambda sample: sample.result.rate)
 
-    def _median(self, workload: str, connections: int, server: str, figure: object) -> float | None:
+    def _median(
+        self, workload: str, connections: int, server: str, figure: Callable[[Sample], float]
+    ) -> float | None:
         taken = self.samples.get((workload, connections, server))
-        return statistics.median(map(figure, taken)) if taken else None  # type: ignore[call-overload, no-any-return]
+        return statistics.median(map(figure, taken)) if taken else None
 
     def parts(self) -> dict[str, str]:
         return {
@@ -253,9 +259,8 @@ def _latency_cells(taken: list[Sample]) -> Iterator[str]:
 def fill(running: Running) -> None:
     """Makes the tables and puts the data in, through the server."""
     for described in workloads.TABLES:
+        name = {"TableName": described["TableName"]}
         running.call("CreateTable", described)
-        load.wait_active(lambda name=described["TableName"]: running.call("DescribeTable", {"TableName": name}))
-    calls = list(workloads.loading())
-    for at in range(0, len(calls), 100):
-        for operation, body in calls[at : at + 100]:
-            running.call(operation, body)
+        load.wait_active(partial(running.call, "DescribeTable", name))
+    for operation, body in workloads.loading():
+        running.call(operation, body)

@@ -1,9 +1,9 @@
 """What the parts alone can do, measured beside Blotter: the floor under its answers and under its commits.
 
 The bare server is uvloop, httptools, orjson and one SQLite point read per request: no validation, no signature, no
-catalog, no expressions. It runs as many processes as Blotter has workers; a parent hands connections round. The raw
-commits are SQLite's own on this disk, through the connection settings and tables of Blotter's store, a fixed number of
-puts to each synced transaction.
+catalog, no expressions. It runs as many processes as Blotter has workers; a parent hands connections round. The
+raw commits are SQLite's own on this disk, through the connection settings and tables of Blotter's store, a fixed
+number of puts to each synced transaction.
 """
 
 from __future__ import annotations

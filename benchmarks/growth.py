@@ -1,8 +1,9 @@
 """What an operation costs at ten thousand items and at ten million: it should be the same.
 
-The large table is written through the storage's own interface, which makes the same rows as requests do and saves an
-hour of HTTP; partitions come in random order, so that the tree grows in its middle as it does in use. Then two servers,
-one over each data directory, get the same kinds of requests in interleaved rounds, for random items of their whole table.
+The large table is written through the storage's own interface, which makes the same rows as requests do and saves
+an hour of HTTP; partitions come in random order, so that the tree grows in its middle as it does in use. Then two
+servers, one over each data directory, get the same kinds of requests in interleaved rounds, for random items of
+their whole table.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import statistics
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -107,5 +109,5 @@ async def _write(folder: Path, items: int) -> None:
 
     for at in range(0, len(partitions), _PARTITIONS_A_COMMIT):
         chosen = partitions[at : at + _PARTITIONS_A_COMMIT]
-        await storage.write(lambda tx, chosen=chosen: handler(tx, chosen))
+        await storage.write(partial(handler, chosen=chosen))
     await storage.close()

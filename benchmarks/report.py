@@ -1,7 +1,7 @@
 """Results as text and pictures: markdown tables, an SVG plot, and where they stand in docs/performance.md.
 
-A document marks its measured parts: `<!-- measured: name -->` up to `<!-- end -->`; `write` replaces what lies between
-and nothing else, so that words and figures live in one file and only figures are written by a program.
+A document marks its measured parts: `<!-- measured: name -->` up to `<!-- end -->`; `write` replaces what lies
+between and nothing else: words and figures live in one file, and only figures are written by a program.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def write(document: Path, parts: Mapping[str, str]) -> None:
     text = document.read_text()
     for name, content in parts.items():
         pattern = re.compile(rf"(<!-- measured: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text, found = pattern.subn(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)
+        escaped = content.replace("\\", "\\\\")
+        text, found = pattern.subn(rf"\g<1>{escaped}\n\g<2>", text)
         if not found:
             raise ValueError(f"{document} has no part {name!r}")
     document.write_text(text)

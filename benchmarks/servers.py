@@ -1,8 +1,8 @@
 """The servers that are compared: how each is installed, started, looked at and stopped.
 
-Peers come from the package registries into a cache directory outside of the repository, pinned to one version, once.
-A peer that cannot be installed here is left out with its reason; nobody's figures are taken from elsewhere. Every
-server keeps its data on disk where it can, in its default way, which says something about durability: `keeps` does.
+Peers come from the package registries into a cache directory outside of the repository, pinned to one version,
+once. A peer that cannot be installed here is left out with its reason; nobody's figures are taken from elsewhere.
+Every server keeps its data on disk where it can, in its default way; `keeps` says how durable that is.
 CPU time and memory are read from /proc for the whole tree of processes, so this runs on Linux only.
 """
 
@@ -21,8 +21,8 @@ from typing import NamedTuple
 from benchmarks.load import request
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_NPM_DYNALITE = "dynalite@4.0.0"
-_CRATE_DYNOXIDE = "dynoxide-rs@3.2.0"
+_DYNOXIDE_FEATURES = ("--no-default-features", "--features", "native-sqlite,http-server,cli")
+_MAVEN_COPY = ("dependency:copy-dependencies", "-DoutputDirectory=lib")
 # DynamoDB Local 3.3.1 names versions of these four that Maven Central does not have.
 _POM = """<project><modelVersion>4.0.0</modelVersion>
 <groupId>benchmarks</groupId><artifactId>dynamodb-local</artifactId><version>1</version><dependencies>
@@ -93,13 +93,10 @@ PEERS = (
     Server(
         "Dynoxide",
         "3.2.0",
-        "file, SQLite",
+        "file, synced",
         _dynoxide,
         "dynoxide/bin/dynoxide",
-        (
-            ("cargo", "install", _CRATE_DYNOXIDE, "--root", "dynoxide", "-j", "1")
-            + ("--no-default-features", "--features", "native-sqlite,http-server,cli"),
-        ),
+        (("cargo", "install", "dynoxide-rs@3.2.0", "--root", "dynoxide", "-j", "1", *_DYNOXIDE_FEATURES),),
     ),
     Server(
         "dynalite",
@@ -107,7 +104,7 @@ PEERS = (
         "file, not synced",
         _dynalite,
         "dynalite/node_modules/dynalite",
-        (("npm", "install", "--prefix", "dynalite", _NPM_DYNALITE),),
+        (("npm", "install", "--prefix", "dynalite", "dynalite@4.0.0"),),
     ),
     Server(
         "DynamoDB Local",
@@ -115,10 +112,7 @@ PEERS = (
         "file, SQLite",
         _dynamodb_local,
         "dynamodb-local/lib/DynamoDBLocal-3.3.1.jar",
-        (
-            ("mvn", "-q", "-B", "-f", "dynamodb-local/pom.xml", "dependency:copy-dependencies")
-            + ("-DoutputDirectory=lib",),
-        ),
+        (("mvn", "-q", "-B", "-f", "dynamodb-local/pom.xml", *_MAVEN_COPY),),
     ),
     Server("moto", "5.2.5", "memory only", _moto, slow=True),
 )
@@ -201,8 +195,8 @@ class Running:
         return total / _TICKS
 
     def resident(self) -> list[float]:
-        """Megabytes in the memory of each of its processes, the first one's first. Pages that processes share count
-        in each of them."""
+        """Megabytes in the memory of each of its processes, the first one's first. Pages that processes share
+        count in each of them."""
         return [_status(pid, "VmRSS:") for pid in self._tree()]
 
     def total_memory(self) -> float:

@@ -1,10 +1,10 @@
 """The data every server gets and the requests it is asked, built before anything is measured.
 
-`bench`: 10,000 items of about 200 bytes, 100 partitions of 100. `ycsb`: 2,000 records of ten fields of 100 bytes, as
-YCSB's core workloads have them; keys are drawn by a zipfian distribution (constant 0.99), for D by recency. What YCSB
-calls read-modify-write (F) is a GetItem followed by an UpdateItem; each counts as one request. Transactions and batches
-never share an item with a request that may be under way at the same time: no server is measured at refusing conflicts.
-Every list is the same in every run.
+`bench`: 10,000 items of about 200 bytes, 100 partitions of 100. `ycsb`: 2,000 records of ten fields of 100 bytes,
+as YCSB's core workloads have them; keys are drawn by a zipfian distribution (constant 0.99), for D by recency.
+What YCSB calls read-modify-write (F) is a GetItem followed by an UpdateItem; each counts as one request.
+Transactions and batches never share an item with a request that may be under way at the same time: no server is
+measured at refusing conflicts. Every list is the same in every run.
 """
 
 from __future__ import annotations
