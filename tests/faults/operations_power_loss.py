@@ -27,7 +27,7 @@ from blotter.database.model.size import item_size
 from blotter.database.storage.protocol import SpaceStatistics
 from tests.faults.storage_power_loss import Marks, Record, check_integrity, crashes, recording, write_files
 from tests.in_process import ACCOUNT, REGION, InProcessDatabase
-from tests.unit.database.operations.model import IndexModel, Item, multiset, updated
+from tests.unit.database.operations.model import IndexModel, Item, key_schema, multiset, updated
 
 CLIENTS = 4
 KEYS = 8
@@ -54,33 +54,18 @@ class Step(NamedTuple):
     atomic: bool = True
 
 
-def _schema(*names: str) -> list[dict[str, str]]:
-    return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"), strict=False)]
-
-
 def _definitions(names: str) -> list[dict[str, str]]:
     types = {"p": "S", "s": "N", "a": "S", "b": "N"}
     return [{"AttributeName": name, "AttributeType": types[name]} for name in names]
 
 
-def _index(index: IndexModel) -> dict[str, Any]:
-    projection: dict[str, Any] = {"ProjectionType": index.projection}
-    if isinstance(index.projection, tuple):
-        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projection)}
-    return {
-        "IndexName": index.name,
-        "KeySchema": _schema(*index.partition, *index.sort),
-        "Projection": projection,
-    }
-
-
 MAIN = {
     "TableName": TABLE,
     "BillingMode": "PAY_PER_REQUEST",
-    "KeySchema": _schema("p", "s"),
+    "KeySchema": key_schema(("p",), ("s",)),
     "AttributeDefinitions": _definitions("psab"),
-    "GlobalSecondaryIndexes": [_index(BY_A)],
-    "LocalSecondaryIndexes": [_index(LOCAL)],
+    "GlobalSecondaryIndexes": [BY_A.request()],
+    "LocalSecondaryIndexes": [LOCAL.request()],
     "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
 }
 
@@ -195,8 +180,8 @@ class Client:
         """The table's next day: it is made, gets an item, goes with all it has."""
         if (self.life, "") not in state:
             state[self.life, ""] = {}
-            keys = {"KeySchema": _schema("p", "s"), "AttributeDefinitions": _definitions("psab")}
-            indexes = {"GlobalSecondaryIndexes": [_index(BY_A)]}
+            keys = {"KeySchema": key_schema(("p",), ("s",)), "AttributeDefinitions": _definitions("psab")}
+            indexes = {"GlobalSecondaryIndexes": [BY_A.request()]}
             return Step(
                 "CreateTable",
                 {"TableName": self.life, "BillingMode": "PAY_PER_REQUEST", **keys, **indexes},
@@ -213,7 +198,7 @@ class Client:
         place = (TABLE, LATE.name)
         if state.pop(place, None) is None:
             state[place] = {}
-            change: dict[str, Any] = {"Create": _index(LATE)}
+            change: dict[str, Any] = {"Create": LATE.request()}
         else:
             change = {"Delete": {"IndexName": LATE.name}}
         request = {"TableName": TABLE, "GlobalSecondaryIndexUpdates": [change]}

@@ -17,6 +17,13 @@ Item = dict[str, Value]
 Test = Callable[[Item], bool]
 
 
+def key_schema(partition: tuple[str, ...], sort: tuple[str, ...]) -> list[dict[str, str]]:
+    return [
+        *({"AttributeName": name, "KeyType": "HASH"} for name in partition),
+        *({"AttributeName": name, "KeyType": "RANGE"} for name in sort),
+    ]
+
+
 @dataclass(frozen=True)
 class IndexModel:
     name: str
@@ -25,6 +32,17 @@ class IndexModel:
     projection: str | tuple[str, ...]
     """"ALL", "KEYS_ONLY", or the included attributes."""
     local: bool = False
+
+    def request(self) -> dict[str, Any]:
+        """What CreateTable and UpdateTable are told to make it."""
+        projection: dict[str, Any] = {"ProjectionType": self.projection}
+        if isinstance(self.projection, tuple):
+            projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(self.projection)}
+        return {
+            "IndexName": self.name,
+            "KeySchema": key_schema(self.partition, self.sort),
+            "Projection": projection,
+        }
 
     def entry(self, item: Item | None, table_keys: tuple[str, ...]) -> Item | None:
         """What the index holds of an item; None for an item without all of its key attributes."""

@@ -15,7 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.in_process import InProcessDatabase
-from tests.unit.database.operations.model import IndexModel, Item, TableModel, Test, comparable, multiset, updated
+from tests.unit.database.operations.model import (
+    IndexModel,
+    Item,
+    TableModel,
+    Test,
+    comparable,
+    key_schema,
+    multiset,
+    updated,
+)
 
 INDEXES = (
     IndexModel("by-a", ("a",), (), "ALL"),
@@ -78,10 +87,10 @@ class Table:
         self.call(
             "CreateTable",
             BillingMode="PAY_PER_REQUEST",
-            KeySchema=_key_schema(("p",), ("s",)),
+            KeySchema=key_schema(("p",), ("s",)),
             AttributeDefinitions=[{"AttributeName": n, "AttributeType": t} for n, t in TYPES.items()],
-            GlobalSecondaryIndexes=[_index(index) for index in INDEXES if not index.local],
-            LocalSecondaryIndexes=[_index(index) for index in INDEXES if index.local],
+            GlobalSecondaryIndexes=[index.request() for index in INDEXES if not index.local],
+            LocalSecondaryIndexes=[index.request() for index in INDEXES if index.local],
         )
 
     def call(self, operation: str, **members: Any) -> dict[str, Any]:
@@ -91,24 +100,6 @@ class Table:
 
     def answer(self, operation: str, **members: Any) -> tuple[int, dict[str, Any]]:
         return self._database.call(operation, members)
-
-
-def _key_schema(partition: tuple[str, ...], sort: tuple[str, ...]) -> list[dict[str, str]]:
-    return [
-        *({"AttributeName": name, "KeyType": "HASH"} for name in partition),
-        *({"AttributeName": name, "KeyType": "RANGE"} for name in sort),
-    ]
-
-
-def _index(index: IndexModel) -> dict[str, Any]:
-    projection: dict[str, Any] = {"ProjectionType": index.projection}
-    if isinstance(index.projection, tuple):
-        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projection)}
-    return {
-        "IndexName": index.name,
-        "KeySchema": _key_schema(index.partition, index.sort),
-        "Projection": projection,
-    }
 
 
 def _condition(condition: Any) -> tuple[dict[str, Any], Test]:
