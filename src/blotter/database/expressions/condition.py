@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from blotter.database.expressions.evaluator import Names, Test, Values
-from blotter.database.expressions.paths import nested_names, resolve
+from blotter.database.expressions.paths import head, nested_names, resolve
 from blotter.database.expressions.problems import ResolvedPath
 from blotter.database.expressions.syntax import (
     And,
@@ -43,6 +43,11 @@ class Condition:
     def matches(self, item: Item | None) -> bool:
         """Whether it holds for an item; None is an item that does not exist."""
         return self._test(_NO_ITEM if item is None else item, self._values)
+
+    @property
+    def top_level_names(self) -> frozenset[str]:
+        """The attributes it reads from."""
+        return frozenset(head(path) for path in self.paths)
 
     @property
     def nested_names(self) -> tuple[str, ...]:

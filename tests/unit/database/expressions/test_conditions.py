@@ -201,6 +201,7 @@ def test_an_item_that_does_not_exist_has_no_attributes() -> None:
 def test_what_a_condition_reads() -> None:
     reads = condition("a.b = :v AND NOT (size(c[0]) IN (d, e.f) OR begins_with(#and, :v))", v={"S": "x"})
     assert reads.paths == (("a", "b"), ("c", 0), ("d",), ("e", "f"), ("and",))
+    assert reads.top_level_names == {"a", "c", "d", "e", "and"}
     assert reads.nested_names == ("a", "c", "e")
 
 
