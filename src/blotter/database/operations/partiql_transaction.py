@@ -28,9 +28,8 @@ from blotter.database.operations.partiql import bind, check_parameters
 from blotter.database.operations.partiql_batch import selected
 from blotter.database.operations.partiql_writes import Location, Write, apply, judge, locate
 from blotter.database.operations.transactions import (
-    cancelled,
+    all_or_cancelled,
     fingerprint,
-    reason_of,
     refuse_repeated,
     refuse_too_large,
     remember,
@@ -167,7 +166,9 @@ def _write(
         _consume_reads(opened, capacities)
     else:
         refuse_repeated(part.target for part in opened if isinstance(part, Opened))
-        writes = _judge_all(plan, opened, tx)
+        writes = all_or_cancelled(
+            _judge(member, part, tx) for member, part in zip(plan.members, opened, strict=True)
+        )
         refuse_too_large(write.size for write in writes)
         for write in writes:
             name = write.table.name
@@ -185,30 +186,17 @@ def _consume_reads(opened: Sequence[Opened | DynamoDBError], capacities: dict[st
             consumed.add_table(read_units(0, consistent=True))
 
 
-def _judge_all(
-    plan: TransactionPlan, opened: Sequence[Opened | DynamoDBError], tx: ReadTransaction
-) -> list[Write]:
-    writes = []
-    reasons = []
-    for (statement, show_item), part in zip(plan.members, opened, strict=True):
-        try:
-            if isinstance(part, DynamoDBError):
-                raise part
-            writes.append(judge(statement, part.table, part.location, tx, show_item=show_item))
-            reasons.append({"Code": "None"})
-        except DynamoDBError as error:
-            reasons.append(reason_of(error))
-    if len(writes) < len(opened):
-        raise cancelled(reasons)
-    return writes
+def _judge(member: Member, part: Opened | DynamoDBError, tx: ReadTransaction) -> Write | DynamoDBError:
+    if isinstance(part, DynamoDBError):
+        return part
+    try:
+        return judge(member.statement, part.table, part.location, tx, show_item=member.show_item)
+    except DynamoDBError as error:
+        return error
 
 
 def _read(plan: TransactionPlan, opened: Sequence[Opened | DynamoDBError], tx: ReadTransaction) -> bytes:
-    found = [part for part in opened if isinstance(part, Opened)]
-    if len(found) < len(opened):
-        raise cancelled(
-            [reason_of(part) if isinstance(part, DynamoDBError) else {"Code": "None"} for part in opened]
-        )
+    found = all_or_cancelled(opened)
     refuse_repeated(part.target for part in found)
     items: list[StoredItem | None] = [tx.get(*part.target) for part in found]
     sizes = [0 if stored is None else stored.size for stored in items]

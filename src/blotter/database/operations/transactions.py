@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import orjson
@@ -45,6 +45,8 @@ TRANSACTION_BYTES = 4 * 1024 * 1024
 TOKEN_LIFETIME = 600.0
 # Between these lie the keys of all token records; "0" follows "/" in ASCII.
 TOKEN_RECORDS = (b"token/", b"token0")
+
+_Outcome = TypeVar("_Outcome")
 
 
 class Action(NamedTuple):
@@ -115,7 +117,9 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
         return _apply_nothing(opened, tx, plan.capacity)
     keys = [_action_key(action, table) for action, table in opened]
     refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
-    prepared = _judge_all(opened, keys, tx)
+    prepared = all_or_cancelled(
+        _judge(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True)
+    )
     refuse_too_large(part.size for part in prepared)
     result = _apply(plan, prepared, tx, context)
     if plan.token is not None:
@@ -154,32 +158,21 @@ def refuse_too_large(sizes: Iterable[int]) -> None:
         raise validation_error("Transaction request cannot exceed 4 MB of items")
 
 
-def _judge_all(
-    opened: list[tuple[Action, Table]], keys: list[bytes | DynamoDBError], tx: ReadTransaction
-) -> list[_Prepared]:
-    prepared = []
-    reasons: list[dict[str, Any]] = []
-    for (action, table), key in zip(opened, keys, strict=True):
-        try:
-            prepared.append(_judge(action, table, key, tx))
-            reasons.append({"Code": "None"})
-        except DynamoDBError as error:
-            reasons.append(reason_of(error))
-    if len(prepared) < len(opened):
-        raise cancelled(reasons)
-    return prepared
-
-
-def _judge(action: Action, table: Table, key: bytes | DynamoDBError, tx: ReadTransaction) -> _Prepared:
+def _judge(
+    action: Action, table: Table, key: bytes | DynamoDBError, tx: ReadTransaction
+) -> _Prepared | DynamoDBError:
     if isinstance(key, DynamoDBError):
-        raise key
+        return key
     current = Current(key, tx.get(table.space, key))
-    check_condition(action.options, current)
-    if action.kind == "Put":
-        return _Prepared(action, table, current, action.key, action.size)
-    if action.kind == "Update":
-        new, size = updated_item(table, action.key, action.update, current.item)
-        return _Prepared(action, table, current, new, size)
+    try:
+        check_condition(action.options, current)
+        if action.kind == "Put":
+            return _Prepared(action, table, current, action.key, action.size)
+        if action.kind == "Update":
+            new, size = updated_item(table, action.key, action.update, current.item)
+            return _Prepared(action, table, current, new, size)
+    except DynamoDBError as error:
+        return error
     return _Prepared(action, table, current, None, 0)
 
 
@@ -200,6 +193,18 @@ def reason_of(error: DynamoDBError) -> dict[str, Any]:
         "Message": error.message,
         **(error.members or {}),
     }
+
+
+def all_or_cancelled(outcomes: Iterable[_Outcome | DynamoDBError]) -> list[_Outcome]:
+    """What became of each action. Raises TransactionCanceledException, with a reason for each in their order, when
+    one of them was refused."""
+    judged = list(outcomes)
+    accepted = [outcome for outcome in judged if not isinstance(outcome, DynamoDBError)]
+    if len(accepted) < len(judged):
+        raise cancelled(
+            [reason_of(outcome) if isinstance(outcome, DynamoDBError) else {"Code": "None"} for outcome in judged]
+        )
+    return accepted
 
 
 def cancelled(reasons: list[dict[str, Any]]) -> DynamoDBError:
@@ -303,21 +308,7 @@ def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan
 
 def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -> bytes:
     opened = [(get, open_table(tx, context, get.table)) for get in plan.gets]
-    reasons: list[dict[str, Any]] = []
-    targets: list[tuple[int, bytes]] = []
-    for get, table in opened:
-        try:
-            check_key(table, get.key)
-            if get.projection is not None:
-                refuse_nested_keys(table, get.projection)
-            targets.append((table.space, table_key(table.keys, get.key)))
-            reasons.append({"Code": "None"})
-        except EmptyKeyError:
-            raise
-        except DynamoDBError as error:
-            reasons.append(reason_of(error))
-    if len(targets) < len(opened):
-        raise cancelled(reasons)
+    targets = all_or_cancelled(_get_target(get, table) for get, table in opened)
     refuse_repeated(targets)
     capacities: dict[str, ConsumedCapacity] = {}
     responses = []
@@ -335,6 +326,19 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
         (b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)),
         (b"Responses", b"[" + b",".join(responses) + b"]"),
     )
+
+
+def _get_target(get: TransactGet, table: Table) -> tuple[int, bytes] | DynamoDBError:
+    """Key space and storage key of an item. An empty key value refuses the request as a whole."""
+    try:
+        check_key(table, get.key)
+        if get.projection is not None:
+            refuse_nested_keys(table, get.projection)
+        return table.space, table_key(table.keys, get.key)
+    except EmptyKeyError:
+        raise
+    except DynamoDBError as error:
+        return error
 
 
 def _response(projection: Projection | None, stored: StoredItem | None) -> bytes:
