@@ -187,7 +187,7 @@ def _open(tx: ReadTransaction, context: Context, read: ReadPlan) -> tuple[Table,
 
 def _check_paths(table: Table, index: Index | None, read: ReadPlan, *, filtered_keys: Sequence[str] = ()) -> None:
     """Refuses attributes that the projection or the filter may not name, in AWS's order: keys looked inside of by
-    the projection, keys of a query in its filter, what a global index does not hold, keys looked inside of by the
+    the projection, keys of a query in its filter, what the index does not hold, keys looked inside of by the
     filter. Order: dynalite's recorded tests (query, scan)."""
     if index is None and read.projection is None and read.filter is None:
         return
@@ -196,7 +196,22 @@ def _check_paths(table: Table, index: Index | None, read: ReadPlan, *, filtered_
         read.filter.refuse_keys(filtered_keys)
     if index is not None:
         _check_projected(table, index, read)
+        if read.filter is not None and filtered_keys:
+            _check_filtered(table, index, read.filter)
     refuse_nested_keys(table, read.filter)
+
+
+def _check_filtered(table: Table, index: Index, condition: Condition) -> None:
+    """A query's filter names only what its index holds, be it global or local; to the filter of a scan, an attribute
+    that the index does not hold is an attribute that is not there.
+    Words: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlIndexQualifier; users of AppSync."""
+    if index.projection == "ALL":
+        return
+    missing = sorted(condition.top_level_names - held_names(table, index))
+    if missing:
+        raise parameter_error(
+            f"Secondary index {index.name} does not project one or more filter attributes: [{', '.join(missing)}]"
+        )
 
 
 def _check_projected(table: Table, index: Index, read: ReadPlan) -> None:
