@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -89,11 +90,10 @@ def _environment_for(configuration: Configuration, data_dir: str | None) -> dict
 def _start(children: _Children, configuration: Configuration, web_port: int) -> None:
     address = urlsplit(configuration.endpoint or "")
     database_port = address.port or 80
-    children.start("serve", "--host", address.hostname or "127.0.0.1", "--port", str(database_port))
-    children.wait_until_answering(address.hostname or "127.0.0.1", database_port, "/")
+    host = address.hostname or "127.0.0.1"
+    children.start_answering(host, database_port, "/", "serve", "--host", host, "--port", str(database_port))
     children.run("tables", "apply")
-    children.start("crimes", "serve", "--port", str(web_port))
-    children.wait_until_answering("127.0.0.1", web_port, "/health")
+    children.start_answering("127.0.0.1", web_port, "/health", "crimes", "serve", "--port", str(web_port))
 
 
 def _tell(configuration: Configuration, web_port: int) -> None:
@@ -124,18 +124,18 @@ class _Children:
         self._environ = environ
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *arguments: str) -> None:
-        # A session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
-        self._running.append(subprocess.Popen(_command(*arguments), env=self._environ, start_new_session=True))
-
     def run(self, *arguments: str) -> None:
         code = subprocess.run(_command(*arguments), env=self._environ, check=False).returncode
         if code:
             raise click.exceptions.Exit(code)
 
-    def wait_until_answering(self, host: str, port: int, path: str) -> None:
+    def start_answering(self, host: str, port: int, path: str, *arguments: str) -> None:
+        """Start one and go on when it answers. What listened there before is not it: it will end and say why."""
+        taken = _listens(host, port)
+        # A session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
+        self._running.append(subprocess.Popen(_command(*arguments), env=self._environ, start_new_session=True))
         deadline = time.monotonic() + READY_SECONDS
-        while not _answers(host, port, path):
+        while taken or not _answers(host, port, path):
             self._exit_if_any_ended()
             if time.monotonic() > deadline:
                 raise click.ClickException(f"http://{host}:{port} did not answer within {READY_SECONDS:.0f} s")
@@ -168,6 +168,14 @@ class _Children:
 
 def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "blotter", *arguments]
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _answers(host: str, port: int, path: str) -> bool:

@@ -58,10 +58,10 @@ class World:
         self.application = Application.assemble(configuration)
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "blotter", "crimes", "worker"],
+                [sys.executable, "-m", "blotter", "crimes", *(command or ("worker",))],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=log,
@@ -170,6 +170,19 @@ def test_a_worker_asked_to_stop_gives_its_file_back(world: World) -> None:
     assert world.wait(key, lambda _: True).status == "UPLOADED"
     world.start_worker()
     world.check_completed(key, rows=60_000, attempt=1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_pages_end_after_their_workers(world: World, number: signal.Signals) -> None:
+    """Who stops the database next (`blotter up`) must find no worker that still has a file to give back."""
+    pages = world.start_worker("serve", "--port", "0")
+    key = world.upload(_LARGE)
+    world.wait_until_half_done(key)
+    pages.send_signal(number)
+    assert pages.wait(_PATIENCE_SECONDS) == 0
+    result = world.application.results.find(key)
+    assert result is not None
+    assert result.status == "UPLOADED"
 
 
 def test_a_worker_that_stood_still_finds_its_file_taken(world: World) -> None:

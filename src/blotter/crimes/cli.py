@@ -116,6 +116,7 @@ def serve(config: str | None, environment: str | None, host: str | None, port: i
     """Serve the pages and the API, with workers beside them, until Ctrl-C or SIGTERM."""
     from blotter.crimes.serve_command import serve_application
 
+    _log_to_stderr()
     with _one_line_errors():
         serve_application(config, environment, host, port, workers)
 
@@ -173,3 +174,4 @@ def sweep(config: str | None, environment: str | None) -> None:
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a malformed form is told to who sent it

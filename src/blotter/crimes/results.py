@@ -114,6 +114,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # What a list of results shows; the breakdowns and the lease's owner are read by `find` only.
+_LONGEST_KEY = 2048  # bytes of a partition key, DynamoDB's limit
 _LIST_ATTRIBUTES = [
     name
     for name in Result.__struct_fields__
@@ -154,6 +155,8 @@ class ResultsTable:
 
     def find(self, file_key: str) -> Result | None:
         """The item under a key by a consistent read, or None; an item this application did not write is None."""
+        if len(file_key.encode("utf-8", "surrogatepass")) > _LONGEST_KEY:
+            return None  # no table has it; the service would refuse the question
         answer = self._client.get_item(
             TableName=self.table_name, Key={"file_key": {"S": file_key}}, ConsistentRead=True
         )

@@ -1,18 +1,24 @@
 """`blotter crimes serve`: the pages in this process, the workers beside it, one life for all.
 
 A worker that dies is started again, slower each time it dies young; its file is taken over when the lease ends.
-When the pages end, by signal or by error, the workers are asked to stop and waited for. Workers are started as
-commands of their own, not forked: they share nothing with the pages but queue, objects and table.
+When the pages end, by signal or by error, the workers are asked to stop and waited for, while the database is
+still there: an unfinished file goes back to UPLOADED. Workers are started as commands of their own, not forked: they share
+nothing with the pages but queue, objects and table.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import click
 
@@ -26,6 +32,10 @@ _LONGEST_PAUSE = 30.0
 _log = logging.getLogger(__name__)
 
 
+class _Stopped(Exception):
+    """A signal asked to stop."""
+
+
 def serve_application(
     config: str | None, environment: str | None, host: str | None, port: int | None, workers: int
 ) -> None:
@@ -35,23 +45,53 @@ def serve_application(
 
     application = Application.load(config, environment)
     settings = application.settings
-    server = WebServer(Services.of(application), host or settings.host, settings.port if port is None else port)
+    host = host or settings.host
+    port = settings.port if port is None else port
+    server = WebServer(Services.of(application), host, port)
     try:
         url = server.bind()
     except OSError as error:
-        raise ConfigurationError(f"the pages cannot listen: {error}") from error
+        raise ConfigurationError(f"the pages cannot listen on {host} port {port}: {error.strerror}") from error
     command = [sys.executable, "-m", "blotter", "crimes", "worker", "--with-parent"]
     command += ["--config", config] if config else []
     command += ["--env", environment] if environment else []
-    keepers = [_Keeper(command) for _ in range(workers)]
+    keepers: list[_Keeper] = []
+    with _signals_stop():
+        try:
+            keepers += [_Keeper(command) for _ in range(workers)]
+            click.echo(f"Blotter crimes: {url}, table {application.results.table_name}")
+            server.serve_forever()
+        except _Stopped:
+            pass
+        finally:
+            _on_signals(signal.SIG_IGN)  # the workers are waited for, whoever is impatient
+            for keeper in keepers:
+                keeper.stop()
+            for keeper in keepers:
+                keeper.wait()
+
+
+@contextmanager
+def _signals_stop() -> Iterator[None]:
+    """SIGTERM and SIGINT raise _Stopped.
+
+    The server handles both itself while it runs, but raises the signal again when it has ended; by default that
+    would end this process before its workers.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise _Stopped
+
+    previous = _on_signals(stop)
     try:
-        click.echo(f"Blotter crimes: {url}, table {application.results.table_name}")
-        server.serve_forever()
+        yield
     finally:
-        for keeper in keepers:
-            keeper.stop()
-        for keeper in keepers:
-            keeper.wait()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _on_signals(handler: Any) -> dict[int, Any]:
+    return {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
 
 
 class _Keeper:

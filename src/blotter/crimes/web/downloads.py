@@ -17,6 +17,8 @@ from blotter.crimes.results import Result
 from blotter.crimes.web import text
 from blotter.crimes.web.errors import WebError
 
+_ENDING = "-predictions.csv"
+_LONGEST_NAME = 255
 _UPLOAD_SUFFIX = re.compile(r"(\.csv)?(\.gz)?$", re.IGNORECASE)
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 ._()+-]+")
 
@@ -45,7 +47,9 @@ def predictions(result: Result, objects: ObjectStore, max_bytes: int | None) -> 
 def download_name(file_name: str) -> str:
     """ "January.csv.gz" → "January-predictions.csv"."""
     stem = _UPLOAD_SUFFIX.sub("", file_name).strip() or "incidents"
-    return f"{stem}-predictions.csv"
+    # The name must fit a file system, of which the usual ones allow 255 bytes; a character is never cut in two.
+    stem = stem.encode()[: _LONGEST_NAME - len(_ENDING)].decode(errors="ignore")
+    return stem + _ENDING
 
 
 def disposition(name: str) -> str:

@@ -101,6 +101,12 @@ def test_a_result_is_described_as_the_schema_says(client: TestClient, files: Any
     assert not {"lease_owner", "lease_until", "attempt"} & set(answer), "how the work is done stays inside"
 
 
+@pytest.mark.parametrize("length", [2048, 2049, 9000])
+def test_a_key_longer_than_any_in_a_table_is_not_found(client: TestClient, length: int) -> None:
+    answer = client.get("/api/results/" + "x" * length)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "RESULT_NOT_FOUND")
+
+
 def test_predictions_are_downloaded_under_the_name_of_the_upload(client: TestClient, files: Any) -> None:
     key = files.completed("uploads/x/a.csv", "Jänner “22” 🚓.csv.gz")
     answer = client.get(f"/api/results/{key}/predictions.csv")
@@ -120,6 +126,8 @@ def test_predictions_are_downloaded_under_the_name_of_the_upload(client: TestCli
         ("A.CSV.GZ", "A-predictions.csv"),
         ("a", "a-predictions.csv"),
         (".csv", "incidents-predictions.csv"),
+        ("x" * 251 + ".csv", "x" * 239 + "-predictions.csv"),
+        ("é" * 125 + ".csv", "é" * 119 + "-predictions.csv"),
     ],
 )
 def test_download_names(name: str, download: str) -> None:
