@@ -113,8 +113,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return self.lease_until is None or parse_time(self.lease_until) <= now
 
 
-# What a list of results shows; the breakdowns and the lease's owner are read by `find` only.
 _LONGEST_KEY = 2048  # bytes of a partition key, DynamoDB's limit
+
+# What a list of results shows; the breakdowns and the lease's owner are read by `find` only.
 _LIST_ATTRIBUTES = [
     name
     for name in Result.__struct_fields__

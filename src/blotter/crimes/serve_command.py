@@ -2,8 +2,8 @@
 
 A worker that dies is started again, slower each time it dies young; its file is taken over when the lease ends.
 When the pages end, by signal or by error, the workers are asked to stop and waited for, while the database is
-still there: an unfinished file goes back to UPLOADED. Workers are started as commands of their own, not forked: they share
-nothing with the pages but queue, objects and table.
+still there: an unfinished file goes back to UPLOADED. Workers are started as commands of their own, not forked:
+they share nothing with the pages but queue, objects and table.
 """
 
 from __future__ import annotations
