@@ -202,8 +202,8 @@ def _check_paths(table: Table, index: Index | None, read: ReadPlan, *, filtered_
 
 
 def _check_filtered(table: Table, index: Index, condition: Condition) -> None:
-    """A query's filter names only what its index holds, be it global or local; to the filter of a scan, an attribute
-    that the index does not hold is an attribute that is not there.
+    """A query's filter names only what its index holds, be it global or local; to the filter of a scan, an
+    attribute that the index does not hold is one that is not there.
     Words: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlIndexQualifier; users of AppSync."""
     if index.projection == "ALL":
         return

@@ -279,7 +279,7 @@ def _check_reads(table: Table, wanted: list[Item]) -> None:
     assert [part.get("Item") for part in together["Responses"]] == expected
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     script=st.lists(steps, min_size=3, max_size=12),
     wanted=st.lists(keys, min_size=1, max_size=4),
