@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Batch
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -101,8 +102,7 @@ def _opened(
         for read in plan.reads:
             _refuse_duplicates([orjson.dumps(key, option=orjson.OPT_SORT_KEYS) for key in read.keys])
         raise
-    for _, _, keys in keyed:
-        _refuse_duplicates(keys)
+    _refuse_duplicates([(table.space, key) for _, table, keys in keyed for key in keys])
     return keyed
 
 
@@ -158,7 +158,8 @@ def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) ->
     for writes in plan.tables:
         table = open_table(tx, context, writes.table)
         checked.append((writes, table, [_checked(table, *write) for write in writes.writes]))
-        _refuse_duplicates(checked[-1][2])
+        # Table by table, and all together: a table may be named twice, by its name and by its ARN.
+        _refuse_duplicates([(table.space, key) for _, table, keys in checked for key in keys])
     capacities = []
     metrics: dict[str, list[Any]] = {}
     for writes, table, keys in checked:
@@ -186,6 +187,6 @@ def _checked(table: Table, item: Item, size: int | None) -> bytes:
     return table_key(table.keys, item)
 
 
-def _refuse_duplicates(keys: list[bytes]) -> None:
+def _refuse_duplicates(keys: Sequence[Hashable]) -> None:
     if len(set(keys)) < len(keys):
         raise validation_error("Provided list of item keys contains duplicates")
