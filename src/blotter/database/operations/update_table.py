@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from blotter.database.model.errors import (
     DynamoDBError,
     parameter_error,
-    resource_in_use,
     table_not_found,
     validation_error,
 )
@@ -164,7 +163,10 @@ def _changed_throughput(current: Throughput, wanted: wire.ProvisionedThroughput,
 def _change_indexes(table: Table, request: wire.UpdateTableInput, tx: WriteTransaction, context: Context) -> Table:
     updates = request.GlobalSecondaryIndexUpdates or ()
     online = [update for update in updates if update.Create is not None or update.Delete is not None]
-    if len(online) > 1 or (online and any(index.backfilling for index in table.indexes)):
+    # An index that is being filled may be given up, but nothing else may happen to indexes beside it.
+    given_up = {update.Delete.IndexName for update in online if update.Delete is not None}
+    filling = any(index.backfilling and index.name not in given_up for index in table.indexes)
+    if len(online) > 1 or (online and filling):
         raise DynamoDBError(
             "LimitExceededException",
             "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
@@ -207,6 +209,7 @@ def _created_index(
     tx: WriteTransaction,
     context: Context,
 ) -> Table:
+    table = _without_deleted(table, create.IndexName, tx, context)
     if table.index(create.IndexName) is not None:
         raise validation_error(f"Attempting to create an index which already exists: {create.IndexName}")
     types = {attribute.name: attribute.type for attribute in table.attribute_definitions}
@@ -223,15 +226,21 @@ def _created_index(
     return _defining_only_keys(replace(table, indexes=(*table.indexes, index)), types)
 
 
+def _without_deleted(table: Table, name: str, tx: WriteTransaction, context: Context) -> Table:
+    """Takes away an index that is gone for everybody but background work, so that its name is free."""
+    index = table.index(name)
+    if index is None or not index.deleting or index.active_at > context.now:
+        return table
+    tx.doom_space(index.space)
+    return replace(table, indexes=tuple(other for other in table.indexes if other.name != name))
+
+
 def _deleted_index(table: Table, name: str, context: Context) -> Table:
     index = table.index(name)
     if index is None or index.local:
         raise table_not_found(f"Requested resource not found: Index: {name} not found")
-    if index.backfilling:
-        raise resource_in_use(
-            f"Attempt to change a resource which is still in use: Index is being created: {name}"
-        )
-    table = _with_index(table, replace(index, deleting=True, active_at=context.now + context.table_delay))
+    gone_at = context.now + context.table_delay
+    table = _with_index(table, replace(index, backfilling=False, deleting=True, active_at=gone_at))
     return _defining_only_keys(
         table, {attribute.name: attribute.type for attribute in table.attribute_definitions}
     )

@@ -42,3 +42,47 @@ def test_endpoint_discovery_leads_back_here(tmp_path: Path) -> None:
     _, answer = database.call("DescribeEndpoints", {})
     assert answer["Endpoints"][0]["Address"] == "127.0.0.1"
     database.close()
+
+
+def test_an_index_is_given_up_while_it_is_filled_and_its_name_is_free_again(tmp_path: Path) -> None:
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.OnlineOps.html (Deleting an index)"""
+    now = 1_000_000.0
+    database = InProcessDatabase(tmp_path / "data", clock=lambda: now, table_delay=1.0)
+
+    def call(operation: str, **members: Any) -> dict[str, Any]:
+        return database.call(operation, {"TableName": "notes", **members})[1]
+
+    def create(name: str) -> dict[str, Any]:
+        index = {
+            "IndexName": name,
+            "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        definitions = [{"AttributeName": "a", "AttributeType": "S"}]
+        return call(
+            "UpdateTable", AttributeDefinitions=definitions, GlobalSecondaryIndexUpdates=[{"Create": index}]
+        )
+
+    def delete(name: str) -> dict[str, Any]:
+        return call("UpdateTable", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": name}}])
+
+    call(
+        "CreateTable",
+        KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    now += 1
+    call("PutItem", Item={"p": {"S": "x"}, "a": {"S": "a"}})
+    assert create("by-a")["TableDescription"]["GlobalSecondaryIndexes"][0]["Backfilling"] is True
+    # While room is made for it, the table is busy.
+    assert delete("by-a")["__type"].endswith("#ResourceInUseException")
+    now += 1
+    # The table is ACTIVE and nothing has been filled in yet: the index may go, no other one may come.
+    assert delete("by-a")["TableDescription"]["GlobalSecondaryIndexes"][0]["IndexStatus"] == "DELETING"
+    now += 1
+    assert create("by-a")["TableDescription"]["GlobalSecondaryIndexes"][0]["IndexStatus"] == "CREATING"
+    now += 1
+    assert create("by-b")["__type"].endswith("#LimitExceededException")
+    assert call("Scan", IndexName="by-a")["Count"] == 1
+    database.close()
