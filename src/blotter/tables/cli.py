@@ -44,7 +44,7 @@ def apply(run: Run, labels: tuple[str, ...], delete_indexes: bool) -> None:
     """Create what is missing, change what differs, wait, verify, report."""
     chosen = [(table, run.declared(table)) for table in run.tables(labels)]
     run.say(report.heading(run.configuration))
-    run.confirm_account()
+    run.confirm_account(chosen[0][0])
     with run.teller() as tell:
         works = {
             table.label: Applying(
@@ -167,7 +167,7 @@ def destroy(run: Run, labels: tuple[str, ...], yes: bool) -> None:
         raise SetupError(f"say which: {', '.join(table.label for table in chosen)}", Exit.USAGE)
     for table in chosen:
         _confirm(run, table.name, yes)
-    run.confirm_account()
+    run.confirm_account(chosen[0])
     with run.teller() as tell:
         works = {
             table.label: destroying(table.name, run.step(tell), run.configuration.account) for table in chosen

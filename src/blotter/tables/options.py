@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
@@ -24,7 +25,9 @@ from blotter.config import Configuration, ConfigurationError, ConfiguredTable, F
 from blotter.tables.apply import Step
 from blotter.tables.declaration import TableDeclaration, parse_table
 from blotter.tables.endpoint import Endpoint
-from blotter.tables.errors import Exit, SetupError
+from blotter.tables.errors import Exit, Retry, SetupError
+from blotter.tables.observed import describe
+from blotter.tables.policy import table_arn
 from blotter.tables.progress import PlainTeller, Teller, on_terminal, silent
 from blotter.tables.wait import Clock, Deadline
 
@@ -103,10 +106,13 @@ class Run:
         if self.as_json:
             click.echo(json.dumps(value, indent=2, default=str))
 
-    def confirm_account(self) -> None:
-        """Before anything is made on AWS: the credentials must belong to the configured account."""
+    def confirm_account(self, table: ConfiguredTable) -> None:
+        """Before anything is made: the endpoint must act for the configured account. `table`: any one of its."""
         wanted = self.configuration.account
-        if wanted is None or self.configuration.endpoint is not None:
+        if wanted is None:
+            return
+        if self.configuration.endpoint is not None:
+            self.patiently(table.name, partial(self._confirm_elsewhere, table))
             return
         account = self.endpoint.call("GetCallerIdentity", service="sts").get("Account")
         if account != wanted:
@@ -115,6 +121,25 @@ class Run:
                 f" {wanted}; check AWS_PROFILE",
                 Exit.CONFIGURATION,
             )
+
+    def _confirm_elsewhere(self, table: ConfiguredTable) -> None:
+        """Elsewhere there is no STS: an endpoint that denies the ARN but not the name acts for another account.
+
+        One that does not know ARNs tells nothing here; what it describes afterwards is still checked.
+        """
+        arn = table_arn(table, self.configuration)
+        try:
+            describe(self.endpoint, arn)
+        except SetupError as error:
+            if error.retry is not Retry.NEVER:
+                raise
+            if error.exit_code is Exit.DENIED:
+                describe(self.endpoint, table.name)  # denied too: a matter of permissions, told as such
+                raise SetupError(
+                    f"{self.configuration.sources['account']} says account {self.configuration.account}, but"
+                    f" {self.endpoint.address} does not act for it ({error}); nothing was changed",
+                    Exit.CONFIGURATION,
+                ) from None
 
 
 class Duration(click.ParamType[float]):

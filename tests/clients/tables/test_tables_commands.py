@@ -251,6 +251,27 @@ def test_the_name_may_come_from_flag_variable_or_arn(blotter: Blotter) -> None:
     assert "RESULTS_TABLE names region eu-west-1, but" in answer.err
 
 
+@pytest.mark.parametrize("endpoint", ["blotter"], indirect=True)
+@pytest.mark.parametrize("how", ["arn", "flag"])
+def test_another_account_is_refused_before_anything_is_made(blotter: Blotter, how: str) -> None:
+    arn = f"arn:aws:dynamodb:us-east-1:111111111111:table/{blotter.table}"
+    answers = {
+        "arn": lambda: blotter("apply", RESULTS_TABLE=arn),
+        "flag": lambda: blotter("apply", "--account", "111111111111"),
+    }
+    answer = answers[how]()
+    assert (answer.code, "creating" in answer.out) == (4, False)
+    assert "says account 111111111111, but http://127.0.0.1:" in answer.err
+    assert blotter.table not in client(blotter).list_tables()["TableNames"]
+
+
+def test_an_arn_of_the_own_account_creates_the_table(blotter: Blotter) -> None:
+    assert blotter("apply", RESULTS_TABLE=f"{blotter.app}-first").code == 0
+    arn = client(blotter).describe_table(TableName=f"{blotter.app}-first")["Table"]["TableArn"]
+    answer = blotter("apply", "--json", RESULTS_TABLE=arn.replace("-first", "-second"))
+    assert answer.json()["tables"][0]["table"] == f"{blotter.app}-second"
+
+
 def test_several_tables_and_one_of_them_alone(blotter: Blotter) -> None:
     seed = blotter.seed
     blotter.declare(seed + "\n" + seed.replace("results", "uploads"))
