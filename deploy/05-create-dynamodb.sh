@@ -14,8 +14,13 @@ dynamodb() {
     aws ${AWS_PROFILE:+--profile "$AWS_PROFILE"} dynamodb "$@"
 }
 
+# Missing is what DynamoDB says is missing; any other failure (no credentials, no endpoint) ends the script.
 table_exists() {
-    dynamodb describe-table --table-name "$RESULTS_TABLE" >/dev/null 2>&1
+    local error
+    error="$(dynamodb describe-table --table-name "$RESULTS_TABLE" 2>&1 >/dev/null)" && return
+    [[ "$error" == *ResourceNotFoundException* ]] && return 1
+    echo "$error" >&2
+    exit 1
 }
 
 table_status() {

@@ -32,7 +32,7 @@ fail() { if [[ "$number" == "${FAIL_AT:-0}" && "$FAIL_WHEN" == "$1" ]]; then ech
 fail before
 case "$*" in
     *describe-table*--query*) cat "$STATE/table" ;;
-    *describe-table*) test -f "$STATE/table" ;;
+    *describe-table*) test -f "$STATE/table" || { echo "(ResourceNotFoundException)" >&2; exit 254; } ;;
     *create-table*) test ! -f "$STATE/table"; echo CREATING >"$STATE/table" ;;
     *"wait table-exists"*) test -f "$STATE/table"; echo ACTIVE >"$STATE/table" ;;
     *"wait table-not-exists"*) rm -f "$STATE/table" ;;
@@ -121,8 +121,8 @@ def test_any_call_may_fail_and_the_next_run_finishes(
         broken = run(fake | {"FAIL_AT": str(number), "FAIL_WHEN": when})
         if len(calls.read_text().splitlines()) < number:
             break  # the script has no call of this number
-        # The first describe only asks whether the table is there: its failure reads as "no", and creating decides.
-        if number > 1:
+        # A first describe that fails after it said "not found" has said so: the script goes on to create.
+        if number > 1 or start or when == "before":
             assert broken.returncode != 0
             assert "weather" in broken.stderr
         finished = run(fake)
@@ -130,6 +130,12 @@ def test_any_call_may_fail_and_the_next_run_finishes(
         assert table.read_text() == "ACTIVE\n"
         number += 1
     assert number > 4
+
+
+def test_without_credentials_nothing_is_said_to_be_created(fake: dict[str, str], tmp_path: Path) -> None:
+    answer = run(fake | {"FAIL_AT": "1", "FAIL_WHEN": "before"})
+    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", "weather\n")
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
 
 
 def test_the_profile_is_given_as_the_seed_gives_it(fake: dict[str, str], tmp_path: Path) -> None:
