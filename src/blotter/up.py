@@ -8,6 +8,7 @@ the others are stopped too. Knows no database and no table beyond the configurat
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import os
 import signal
@@ -26,6 +27,7 @@ from blotter.config import Configuration, ConfigurationError, Flags, load_config
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 20.0
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # Somebody's real identity has no business with a database on this machine.
@@ -46,7 +48,7 @@ def up(environment: str | None, port: int | None, web_port: int, data_dir: str |
     try:
         configuration = _local_configuration(environment, port)
     except ConfigurationError as error:
-        raise click.ClickException(str(error)) from None
+        raise _failure(str(error)) from None
     children = _Children(_environment_for(configuration, data_dir))
     with _stop_signals():
         try:
@@ -133,12 +135,16 @@ class _Children:
         """Start one and go on when it answers. What listened there before is not it: it will end and say why."""
         taken = _listens(host, port)
         # A session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
-        self._running.append(subprocess.Popen(_command(*arguments), env=self._environ, start_new_session=True))
+        self._running.append(
+            subprocess.Popen(
+                _command(*arguments), env=self._environ, start_new_session=True, preexec_fn=_end_with_parent
+            )
+        )
         deadline = time.monotonic() + READY_SECONDS
         while taken or not _answers(host, port, path):
             self._exit_if_any_ended()
             if time.monotonic() > deadline:
-                raise click.ClickException(f"http://{host}:{port} did not answer within {READY_SECONDS:.0f} s")
+                raise _failure(f"http://{host}:{port} did not answer within {READY_SECONDS:.0f} s")
             time.sleep(0.03)
         self._exit_if_any_ended()
 
@@ -164,6 +170,19 @@ class _Children:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def _failure(message: str) -> click.exceptions.Exit:
+    """Says it like every other command; the exit code to raise."""
+    click.echo(f"blotter: {message}", err=True)
+    return click.exceptions.Exit(1)
+
+
+def _end_with_parent() -> None:
+    """In a child: have the kernel send SIGTERM when the parent is gone, be it by kill -9. Linux only; elsewhere
+    the children of a killed `blotter up` stay and have to be stopped by hand."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _command(*arguments: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`blotter up` where its ports are taken: it ends in the words of who could not listen and never says it is up.
+"""`blotter up`: the whole story in one command, its end, and its refusal of ports that are taken.
 
 What answers on a port may be anything, another DynamoDB included; it must not be taken for our own and set up.
 """
@@ -6,16 +6,28 @@ What answers on a port may be anything, another DynamoDB included; it must not b
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 
+import boto3
+import httpx
 import pytest
+from click.testing import CliRunner
 
 import blotter
+from blotter.cli import main
+
+
+ROOT = Path(__file__).parents[2]
+UP = (sys.executable, "-m", "blotter", "up")
 
 
 class _Other(BaseHTTPRequestHandler):
@@ -47,6 +59,15 @@ def other_port() -> Iterator[int]:
     server.server_close()
 
 
+def test_a_configuration_that_is_no_good_is_said_as_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOTTER_CONFIG", str(tmp_path))
+    answer = CliRunner().invoke(main, ["up"])
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert answer.stderr.startswith(f"blotter: {tmp_path}: is a directory")
+
+
 def test_a_taken_port_ends_it(tmp_path: Path, other_port: int) -> None:
     (tmp_path / "blotter.toml").write_text(
         f'app = "x"\n[environments.dev]\nregion = "us-east-1"\nendpoint = "http://127.0.0.1:{other_port}"\n'
@@ -54,7 +75,7 @@ def test_a_taken_port_ends_it(tmp_path: Path, other_port: int) -> None:
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "AWS_"))}
     ended = subprocess.run(
-        [sys.executable, "-m", "blotter", "up", "--data-dir", str(tmp_path / "data")],
+        [*UP, "--data-dir", str(tmp_path / "data")],
         cwd=tmp_path,
         env=kept | {"PYTHONPATH": str(Path(blotter.__file__).parents[1])},
         capture_output=True,
@@ -66,3 +87,77 @@ def test_a_taken_port_ends_it(tmp_path: Path, other_port: int) -> None:
     assert "is up" not in ended.stdout
     assert f"cannot listen on 127.0.0.1 port {other_port}" in ended.stderr
     assert _Other.asked == []
+
+
+class Up(NamedTuple):
+    process: subprocess.Popen[str]
+    database: int
+    web: int
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    database, web = _free_port(), _free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "AWS_"))}
+    process = subprocess.Popen(
+        [*UP, "--port", str(database), "--web-port", str(web), "--data-dir", str(tmp_path / "data")],
+        cwd=ROOT,
+        env=kept | {"PYTHONPATH": str(Path(blotter.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    said = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("Ctrl-C stops it"):
+            break
+    else:
+        pytest.fail("".join(said))
+    yield Up(process, database, web)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_an_uploaded_file_is_found_by_any_dynamodb_client(up: Up) -> None:
+    sample = ROOT / "examples" / "chicago-crimes-2025-first-100.csv"
+    with httpx.Client(base_url=f"http://127.0.0.1:{up.web}") as web:
+        key = web.post("/api/files", files={"file": (sample.name, sample.read_bytes())}).json()["file_key"]
+        table = boto3.resource(
+            "dynamodb",
+            endpoint_url=f"http://127.0.0.1:{up.database}",
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        ).Table("chicago-crimes-results-dev")
+        deadline = time.monotonic() + 60
+        while (item := table.get_item(Key={"file_key": key})["Item"])["status"] != "COMPLETED":
+            assert time.monotonic() < deadline, item
+            time.sleep(0.1)
+    assert item["rows_scored"] == 100
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(60) == 0
+    assert not _listening(up.database)
+    assert not _listening(up.web)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_a_killed_one_leaves_nothing_behind(up: Up) -> None:
+    up.process.kill()
+    up.process.wait()
+    deadline = time.monotonic() + 60
+    while _listening(up.database) or _listening(up.web):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
