@@ -52,6 +52,7 @@ def create_app(services: Services, closing: Callable[[], bool] = lambda: False) 
         description=_DESCRIPTION,
         docs_url=None,  # ours is server-rendered: the framework's loads scripts from a CDN
         redoc_url=None,
+        redirect_slashes=False,  # an address with a slash too many is a 404 that says so, not an empty redirect
     )
     uploads = Uploads(
         services.intake.accept, services.settings.max_upload_bytes, services.settings.concurrent_uploads

@@ -101,6 +101,11 @@ def test_a_result_is_described_as_the_schema_says(client: TestClient, files: Any
     assert not {"lease_owner", "lease_until", "attempt"} & set(answer), "how the work is done stays inside"
 
 
+def test_a_slash_too_many_is_not_found(client: TestClient) -> None:
+    answer = client.get("/api/results/", follow_redirects=False)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Not Found: GET /api/results/")
+
+
 @pytest.mark.parametrize("length", [2048, 2049, 9000])
 def test_a_key_longer_than_any_in_a_table_is_not_found(client: TestClient, length: int) -> None:
     answer = client.get("/api/results/" + "x" * length)
