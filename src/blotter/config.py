@@ -119,7 +119,7 @@ class _Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    app: str
+    app: str = ""
     environment: str | None = None
     environments: dict[str, Any] = {}
     tables: dict[str, dict[str, Any]] = {}
@@ -247,6 +247,10 @@ def _find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) 
     given = _from_environment("file", environ)
     for name, source in ((path, "--config"), (given and given.value, "BLOTTER_CONFIG")):
         if name:
+            if Path(name).is_dir():
+                raise ConfigurationError(
+                    f"{name}: is a directory ({source} names it); name the {FILE_NAME} inside it"
+                )
             if not Path(name).is_file():
                 raise ConfigurationError(f"{name}: no such configuration file ({source} names it)")
             return Path(name)
@@ -272,7 +276,10 @@ def _read(path: Path) -> tuple[Document, _File]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
     document = Document(path, key_lines(text))
-    return document, document.convert(raw, _File)
+    file = document.convert(raw, _File)
+    if not file.app:
+        raise ConfigurationError(f'{path}: names no app; add the line app = "<name>" at its top')
+    return document, file
 
 
 def mistake(error: msgspec.ValidationError) -> tuple[str, KeyPath]:

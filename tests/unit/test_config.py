@@ -222,6 +222,16 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch
         load_configuration(environ={"BLOTTER_CONFIG": "gone.toml"})
 
 
+def test_a_directory_is_called_one(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == f"{tmp_path}: is a directory (--config names it); name the blotter.toml inside it"
+
+
+@pytest.mark.parametrize("text", ["", 'app = ""\n', '[environments.dev]\nregion = "us-east-1"\n'])
+def test_a_file_without_an_app_says_which_line_to_add(file: Path, text: str) -> None:
+    file.write_text(text)
+    assert refusal(file) == f'{file}: names no app; add the line app = "<name>" at its top'
+
+
 def test_a_file_that_is_not_utf8(file: Path) -> None:
     file.write_bytes(b'app = "\xff"')
     assert refusal(file) == f"{file}: not UTF-8 (byte 7); save it as UTF-8"

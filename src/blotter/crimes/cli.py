@@ -28,7 +28,7 @@ def crimes() -> None:
     """Predict the probability of arrest for files of Chicago's reported crimes."""
 
 
-_config_option = click.option("--config", type=click.Path(dir_okay=False), help="Path of blotter.toml.")
+_config_option = click.option("--config", metavar="FILE", help="Path of blotter.toml.")
 _env_option = click.option("--env", "environment", help="Environment of blotter.toml.  [default: dev]")
 
 
