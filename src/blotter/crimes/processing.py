@@ -74,6 +74,7 @@ class Processor:
         self._load_model = load_model
         self._notifier = notifier
         self._stopping = stopping
+        self._reached: Progress | None = None  # how far the file at hand was read
 
     def process(
         self, key: str, time_left: Callable[[], float] = lambda: float("inf"), missing_after: float = 0.0
@@ -125,6 +126,7 @@ class Processor:
         )
 
     def _work(self, claim: Claim, info: ObjectInfo, time_left: Callable[[], float]) -> Done:
+        self._reached = None
         try:
             if claim.attempt > self._settings.max_attempts:
                 raise FileRefused("TOO_MANY_ATTEMPTS", f"{claim.attempt - 1} attempts on this file did not end")
@@ -161,6 +163,7 @@ class Processor:
 
         def show(progress: Progress) -> None:
             nonlocal shown_at
+            self._reached = progress
             if self._stopping():
                 raise WorkerStopping
             if time_left() < _TIME_LEFT_SECONDS:
@@ -198,8 +201,13 @@ class Processor:
             _log.warning("%s: progress could not be written: %s", info.key, error)
 
     def _fail(self, claim: Claim, code: str, message: str) -> Done:
+        reached = self._reached or Progress(0, 0, 0, 0, {})
         try:
-            self._insist(lambda: self._results.failed(claim, code, message))
+            self._insist(
+                lambda: self._results.failed(
+                    claim, code, message, rows_scored=reached.rows_scored, skipped_reasons=reached.skipped_reasons
+                )
+            )
         except LeaseLost:
             return Done("LEASE_LOST")
         self._notifier.send(Outcome(claim.file_key, "FAILED", None, code, message))
@@ -211,6 +219,7 @@ class Processor:
             return Done("NO_OBJECT")
         if seen.uploaded_at is not None and parse_time(seen.uploaded_at) + after > time.time():
             return Done("NO_OBJECT")
+        self._reached = None
         gone = ObjectInfo(seen.file_key, seen.size_bytes, seen.object_version, None, datetime.now(UTC))
         claim = self._claim(seen, gone)
         return (

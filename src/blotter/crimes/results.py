@@ -304,12 +304,24 @@ class ResultsTable:
         }
         self._update_claimed(claim, values, remove=("lease_owner", "lease_until"))
 
-    def failed(self, claim: Claim, code: str, message: str, rows_read: int = 0) -> None:
-        """PROCESSING → FAILED. Raises LeaseLost."""
+    def failed(
+        self,
+        claim: Claim,
+        code: str,
+        message: str,
+        *,
+        rows_scored: int = 0,
+        skipped_reasons: Mapping[str, int] | None = None,
+    ) -> None:
+        """PROCESSING → FAILED, with the rows as far as the file was read. Raises LeaseLost."""
+        rows_skipped = sum((skipped_reasons or {}).values())
         values = {
             "status": "FAILED",
             "completed_at": now_text(),
-            "rows_read": rows_read,
+            "rows_read": rows_scored + rows_skipped,
+            "rows_scored": rows_scored,
+            "rows_skipped": rows_skipped,
+            "skipped_reasons": dict(skipped_reasons or {}),
             "error_code": code,
             "error_message": message[:_MESSAGE_LIMIT],
         }

@@ -31,6 +31,7 @@ class Progress(NamedTuple):
     rows_read: int
     rows_scored: int
     rows_skipped: int
+    skipped_reasons: dict[str, int]
 
 
 def score_file(
@@ -53,7 +54,15 @@ def score_file(
     for batch, probabilities in _predicted(model, reader):
         output.write(batch, probabilities)
         summary.add(batch, probabilities)
-        on_progress(Progress(counted.taken, summary.rows_read, summary.rows_scored, summary.rows_skipped))
+        on_progress(
+            Progress(
+                counted.taken,
+                summary.rows_read,
+                summary.rows_scored,
+                summary.rows_skipped,
+                dict(summary.skipped),
+            )
+        )
     if summary.rows_read == 0:
         raise FileRefused("NO_ROWS", "the file has a header but no rows")
     if summary.rows_scored == 0:

@@ -180,6 +180,22 @@ def test_bad_files_fail_with_their_code(
     assert [entry.key for entry in objects.list("k/")] == ["k/a.csv"]
 
 
+def test_a_failed_file_counts_its_rows(processor: Processor, objects: ObjectStore, results: ResultsTable) -> None:
+    objects.put_stream("k/a.csv", [b"Date,Primary Type\nx,THEFT\n,THEFT\nx,THEFT\n"])
+    assert processor.process("k/a.csv").what == "FAILED"
+    result = get(results, "k/a.csv")
+    assert (result.error_code, result.rows_read, result.rows_scored, result.rows_skipped) == (
+        "NO_VALID_ROWS",
+        3,
+        0,
+        3,
+    )
+    assert result.skipped_reasons == {"BAD_DATE": 2, "MISSING_DATE": 1}
+    objects.put_stream("k/b.csv", [b""])
+    assert processor.process("k/b.csv").what == "FAILED"
+    assert get(results, "k/b.csv").rows_read == 0
+
+
 def test_too_large(application: Application, model: Model, processor: Processor) -> None:
     small = msgspec.structs.replace(application.settings, max_decompressed_bytes=1000)
     own = Processor(small, application.objects, application.results, lambda: model, processor._notifier)

@@ -40,7 +40,7 @@ def test_the_sample_in_the_portals_other_headings(model: Model) -> None:
     originals = list(csv.DictReader(io.StringIO(content.decode())))
     assert [row["case_number"] for row in rows] == [row["case_number"] for row in originals]
     assert all(0 < float(row["probability"]) < 1 and row["skipped_reason"] == "" for row in rows)
-    assert steps[-1] == Progress(len(content), 100, 100, 0)
+    assert steps[-1] == Progress(len(content), 100, 100, 0, {})
 
 
 def test_what_the_model_learned(model: Model) -> None:
