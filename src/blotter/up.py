@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import click
 
 from blotter.config import Configuration, ConfigurationError, Flags, load_configuration
+from blotter.crimes.table_check import check_declaration
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 20.0
@@ -71,6 +72,7 @@ def _local_configuration(environment: str | None, port: int | None) -> Configura
             f"environment {configuration.environment} uses {configuration.endpoint or 'AWS'}, which is not on "
             "this machine; `blotter up` runs its own database: choose another with --env, or give --port"
         )
+    check_declaration(configuration)  # a table of another key would be made, and then be in the way
     return configuration
 
 

@@ -132,7 +132,7 @@ def worker(config: str | None, environment: str | None, with_parent: bool) -> No
 
     _log_to_stderr()
     with _one_line_errors():
-        run_worker(Application.load(config, environment), os.getppid() if with_parent else None)
+        run_worker(Application.start(config, environment), os.getppid() if with_parent else None)
 
 
 @crimes.command()
@@ -146,7 +146,7 @@ def process(config: str | None, environment: str | None, file_key: str | None) -
 
     _log_to_stderr()
     with _one_line_errors():
-        application = Application.load(config, environment)
+        application = Application.start(config, environment)
         own = Worker(application)
         if file_key is not None:
             click.echo(f"{own.parts.processor.process(file_key).what} {file_key}")
@@ -167,7 +167,7 @@ def sweep(config: str | None, environment: str | None) -> None:
 
     _log_to_stderr()
     with _one_line_errors():
-        for key, done in handler.sweep(handler.Parts(Application.load(config, environment))).items():
+        for key, done in handler.sweep(handler.Parts(Application.start(config, environment))).items():
             click.echo(f"{done.what} {key}")
 
 

@@ -43,7 +43,7 @@ def serve_application(
     from blotter.crimes.web.server import WebServer
     from blotter.crimes.web.services import Services
 
-    application = Application.load(config, environment)
+    application = Application.start(config, environment)
     settings = application.settings
     host = host or settings.host
     port = settings.port if port is None else port

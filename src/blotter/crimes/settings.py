@@ -18,6 +18,7 @@ from blotter.crimes.events import LocalQueue
 from blotter.crimes.intake import Intake
 from blotter.crimes.objects import ObjectStore
 from blotter.crimes.results import ResultsTable
+from blotter.crimes.table_check import LABEL, check_declaration, check_table
 
 GIBIBYTE = 1024**3
 DATA_FOLDER = "blotter-data"  # the database's own default, so that one folder holds everything
@@ -75,13 +76,14 @@ class Application:
     def assemble(cls, configuration: Configuration) -> Application:
         """Raises ConfigurationError; does not reach for the table yet."""
         settings = configuration.section("crimes", CrimesSettings)
+        check_declaration(configuration)
         data = Path(configuration.environ.get("BLOTTER_DATA_DIR") or DATA_FOLDER)
         try:
             objects = ObjectStore.open(settings.objects or data / "objects")
             queue = None if objects.is_remote else LocalQueue(settings.queue or data / "queue")
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"crimes: objects or queue cannot be used: {error}") from error
-        results = ResultsTable(aws.client(configuration), configuration.table("results").name)
+        results = ResultsTable(aws.client(configuration), configuration.table(LABEL).name)
         intake = Intake(objects, results, queue, settings.max_upload_bytes)
         return cls(settings, objects, results, queue, intake)
 
@@ -89,3 +91,11 @@ class Application:
     def load(cls, path: str | None = None, environment: str | None = None) -> Application:
         """Assembles what blotter.toml and the environment say. Raises ConfigurationError."""
         return cls.assemble(load_configuration(path, environment))
+
+    @classmethod
+    def start(cls, path: str | None = None, environment: str | None = None) -> Application:
+        """`load`, and one look at the table: for commands, which can say what is wrong before they begin."""
+        configuration = load_configuration(path, environment)
+        application = cls.assemble(configuration)
+        check_table(aws.client(configuration, attempts=1), application.results.table_name)
+        return application
