@@ -290,7 +290,7 @@ def test_credentials_of_another_account_are_found_before_anything_is_made(
 
 def test_a_table_of_another_account_is_not_touched(blotter: Blotter) -> None:
     blotter("apply")
-    one_line(blotter("apply", "--account", "999988887777"), 4, "but account 999988887777 is configured")
+    one_line(blotter("apply", "--account", "999988887777"), 4, "account 999988887777")
 
 
 def test_services_of_aws_are_not_asked_for_a_table_elsewhere(blotter: Blotter) -> None:
