@@ -172,7 +172,14 @@ class Comparison:
                 rates = [self.rate(workload, connections, name) for connections in self.plan.connections]
                 if None not in rates:
                     rows.append([workload, name, *[number(rate or 0) for rate in rates]])
-        return table(["requests/s", "", *[f"{count} connections" for count in self.plan.connections]], rows)
+        return table(
+            [
+                "requests/s",
+                "",
+                *[f"{count} connection{'s' if count > 1 else ''}" for count in self.plan.connections],
+            ],
+            rows,
+        )
 
     def _latency(self) -> str:
         rows = []
