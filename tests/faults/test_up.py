@@ -25,7 +25,6 @@ from click.testing import CliRunner
 import blotter
 from blotter.cli import main
 
-
 ROOT = Path(__file__).parents[2]
 UP = (sys.executable, "-m", "blotter", "up")
 
