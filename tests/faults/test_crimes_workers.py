@@ -33,8 +33,11 @@ _PATIENCE_SECONDS = 120
 _LEASE_SECONDS = 3
 _HEADER = b"Date,Block,Primary Type,Description,Location Description,Domestic,Community Area\n"
 _ROW = b"2022-09-16 21:30:00,026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,RESIDENCE - GARAGE,false,30\n"
-# Enough batches that there is a middle to be hurt in.
-_LARGE = _HEADER + _ROW * 60_000
+# So many batches that there is a middle to be hurt in, on a fast machine too: three seconds of work and more.
+_LARGE_ROWS = 150_000
+_LARGE = _HEADER + _ROW * _LARGE_ROWS
+# For a worker that only hears of the end from another process.
+_LARGER = _LARGE + _ROW * 350_000
 _SMALL = _HEADER + _ROW * 50
 
 
@@ -158,7 +161,7 @@ def test_a_worker_killed_in_the_middle_is_taken_over(world: World) -> None:
     first.send_signal(signal.SIGKILL)
     first.wait()
     world.start_worker()
-    world.check_completed(key, rows=60_000, attempt=2)
+    world.check_completed(key, rows=_LARGE_ROWS, attempt=2)
 
 
 def test_a_worker_asked_to_stop_gives_its_file_back(world: World) -> None:
@@ -169,14 +172,14 @@ def test_a_worker_asked_to_stop_gives_its_file_back(world: World) -> None:
     assert first.wait(_PATIENCE_SECONDS) == 0
     assert world.wait(key, lambda _: True).status == "UPLOADED"
     world.start_worker()
-    world.check_completed(key, rows=60_000, attempt=1)
+    world.check_completed(key, rows=_LARGE_ROWS, attempt=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_pages_end_after_their_workers(world: World, number: signal.Signals) -> None:
     """Who stops the database next (`blotter up`) must find no worker that still has a file to give back."""
     pages = world.start_worker("serve", "--port", "0")
-    key = world.upload(_LARGE)
+    key = world.upload(_LARGER)
     world.wait_until_half_done(key)
     pages.send_signal(number)
     assert pages.wait(_PATIENCE_SECONDS) == 0
@@ -195,7 +198,7 @@ def test_a_worker_that_stood_still_finds_its_file_taken(world: World) -> None:
     world.start_worker()
     taken = world.wait(key, lambda result: result.attempt == 2)
     first.send_signal(signal.SIGCONT)
-    world.check_completed(key, rows=60_000, attempt=2)
+    world.check_completed(key, rows=_LARGE_ROWS, attempt=2)
     done = world.wait(key, lambda result: result.finished)
     assert taken.started_at == done.started_at
 
@@ -245,7 +248,7 @@ def test_the_database_goes_away_and_comes_back(serve: Any, tmp_path: Path) -> No
         time.sleep(1)
         serve("--workers", "1", "--port", str(serving.address[1]), data_dir=serving.data_dir)
         done = world.wait(key, lambda result: result.finished)
-        assert (done.status, done.rows_scored) == ("COMPLETED", 60_000)
+        assert (done.status, done.rows_scored) == ("COMPLETED", _LARGE_ROWS)
         world.check_completed(during, rows=50, attempt=1)
     finally:
         world.end()
