@@ -157,8 +157,7 @@ def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> bytes:
     check_condition(options, current)
     consumed = ConsumedCapacity(table.name)
     write_item(tx, table, current, plan.item, plan.size, context, consumed)
-    old = current.stored.body if current.stored is not None and options.return_values == "ALL_OLD" else None
-    return _write_answer(options, table, consumed, plan.item, old)
+    return _write_answer(options, table, consumed, plan.item, _replaced_body(options, current))
 
 
 def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> bytes:
@@ -170,8 +169,7 @@ def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> byt
     check_condition(options, current)
     consumed = ConsumedCapacity(table.name)
     write_item(tx, table, current, None, 0, context, consumed)
-    old = current.stored.body if current.stored is not None and options.return_values == "ALL_OLD" else None
-    return _write_answer(options, table, consumed, plan.key, old)
+    return _write_answer(options, table, consumed, plan.key, _replaced_body(options, current))
 
 
 def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> bytes:
@@ -194,6 +192,11 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> byt
 def load(tx: ReadTransaction, table: Table, item_or_key: Item) -> Current:
     key = table_key(table.keys, item_or_key)
     return Current(key, tx.get(table.space, key))
+
+
+def _replaced_body(options: WriteOptions, current: Current) -> bytes | None:
+    """The stored bytes of what a put or a deletion took away, when ALL_OLD asks for them."""
+    return current.stored.body if current.stored is not None and options.return_values == "ALL_OLD" else None
 
 
 def check_update(table: Table, update: Update) -> None:
