@@ -241,7 +241,10 @@ class Comparison:
         rows = {}
         for workload in self.plan.workloads:
             rates = {name: self.rate(workload, MIDDLE, name) for name in self._names()}
-            rows[workload] = {name: rate for name, rate in rates.items() if rate}
+            # Refusals are quick, and no speed.
+            rows[workload] = {
+                name: rate for name, rate in rates.items() if rate and not self._errors(workload, name)
+            }
         return plot(f"Requests a second, {MIDDLE} connections", "requests/s", rows)
 
 
