@@ -3,8 +3,8 @@
     parse → authenticate → decode → validate → prepare → execute (in a storage transaction) → answer
 
 `Pipeline.answer` is this line. Which of two errors a doubly wrong request gets is decided by the order of these
-calls and by nothing else. A point read is answered at once; a write or a long read comes back as a coroutine,
-which the HTTP server waits for. Nothing here knows sockets, SQL or a single operation.
+calls and by nothing else. A point read is answered at once; a write or a long read comes back as `Pending` and is
+settled later. Nothing here knows sockets, SQL or a single operation.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
-from blotter.database.http.messages import Request, Response
+from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.access import Access
 from blotter.database.operations.conflicts import OngoingTransactions, Target
 from blotter.database.operations.context import Context
 from blotter.database.operations.registry import OPERATIONS, Operation
 from blotter.database.security.identity import Identity, SignedRequest
-from blotter.database.storage.protocol import Snapshot, Storage, StorageUnavailable
+from blotter.database.storage.protocol import Snapshot, Storage, StorageUnavailable, WriteTransaction
 from blotter.database.validation import check_request
 from blotter.database.wire.decode import decode_request
 from blotter.database.wire.encode import encode_error
 from blotter.database.wire.target import parse_target
 
 log = logging.getLogger(__name__)
-
-Answer = Response | Coroutine[Any, Any, Response]
 
 
 class Pipeline:
@@ -50,8 +48,8 @@ class Pipeline:
         self._clock = clock
         self._transactions = OngoingTransactions()
 
-    def answer(self, request: Request) -> Answer:
-        """The answer, or what to await for it. Raises nothing: every failure is an answer too."""
+    def answer(self, request: Request) -> Response | Pending:
+        """The answer, or what it will come as. Raises nothing: every failure is an answer too."""
         try:
             name = parse_target(request.headers.get("x-amz-target"), request.body)
             identity = self._authenticate(request)
@@ -65,7 +63,7 @@ class Pipeline:
         except Exception as error:
             return _refused(error, request)
 
-    def _execute(self, operation: Operation, plan: Any, context: Context, request: Request) -> Answer:
+    def _execute(self, operation: Operation, plan: Any, context: Context, request: Request) -> Response | Pending:
         access: Access = plan.access if operation.access is Access.PLANNED else operation.access
         match access:
             case Access.READ:
@@ -78,19 +76,22 @@ class Pipeline:
             case _:
                 return self._read_in_slices(operation, plan, context, request)
 
-    async def _write(self, operation: Operation, plan: Any, context: Context, request: Request) -> Response:
+    def _write(self, operation: Operation, plan: Any, context: Context, request: Request) -> Pending:
         held: frozenset[Target] = frozenset()
+        if self._transactions.concern(plan):
+            with self._storage.read() as tx:
+                held = self._transactions.hold(plan, tx, context)
+        write = _Write(operation, plan, context, request, self._transactions, held)
         try:
-            if self._transactions.concern(plan):
-                with self._storage.read() as tx:
-                    held = self._transactions.hold(plan, tx, context)
-            return Response(200, await self._storage.write(lambda tx: operation.execute(plan, tx, context)))
-        except Exception as error:
-            return _refused(error, request)
-        finally:
+            self._storage.submit(write.execute, write.committed)
+        except StorageUnavailable:
             self._transactions.release(held)
+            raise
+        return write
 
-    def _read_in_slices(self, operation: Operation, plan: Any, context: Context, request: Request) -> Answer:
+    def _read_in_slices(
+        self, operation: Operation, plan: Any, context: Context, request: Request
+    ) -> Response | Pending:
         """The first slice at once, which is all for most queries; the rest one by one, others in between."""
         snapshot = self._storage.open_snapshot()
         try:
@@ -102,22 +103,67 @@ class Pipeline:
         except BaseException:
             snapshot.close()
             raise
-        return _remaining_slices(slices, snapshot, request)
+        return _Slices(slices, snapshot, request)
 
 
-async def _remaining_slices(
-    slices: Generator[None, None, bytes], snapshot: Snapshot, request: Request
-) -> Response:
-    try:
-        while True:
-            await asyncio.sleep(0)
-            next(slices)
-    except StopIteration as done:
-        return Response(200, done.value)
-    except Exception as error:
-        return _refused(error, request)
-    finally:
-        snapshot.close()
+class _Write(Pending):
+    """A write on its way. The storage calls `execute`, perhaps more than once, and `committed` when what came of
+    it may be told."""
+
+    __slots__ = ("_context", "_held", "_operation", "_plan", "_request", "_transactions")
+
+    def __init__(
+        self,
+        operation: Operation,
+        plan: Any,
+        context: Context,
+        request: Request,
+        transactions: OngoingTransactions,
+        held: frozenset[Target],
+    ) -> None:
+        super().__init__()
+        self._operation = operation
+        self._plan = plan
+        self._context = context
+        self._request = request
+        self._transactions = transactions
+        self._held = held
+
+    def execute(self, tx: WriteTransaction) -> bytes:
+        answer: bytes = self._operation.execute(self._plan, tx, self._context)
+        return answer
+
+    def committed(self, answer: Any, error: BaseException | None) -> None:
+        self._transactions.release(self._held)
+        self.settle(Response(200, answer) if error is None else _refused(error, self._request))
+
+
+class _Slices(Pending):
+    """A long read after its first slice: one more in each turn of the event loop, until it is whole."""
+
+    __slots__ = ("_loop", "_request", "_slices", "_snapshot")
+
+    def __init__(self, slices: Generator[None, None, bytes], snapshot: Snapshot, request: Request) -> None:
+        super().__init__()
+        self._slices = slices
+        self._snapshot = snapshot
+        self._request = request
+        self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        try:
+            next(self._slices)
+        except StopIteration as done:
+            self._end(Response(200, done.value))
+        except Exception as error:
+            self._end(_refused(error, self._request))
+        else:
+            self._loop.call_soon(self._next)
+
+    def _end(self, response: Response) -> None:
+        self._snapshot.close()
+        self.settle(response)
 
 
 def _operation(name: str) -> Operation:
@@ -127,7 +173,7 @@ def _operation(name: str) -> Operation:
     return operation
 
 
-def _refused(error: Exception, request: Request) -> Response:
+def _refused(error: BaseException, request: Request) -> Response:
     if isinstance(error, DynamoDBError):
         return Response(error.status, encode_error(error))
     if isinstance(error, StorageUnavailable):

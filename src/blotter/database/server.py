@@ -36,7 +36,7 @@ from blotter.database.security.open_access import OpenAccess
 from blotter.database.settings import Settings
 from blotter.database.storage.data_directory import DataDirectory
 from blotter.database.storage.protocol import DataDirectoryError, Storage
-from blotter.database.storage.sqlite import SqliteStorage
+from blotter.database.storage.sqlite import SqliteStorage, TurnBell
 from blotter.database.supervisor import Post, Role, StartError, Supervisor
 
 log = logging.getLogger(__name__)
@@ -94,9 +94,9 @@ def build_handler(storage: Storage, settings: Settings) -> Gate:
     return Gate(pipeline.answer, settings.region, Origins(settings.host, settings.allowed_hosts))
 
 
-def open_storage(settings: Settings) -> SqliteStorage:
+def open_storage(settings: Settings, bell: TurnBell) -> SqliteStorage:
     try:
-        return SqliteStorage.open(settings.data_dir)
+        return SqliteStorage.open(settings.data_dir, bell=bell)
     except DataDirectoryError as error:
         raise StartError(str(error)) from None
 
@@ -121,15 +121,18 @@ def _roles(settings: Settings, listener: socket.socket) -> list[Role]:
     counts = memoryview(shared).cast("I")
     for slot in range(settings.workers):
         counts[slot] = ConnectionCounts.GONE
-    workers = [_worker(settings, listener, counts, slot) for slot in range(settings.workers)]
-    return [*workers, Role("background", lambda post: _run(_background(settings, post)))]
+    bell = TurnBell()
+    workers = [_worker(settings, listener, counts, slot, bell) for slot in range(settings.workers)]
+    return [*workers, Role("background", lambda post: _run(_background(settings, bell, post)))]
 
 
-def _worker(settings: Settings, listener: socket.socket, counts: memoryview[int], slot: int) -> Role:
+def _worker(
+    settings: Settings, listener: socket.socket, counts: memoryview[int], slot: int, bell: TurnBell
+) -> Role:
     mine = ConnectionCounts(counts, slot)
     return Role(
         f"worker {slot + 1}",
-        lambda post: _run(_work(settings, listener, mine, post)),
+        lambda post: _run(_work(settings, listener, mine, bell, post)),
         lambda: mine.set(ConnectionCounts.GONE),
     )
 
@@ -140,9 +143,11 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     uvloop.run(work)
 
 
-async def _work(settings: Settings, listener: socket.socket, counts: ConnectionCounts, post: Post) -> None:
+async def _work(
+    settings: Settings, listener: socket.socket, counts: ConnectionCounts, bell: TurnBell, post: Post
+) -> None:
     told = _told_to_stop(post)
-    storage = open_storage(settings)
+    storage = open_storage(settings, bell)
     storage.start()
     server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts)
     gc.collect()
@@ -154,9 +159,9 @@ async def _work(settings: Settings, listener: socket.socket, counts: ConnectionC
     await storage.close()
 
 
-async def _background(settings: Settings, post: Post) -> None:
+async def _background(settings: Settings, bell: TurnBell, post: Post) -> None:
     told = _told_to_stop(post)
-    storage = open_storage(settings)
+    storage = open_storage(settings, bell)
     task = asyncio.create_task(background(storage))
     post.ready()
     stop = asyncio.create_task(told.wait())

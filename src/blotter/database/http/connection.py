@@ -15,13 +15,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from blotter.database.http.messages import Request, Response
+from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.http.reader import Refused, RequestReader
 from blotter.database.http.writer import CONTINUE, INLINE_COMPRESSION, compress
 
@@ -48,6 +47,7 @@ class Connection(asyncio.Protocol):
     """Reads requests from a socket, has them answered and writes the answers."""
 
     __slots__ = (
+        "_asked",
         "_busy",
         "_deadline",
         "_ending",
@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._held: deque[memoryview] = deque()
         self._held_size = 0
         self._refusal: Refused | None = None
+        self._asked: Request | None = None
         self._busy = False
         self._ending = False
         self._eof = False
@@ -244,24 +245,21 @@ class Connection(asyncio.Protocol):
             self.since = server.next_turn()
             self._deadline = server.now + server.timeouts[phase]
 
-    def _wait_for(self, request: Request, awaitable: Awaitable[Response]) -> None:
+    def _wait_for(self, request: Request, answer: Pending) -> None:
         self._busy = True
+        self._asked = request
         self._deadline = inf
-        future = asyncio.ensure_future(awaitable, loop=self._loop)
-        future.add_done_callback(lambda done: self._finished(request, done))
+        answer.then(self._finished)
 
-    def _finished(self, request: Request, future: asyncio.Future[Response]) -> None:
+    def _finished(self, response: Response) -> None:
+        request = self._asked
+        self._asked = None
+        assert request is not None  # one request at a time, and an answer is settled once
         self._busy = False
-        if future.cancelled():
-            self.abort()
-            return
-        error = future.exception()
-        if error is not None:
-            log.error("request %s failed", request.id, exc_info=error)
         if self._transport is None:
             self._server.budget.release(len(request.body))
             return
-        self._answer(request, _FAILURE if error is not None else future.result())
+        self._answer(request, response)
         if not self._busy:
             self._advance()
 
@@ -281,10 +279,15 @@ class Connection(asyncio.Protocol):
         self._transport.write(self._writer.frame(request, response, close))
 
     def _wait_for_compression(self, request: Request, response: Response) -> None:
-        async def compressed() -> Response:
-            return await self._loop.run_in_executor(None, compress, response)
+        """Compresses in a thread, then answers; uncompressed where that fails."""
+        answer = Pending()
 
-        self._wait_for(msgspec.structs.replace(request, headers=_without_coding(request)), compressed())
+        def compressed(done: asyncio.Future[Response]) -> None:
+            failed = done.cancelled() or done.exception() is not None
+            answer.settle(response if failed else done.result())
+
+        self._loop.run_in_executor(None, compress, response).add_done_callback(compressed)
+        self._wait_for(msgspec.structs.replace(request, headers=_without_coding(request)), answer)
 
     def _refuse(self, refusal: Refused) -> None:
         """Answers what never became a request, then waits for the client to stop sending.

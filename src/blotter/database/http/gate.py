@@ -7,9 +7,7 @@ AWS's answer to a wrong address. Under open access, requests that a web page may
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
-from blotter.database.http.messages import Handler, Request, Response
+from blotter.database.http.messages import Handler, Pending, Request, Response
 from blotter.database.http.origins import Origins
 
 # Recorded from AWS (dynalite's test/connection.js): what a request gets that is none of DynamoDB's.
@@ -32,7 +30,7 @@ class Gate:
         # AWS's line ends with a blank.
         self._health = Response(200, f"healthy: dynamodb.{region}.amazonaws.com ".encode(), _PLAIN)
 
-    def __call__(self, request: Request) -> Response | Awaitable[Response]:
+    def __call__(self, request: Request) -> Response | Pending:
         headers = request.headers
         if self._origins is not None:
             refusal = self._origins.refuse(headers.get("host"), headers.get("origin"))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -23,6 +23,9 @@ from blotter.database.model.table import Table
 T = TypeVar("T")
 
 Origin = Literal["user", "ttl", "replication"]
+
+Settled = Callable[[Any, BaseException | None], None]
+"""Takes a handler's value, or None and the error."""
 
 RECORDS_SPACE: Final = 0
 """The key space of the database's own records; tables and indexes get theirs from 1 on. Keys begin with the kind
@@ -132,9 +135,14 @@ class Storage(Protocol):
         """A snapshot on a connection of its own; the caller closes it. Has a maximum age: a read after
         that raises `SnapshotTooOld`."""
 
+    def submit(self, handler: Callable[[WriteTransaction], Any], settled: Settled) -> object:
+        """Runs the handler in a write transaction, in a batch with others that wait, commits, syncs, and calls
+        `settled` on the event loop with what the handler returned, or with what it raised. Raises
+        StorageUnavailable when the store takes no more."""
+
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
-        """Runs the handler in a write transaction, in a batch with others that wait, commits, syncs, and
-        returns what it returned or raises what it raised."""
+        """`submit` for coroutines: returns what the handler returned or raises what it raised. Who is cancelled
+        while the handler waits for its turn takes it back."""
 
     async def close(self) -> None:
         """Finishes what was admitted, checkpoints, releases files."""

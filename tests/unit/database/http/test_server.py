@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 import uvloop
 
 from blotter.database.http.limits import Limits
-from blotter.database.http.messages import Handler, Request, Response
+from blotter.database.http.messages import Handler, Pending, Request, Response
 from blotter.database.http.server import ConnectionCounts, HttpServer
 
 
@@ -24,6 +25,18 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
     return int(head[9:12]), await reader.readexactly(length)
+
+
+def later(work: Callable[[Request], Coroutine[Any, Any, Response]]) -> Callable[[Request], Pending]:
+    """A handler whose answer is what a coroutine will return."""
+
+    def handler(request: Request) -> Pending:
+        answer = Pending()
+        task = asyncio.get_running_loop().create_task(work(request))
+        task.add_done_callback(lambda done: None if done.cancelled() else answer.settle(done.result()))
+        return answer
+
+    return handler
 
 
 class _Running:
@@ -102,11 +115,12 @@ def test_pipelined_answers_keep_their_order_under_back_pressure() -> None:
             assert status == 200
             assert body.startswith(b"%d|" % number)
 
+    @later
     async def slow(request: Request) -> Response:
         await asyncio.sleep(0.0005)
         return Response(200, request.body + b"|" + b"x" * 100_000)
 
-    def handler(request: Request) -> Response | Awaitable[Response]:
+    def handler(request: Request) -> Response | Pending:
         if int(request.body) % 3 == 0:
             return slow(request)
         return Response(200, request.body + b"|" + b"x" * 100_000)
@@ -141,6 +155,7 @@ def test_who_is_idle_longest_makes_room() -> None:
 
     released = asyncio.Event()
 
+    @later
     async def waiting(request: Request) -> Response:
         await released.wait()
         return Response(200, request.body)
@@ -168,6 +183,7 @@ def test_drain_waits_for_what_is_under_way_and_accepts_nothing_new() -> None:
 
     started, released = asyncio.Event(), asyncio.Event()
 
+    @later
     async def handler(_request: Request) -> Response:
         started.set()
         await released.wait()
@@ -187,6 +203,7 @@ def test_drain_is_bounded() -> None:
 
     started = asyncio.Event()
 
+    @later
     async def handler(_request: Request) -> Response:
         started.set()
         await asyncio.Event().wait()

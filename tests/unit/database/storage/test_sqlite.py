@@ -22,7 +22,6 @@ from blotter.database.storage.protocol import (
     WriteTransaction,
 )
 from blotter.database.storage.sqlite import SqliteStorage, checkpoints
-from blotter.database.storage.sqlite.locks import TurnLock
 from blotter.database.storage.sqlite.schema import FILE_NAME
 
 from .conftest import make_table
@@ -424,26 +423,6 @@ def test_a_file_cut_short_is_an_error_and_stays_as_it_is(tmp_path: Path, run: Ru
 
 
 # Several processes; two stores on one directory exclude each other as two processes do
-
-
-def test_the_turn_alternates_between_two_who_want_it(tmp_path: Path) -> None:
-    one, two = TurnLock(tmp_path), TurnLock(tmp_path)
-    assert one.try_acquire()
-    assert not two.try_acquire()
-    assert not one.others_wait()
-    waiting = asyncio.new_event_loop()
-    got = waiting.run_in_executor(None, two.acquire)
-    while not one.others_wait():
-        pass
-    one.release()
-    assert not one.try_acquire(), "the one who waited comes first"
-    waiting.run_until_complete(got)
-    two.release()
-    assert one.try_acquire()
-    waiting.run_until_complete(waiting.shutdown_default_executor())
-    waiting.close()
-    one.close()
-    two.close()
 
 
 def test_a_table_saved_or_removed_by_one_process_is_seen_by_the_other_at_once(tmp_path: Path, run: Run) -> None:

@@ -1,8 +1,9 @@
 """Group commit: everything that waits is written in one transaction and answered after one sync.
 
-The way of a batch: `submit` queues a handler; `_begin` gets the turn between processes, at once or in the thread;
-`_run_batch` runs the handlers inline, one after another, in one BEGIN IMMEDIATE; the thread commits, while the
-loop goes on serving reads and queueing the next batch; `_committed` answers. Rules:
+The way of a batch: `submit` queues a handler; `_begin` gets the turn between processes, at once, by the bell or in
+the thread; `_run_batch` runs the handlers inline, one after another, in one BEGIN IMMEDIATE; `_commit` syncs;
+`_committed` answers. While the disk is quick, the commit runs inline too: two changes of thread cost more than the
+sync. While it is slow, the thread commits, and the loop goes on serving reads and queueing the next batch. Rules:
 
 - An answer leaves after the commit that holds everything its handler saw. A batch without writes saw only what is
   already synced and is answered at once.
@@ -11,12 +12,14 @@ loop goes on serving reads and queueing the next batch; `_committed` answers. Ru
 - When the commit fails, everyone in the batch gets StorageUnavailable, and nothing of the batch is stored.
 - A caller who is cancelled is skipped if his turn has not come; otherwise his handler's work stays in the batch.
 
-Written as callbacks, not as a task: from the queue to the answer the loop turns three times.
+Written as callbacks, not as a task: from the queue to the answer the loop turns once, or three times with the
+thread. Why inline: docs/decisions/0005-commits-on-the-loop.md.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,18 +28,24 @@ from typing import Any
 
 import apsw
 
-from blotter.database.storage.protocol import StorageUnavailable, WriteTransaction
-from blotter.database.storage.sqlite.locks import TurnLock
+from blotter.database.storage.protocol import Settled, StorageUnavailable, WriteTransaction
+from blotter.database.storage.sqlite.locks import TurnBell, TurnLock
 from blotter.database.storage.sqlite.threads import Done, Work, WorkThread
 from blotter.database.storage.sqlite.writing import Writer
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[WriteTransaction], Any]
 
 MAX_BATCH = 256
 HANDLERS_SECONDS = 0.005
 """A batch takes no further handler after this long, so that the loop can serve reads."""
-TURN_SECONDS = 0.010
+TURN_SECONDS = 0.001
 """How long a process with work goes on writing while another waits for the turn."""
+QUICK_COMMIT_SECONDS = 0.002
+"""Commits that on average take less than this may hold up the loop."""
+PATIENCE_SECONDS = 0.005
+"""How long the bell is waited for before a thread waits for the turn itself: its holder may have died."""
 
 # What the file, the disk or the system refuses. Everything else that apsw raises is the handler's own mistake.
 STORE_FAILURES = (
@@ -58,24 +67,26 @@ STORE_FAILURES = (
 
 
 class Waiting:
-    """A submitted handler, and what came of it: a value, or an error to raise."""
+    """A submitted handler, and what came of it: a value, or an error to raise. Who sets `abandoned` takes it back
+    if its turn has not come, and is not called any more."""
 
-    __slots__ = ("error", "future", "handler", "spoiled", "value")
+    __slots__ = ("abandoned", "error", "handler", "settled", "spoiled", "value")
 
-    def __init__(self, handler: Handler, future: asyncio.Future[Any]) -> None:
+    def __init__(self, handler: Handler, settled: Settled) -> None:
         self.handler = handler
-        self.future = future
+        self.settled = settled
         self.value: Any = None
         self.error: BaseException | None = None
         self.spoiled = False
+        self.abandoned = False
 
     def settle(self) -> None:
-        if self.future.done():  # cancelled meanwhile
+        if self.abandoned:
             return
-        if self.error is None:
-            self.future.set_result(self.value)
-        else:
-            self.future.set_exception(self.error)
+        try:
+            self.settled(None if self.error is not None else self.value, self.error)
+        except Exception:  # One who cannot take his answer must not cost the others of the batch theirs.
+            log.exception("an answer was not taken")
 
 
 class Batches:
@@ -99,6 +110,9 @@ class Batches:
         self._queue: deque[Waiting] = deque()
         self._active = False
         self._turn_taken_at = 0.0
+        self._patience: asyncio.TimerHandle | None = None
+        self._commit_seconds = 0.0
+        """What commits take, a running average over the last few."""
         self._idle = asyncio.Event()
         self._idle.set()
         self.closing = False
@@ -106,18 +120,18 @@ class Batches:
         """Called on the loop after a commit. May return blocking work, which the thread does within this turn and
         before the next batch: a checkpoint that is overdue."""
 
-    def submit(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+    def submit(self, handler: Handler, settled: Settled, loop: asyncio.AbstractEventLoop) -> Waiting:
         if self.closing:
             raise StorageUnavailable("the store is closing")
         if loop is not self._loop:
             self._attach(loop)
-        future = loop.create_future()
-        self._queue.append(Waiting(handler, future))
+        waiting = Waiting(handler, settled)
+        self._queue.append(waiting)
         if not self._active:
             self._active = True
             self._idle.clear()
             loop.call_soon(self._begin)  # soon, not now: others of this turn of the loop join the batch
-        return future
+        return waiting
 
     def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._active:
@@ -135,8 +149,29 @@ class Batches:
     def _begin(self) -> None:
         if self._turn.try_acquire():
             self._turn_taken(None)
+        elif self._turn.at_door and self._turn.bell is not None:
+            assert self._loop is not None
+            self._loop.add_reader(self._turn.bell.fileno(), self._bell_rang, self._turn.bell)
+            self._patience = self._loop.call_later(PATIENCE_SECONDS, self._bell_is_silent, self._turn.bell)
         else:
             self._in_thread(self._turn.acquire, self._turn_taken)
+
+    def _bell_rang(self, bell: TurnBell) -> None:
+        bell.hush()
+        if self._turn.try_acquire():
+            self._stop_listening(bell)
+            self._turn_taken(None)
+
+    def _bell_is_silent(self, bell: TurnBell) -> None:
+        self._stop_listening(bell)
+        self._in_thread(self._turn.acquire, self._turn_taken)
+
+    def _stop_listening(self, bell: TurnBell) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(bell.fileno())
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _turn_taken(self, error: BaseException | None) -> None:
         if error is not None:
@@ -182,7 +217,9 @@ class Batches:
             if isinstance(error, Exception):
                 return
             raise
-        if wrote:
+        if wrote and self._commit_seconds < QUICK_COMMIT_SECONDS:
+            self._commit_inline(batch)
+        elif wrote:
             self._in_thread(self._commit, lambda error: self._committed(batch, error))
         else:
             self._settle(batch)
@@ -197,7 +234,7 @@ class Batches:
         queue, deadline = self._queue, self._monotonic() + HANDLERS_SECONDS
         while queue and len(batch) < MAX_BATCH:
             waiting = queue.popleft()
-            if waiting.future.done():  # cancelled
+            if waiting.abandoned:
                 continue
             batch.append(waiting)
             if not self._run_handler(waiting):
@@ -230,7 +267,21 @@ class Batches:
         return not waiting.spoiled
 
     def _commit(self) -> None:
-        self._execute("COMMIT")
+        begun = self._monotonic()
+        try:
+            self._execute("COMMIT")
+        finally:
+            self._commit_seconds += (self._monotonic() - begun - self._commit_seconds) / 8
+
+    def _commit_inline(self, batch: list[Waiting]) -> None:
+        try:
+            self._commit()
+        except BaseException as error:
+            self._committed(batch, error)
+            if isinstance(error, Exception):
+                return
+            raise
+        self._committed(batch, None)
 
     def _committed(self, batch: list[Waiting], error: BaseException | None) -> None:
         if error is None:
