@@ -35,8 +35,6 @@ class DynamoDBError(Exception):
     `CancellationReasons` of a cancelled transaction.
     """
 
-    __slots__ = ("code", "members", "message", "status")
-
     def __init__(self, code: str, message: str, status: int = 400, members: dict[str, Any] | None = None) -> None:
         super().__init__(code, message)
         self.code = code

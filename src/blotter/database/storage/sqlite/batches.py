@@ -104,13 +104,13 @@ class Batches:
         self._execute = connection.cursor().execute
         self._writer = writer
         self._turn = turn
-        self._thread = thread
+        self._committer = thread
         self._monotonic = monotonic
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: Any = None  # uvloop's methods do not return all that asyncio's are declared to
         self._queue: deque[Waiting] = deque()
         self._active = False
         self._turn_taken_at = 0.0
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Any = None  # a timer, of whichever loop it is
         self._commit_seconds = 0.0
         """What commits take, a running average over the last few."""
         self._idle = asyncio.Event()
@@ -150,7 +150,6 @@ class Batches:
         if self._turn.try_acquire():
             self._turn_taken(None)
         elif self._turn.at_door and self._turn.bell is not None:
-            assert self._loop is not None
             self._loop.add_reader(self._turn.bell.fileno(), self._bell_rang, self._turn.bell)
             self._patience = self._loop.call_later(PATIENCE_SECONDS, self._bell_is_silent, self._turn.bell)
         else:
@@ -167,7 +166,6 @@ class Batches:
         self._in_thread(self._turn.acquire, self._turn_taken)
 
     def _stop_listening(self, bell: TurnBell) -> None:
-        assert self._loop is not None
         self._loop.remove_reader(bell.fileno())
         if self._patience is not None:
             self._patience.cancel()
@@ -318,9 +316,7 @@ class Batches:
             waiting.settle()
 
     def _in_thread(self, work: Work, done: Done) -> None:
-        assert self._loop is not None
-        self._thread.run(self._loop, work, done)
+        self._committer.run(self._loop, work, done)
 
     def _call_soon(self, callback: Callable[[], None]) -> None:
-        assert self._loop is not None
         self._loop.call_soon(callback)
