@@ -1,7 +1,6 @@
 """Blotter beside its peers and beside the floor of its parts: all servers up, rounds interleaved, medians.
 
-In every round each workload goes to each server in turn, so that what disturbs the machine for a while disturbs
-all of them. The client runs on the same machine and takes its share of the cores, as an application would.
+Slow peers are measured with fewer connections, or in one round: more would cost minutes and say nothing more.
 """
 
 from __future__ import annotations
@@ -10,38 +9,23 @@ import contextlib
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import floors, load, servers, workloads
+from benchmarks import client, floors, load, servers, signing, workloads
 from benchmarks.report import number, plot, table
+from benchmarks.rounds import MIDDLE, Plan, Sample, measure, say
 from benchmarks.servers import BLOTTER, BLOTTER_ONE, Running, Server, Unavailable
 from blotter.database.settings import cores
 
-MIDDLE = 16
-"""Connections of the main table; peers that are slow, and YCSB, are measured with these only."""
-BATCHES = (1, 4, 8, 16, 32, 64)
+BATCHES = {1: 1, 4: None, 8: 16, 16: 16, 32: 64, 64: 64}
+"""Puts to a commit of SQLite alone, and the connections that Blotter's rate beside it is measured with: with two
+workers, what is under way fills two batches of half of it at most."""
 
 
-class Sample(NamedTuple):
-    result: load.Result
-    cpu: float
-    """Seconds of CPU time that the server's processes took."""
+class Choice(NamedTuple):
+    """What is compared; `peers` and `workloads` by name."""
 
-
-Samples = dict[tuple[str, int, str], list[Sample]]
-"""By workload, connections, server."""
-
-
-class Plan(NamedTuple):
-    """How long and how often; `peers` by name."""
-
-    cache: Path
-    data: Path
     peers: tuple[str, ...]
-    rounds: int
-    seconds: float
     connections: tuple[int, ...]
     workloads: tuple[str, ...]
 
@@ -49,19 +33,21 @@ class Plan(NamedTuple):
 class Comparison:
     """Runs the comparison; `parts` gives its tables by the names the document has for them."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, choice: Choice) -> None:
         self.plan = plan
-        self.samples: Samples = defaultdict(list)
+        self.choice = choice
+        self.samples: dict[tuple[str, int, str], list[Sample]] = defaultdict(list)
+        """By workload, connections, server."""
         self.missing: dict[str, str] = {}
         self.running: list[Running] = []
         self.busy_memory: dict[str, tuple[list[float], float]] = {}
-        self.bare: dict[tuple[int, str], list[Sample]] = defaultdict(list)
+        self.bare: dict[str, list[load.Result]] = defaultdict(list)
         self.raw: dict[int, list[floors.Commits]] = defaultdict(list)
 
     def run(self) -> None:
         with contextlib.ExitStack() as stack:
             for server in [BLOTTER, BLOTTER_ONE, *servers.PEERS]:
-                if server in (BLOTTER, BLOTTER_ONE) or server.name in self.plan.peers:
+                if server in (BLOTTER, BLOTTER_ONE) or server.name in self.choice.peers:
                     self._start(server, stack)
             path = floors.prepare(self.plan.data / "floor")
             bare = {
@@ -70,8 +56,10 @@ class Comparison:
             }
             for round_ in range(self.plan.rounds):
                 print(f"round {round_ + 1} of {self.plan.rounds}", flush=True)
-                self._round()
-                self._floors(path, bare)
+                self._round(round_)
+                self._bare(bare)
+                for batch in BATCHES:
+                    self.raw[batch].append(floors.raw_puts(path, batch, self.plan.seconds / 2))
             for running in self.running:
                 self.busy_memory[running.server.name] = (running.resident(), running.total_memory())
 
@@ -80,51 +68,50 @@ class Comparison:
             servers.install(server, self.plan.cache)
             folder = self.plan.data / server.name.replace(" ", "-").replace(",", "")
             running = stack.enter_context(Running(server, self.plan.cache, folder))
-            fill(running)
+            servers.fill(running.call)
         except (Unavailable, RuntimeError, OSError) as error:
             self.missing[server.name] = str(error)
             print(f"without {server.name}: {error}", flush=True)
             return
+        running.settle()
         print(f"{server.name}: first answer after {running.start_seconds:.2f} s, filled", flush=True)
         self.running.append(running)
 
-    def _round(self) -> None:
+    def _round(self, round_: int) -> None:
         for workload, made in {**workloads.OPERATIONS, **workloads.YCSB}.items():
-            if workload not in self.plan.workloads:
+            if workload not in self.choice.workloads:
                 continue
             calls = made()
-            for connections in self.plan.connections:
+            for connections in self.choice.connections:
                 for running in self.running:
-                    if self._is_measured(workload, connections, running.server):
+                    if self._is_measured(workload, connections, running.server, round_):
                         self._measure(workload, calls, connections, running)
 
-    def _is_measured(self, workload: str, connections: int, server: Server) -> bool:
+    def _is_measured(self, workload: str, connections: int, server: Server, round_: int) -> bool:
         if server is BLOTTER_ONE:
             return workload in ("GetItem", "PutItem") and connections == MIDDLE
-        return connections == MIDDLE or (workload in workloads.OPERATIONS and not server.slow)
+        if server.once and round_ > 0:
+            return False
+        return connections == MIDDLE or (workload in workloads.OPERATIONS and not server.middle_only)
 
     def _measure(self, workload: str, calls: list[workloads.Call], connections: int, running: Running) -> None:
-        requests = workloads.requests(calls, running.host)
-        before = running.cpu_seconds()
+        server = running.server
+        seconds = self.plan.seconds * (3 if server.once else 1)
         try:
-            result = load.run(running.address, requests, connections=connections, seconds=self.plan.seconds)
+            sample = measure(running, calls, connections, seconds)
         except load.NoAnswer:
-            print(f"{workload:20} {connections:3}  {running.server.name:20} no answer within the time", flush=True)
+            print(f"{workload:20} {connections:3}  {server.name:20} no answer within the time", flush=True)
             return
-        self.samples[workload, connections, running.server.name].append(
-            Sample(result, running.cpu_seconds() - before)
-        )
-        print(f"{workload:20} {connections:3}  {running.server.name:20} {result}", flush=True)
+        self.samples[workload, connections, server.name].append(sample)
+        say(workload, connections, server.name, sample.result)
 
-    def _floors(self, path: Path, bare: Mapping[str, tuple[str, int]]) -> None:
+    def _bare(self, bare: Mapping[str, tuple[str, int]]) -> None:
         calls = workloads.OPERATIONS["GetItem"]()
         for name, address in bare.items():
-            requests = workloads.requests(calls, f"127.0.0.1:{address[1]}")
-            result = load.run(address, requests, connections=MIDDLE, seconds=self.plan.seconds)
-            self.bare[MIDDLE, name].append(Sample(result, 0.0))
-            print(f"{'GetItem':20} {MIDDLE:3}  {name:20} {result}", flush=True)
-        for batch in BATCHES:
-            self.raw[batch].append(floors.raw_puts(path, batch, self.plan.seconds / 2))
+            requests = signing.requests(calls, "{}:{}".format(*address))
+            result = client.run(address, requests, MIDDLE, self.plan.seconds)
+            self.bare[name].append(result)
+            say("GetItem", MIDDLE, name, result)
 
     # What came out
 
@@ -152,7 +139,7 @@ class Comparison:
     def _throughput(self) -> str:
         names = self._names()
         rows = []
-        for workload in self.plan.workloads:
+        for workload in self.choice.workloads:
             rates = {name: self.rate(workload, MIDDLE, name) for name in names}
             own = rates["Blotter"] or 0.0
             cells = [
@@ -167,24 +154,24 @@ class Comparison:
 
     def _by_connections(self) -> str:
         rows = []
-        for workload in [name for name in self.plan.workloads if name in workloads.OPERATIONS]:
+        for workload in [name for name in self.choice.workloads if name in workloads.OPERATIONS]:
             for name in self._names():
-                rates = [self.rate(workload, connections, name) for connections in self.plan.connections]
+                rates = [self.rate(workload, connections, name) for connections in self.choice.connections]
                 if None not in rates:
                     rows.append([workload, name, *[number(rate or 0) for rate in rates]])
         return table(
             [
                 "requests/s",
                 "",
-                *[f"{count} connection{'s' if count > 1 else ''}" for count in self.plan.connections],
+                *[f"{count} connection{'s' if count > 1 else ''}" for count in self.choice.connections],
             ],
             rows,
         )
 
     def _latency(self) -> str:
         rows = []
-        for workload in self.plan.workloads:
-            for connections in self.plan.connections:
+        for workload in self.choice.workloads:
+            for connections in self.choice.connections:
                 for name in self._names():
                     taken = self.samples.get((workload, connections, name))
                     if taken and name == "Blotter":
@@ -214,38 +201,45 @@ class Comparison:
         return table([*heads, "all processes", "CPU/GetItem", "CPU/PutItem"], rows)
 
     def _cpu(self, workload: str, name: str) -> str:
-        cost = self._median(workload, MIDDLE, name, lambda sample: sample.cpu / sample.result.answers * 1e6)
+        cost = self._median(workload, MIDDLE, name, lambda sample: sample.cost)
         return "–" if cost is None else f"{cost:.0f} µs"
 
     def _floor_table(self) -> str:
         rows = []
         own = self.rate("GetItem", MIDDLE, "Blotter")
-        for (_, name), taken in self.bare.items():
-            rate = statistics.median(sample.result.rate for sample in taken)
+        for name, taken in self.bare.items():
+            rate = statistics.median(result.rate for result in taken)
             mine = own if not name.endswith(", 1 processes") else self.rate("GetItem", MIDDLE, BLOTTER_ONE.name)
-            compared = "–" if mine is None else f"{mine / rate:.0%}"
-            rows.append([f"GetItem, {name}, {MIDDLE} connections", number(rate), number(mine or 0), compared, "–"])
-        put = {count: self.rate("PutItem", count, "Blotter") for count in self.plan.connections}
+            rows.append([f"GetItem, {name}, {MIDDLE} connections", number(rate), *_beside(mine, rate), "–"])
         for batch, commits in self.raw.items():
             rate = statistics.median(each.rate for each in commits)
+            connections = BATCHES[batch]
+            mine = None if connections is None else self.rate("PutItem", connections, "Blotter")
+            beside = "" if connections is None else f", beside {connections} connections"
             slowest = max(each.slowest for each in commits)
-            mine = put.get(batch)
-            compared = "–" if mine is None else f"{mine / rate:.0%}"
-            shown = "–" if mine is None else number(mine)
             rows.append(
-                [f"SQLite, {batch} puts a synced commit", number(rate), shown, compared, f"{slowest:.0f} ms"]
+                [
+                    f"PutItem, SQLite with {batch} to a synced commit{beside}",
+                    number(rate),
+                    *_beside(mine, rate),
+                    f"{slowest:.0f} ms",
+                ]
             )
         return table(["floor", "floor, /s", "Blotter, /s", "Blotter / floor", "its slowest commit"], rows)
 
     def picture(self) -> str:
         rows = {}
-        for workload in self.plan.workloads:
+        for workload in self.choice.workloads:
             rates = {name: self.rate(workload, MIDDLE, name) for name in self._names()}
             # Refusals are quick, and no speed.
             rows[workload] = {
                 name: rate for name, rate in rates.items() if rate and not self._errors(workload, name)
             }
         return plot(f"Requests a second, {MIDDLE} connections", "requests/s", rows)
+
+
+def _beside(mine: float | None, floor: float) -> tuple[str, str]:
+    return ("–", "–") if mine is None else (number(mine), f"{mine / floor:.0%}")
 
 
 def _rate_cell(rate: float | None, own: float, compare: bool, errors: bool) -> str:
@@ -263,14 +257,4 @@ def _latency_cells(taken: list[Sample]) -> Iterator[str]:
     yield f"{p99:.2f}"
     yield f"{p99 / p50:.1f}"
     yield f"{max(sample.result.slowest for sample in taken):.0f}"
-    yield f"{statistics.median(sample.cpu / sample.result.answers for sample in taken) * 1e6:.0f}"
-
-
-def fill(running: Running) -> None:
-    """Makes the tables and puts the data in, through the server."""
-    for described in workloads.TABLES:
-        name = {"TableName": described["TableName"]}
-        running.call("CreateTable", described)
-        load.wait_active(partial(running.call, "DescribeTable", name))
-    for operation, body in workloads.loading():
-        running.call(operation, body)
+    yield f"{statistics.median(sample.cost for sample in taken):.0f}"

@@ -14,6 +14,7 @@ import random
 import signal
 import socket
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ import orjson
 import uvloop
 
 from benchmarks import workloads
+from benchmarks.load import SLOW
 from blotter.database.storage.sqlite import schema
 
 _ROW = "INSERT OR REPLACE INTO items (space, key, size, body) VALUES (1, ?, 200, ?)"
@@ -50,9 +52,11 @@ def prepare(directory: Path) -> Path:
 
 
 class Commits(NamedTuple):
-    """Puts a second, and the time of the slowest commit in milliseconds."""
+    """Puts a second, how many commits they were, how many of them slow, and the slowest in milliseconds."""
 
     rate: float
+    commits: int
+    slow: int
     slowest: float
 
 
@@ -62,19 +66,19 @@ def raw_puts(path: Path, batch: int, seconds: float) -> Commits:
     items = [workloads.item(number) for number in range(workloads.PARTITIONS * workloads.SORTS)]
     rows = [(_storage_key(item), orjson.dumps(item)) for item in items]
     random.Random(1).shuffle(rows)
-    count, slowest, start = 0, 0.0, time.perf_counter()
+    count, times, start = 0, array("d"), time.perf_counter()
     while (begun := time.perf_counter()) < start + seconds:
         connection.execute("BEGIN IMMEDIATE")
         for number in range(count, count + batch):
             connection.execute(_ROW, rows[number % len(rows)])
         connection.execute("COMMIT")
-        slowest = max(slowest, time.perf_counter() - begun)
+        times.append(1000 * (time.perf_counter() - begun))
         count += batch
         if count % 20_000 < batch:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     spent = time.perf_counter() - start
     connection.close()
-    return Commits(count / spent, slowest * 1000)
+    return Commits(count / spent, len(times), sum(taken > SLOW for taken in times), max(times))
 
 
 class _Bare(asyncio.Protocol):

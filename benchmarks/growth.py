@@ -3,14 +3,13 @@
 The large table is written through the storage's own interface, which makes the same rows as requests do and saves
 an hour of HTTP; partitions come in random order, so that the tree grows in its middle as it does in use. Then two
 servers, one over each data directory, get the same kinds of requests in interleaved rounds, for random items of
-their whole table.
+their whole table: others in each round, or a large table would be measured by the few that are in memory already.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import statistics
 import time
 from collections import defaultdict
 from functools import partial
@@ -18,9 +17,10 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import load, workloads
+from benchmarks import workloads
 from benchmarks.report import number, table
-from benchmarks.servers import BLOTTER, Running
+from benchmarks.rounds import MIDDLE, Plan, Sample, circumstances, load_average, measure, median, say
+from benchmarks.servers import BLOTTER, Running, make_table
 from blotter.database.model.keys import table_key
 from blotter.database.model.size import item_size
 from blotter.database.storage.protocol import StoredItem, WriteTransaction
@@ -29,61 +29,51 @@ from blotter.database.storage.sqlite import SqliteStorage
 SMALL = 10_000
 _ACCOUNT, _REGION = "123456789012", "us-east-1"
 _PARTITIONS_A_COMMIT = 50
-_REQUESTS = 40_000
-_CONNECTIONS = 16
+_REQUESTS_A_ROUND = 40_000
 _KINDS = {"GetItem": workloads.get, "Query 10 of 100": workloads.query, "PutItem": workloads.put}
 
 
-def run(cache: Path, data: Path, items: int, rounds: int, seconds: float) -> str:
-    """Measures both sizes; a markdown table and a line about the load."""
-    folders = {SMALL: data / "small", items: data / "large"}
-    loaded = {count: _fill(folder, cache, count) for count, folder in folders.items()}
-    rates: dict[tuple[str, int], list[load.Result]] = defaultdict(list)
-    with Running(BLOTTER, cache, folders[SMALL]) as small, Running(BLOTTER, cache, folders[items]) as large:
-        servers = {SMALL: small, items: large}
-        requests = {
-            (kind, count): _requests(kind, count, server.host)
-            for kind in _KINDS
-            for count, server in servers.items()
-        }
-        for _ in range(rounds + 1):  # the first one warms caches that a server in use has warm, and is thrown away
-            for kind in _KINDS:
-                for count, server in servers.items():
-                    result = load.run(server.address, requests[kind, count], 1, _CONNECTIONS, seconds)
-                    rates[kind, count].append(result)
-                    print(f"{kind:20} {count:10,} items  {result}", flush=True)
-    rows = [_row(kind, [rates[kind, count][1:] for count in folders]) for kind in _KINDS]
+def run(plan: Plan, items: int) -> dict[str, str]:
+    """Measures both sizes; a table and a line about the load."""
+    started, load_before = time.time(), load_average()
+    folders = {SMALL: plan.data / "small", items: plan.data / "large"}
+    loaded = {count: _fill(folder, plan.cache, count) for count, folder in folders.items()}
+    taken: dict[tuple[str, int], list[Sample]] = defaultdict(list)
+    choose = random.Random(4)
+    with (
+        Running(BLOTTER, plan.cache, folders[SMALL]) as small,
+        Running(BLOTTER, plan.cache, folders[items]) as large,
+    ):
+        for _ in range(plan.rounds + 1):  # the first one warms caches that a server in use has warm
+            for kind, made in _KINDS.items():
+                for count, server in ((SMALL, small), (items, large)):
+                    calls = [made(choose.randrange(count)) for _ in range(_REQUESTS_A_ROUND)]
+                    sample = measure(server, calls, MIDDLE, plan.seconds)
+                    say(kind, MIDDLE, f"{count:,} items", sample.result)
+                    taken[kind, count].append(sample)
+    rows = [_row(kind, [taken[kind, count][1:] for count in folders]) for kind in _KINDS]
+    heads = [f"{count:,} items, requests/s" for count in folders]
+    shown = table(["", *heads, "times the cost", "CPU, µs/request", "p50, ms", "p99, ms"], rows)
     took, size = loaded[items]
-    return (
-        table(
-            ["", *[f"{count:,} items, requests/s" for count in folders], "times the cost", "p50, ms", "p99, ms"],
-            rows,
-        )
-        + f"\n\n{items:,} items were loaded in {took:.0f} s ({number(items / took)} a second); the file has "
+    line = (
+        f"{items:,} items were loaded in {took:.0f} s ({number(items / took)} a second); the file has "
         f"{size / items:.0f} bytes an item, whose DynamoDB size is {item_size(workloads.item(0))} bytes."
     )
+    return {"growth": f"{shown}\n\n{line} {circumstances(started, load_before)}"}
 
 
-def _row(kind: str, taken: list[list[load.Result]]) -> list[str]:
-    small, large = (statistics.median(result.rate for result in results) for results in taken)
-    p50, p99 = (
-        " → ".join(f"{statistics.median(getattr(result, name) for result in results):.2f}" for results in taken)
-        for name in ("p50", "p99")
-    )
-    return [kind, number(small), number(large), f"{small / large:.2f}", p50, p99]
-
-
-def _requests(kind: str, items: int, host: str) -> list[bytes]:
-    choose = random.Random(4)
-    numbers = [choose.randrange(items) for _ in range(_REQUESTS)]
-    return workloads.requests([_KINDS[kind](number) for number in numbers], host)
+def _row(kind: str, taken: list[list[Sample]]) -> list[str]:
+    small, large = (median(samples, lambda sample: sample.result.rate) for samples in taken)
+    cpu = " → ".join(f"{median(samples, lambda sample: sample.cost):.0f}" for samples in taken)
+    p50 = " → ".join(f"{median(samples, lambda sample: sample.result.p50):.2f}" for samples in taken)
+    p99 = " → ".join(f"{median(samples, lambda sample: sample.result.p99):.2f}" for samples in taken)
+    return [kind, number(small), number(large), f"{small / large:.2f}", cpu, p50, p99]
 
 
 def _fill(folder: Path, cache: Path, items: int) -> tuple[float, int]:
     """Makes the table through a server, its items through the storage; seconds and bytes on disk."""
     with Running(BLOTTER, cache, folder) as server:
-        server.call("CreateTable", workloads.TABLES[0])
-        load.wait_active(lambda: server.call("DescribeTable", {"TableName": "bench"}))
+        make_table(server.call, workloads.TABLES[0])
     started = time.perf_counter()
     asyncio.run(_write(folder, items))
     took = time.perf_counter() - started

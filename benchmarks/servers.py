@@ -9,6 +9,7 @@ CPU time and memory are read from /proc for the whole tree of processes, so this
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -16,9 +17,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.load import request
+from benchmarks import signing, workloads
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _DYNOXIDE_FEATURES = ("--no-default-features", "--features", "native-sqlite,http-server,cli")
@@ -47,21 +48,17 @@ class Server(NamedTuple):
     command: Callable[[Path, int, Path], list[str]]
     installed: str = ""
     install: tuple[tuple[str, ...], ...] = ()
-    slow: bool = False
-    """Measured with 16 connections only: more say nothing about a server that answers one request at a time."""
+    middle_only: bool = False
+    """Measured with the middle number of connections only: it is far from being the fastest."""
+    once: bool = False
+    """Measured in the first round only, three times as long: it answers a few hundred requests a second."""
 
 
-def _blotter(workers: str | None) -> Callable[[Path, int, Path], list[str]]:
+def _blotter(*options: str, module: str = "blotter") -> Callable[[Path, int, Path], list[str]]:
     def command(_: Path, port: int, data: Path) -> list[str]:
-        chosen = [] if workers is None else ["--workers", workers]
         return [
-            str(Path(sys.executable).with_name("blotter")),
-            "serve",
-            "--port",
-            str(port),
-            "--data-dir",
-            str(data),
-            *chosen,
+            *[sys.executable, "-m", module, "serve"],
+            *["--port", str(port), "--data-dir", str(data), *options],
         ]
 
     return command
@@ -87,8 +84,19 @@ def _moto(_: Path, port: int, __: Path) -> list[str]:
     return [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
 
 
-BLOTTER = Server("Blotter", "this checkout", "synced before the answer", _blotter(None))
-BLOTTER_ONE = Server("Blotter, one worker", "this checkout", "synced before the answer", _blotter("1"))
+BLOTTER = Server("Blotter", "this checkout", "synced before the answer", _blotter())
+BLOTTER_ONE = Server(
+    "Blotter, one worker", "this checkout", "synced before the answer", _blotter("--workers", "1")
+)
+BLOTTER_TWO = Server(
+    "Blotter, two workers", "this checkout", "synced before the answer", _blotter("--workers", "2")
+)
+VERIFYING = Server(
+    "Blotter, verifying",
+    "this checkout",
+    "synced before the answer",
+    _blotter(module="benchmarks.verifying_server"),
+)
 PEERS = (
     Server(
         "Dynoxide",
@@ -113,8 +121,9 @@ PEERS = (
         _dynamodb_local,
         "dynamodb-local/lib/DynamoDBLocal-3.3.1.jar",
         (("mvn", "-q", "-B", "-f", "dynamodb-local/pom.xml", *_MAVEN_COPY),),
+        middle_only=True,
     ),
-    Server("moto", "5.2.5", "memory only", _moto, slow=True),
+    Server("moto", "5.2.5", "memory only", _moto, middle_only=True, once=True),
 )
 
 
@@ -170,18 +179,18 @@ class Running:
         self.stop()
         raise Unavailable(f"{self.server.name} did not start; its output is in {self._output.name}")
 
-    def call(self, operation: str, body: dict[str, object]) -> bytes:
-        """One request on a connection of its own; raises RuntimeError unless its status is 200."""
-        with socket.create_connection(self.address, 30) as client:
-            client.sendall(
-                request(self.host, operation, body).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
-            )
-            answer = http.client.HTTPResponse(client)
-            answer.begin()
-            content = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{self.server.name}: {operation}: {content.decode()[:300]}")
-        return content
+    def call(self, operation: str, body: dict[str, Any]) -> bytes:
+        return ask(self.address, operation, body)
+
+    def settle(self, seconds: float = 20.0) -> None:
+        """Waits until its processes are idle, so that nobody pays for what was asked of it before."""
+        before, end = self.cpu_seconds(), time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            time.sleep(0.05)
+            now = self.cpu_seconds()
+            if now - before <= 1 / _TICKS:
+                return
+            before = now
 
     def cpu_seconds(self) -> float:
         """User and system time of all its processes so far."""
@@ -237,6 +246,46 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def send(address: tuple[str, int], request: bytes) -> tuple[int, bytes]:
+    """One request on a connection of its own; status and body of its answer."""
+    with socket.create_connection(address, 30) as client:
+        client.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        return answer.status, answer.read()
+
+
+def ask(address: tuple[str, int], operation: str, body: dict[str, Any]) -> bytes:
+    """The body of an answer; raises RuntimeError unless its status is 200."""
+    status, content = send(address, signing.request("{}:{}".format(*address), operation, body))
+    if status != 200:
+        raise RuntimeError(f"{operation}: {content.decode()[:300]}")
+    return content
+
+
+def make_table(call: Callable[[str, dict[str, Any]], bytes], described: dict[str, Any]) -> None:
+    """CreateTable, and until the table is ACTIVE."""
+    call("CreateTable", described)
+    end = time.perf_counter() + 30
+    while _status_of(call, described["TableName"]) != "ACTIVE":
+        if time.perf_counter() > end:
+            raise RuntimeError("the table did not become ACTIVE")
+        time.sleep(0.02)
+
+
+def fill(call: Callable[[str, dict[str, Any]], bytes]) -> None:
+    """Makes the tables of `workloads.py` and puts their data in, through the server."""
+    for described in workloads.TABLES:
+        make_table(call, described)
+    for operation, body in workloads.loading():
+        call(operation, body)
+
+
+def _status_of(call: Callable[[str, dict[str, Any]], bytes], table: str) -> str:
+    status: str = json.loads(call("DescribeTable", {"TableName": table}))["Table"]["TableStatus"]
+    return status
 
 
 def _status(pid: int, name: str) -> float:

@@ -1,32 +1,71 @@
-"""Minutes of mixed load on one server: does its memory grow, does its log, do its answers slow down?"""
+"""Minutes of mixed load on one server: does its memory grow, do its files, do its answers slow down?"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks import comparison, load, workloads
+from benchmarks import client, signing, workloads
 from benchmarks.report import number, table
-from benchmarks.servers import BLOTTER, Running
+from benchmarks.rounds import MIDDLE, Plan, circumstances, load_average, say
+from benchmarks.servers import BLOTTER, Running, fill
 
 _SLICE = 30.0
+_WARM = 2.0
+"""Minutes after which caches are full and what still grows is a leak."""
 
 
-def run(cache: Path, data: Path, minutes: float) -> str:
-    """A markdown table with a line for each half minute."""
-    rows = []
-    with Running(BLOTTER, cache, data) as server:
-        comparison.fill(server)
-        calls = [call for made in workloads.YCSB.values() for call in made()]
-        calls += [call for made in workloads.OPERATIONS.values() for call in made()]
-        requests = workloads.requests(calls, server.host)
+class _Size(NamedTuple):
+    """Megabytes: the largest process, all together, the files."""
+
+    minutes: float
+    largest: float
+    memory: float
+    files: float
+
+    def cells(self) -> list[str]:
+        return [f"{self.largest:.1f}", f"{self.memory:.1f}", f"{self.files:.0f}"]
+
+
+def run(plan: Plan, minutes: float) -> dict[str, str]:
+    """A line for each half minute, and one about the growth."""
+    started, load_before = time.time(), load_average()
+    data = plan.data / "soak"
+    with Running(BLOTTER, plan.cache, data) as server:
+        fill(server.call)
+        sizes = [_size(server, data, 0.0)]
+        rows = [["0", *["–"] * 5, *sizes[0].cells()]]
+        calls = [call for made in {**workloads.YCSB, **workloads.OPERATIONS}.values() for call in made()]
         for round_ in range(max(1, round(minutes * 60 / _SLICE))):
-            result = load.run(server.address, requests, connections=16, seconds=_SLICE)
-            files = sum(path.stat().st_size for path in data.rglob("*") if path.is_file()) / 1e6
-            memory = [f"{max(server.resident()):.0f}", f"{server.total_memory():.0f}", f"{files:.0f}"]
+            requests = signing.requests(calls, server.host)
+            result = client.run(server.address, requests, MIDDLE, _SLICE)
+            say("everything", MIDDLE, server.server.name, result)
+            sizes.append(_size(server, data, (round_ + 1) * _SLICE / 60))
             latency = [f"{result.p50:.2f}", f"{result.p99:.2f}", f"{result.slowest:.0f}"]
             rows.append(
-                [f"{(round_ + 1) * _SLICE / 60:.1f}", number(result.rate), str(result.errors), *latency, *memory]
+                [
+                    f"{sizes[-1].minutes:.1f}",
+                    number(result.rate),
+                    str(result.errors),
+                    *latency,
+                    *sizes[-1].cells(),
+                ]
             )
-            print(" ".join(rows[-1]), flush=True)
     heads = ["minutes", "requests/s", "errors", "p50, ms", "p99, ms", "slowest, ms"]
-    return table([*heads, "largest process, MB", "all processes, MB", "files, MB"], rows)
+    shown = table([*heads, "largest process, MB", "all processes, MB", "files, MB"], rows)
+    return {"soak": f"{shown}\n\n{_growth(sizes)} {circumstances(started, load_before)}"}
+
+
+def _size(server: Running, data: Path, minutes: float) -> _Size:
+    files = sum(path.stat().st_size for path in data.rglob("*") if path.is_file()) / 1e6
+    return _Size(minutes, max(server.resident()), server.total_memory(), files)
+
+
+def _growth(sizes: list[_Size]) -> str:
+    warm = next((size for size in sizes if size.minutes >= _WARM), sizes[0])
+    grown = sizes[-1].memory - warm.memory
+    return (
+        f"From minute {warm.minutes:.0f} to minute {sizes[-1].minutes:.0f} all processes together grew by "
+        f"{grown:+.1f} MB ({grown / warm.memory:+.1%})."
+    )

@@ -13,8 +13,6 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.load import request
-
 PARTITIONS, SORTS = 100, 100
 RECORDS = 2000
 REQUESTS = 4000
@@ -190,7 +188,3 @@ YCSB: dict[str, Callable[[], list[Call]]] = {
     "YCSB D": _ycsb(0.95, latest=True),
     "YCSB F": _ycsb(0.5, modify=True),
 }
-
-
-def requests(calls: list[Call], host: str) -> list[bytes]:
-    return [request(host, operation, body) for operation, body in calls]
