@@ -26,6 +26,7 @@ from benchmarks import (
     growth,
     report,
     servers,
+    signatures,
     soak,
     workloads,
 )
@@ -56,6 +57,7 @@ def _compare(plan: Plan, chosen: argparse.Namespace) -> dict[str, str]:
 
 PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "compare": _compare,
+    "signatures": lambda plan, _: signatures.run(plan),
     "growth": lambda plan, chosen: growth.run(plan, chosen.items),
     "soak": lambda plan, chosen: soak.run(plan, chosen.minutes),
 }
