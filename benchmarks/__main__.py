@@ -25,6 +25,7 @@ from benchmarks import (
     client,
     growth,
     report,
+    scaling,
     servers,
     signatures,
     soak,
@@ -58,6 +59,7 @@ def _compare(plan: Plan, chosen: argparse.Namespace) -> dict[str, str]:
 PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "compare": _compare,
     "signatures": lambda plan, _: signatures.run(plan),
+    "scaling": lambda plan, _: scaling.run(plan),
     "growth": lambda plan, chosen: growth.run(plan, chosen.items),
     "soak": lambda plan, chosen: soak.run(plan, chosen.minutes),
 }
