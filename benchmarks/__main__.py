@@ -29,6 +29,7 @@ from benchmarks import (
     servers,
     signatures,
     soak,
+    stalls,
     workloads,
 )
 from benchmarks.comparison import Choice, Comparison
@@ -60,6 +61,7 @@ PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "compare": _compare,
     "signatures": lambda plan, _: signatures.run(plan),
     "scaling": lambda plan, _: scaling.run(plan),
+    "stalls": lambda plan, _: stalls.run(plan),
     "growth": lambda plan, chosen: growth.run(plan, chosen.items),
     "soak": lambda plan, chosen: soak.run(plan, chosen.minutes),
 }
