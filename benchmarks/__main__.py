@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmarks import (
     client,
+    client_cost,
     growth,
     report,
     scaling,
@@ -58,6 +59,7 @@ def _compare(plan: Plan, chosen: argparse.Namespace) -> dict[str, str]:
 
 
 PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
+    "client": lambda plan, _: client_cost.run(plan),
     "compare": _compare,
     "signatures": lambda plan, _: signatures.run(plan),
     "scaling": lambda plan, _: scaling.run(plan),
