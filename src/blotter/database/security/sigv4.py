@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import re
 from calendar import timegm
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from time import gmtime, strftime, strptime
@@ -126,7 +126,7 @@ class Verifier:
         said = parse_authentication(request.headers, request.target)
         moment = _parse_date(said.date)
         self._check_time(said, moment)
-        signed = said.signed_headers.lower().split(";")
+        signed = _signed_names(said.signed_headers)
         if "host" not in signed:
             raise _invalid("'Host' must be a 'SignedHeader' in the AWS Authorization.")
         if said.algorithm != ALGORITHM:
@@ -138,9 +138,8 @@ class Verifier:
             raise DynamoDBError(
                 "UnrecognizedClientException", "The security token included in the request is invalid."
             )
-        stamp = strftime("%Y%m%dT%H%M%SZ", gmtime(moment))
         canonical = canonical_request(request, signed, said.presigned)
-        to_sign = string_to_sign(stamp, scope, canonical)
+        to_sign = string_to_sign(_stamp(moment), scope, canonical)
         expected = sign(signing_key(secret, scope.date, scope.region, scope.service), to_sign)
         if not hmac.compare_digest(expected.encode(), said.signature.encode()):
             raise _mismatch(canonical, to_sign)
@@ -187,7 +186,7 @@ class Verifier:
             raise _invalid("".join(wrong))
 
 
-def canonical_request(request: SignedRequest, signed_headers: list[str], presigned: bool) -> str:
+def canonical_request(request: SignedRequest, signed_headers: Sequence[str], presigned: bool) -> str:
     """The text whose hash is signed: method, path, query, signed headers, hash of the body."""
     path, _, query = request.target.partition("?")
     headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed_headers)
@@ -199,7 +198,7 @@ def canonical_request(request: SignedRequest, signed_headers: list[str], presign
     return "\n".join(
         (
             request.method,
-            quote(_normal_path(unquote(path)), safe="/-_.~"),
+            _canonical_path(path),
             _canonical_query(query, presigned),
             headers,
             ";".join(signed_headers),
@@ -282,6 +281,17 @@ def _canonical_query(query: str, presigned: bool) -> str:
     return "&".join(f"{name}={value}" for name, value in encoded)
 
 
+@lru_cache(maxsize=128)
+def _signed_names(signed_headers: str) -> tuple[str, ...]:
+    """The names of the signed headers; clients hardly differ in them."""
+    return tuple(signed_headers.lower().split(";"))
+
+
+@lru_cache(maxsize=128)
+def _canonical_path(path: str) -> str:
+    return quote(_normal_path(unquote(path)), safe="/-_.~")
+
+
 def _normal_path(path: str) -> str:
     """RFC 3986's dot segments and doubled slashes removed."""
     kept: list[str] = []
@@ -295,6 +305,8 @@ def _normal_path(path: str) -> str:
     return f"/{'/'.join(kept)}{closing}"
 
 
+# Requests of one second have one date, and reading or writing one takes longer than a signature.
+@lru_cache(maxsize=128)
 def _parse_date(date: str) -> int:
     """Seconds since the epoch of a basic ISO 8601 or an HTTP date."""
     if _AMZ_DATE.fullmatch(date):
@@ -310,6 +322,7 @@ def _parse_date(date: str) -> int:
         ) from None
 
 
+@lru_cache(maxsize=128)
 def _stamp(moment: int) -> str:
     return strftime("%Y%m%dT%H%M%SZ", gmtime(moment))
 
