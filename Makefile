@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up test setup lint check benchmark clean
+.PHONY: up test setup lint check wheel benchmark clean
 
 up: $(VENV)/.runs
 	@exec $(BIN)/blotter up
@@ -20,6 +20,10 @@ lint: $(VENV)/.tests
 check: $(VENV)/.tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Needs a C compiler; built from a copy, so that the checkout goes on running its source.
+wheel: $(VENV)/.tests
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m build --outdir dist .
 
 benchmark: $(VENV)/.tests
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -31,6 +31,7 @@ from benchmarks import (
     signatures,
     soak,
     stalls,
+    wheel,
     workloads,
 )
 from benchmarks.comparison import Choice, Comparison
@@ -76,6 +77,7 @@ def main() -> None:
     if cache.is_relative_to(_ROOT):
         raise SystemExit("--cache has to lie outside of the repository")
     cache.mkdir(parents=True, exist_ok=True)
+    wheel.unpacked(cache)
     print(f"client: {client.name()}", flush=True)
     for name in chosen.only:
         print(f"\n{name}", flush=True)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from benchmarks import client, floors, load, servers, signing, workloads
 from benchmarks.report import number, plot, table
 from benchmarks.rounds import MIDDLE, Plan, Sample, measure, say
-from benchmarks.servers import BLOTTER, BLOTTER_ONE, Running, Server, Unavailable
+from benchmarks.servers import BLOTTER, BLOTTER_ONE, BLOTTER_SOURCE, Running, Server, Unavailable
 from blotter.database.settings import cores
 
 BATCHES = {1: 1, 4: None, 8: 16, 16: 16, 32: 64, 64: 64}
@@ -46,9 +46,9 @@ class Comparison:
 
     def run(self) -> None:
         with contextlib.ExitStack() as stack:
-            for server in [BLOTTER, BLOTTER_ONE, *servers.PEERS]:
-                if server in (BLOTTER, BLOTTER_ONE) or server.name in self.choice.peers:
-                    self._start(server, stack)
+            peers = [server for server in servers.PEERS if server.name in self.choice.peers]
+            for server in [BLOTTER, BLOTTER_SOURCE, BLOTTER_ONE, *peers]:
+                self._start(server, stack)
             path = floors.prepare(self.plan.data / "floor")
             bare = {
                 f"bare server, {processes} processes": stack.enter_context(floors.bare_server(path, processes))

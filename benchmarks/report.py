@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-_COLORS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#737373")
+_COLORS = ("#c2410c", "#f59e0b", "#1d4ed8", "#15803d", "#7e22ce", "#737373")
 _ROW, _LEFT, _WIDTH, _TOP = 26, 170, 860, 56
 
 

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import signing, workloads
+from benchmarks import signing, wheel, workloads
 
+_ROOT = Path(__file__).parent.parent
 _TICKS = os.sysconf("SC_CLK_TCK")
 _DYNOXIDE_FEATURES = ("--no-default-features", "--features", "native-sqlite,http-server,cli")
 _MAVEN_COPY = ("dependency:copy-dependencies", "-DoutputDirectory=lib")
@@ -54,9 +55,14 @@ class Server(NamedTuple):
     """Measured in the first round only, three times as long: it answers a few hundred requests a second."""
 
 
-def _blotter(*options: str, module: str = "blotter") -> Callable[[Path, int, Path], list[str]]:
-    def command(_: Path, port: int, data: Path) -> list[str]:
+def _blotter(
+    *options: str, module: str = "blotter", compiled: bool = True
+) -> Callable[[Path, int, Path], list[str]]:
+    def command(cache: Path, port: int, data: Path) -> list[str]:
+        code = [str(wheel.unpacked(cache))] if compiled else []
         return [
+            # The checkout stands behind it, for `benchmarks`.
+            *["env", f"PYTHONPATH={os.pathsep.join([*code, str(_ROOT / 'src'), str(_ROOT)])}"],
             *[sys.executable, "-m", module, "serve"],
             *["--port", str(port), "--data-dir", str(data), *options],
         ]
@@ -84,19 +90,14 @@ def _moto(_: Path, port: int, __: Path) -> list[str]:
     return [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
 
 
-BLOTTER = Server("Blotter", "this checkout", "synced before the answer", _blotter())
-BLOTTER_ONE = Server(
-    "Blotter, one worker", "this checkout", "synced before the answer", _blotter("--workers", "1")
+_SYNCED = "synced before the answer"
+BLOTTER = Server("Blotter", "compiled", _SYNCED, _blotter())
+BLOTTER_SOURCE = Server(
+    "Blotter, from source", "this checkout", _SYNCED, _blotter(compiled=False), middle_only=True
 )
-BLOTTER_TWO = Server(
-    "Blotter, two workers", "this checkout", "synced before the answer", _blotter("--workers", "2")
-)
-VERIFYING = Server(
-    "Blotter, verifying",
-    "this checkout",
-    "synced before the answer",
-    _blotter(module="benchmarks.verifying_server"),
-)
+BLOTTER_ONE = Server("Blotter, one worker", "compiled", _SYNCED, _blotter("--workers", "1"))
+BLOTTER_TWO = Server("Blotter, two workers", "compiled", _SYNCED, _blotter("--workers", "2"))
+VERIFYING = Server("Blotter, verifying", "compiled", _SYNCED, _blotter(module="benchmarks.verifying_server"))
 PEERS = (
     Server(
         "Dynoxide",
