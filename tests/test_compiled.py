@@ -1,0 +1,55 @@
+"""The compiled wheel does what the source does: it is built, and tests of the compiled modules run against it.
+
+mypyc holds code to its annotations and compiles classes otherwise than Python makes them; only running it shows where
+that matters. The tests run in a process of their own, in which the wheel comes before the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TESTS = (
+    "tests/test_scripts.py",
+    "tests/unit/database/http",
+    "tests/unit/database/storage",
+    "tests/unit/database/operations",
+    "tests/faults/test_server_processes.py",
+    "tests/faults/test_linearizability.py",
+)
+
+
+def _run(*arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_the_compiled_wheel_passes_the_tests_of_what_is_compiled(tmp_path: Path) -> None:
+    _run("build", "--outdir", str(tmp_path), str(ROOT), HATCH_BUILD_HOOK_ENABLE_MYPYC="1")
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "none-any" not in wheel.name
+    site = tmp_path / "site"
+    _run("pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel))
+    where = "import blotter.database.pipeline as module; print(module.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", where], env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True
+    )
+    assert found.stdout.startswith(str(site))
+    assert found.stdout.strip().endswith((".so", ".pyd"))
+    _run("pytest", "-p", "no:cacheprovider", "-x", *TESTS, PYTHONPATH=str(site))
