@@ -250,6 +250,12 @@ def test_a_failed_checkpoint_loses_nothing(
     run(storage.close())
 
 
+def test_a_range_is_not_prepared_anew_for_other_bindings(tmp_path: Path, run: Run) -> None:
+    storage = SqliteStorage.open(tmp_path)
+    assert storage._read_connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1) == 1
+    run(storage.close())
+
+
 # Snapshots and checkpoints
 
 
