@@ -114,7 +114,7 @@ async def check(directory: Path, acknowledged: dict[tuple[int, int], int]) -> No
             stored = versions.pop()
             assert version <= stored <= version + 1, f"{writer}/{number}: {version} acknowledged, {stored} stored"
             assert all(item and item.body == body(stored, number) for item in group), "a body that nobody wrote"
-        items = list(tx.items(SPACE, b"", None))
+        items = [StoredItem(*row) for row in tx.items(SPACE, b"", None, 1 << 30)]
         assert tx.statistics(SPACE) == SpaceStatistics(len(items), sum(item.size for item in items))
         logged: dict[bytes, list[int]] = {}
         for writer in {writer for writer, _ in acknowledged}:

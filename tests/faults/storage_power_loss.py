@@ -275,7 +275,7 @@ async def check(files: dict[str, bytes], states: list[State], acknowledged: int)
                 f"transaction {acknowledged} was acknowledged, {number} is the last there"
             )
             expected = states[number]
-            items = {item.key: item for item in tx.items(SPACE, b"", None)}
+            items = {row[0]: StoredItem(*row) for row in tx.items(SPACE, b"", None, 1 << 30)}
             assert items == expected["items"], f"the items are not those after transaction {number}"
             assert tx.statistics(SPACE) == SpaceStatistics(len(items), sum(item.size for item in items.values()))
             assert {table.name: table for table in tx.tables()} == expected["tables"]

@@ -47,7 +47,7 @@ def _items(tx: WriteTransaction, index: str = "") -> tuple[int, list[StoredItem]
     assert table is not None
     found = table.index(index)
     space = table.space if found is None else found.space
-    return space, list(tx.items(space, b"", None))
+    return space, [StoredItem(*row) for row in tx.items(space, b"", None, 1 << 30)]
 
 
 def _lose_an_item(tx: WriteTransaction) -> None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from blotter.database.model.table import Index, Table
 from blotter.database.operations.item_store import write_index_entry
-from blotter.database.storage.protocol import ReadTransaction, Storage, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
 
 BACKFILL_ITEMS = 200
 BACKFILL_BYTES = 256 * 1024
@@ -104,24 +104,13 @@ def _backfill_slice(tx: WriteTransaction, table: Table, name: str, start: bytes)
     index = None if current is None else current.index(name)
     if current is None or index is None or not index.backfilling:
         return None
-    items = _next_items(tx, current.space, start)
-    for stored in items:
-        write_index_entry(tx, current, index, stored.key, None, orjson.loads(stored.body))
+    items = tx.items(current.space, start, None, BACKFILL_ITEMS, BACKFILL_BYTES)
+    for key, _, body in items:
+        write_index_entry(tx, current, index, key, None, orjson.loads(body))
     if items:
-        return items[-1].key + b"\x00"
+        return items[-1][0] + b"\x00"
     _finish_backfill(tx, current, index)
     return None
-
-
-def _next_items(tx: ReadTransaction, space: int, start: bytes) -> list[StoredItem]:
-    items: list[StoredItem] = []
-    size = 0
-    for stored in tx.items(space, start, None):
-        items.append(stored)
-        size += stored.size
-        if len(items) == BACKFILL_ITEMS or size >= BACKFILL_BYTES:
-            break
-    return items
 
 
 def _finish_backfill(tx: WriteTransaction, table: Table, index: Index) -> None:

@@ -90,13 +90,16 @@ class TimeToLiveSweeper:
         deadline = self._monotonic() + SLICE_SECONDS
         expired: list[bytes] = []
         size = 0
-        for number, stored in enumerate(tx.items(table.space, start, None), 1):
-            if looks_expired(stored.body):
-                expired.append(stored.key)
-                size += stored.size
-            full = len(expired) == DELETED_AT_ONCE or size >= DELETED_BYTES_AT_ONCE
-            if full or (number % _ITEMS_BETWEEN_LOOKS == 0 and self._monotonic() > deadline):
-                return Slice(expired, stored.key + b"\x00")
+        while rows := tx.items(table.space, start, None, _ITEMS_BETWEEN_LOOKS):
+            for key, item_size, body in rows:
+                start = key + b"\x00"
+                if looks_expired(body):
+                    expired.append(key)
+                    size += item_size
+                    if len(expired) == DELETED_AT_ONCE or size >= DELETED_BYTES_AT_ONCE:
+                        return Slice(expired, start)
+            if self._monotonic() > deadline:
+                return Slice(expired, start)
         return Slice(expired, None)
 
 

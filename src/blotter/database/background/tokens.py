@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from itertools import islice
 
 from blotter.database.operations.transactions import TOKEN_RECORDS, is_expired_token
 from blotter.database.storage.protocol import RECORDS_SPACE, Storage, WriteTransaction
@@ -32,13 +31,13 @@ class TokenSweeper:
         while True:
             now = self._clock()
             with self._storage.read() as tx:
-                found = list(islice(tx.items(RECORDS_SPACE, start, end), _TOKENS_AT_ONCE))
-            expired = [stored.key for stored in found if is_expired_token(stored.body, now)]
+                found = tx.items(RECORDS_SPACE, start, end, _TOKENS_AT_ONCE)
+            expired = [key for key, _, body in found if is_expired_token(body, now)]
             if expired:
                 deleted += await self._storage.write(lambda tx: _delete_expired(tx, expired, now))  # noqa: B023
             if len(found) < _TOKENS_AT_ONCE:
                 return deleted
-            start = found[-1].key + b"\x00"
+            start = found[-1][0] + b"\x00"
             await asyncio.sleep(_REST_SECONDS)
 
 

@@ -12,6 +12,7 @@ Floci's DynamoDbPartiQLEdgeCaseIntegrationTest and DynamoDbPartiQLDocumentedSynt
 
 from __future__ import annotations
 
+import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Generator, Sequence
 from hashlib import blake2b
@@ -38,7 +39,7 @@ from blotter.database.operations.reading import (
     last_evaluated_key,
     query_range,
 )
-from blotter.database.storage.protocol import ReadTransaction, StoredItem
+from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import check_key_length
 
 _BINDING_BYTES = 16
@@ -139,19 +140,19 @@ class _Read:
         self.size = 0
         self.units = 0.0
         self.fetched = 0.0
-        self.last: StoredItem | None = None
+        self.last: bytes | None = None
 
-    def row(self) -> Callable[[StoredItem], bytes | None] | None:
-        """What turns a stored item into a row, or into None when the WHERE clause refuses it; None where the
-        stored bytes are the row."""
+    def row(self) -> Callable[[bytes], bytes | None] | None:
+        """What turns a stored item's body into a row, or into None when the WHERE clause refuses it; None where
+        the stored bytes are the row."""
         columns, where = self.plan.statement.columns, self.plan.statement.where
         condition = None if where is None else where.condition
         if columns is None and condition is None:
             return None
         fetching = self._fetches()
 
-        def row(stored: StoredItem) -> bytes | None:
-            item: Item = orjson.loads(stored.body)
+        def row(body: bytes) -> bytes | None:
+            item: Item = orjson.loads(body)
             matches = condition is None or condition.matches(item)
             if fetching:
                 whole = self.tx.get(self.table.space, table_key(self.table.keys, item))
@@ -162,7 +163,7 @@ class _Read:
                     item = orjson.loads(whole.body)
             if not matches:
                 return None
-            return stored.body if columns is None else orjson.dumps(columns.project(item))
+            return body if columns is None else orjson.dumps(columns.project(item))
 
         return row
 
@@ -184,8 +185,8 @@ def _read_page(
 ) -> Generator[None, None, Position | None]:
     """Reads a page; returns where it ended, or None at the end of all ranges."""
     row = read.row()
-    limit = read.plan.limit or 0
-    slice_items = slice_bytes = 0
+    limit = read.plan.limit or sys.maxsize
+    slice_items, slice_bytes = SLICE_ITEMS, SLICE_BYTES  # what is left of the slice
     first = 0 if start is None else start.number
     if first >= len(ranges):
         raise _invalid_token()
@@ -193,22 +194,28 @@ def _read_page(
         if start is not None and number == first:
             begin, end = resume_after(begin, end, start.key, reverse=reverse)
         size_before = read.size
-        for stored in read.tx.items(read.space, begin, end, reverse=reverse):
-            read.scanned += 1
-            read.size += stored.size
-            body: bytes | None = stored.body if row is None else row(stored)
-            if body is not None:
-                read.bodies.append(body)
+        ended = False
+        while not ended:
+            items, size = min(slice_items, limit - read.scanned), min(slice_bytes, PAGE_BYTES - read.size)
+            rows = read.tx.items(read.space, begin, end, items, size, reverse=reverse)
+            read_bytes = sum([each[1] for each in rows])
+            read.scanned += len(rows)
+            read.size += read_bytes
+            bodies = [each[2] for each in rows]
+            read.bodies += bodies if row is None else [body for body in map(row, bodies) if body is not None]
             if read.scanned == limit or read.size >= PAGE_BYTES:
                 read.end_range(read.size - size_before)
                 if single and number == len(ranges) - 1:
                     return None
-                read.last = stored
-                return Position(number, stored.key)
-            slice_items += 1
-            slice_bytes += stored.size
-            if slice_items >= SLICE_ITEMS or slice_bytes >= SLICE_BYTES:
-                slice_items = slice_bytes = 0
+                read.last = bodies[-1]
+                return Position(number, rows[-1][0])
+            ended = len(rows) < items and read_bytes < size
+            if not ended:
+                begin, end = (begin, rows[-1][0]) if reverse else (rows[-1][0] + b"\x00", end)
+            slice_items -= len(rows)
+            slice_bytes -= read_bytes
+            if slice_items <= 0 or slice_bytes <= 0:
+                slice_items, slice_bytes = SLICE_ITEMS, SLICE_BYTES
                 yield
         read.end_range(read.size - size_before)
     return None

@@ -8,6 +8,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.P
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ from blotter.database.model.values import Item
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.storage.protocol import ReadTransaction, StoredItem
+from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import STARTING_KEY_INVALID, check_key_length, check_start_key, has_partition
 from blotter.database.wire import requests as wire
 
@@ -294,7 +295,8 @@ class _Page:
         self.scanned = 0
         self.size = 0
         self.fetched = 0.0
-        self.last: StoredItem | None = None
+        self.last: bytes | None = None
+        """The body behind which the page ended before its range did."""
 
 
 def _page(
@@ -308,44 +310,46 @@ def _page(
 ) -> Slices:
     page = _Page()
     space = table.space if index is None else index.space
-    limit = read.limit or 0
     # Without filter, projection and fetches from the table an item's bytes go out as they are stored.
     transform = _transformation(read, tx, table, index, page)
-    counting = read.select == "COUNT"
-    full = False
-    slice_items = slice_bytes = 0
-    for stored in tx.items(space, *key_range, reverse=reverse):
-        page.scanned += 1
-        page.size += stored.size
-        body: bytes | None = stored.body if transform is None else transform(stored)
-        if body is not None:
-            page.count += 1
-            if not counting:
-                page.bodies.append(body)
+    start, end = key_range
+    limit = read.limit or sys.maxsize
+    while True:
+        items, size = min(SLICE_ITEMS, limit - page.scanned), min(SLICE_BYTES, PAGE_BYTES - page.size)
+        rows = tx.items(space, start, end, items, size, reverse=reverse)
+        read_bytes = sum([row[1] for row in rows])
+        page.scanned += len(rows)
+        page.size += read_bytes
+        bodies = [row[2] for row in rows]
+        if transform is not None:
+            bodies = [body for body in map(transform, bodies) if body is not None]
+        page.count += len(bodies)
+        if read.select != "COUNT":
+            page.bodies += bodies
         if page.scanned == limit or page.size >= PAGE_BYTES:
-            page.last = stored
-            full = True
+            page.last = rows[-1][2]
             break
-        slice_items += 1
-        slice_bytes += stored.size
-        if slice_items >= SLICE_ITEMS or slice_bytes >= SLICE_BYTES:
-            slice_items = slice_bytes = 0
-            yield
-    return _answer(read, table, index, page, full=full)
+        if len(rows) < items and read_bytes < size:
+            break
+        if reverse:
+            end = rows[-1][0]
+        else:
+            start = rows[-1][0] + b"\x00"
+        yield
+    return _answer(read, table, index, page)
 
 
 def _transformation(
     read: ReadPlan, tx: ReadTransaction, table: Table, index: Index | None, page: _Page
-) -> Callable[[StoredItem], bytes | None] | None:
-    """What turns a stored item into its part of the answer, or None where the stored bytes are the answer.
+) -> Callable[[bytes], bytes | None] | None:
+    """What turns a stored item's body into its part of the answer, or None where the stored bytes are the answer.
     The result is None for an item that the filter refuses."""
     condition, projection = read.filter, read.projection
     fetching = index is not None and _fetches_from_table(read, table, index)
     if condition is None and projection is None and not fetching:
         return None
 
-    def transform(stored: StoredItem) -> bytes | None:
-        body = stored.body
+    def transform(body: bytes) -> bytes | None:
         item: Item = orjson.loads(body)
         if fetching:
             whole = tx.get(table.space, table_key(table.keys, item))
@@ -371,7 +375,7 @@ def _fetches_from_table(read: ReadPlan, table: Table, index: Index) -> bool:
     return read.projection is not None and any(name not in held for name in read.projection.top_level_names)
 
 
-def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page, *, full: bool) -> bytes:
+def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> bytes:
     consumed = ConsumedCapacity(table.name)
     units = read_units(page.size, read.consistent)
     if index is None:
@@ -379,7 +383,7 @@ def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page, *, f
     else:
         consumed.add_table(page.fetched)
         consumed.add_index(index.name, units, local=index.local)
-    last_key = last_evaluated_key(table, index, page.last) if full and page.last is not None else None
+    last_key = None if page.last is None else last_evaluated_key(table, index, page.last)
     return answer(
         (b"ConsumedCapacity", encoded(consumed.render(read.capacity))),
         (b"Count", b"%d" % page.count),
@@ -389,8 +393,8 @@ def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page, *, f
     )
 
 
-def last_evaluated_key(table: Table, index: Index | None, last: StoredItem) -> Item:
-    """The LastEvaluatedKey behind the last item or index entry that was read."""
-    item: Item = orjson.loads(last.body)
+def last_evaluated_key(table: Table, index: Index | None, last: bytes) -> Item:
+    """The LastEvaluatedKey behind the body of the last item or index entry that was read."""
+    item: Item = orjson.loads(last)
     names = dict.fromkeys(table.keys.names + (() if index is None else index.keys.names))
     return {name: item[name] for name in names}

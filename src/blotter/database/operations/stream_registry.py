@@ -26,7 +26,7 @@ from blotter.database.model.streams import (
 )
 from blotter.database.model.table import KeySchema, StreamSettings, StreamViewType, Table
 from blotter.database.operations.context import Context
-from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, Row, StoredItem, WriteTransaction
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -47,6 +47,8 @@ class Stream(msgspec.Struct, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Stream).decode
+
+_RECORDS_AT_ONCE = 100
 
 
 def enable_stream(tx: WriteTransaction, table: Table, view_type: StreamViewType, context: Context) -> Table:
@@ -94,20 +96,25 @@ def streams(
     start, end = _range(account, region, table_name)
     if after is not None:
         start = max(start, _key(account, region, *after) + b"\x00")
-    for stored in tx.items(RECORDS_SPACE, start, end):
-        yield _decode(stored.body)
+    for _, _, body in _records(tx, start, end):
+        yield _decode(body)
 
 
 def forget_trimmed_streams(tx: WriteTransaction, now: float) -> None:
     """Removes the records of streams that were disabled longer ago than the retention."""
-    for stored in list(tx.items(RECORDS_SPACE, b"stream/", b"stream0")):
-        if is_trimmed(_decode(stored.body).settings, now):
-            tx.delete(RECORDS_SPACE, stored)
+    for row in _records(tx, b"stream/", b"stream0"):
+        if is_trimmed(_decode(row[2]).settings, now):
+            tx.delete(RECORDS_SPACE, StoredItem(*row))
 
 
 def has_trimmed_streams(tx: ReadTransaction, now: float) -> bool:
-    records = tx.items(RECORDS_SPACE, b"stream/", b"stream0")
-    return any(is_trimmed(_decode(stored.body).settings, now) for stored in records)
+    return any(is_trimmed(_decode(body).settings, now) for _, _, body in _records(tx, b"stream/", b"stream0"))
+
+
+def _records(tx: ReadTransaction, start: bytes, end: bytes) -> Iterator[Row]:
+    while rows := tx.items(RECORDS_SPACE, start, end, _RECORDS_AT_ONCE):
+        yield from rows
+        start = rows[-1][0] + b"\x00"
 
 
 def _roll_over(tx: WriteTransaction, table: Table, now: float) -> StreamSettings:

@@ -12,9 +12,10 @@ Keys are made in `model.keys`; bodies are an item's canonical DynamoDB JSON. Bac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -38,6 +39,14 @@ class StoredItem(NamedTuple):
     key: bytes
     size: int
     body: bytes
+
+
+Row: TypeAlias = tuple[bytes, int, bytes]
+"""An item that was read among many: a `StoredItem`'s key, size and body, without the cost of making one."""
+
+
+ANY_SIZE: Final = sys.maxsize
+"""No bound in bytes, for records, which are small."""
 
 
 class SpaceStatistics(NamedTuple):
@@ -70,7 +79,7 @@ class ReadTransaction(Protocol):
     def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
         """Up to `limit` names greater than `after` (by UTF-8 bytes), ascending."""
 
-    def tables(self) -> Iterator[Table]:
+    def tables(self) -> Iterable[Table]:
         """Every table of every account and region, for background work."""
 
     def catalog_version(self) -> int:
@@ -78,8 +87,26 @@ class ReadTransaction(Protocol):
 
     def get(self, space: int, key: bytes) -> StoredItem | None: ...
 
-    def items(self, space: int, start: bytes, end: bytes | None, *, reverse: bool = False) -> Iterator[StoredItem]:
-        """The items with start <= key < end, in key order or its reverse; `end` None is the space's end."""
+    def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
+        """Size and body of the item under each key, None where there is none. Ends early, and so is shorter than
+        `keys`, behind the item with which the sizes reach `size` bytes."""
+
+    def items(
+        self,
+        space: int,
+        start: bytes,
+        end: bytes | None,
+        limit: int,
+        size: int = ANY_SIZE,
+        *,
+        reverse: bool = False,
+    ) -> list[Row]:
+        """The first items with start <= key < end, in key order or its reverse; `end` None is the space's end.
+
+        At most `limit` of them, and none behind the item with which their sizes reach `size` bytes: what is read
+        at once is bounded. Who wants more asks again, behind the last key (`key + b"\\x00"`) or, in reverse, with
+        it as the end. Fewer items of fewer bytes are all there are.
+        """
 
     def statistics(self, space: int) -> SpaceStatistics:
         """Item count and size of a key space, exact in this snapshot, at a cost that does not grow with it."""

@@ -179,7 +179,7 @@ def test_what_was_renewed_meanwhile_stays(streams: StreamDatabase) -> None:
     storage = streams.database.storage
     with storage.read() as tx:
         (table,) = tx.tables()
-        found = [stored.key for stored in tx.items(table.space, b"", None)]
+        found = [key for key, _, _ in tx.items(table.space, b"", None, 99)]
 
     def delete() -> int:
         return streams.database.run(storage.write(lambda tx: delete_expired(tx, table, found, streams.now)))

@@ -27,7 +27,7 @@ def write(streams: StreamDatabase, token: str) -> None:
 
 def tokens(streams: StreamDatabase) -> int:
     with streams.database.storage.read() as tx:
-        return len(list(tx.items(RECORDS_SPACE, *TOKEN_RECORDS)))
+        return len(tx.items(RECORDS_SPACE, *TOKEN_RECORDS, 99))
 
 
 def sweep(streams: StreamDatabase) -> int:

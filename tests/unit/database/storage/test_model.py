@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from blotter.database.storage.protocol import SpaceStatistics, Storage, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import (
+    ANY_SIZE,
+    Row,
+    SpaceStatistics,
+    Storage,
+    StoredItem,
+    WriteTransaction,
+)
 
 from .conftest import OPENERS
 
@@ -22,6 +29,13 @@ SPACES = st.integers(1, 3)
 KEYS = st.binary(max_size=3) | st.sampled_from([b"\xff" * 3, b"k" * 2000])
 BODIES = st.builds(lambda byte, length: byte * length, st.binary(min_size=1, max_size=1), st.integers(0, 6000))
 Items = dict[int, dict[bytes, StoredItem]]
+
+
+def in_pieces(tx: Any, space: int, start: bytes, end: bytes | None, reverse: bool) -> Iterator[Row]:
+    """A range read as a page is: each piece behind the last key of the one before."""
+    while rows := tx.items(space, start, end, 2, 3, reverse=reverse):
+        yield from rows
+        start, end = (start, rows[-1][0]) if reverse else (rows[-1][0] + b"\x00", end)
 
 
 class StorageAgainstDict(RuleBasedStateMachine):
@@ -63,8 +77,8 @@ class StorageAgainstDict(RuleBasedStateMachine):
     @rule(space=SPACES, low=KEYS, high=KEYS)
     def delete_range(self, space: int, low: bytes, high: bytes) -> None:
         def handler(tx: WriteTransaction) -> None:
-            for item in list(tx.items(space, low, high)):
-                tx.delete(space, item)
+            for row in tx.items(space, low, high, 1 << 30):
+                tx.delete(space, StoredItem(*row))
 
         def on_model(model: Items) -> None:
             for key in [key for key in model[space] if low <= key < high]:
@@ -117,8 +131,13 @@ class StorageAgainstDict(RuleBasedStateMachine):
     def compare(self, tx: Any, model: Items, space: int, low: bytes, high: bytes | None, reverse: bool) -> None:
         items = sorted(model[space].values(), reverse=reverse)
         expected = [item for item in items if low <= item.key and (high is None or item.key < high)]
-        assert list(tx.items(space, low, high, reverse=reverse)) == expected
+        assert tx.items(space, low, high, 1 << 30, reverse=reverse) == expected
+        assert list(in_pieces(tx, space, low, high, reverse)) == expected
         assert tx.get(space, low) == model[space].get(low)
+        keys = [low, b"absent", *(item.key for item in items)]
+        found = [(item.size, item.body) for item in items]
+        assert tx.get_many(space, keys, ANY_SIZE)[2:] == found
+        assert tx.get_many(space, keys, ANY_SIZE)[1] is None
 
     @invariant()
     def statistics_are_exact(self) -> None:

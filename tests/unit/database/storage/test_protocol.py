@@ -67,7 +67,7 @@ def test_a_put_replaces_whatever_the_sizes(storage: Storage, run: Run, sizes: tu
         run(storage.write(put(1, item(b"j"), stored, item(b"l"))))
         with storage.read() as tx:
             assert tx.get(1, b"k") == stored
-            assert list(tx.items(1, b"k", b"l")) == [stored]
+            assert tx.items(1, b"k", b"l", 10) == [stored]
             assert tx.statistics(1) == SpaceStatistics(3, size + 1 + 6)
     run(storage.write(delete(1, b"k")))
     with storage.read() as tx:
@@ -82,7 +82,7 @@ def test_items_come_in_byte_order_from_start_to_before_end(storage: Storage, run
 
     def found(start: bytes, end: bytes | None, reverse: bool = False) -> list[bytes]:
         with storage.read() as tx:
-            return [each.key for each in tx.items(1, start, end, reverse=reverse)]
+            return [key for key, _, _ in tx.items(1, start, end, 99, reverse=reverse)]
 
     assert found(b"", None) == keys
     assert found(b"", None, reverse=True) == keys[::-1]
@@ -92,14 +92,36 @@ def test_items_come_in_byte_order_from_start_to_before_end(storage: Storage, run
     assert found(b"\xff\xff\xff", None) == []
 
 
-def test_an_iterator_may_be_left_half_read(storage: Storage, run: Run) -> None:
+def test_reading_many_ends_at_the_limit_or_behind_the_item_that_reaches_the_size(
+    storage: Storage, run: Run
+) -> None:
+    sizes = {b"a": 3, b"b": 1, b"c": 4, b"d": 2}
+    run(storage.write(put(1, *(StoredItem(key, size, b"{}") for key, size in sizes.items()))))
+
+    def read(keys: str, limit: int, size: int, reverse: bool = False) -> str:
+        with storage.read() as tx:
+            rows = tx.items(1, keys[0].encode(), None, limit, size, reverse=reverse)
+            return b"".join(key for key, _, _ in rows).decode()
+
+    assert read("a", 4, 99) == read("a", 9, 10) == "abcd"
+    assert read("a", 2, 99) == read("a", 9, 4) == "ab"
+    assert read("a", 9, 1) == read("a", 9, 3) == "a"
+    assert read("b", 9, 2) == "bc"
+    assert read("a", 9, 3, reverse=True) == read("a", 2, 99, reverse=True) == "dc"
+
+    with storage.read() as tx:
+        keys = [b"d", b"absent", b"a", b"c"]
+        assert tx.get_many(1, keys, 99) == [(2, b"{}"), None, (3, b"{}"), (4, b"{}")]
+        assert tx.get_many(1, keys, 5) == [(2, b"{}"), None, (3, b"{}")]
+        assert tx.get_many(1, [], 5) == []
+
+
+def test_a_read_that_ended_early_keeps_no_snapshot(storage: Storage, run: Run) -> None:
     run(storage.write(put(1, *(item(b"%03d" % n) for n in range(300)))))
     for _ in range(3):
         with storage.read() as tx:
-            first, second = tx.items(1, b"", None), tx.items(1, b"100", None, reverse=True)
-            assert next(first).key == b"000"
-            assert next(second).key == b"299"
-            assert next(first).key == b"001"
+            assert len(tx.items(1, b"", None, 100)) == 100
+            assert len(tx.items(1, b"100", None, 100, 5, reverse=True)) == 1
     run(storage.write(put(1, item(b"new"))))
     with storage.read() as tx:
         assert tx.get(1, b"new") is not None
@@ -113,7 +135,7 @@ def test_a_write_transaction_sees_its_own_writes(storage: Storage, run: Run) -> 
         tx.save_table(make_table("t", space))
         sequence = tx.append_change(Change(0, 1.0, "id", 0, b"a", None, b"{}"))
         return (
-            [each.key for each in tx.items(space, b"", None)],
+            [key for key, _, _ in tx.items(space, b"", None, 1 << 30)],
             tx.statistics(space),
             tx.find_table("000000000000", "us-east-1", "t"),
             tx.table_names("000000000000", "us-east-1", "", 10),
@@ -195,7 +217,7 @@ def test_a_removed_table_is_gone_at_once_and_its_spaces_empty_by_themselves(stor
 
     def left() -> list[int]:
         with storage.read() as tx:
-            return [sum(1 for _ in tx.items(space, b"", None)) for space in (1, 2, 3)]
+            return [len(tx.items(space, b"", None, 1 << 30)) for space in (1, 2, 3)]
 
     async def wait() -> None:
         while left()[:2] != [0, 0]:
@@ -213,7 +235,7 @@ def test_a_doomed_space_empties_and_others_stay(storage: Storage, run: Run) -> N
     async def wait() -> None:
         while True:
             with storage.read() as tx:
-                if next(tx.items(5, b"", None), None) is None:
+                if not tx.items(5, b"", None, 1):
                     return
             await asyncio.sleep(0.02)
 
@@ -266,15 +288,14 @@ def test_a_snapshot_stays_as_it_was_opened(storage: Storage, run: Run) -> None:
     run(storage.write(put(1, *(item(b"%03d" % n) for n in range(100)))))
     run(storage.write(lambda tx: tx.save_table(make_table("t", 1))))
     snapshot = storage.open_snapshot()
-    rows = snapshot.items(1, b"", None)
-    assert next(rows).key == b"000"
+    assert snapshot.items(1, b"", None, 1) == [item(b"000")]
     run(storage.write(delete(1, b"050")))
     run(storage.write(put(1, item(b"001", b"changed"))))
     run(storage.write(lambda tx: tx.remove_table(make_table("t", 9))))
     assert snapshot.get(1, b"001") == item(b"001")
     assert snapshot.find_table("000000000000", "us-east-1", "t") == make_table("t", 1)
     assert snapshot.statistics(1) == SpaceStatistics(100, 500)
-    assert [each.key for each in rows] == [b"%03d" % n for n in range(1, 100)]
+    assert [key for key, _, _ in snapshot.items(1, b"001", None, 99)] == [b"%03d" % n for n in range(1, 100)]
     snapshot.close()
     snapshot.close()
     with storage.read() as tx:
@@ -290,7 +311,7 @@ def test_everything_is_there_after_reopening(open_storage: Callable[[], Storage]
     run(storage.close())
     storage = open_storage()
     with storage.read() as tx:
-        assert list(tx.items(1, b"", None)) == [item(b"a"), item(b"b", b"x" * 5000)]
+        assert tx.items(1, b"", None, 9) == [item(b"a"), item(b"b", b"x" * 5000)]
         assert tx.find_table("000000000000", "us-east-1", "t") == make_table("t", 1)
         assert tx.last_change() == sequence
     assert run(storage.write(lambda tx: tx.new_space())) > space

@@ -54,7 +54,7 @@ def breaking_off(key: bytes) -> Handler:
 
 def keys(storage: Storage) -> list[bytes]:
     with storage.read() as tx:
-        return [item.key for item in tx.items(1, b"", None)]
+        return [key for key, _, _ in tx.items(1, b"", None, 1 << 30)]
 
 
 def together(storage: Storage, *handlers: Handler) -> Any:

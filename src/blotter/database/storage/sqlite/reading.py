@@ -3,32 +3,37 @@
 `Reader` has every reading method and is the base of the write transaction too. `QuickRead` is the worker's one
 reusable transaction for reads that end before the event loop turns: it is entered by stepping the generation's
 SELECT and leaving that statement open, which holds SQLite's snapshot as BEGIN would and costs half of
-BEGIN, SELECT, COMMIT. Iterators are SQLite cursors; they end with the transaction.
+BEGIN, SELECT, COMMIT. Every other statement has run to its end, or was ended, when its method returns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import starmap
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import cast
 
 import apsw
 
 from blotter.database.model.table import Table
-from blotter.database.storage.protocol import Change, SpaceStatistics, StorageUnavailable, StoredItem
+from blotter.database.storage.protocol import (
+    ANY_SIZE,
+    Change,
+    Row,
+    SpaceStatistics,
+    StorageUnavailable,
+    StoredItem,
+)
 from blotter.database.storage.sqlite.catalog import CatalogCache, decode_table
 from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE
 
 _BODY = "coalesce(body, (SELECT bodies.body FROM bodies WHERE id = outside))"
 _GET = f"SELECT size, {_BODY} FROM items WHERE space = ? AND key = ?"
 _ITEMS = f"SELECT key, size, {_BODY} FROM items WHERE space = ? AND key >= ?"
-_RANGES = {  # (has an end, reverse)
-    (False, False): f"{_ITEMS} ORDER BY key",
-    (False, True): f"{_ITEMS} ORDER BY key DESC",
-    (True, False): f"{_ITEMS} AND key < ? ORDER BY key",
-    (True, True): f"{_ITEMS} AND key < ? ORDER BY key DESC",
-}
+_TO_THE_END = f"{_ITEMS} ORDER BY key LIMIT ?"
+_TO_THE_END_REVERSED = f"{_ITEMS} ORDER BY key DESC LIMIT ?"
+_RANGE = f"{_ITEMS} AND key < ? ORDER BY key LIMIT ?"
+_RANGE_REVERSED = f"{_ITEMS} AND key < ? ORDER BY key DESC LIMIT ?"
+_NOTHING = ""
 _STATISTICS = "SELECT items, bytes FROM statistics WHERE space = ?"
 _CHANGES = (
     "SELECT sequence, time, table_id, shard, key, old, new, origin FROM changes"
@@ -36,7 +41,7 @@ _CHANGES = (
 )
 _COUNTER = "SELECT value FROM counters WHERE id = ?"
 # One statement that stays open: its second row keeps it from being at its end after the first.
-PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id"
+PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id LIMIT 2"
 
 _NO_STATISTICS = SpaceStatistics(0, 0)
 
@@ -44,12 +49,10 @@ _NO_STATISTICS = SpaceStatistics(0, 0)
 class Reader:
     """The reading half of the protocol. Whoever makes one keeps a transaction open while it is used."""
 
-    def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
-        self._connection = connection
+    def __init__(self, cursor: apsw.Cursor, cache: CatalogCache) -> None:
         self._cache = cache
-        self._cursor = connection.cursor()
-        self._execute = self._cursor.execute
-        self._iterating: list[apsw.Cursor] = []
+        self._cursor = cursor
+        self._execute = cursor.execute
         self._generation = 0
 
     def find_table(self, account: str, region: str, name: str) -> Table | None:
@@ -62,9 +65,9 @@ class Reader:
         )
         return [cast(str, name) for (name,) in rows]
 
-    def tables(self) -> Iterator[Table]:
-        for (description,) in self._new_cursor().execute("SELECT description FROM catalog"):
-            yield decode_table(cast(bytes, description))
+    def tables(self) -> Iterable[Table]:
+        descriptions = self._execute("SELECT description FROM catalog").fetchall()
+        return (decode_table(cast(bytes, description)) for (description,) in descriptions)
 
     def catalog_version(self) -> int:
         return self._generation
@@ -73,10 +76,40 @@ class Reader:
         row = self._execute(_GET, (space, key)).get
         return None if row is None else StoredItem(key, row[0], row[1])
 
-    def items(self, space: int, start: bytes, end: bytes | None, *, reverse: bool = False) -> Iterator[StoredItem]:
-        bindings = (space, start) if end is None else (space, start, end)
-        rows = self._new_cursor().execute(_RANGES[end is not None, reverse], bindings)
-        return starmap(StoredItem, rows)
+    def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
+        execute = self._execute
+        found: list[tuple[int, bytes] | None] = []
+        for key in keys:
+            row = execute(_GET, (space, key)).get
+            found.append(row)
+            if row is not None:
+                size -= row[0]
+                if size <= 0:
+                    break
+        return found
+
+    def items(
+        self,
+        space: int,
+        start: bytes,
+        end: bytes | None,
+        limit: int,
+        size: int = ANY_SIZE,
+        *,
+        reverse: bool = False,
+    ) -> list[Row]:
+        if end is None:
+            cursor = self._execute(_TO_THE_END_REVERSED if reverse else _TO_THE_END, (space, start, limit))
+        else:
+            cursor = self._execute(_RANGE_REVERSED if reverse else _RANGE, (space, start, end, limit))
+        rows: list[Row] = []
+        for row in cursor:
+            rows.append(row)
+            size -= row[1]
+            if size <= 0:
+                self._execute(_NOTHING)  # ends the statement, which would keep the snapshot
+                break
+        return rows
 
     def statistics(self, space: int) -> SpaceStatistics:
         row = self._execute(_STATISTICS, (space,)).get
@@ -99,22 +132,13 @@ class Reader:
     def _counter(self, counter: int) -> int:
         return cast(int, self._execute(_COUNTER, (counter,)).get)
 
-    def _new_cursor(self) -> apsw.Cursor:
-        cursor = self._connection.cursor()
-        self._iterating.append(cursor)
-        return cursor
-
-    def _close_iterators(self) -> None:
-        for cursor in self._iterating:
-            cursor.close(True)
-        self._iterating.clear()
-
 
 class QuickRead(Reader):
     """The context manager behind `Storage.read`. One per process, entered again and again, never nested."""
 
     def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
-        super().__init__(connection, cache)
+        super().__init__(connection.cursor(), cache)
+        self._connection = connection
         self._pin = connection.cursor()
         self._entered = False
 
@@ -132,8 +156,6 @@ class QuickRead(Reader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._entered = False
-        if self._iterating:
-            self._close_iterators()
         for _ in self._pin:  # to its end: this lets go of the snapshot
             pass
         if isinstance(error, apsw.Error):

@@ -9,101 +9,142 @@ connection keeps its decoded catalog, and the transaction is a pinned statement 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
 
 import apsw
 
 from blotter.database.model.table import Table
-from blotter.database.storage.protocol import SnapshotTooOld, StorageUnavailable, StoredItem
+from blotter.database.storage.protocol import (
+    ANY_SIZE,
+    Change,
+    Row,
+    SnapshotTooOld,
+    SpaceStatistics,
+    StorageUnavailable,
+    StoredItem,
+)
 from blotter.database.storage.sqlite.catalog import CatalogCache
 from blotter.database.storage.sqlite.reading import PIN, Reader
-
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
 
 MAX_AGE_SECONDS = 10.0
 POOL_SIZE = 8
 
 
-class Pooled:
-    """A connection of the pool and what it keeps from snapshot to snapshot."""
-
-    __slots__ = ("cache", "connection", "pin")
+class Pooled(Reader):
+    """A connection of the pool, with what it keeps from snapshot to snapshot: catalog, cursors, statements."""
 
     def __init__(self, connection: apsw.Connection) -> None:
-        self.connection = connection
-        self.cache = CatalogCache()
-        self.pin = connection.cursor()
+        super().__init__(connection.cursor(), CatalogCache())
+        self._connection = connection
+        self._pin = connection.cursor()
+
+    def begin(self) -> None:
+        self._generation = self._pin.execute(PIN).fetchone()[0]  # type: ignore[index]
+
+    def end(self) -> None:
+        for _ in self._pin:  # to its end: this lets go of the snapshot
+            pass
+
+    def close(self) -> None:
+        self._connection.close(True)
 
 
-def _checked(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[SqliteSnapshot, P], R]:
-    """A reading method that refuses when the snapshot has ended or is too old."""
+class _Failures:
+    """Inside of it, what SQLite fails with becomes StorageUnavailable."""
 
-    @wraps(method)
-    def checked(self: SqliteSnapshot, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        self.check()
-        try:
-            return method(self, *args, **kwargs)
-        except apsw.Error as error:
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, apsw.Error):
             raise StorageUnavailable(str(error)) from error
 
-    return checked
+
+_FAILURES = _Failures()
 
 
-class SqliteSnapshot(Reader):
-    """One open snapshot. `close` gives its connection back; using it afterwards raises SnapshotTooOld."""
+class SqliteSnapshot:
+    """One open snapshot: what `Reader` reads, as long as the snapshot is young. `close` gives its connection back;
+    using it afterwards raises SnapshotTooOld."""
 
-    def __init__(self, pooled: Pooled, deadline: float, snapshots: Snapshots) -> None:
-        super().__init__(pooled.connection, pooled.cache)
-        self.pooled = pooled
-        self.deadline = deadline
-        self.ended = False
+    __slots__ = ("_reader", "_snapshots", "deadline")
+
+    def __init__(self, reader: Pooled, deadline: float, snapshots: Snapshots) -> None:
+        self._reader: Pooled | None = reader
         self._snapshots = snapshots
-        self._generation = pooled.pin.execute(PIN).fetchone()[0]  # type: ignore[index]
+        self.deadline = deadline
 
     def close(self) -> None:
         self._snapshots.give_back(self)
 
-    def end(self) -> None:
-        """Lets go of the transaction. Only for `Snapshots`."""
-        self.ended = True
-        self._close_iterators()
-        self._cursor.close(True)
-        for _ in self.pooled.pin:
-            pass
+    def end(self) -> Pooled | None:
+        """Hands the connection over, None when that was done before. Only for `Snapshots`."""
+        reader = self._reader
+        self._reader = None
+        return reader
 
-    def check(self) -> None:
-        if not self.ended and self._snapshots.is_young(self):
-            return
+    def _young(self) -> Pooled:
+        reader = self._reader
+        if reader is not None and self._snapshots.is_young(self):
+            return reader
         self.close()
         raise SnapshotTooOld
 
-    find_table = _checked(Reader.find_table)
-    table_names = _checked(Reader.table_names)
-    get = _checked(Reader.get)
-    statistics = _checked(Reader.statistics)
-    changes = _checked(Reader.changes)
-    first_change = _checked(Reader.first_change)
-    last_change = _checked(Reader.last_change)
+    def find_table(self, account: str, region: str, name: str) -> Table | None:
+        with _FAILURES:
+            return self._young().find_table(account, region, name)
 
-    def tables(self) -> Iterator[Table]:
-        self.check()
-        return self._guarded(super().tables())
+    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
+        with _FAILURES:
+            return self._young().table_names(account, region, after, limit)
 
-    def items(self, space: int, start: bytes, end: bytes | None, *, reverse: bool = False) -> Iterator[StoredItem]:
-        self.check()
-        return self._guarded(super().items(space, start, end, reverse=reverse))
+    def tables(self) -> Iterable[Table]:
+        with _FAILURES:
+            return self._young().tables()
 
-    def _guarded(self, rows: Iterator[T]) -> Iterator[T]:
-        try:
-            yield from rows
-        except apsw.CursorClosedError:
-            raise SnapshotTooOld from None
-        except apsw.Error as error:
-            raise StorageUnavailable(str(error)) from error
+    def catalog_version(self) -> int:
+        return self._young().catalog_version()
+
+    def get(self, space: int, key: bytes) -> StoredItem | None:
+        with _FAILURES:
+            return self._young().get(space, key)
+
+    def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
+        with _FAILURES:
+            return self._young().get_many(space, keys, size)
+
+    def items(
+        self,
+        space: int,
+        start: bytes,
+        end: bytes | None,
+        limit: int,
+        size: int = ANY_SIZE,
+        *,
+        reverse: bool = False,
+    ) -> list[Row]:
+        with _FAILURES:
+            return self._young().items(space, start, end, limit, size, reverse=reverse)
+
+    def statistics(self, space: int) -> SpaceStatistics:
+        with _FAILURES:
+            return self._young().statistics(space)
+
+    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
+        with _FAILURES:
+            return self._young().changes(table_id, shard, after, limit)
+
+    def first_change(self) -> int:
+        with _FAILURES:
+            return self._young().first_change()
+
+    def last_change(self) -> int:
+        with _FAILURES:
+            return self._young().last_change()
 
 
 class Snapshots:
@@ -120,10 +161,11 @@ class Snapshots:
 
     def open(self) -> SqliteSnapshot:
         try:
-            pooled = self._free.pop() if self._free else Pooled(self._connect())
-            snapshot = SqliteSnapshot(pooled, self._monotonic() + self._max_age, self)
+            reader = self._free.pop() if self._free else Pooled(self._connect())
+            reader.begin()
         except apsw.Error as error:
             raise StorageUnavailable(str(error)) from error
+        snapshot = SqliteSnapshot(reader, self._monotonic() + self._max_age, self)
         self._open.add(snapshot)
         return snapshot
 
@@ -131,18 +173,19 @@ class Snapshots:
         return self._monotonic() <= snapshot.deadline
 
     def give_back(self, snapshot: SqliteSnapshot) -> None:
-        if snapshot.ended:
+        reader = snapshot.end()
+        if reader is None:
             return
         self._open.discard(snapshot)
         try:
-            snapshot.end()
+            reader.end()
             reusable = len(self._free) < POOL_SIZE
         except apsw.Error:  # its file failed; another connection may do better
             reusable = False
         if reusable:
-            self._free.append(snapshot.pooled)
+            self._free.append(reader)
         else:
-            snapshot.pooled.connection.close(True)
+            reader.close()
 
     def expire(self) -> None:
         """Takes back what is too old."""
@@ -156,6 +199,6 @@ class Snapshots:
 
     def close(self) -> None:
         self.expire_all()
-        for pooled in self._free:
-            pooled.connection.close(True)
+        for reader in self._free:
+            reader.close()
         self._free.clear()

@@ -45,7 +45,7 @@ class Writer(Reader):
     """The transaction that handlers of a batch share, one after another."""
 
     def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
-        super().__init__(connection, cache)
+        super().__init__(connection.cursor(), cache)
         self.writes = 0
         self._counters: dict[int, int] = {}
         self._growth: dict[int, list[int]] = {}
@@ -60,8 +60,7 @@ class Writer(Reader):
         self._generation = self._counter(CATALOG_GENERATION)
 
     def end_handler(self) -> None:
-        if self._iterating:
-            self._close_iterators()
+        """A handler has nothing open when it ends: every reading method ends its statement."""
 
     def flush(self) -> None:
         """Writes what was kept beside the transaction."""
