@@ -56,8 +56,8 @@ def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -
     """A connection to an existing file, set up as every connection of the store must be. `vfs` names a VFS
     registered with apsw, for tests that crash, tear or refuse I/O."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=64)
-    # The plan of a statement must not depend on its bindings: with STAT4, which apsw builds SQLite with, a range such
-    # as `key >= ?` is otherwise prepared again for every execution. We never ANALYZE, so no plan is worse.
+    # The plan of a statement must not depend on its bindings: apsw's SQLite has STAT4, with which a range such as
+    # `key >= ?` would be prepared again for every execution. We never ANALYZE, so no plan is worse.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     # Only a recovery after another process's death is waited for; our own writers queue at a lock of their own.
     connection.set_busy_timeout(5000)
