@@ -12,7 +12,7 @@ queryKeyConditionOperands.test.ts and tests/tier1/query/multiAttributeGsiKey.tes
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, NoReturn, TypeAlias
 
 import msgspec
 
@@ -57,6 +57,8 @@ class KeyTemplate(msgspec.Struct, frozen=True):
     placeholders: tuple[str, ...]
 
     def bound(self, values: Mapping[str, AttributeValue]) -> KeyClause:
+        if len(self.placeholders) == 1:
+            return KeyClause(self.attribute, self.operator, (values[self.placeholders[0]],))
         return KeyClause(self.attribute, self.operator, tuple([values[name] for name in self.placeholders]))
 
 
@@ -76,10 +78,39 @@ class KeyCondition:
     def __init__(self, clauses: Iterable[KeyClause], not_indexable: Iterable[str] = ()) -> None:
         """`not_indexable` are attributes whose condition, of a legacy operator, no key can answer."""
         self.clauses = tuple(clauses)
-        self._not_indexable = frozenset(not_indexable)
+        self._not_indexable = tuple(not_indexable)
 
     def resolve(self, keys: KeySchema) -> ResolvedKeyCondition:
         """Fits the condition to the key of a table or index; raises ValidationException when it does not fit."""
+        if self._not_indexable:
+            self._refuse(keys)
+        clauses = {clause.attribute: clause for clause in self.clauses}
+        partition: list[AttributeValue] = []
+        for attribute in keys.partition:
+            clause = clauses.get(attribute.name)
+            if clause is None or clause.operator != "=" or not clause.operands[0].get(attribute.type):
+                self._refuse(keys)
+            partition.append(clause.operands[0])
+        sort: list[KeyClause] = []
+        last = False  # nothing may follow what is no equality
+        for attribute in keys.sort:
+            clause = clauses.get(attribute.name)
+            if clause is None:
+                last = True
+                continue
+            if last:
+                self._refuse(keys)
+            for operand in clause.operands:
+                if not operand.get(attribute.type):
+                    self._refuse(keys)
+            sort.append(clause)
+            last = clause.operator != "="
+        if len(partition) + len(sort) < len(self.clauses):
+            self._refuse(keys)
+        return ResolvedKeyCondition(tuple(partition), tuple(sort))
+
+    def _refuse(self, keys: KeySchema) -> NoReturn:
+        """Raises what AWS finds first in a condition that does not fit."""
         if len(self.clauses) > len(keys.attributes):
             raise validation_error(
                 f"The number of query conditions ({len(self.clauses)}) exceeds the number of key attributes "
@@ -96,10 +127,7 @@ class KeyCondition:
             if clauses[attribute.name].operator != "=":
                 raise validation_error("Query key condition not supported")
         _refuse_gap(clauses, keys)
-        return ResolvedKeyCondition(
-            tuple(clauses[attribute.name].operands[0] for attribute in keys.partition),
-            tuple(clauses[attribute.name] for attribute in keys.sort if attribute.name in clauses),
-        )
+        raise RuntimeError("a key condition was refused for no reason")
 
 
 def _require_key_attributes(clauses: Mapping[str, KeyClause], keys: KeySchema) -> None:

@@ -69,8 +69,12 @@ def index_key(index: Index, item: Item, base_key: bytes) -> bytes | None:
 def partition_prefix(keys: KeySchema, values: Sequence[AttributeValue]) -> bytes:
     """What every key of the partition begins with, and no key of another, in a table and in an index alike.
     `values` are those of all partition attributes in schema order."""
-    contents = [value[attribute.type] for attribute, value in zip(keys.partition, values, strict=True)]
-    return _head(keys.partition, contents)
+    attributes = keys.partition
+    if len(attributes) == 1:
+        type_ = attributes[0].type
+        return _partition_head(_encode(type_, values[0][type_]))
+    contents = [value[attribute.type] for attribute, value in zip(attributes, values, strict=True)]
+    return _head(attributes, contents)
 
 
 def sort_prefix(prefix: bytes, values: Sequence[AttributeValue]) -> bytes:
@@ -177,7 +181,7 @@ def _only(value: AttributeValue) -> tuple[str, str]:
 
 
 def _sort_bytes(prefix: bytes, value: AttributeValue, index: bool) -> bytes:
-    type_, content = _only(value)
+    ((type_, content),) = value.items()
     return prefix + (_delimited(type_, content) if index else _encode(type_, content))
 
 
@@ -193,6 +197,10 @@ def _head(attributes: tuple[KeyAttribute, ...], contents: Sequence[str]) -> byte
         partition = b"".join(
             _delimited(attribute.type, content) for attribute, content in zip(attributes, contents, strict=True)
         )
+    return _partition_head(partition)
+
+
+def _partition_head(partition: bytes) -> bytes:
     return hash64(partition) + len(partition).to_bytes(2) + partition
 
 

@@ -9,6 +9,7 @@ Nothing here knows storage, wire or time.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -28,17 +29,18 @@ class KeyAttribute(msgspec.Struct, frozen=True):
     type: KeyType
 
 
-class KeySchema(msgspec.Struct, frozen=True):
-    """One partition attribute and at most one sort attribute; a GSI may have up to four of each."""
+class KeySchema(msgspec.Struct, frozen=True, dict=True):
+    """One partition attribute and at most one sort attribute; a GSI may have up to four of each. What follows from
+    them is worked out once and stands in the instance's dict, which is not stored."""
 
     partition: tuple[KeyAttribute, ...]
     sort: tuple[KeyAttribute, ...] = ()
 
-    @property
+    @cached_property
     def attributes(self) -> tuple[KeyAttribute, ...]:
         return self.partition + self.sort
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(attribute.name for attribute in self.attributes)
 
@@ -170,6 +172,10 @@ class Table(msgspec.Struct, frozen=True):
         if now < self.updating_until:
             return TableStatus.UPDATING
         return TableStatus.ACTIVE
+
+    def has_items_at(self, now: float) -> bool:
+        """Whether items can be read and written: the table is ACTIVE or UPDATING."""
+        return self.deleting_until is None and now >= self.active_at
 
     def index(self, name: str) -> Index | None:
         for index in self.indexes:

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
-from blotter.database.model.table import Table, TableStatus
+from blotter.database.model.table import Table
 from blotter.database.storage.protocol import Origin, ReadTransaction
 
 _TABLE_ARN = re.compile(r"arn:[^:]+:dynamodb:(?P<region>[^:]*):(?P<account>[^:]*):table/(?P<name>[^/]+)")
@@ -62,10 +62,8 @@ def get_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
 
 def open_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
     """The table ready for items: ACTIVE or UPDATING. A table still CREATING or already DELETING is not found."""
-    table = find_table(tx, context, name_or_arn)
-    if table is None or table.status_at(context.now) in _WITHOUT_ITEMS:
+    name = table_name(context, name_or_arn) if name_or_arn.startswith("arn:") else name_or_arn
+    table = tx.find_table(context.account, context.region, name)
+    if table is None or not table.has_items_at(context.now):
         raise table_not_found()
     return table
-
-
-_WITHOUT_ITEMS = frozenset({TableStatus.CREATING, TableStatus.DELETING})
