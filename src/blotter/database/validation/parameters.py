@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
 from blotter.database.model.values import AttributeValue
@@ -25,33 +24,44 @@ _PLACEHOLDER = {
 }
 
 
-class Parameters(NamedTuple):
+class Parameters:
     """The expression parameters and the legacy parameters of an operation, in the order in which AWS lists them;
     `with_values` are the expressions that can use ExpressionAttributeValues."""
 
-    expressions: tuple[str, ...]
-    legacy: tuple[str, ...]
-    with_values: tuple[str, ...] = ()
+    __slots__ = ("expressions", "legacy", "nothing", "read", "right", "with_values")
+
+    def __init__(
+        self, expressions: tuple[str, ...], legacy: tuple[str, ...], with_values: tuple[str, ...] = ()
+    ) -> None:
+        self.expressions = expressions
+        self.legacy = legacy
+        self.with_values = with_values
+        names = (*expressions, *legacy, "ExpressionAttributeNames")
+        if with_values:
+            names = (*names, "ExpressionAttributeValues")
+        self.read: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
+        """Everything that `check_parameters` looks at, in one go; `nothing` when nothing was given."""
+        self.nothing = (None,) * len(names)
+        self.right: set[tuple[bool, ...]] = set()
+        """Which of them were found right to be given together: a few of all combinations."""
 
 
 PROJECTION = Parameters(("ProjectionExpression",), ("AttributesToGet",))
 
 
-@cache
-def _all_of(parameters: Parameters) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[None, ...]]:
-    """Reads everything that `check_parameters` looks at in one go, and what that is when nothing was given."""
-    names = (*parameters.expressions, *parameters.legacy, "ExpressionAttributeNames")
-    if parameters.with_values:
-        names = (*names, "ExpressionAttributeValues")
-    return attrgetter(*names), (None,) * len(names)
-
-
 def check_parameters(request: Any, parameters: Parameters) -> None:
     """Raises ValidationException when expressions and legacy parameters are mixed, or when names or values stand
     without an expression."""
-    read, nothing = _all_of(parameters)
-    if read(request) == nothing:
+    values = parameters.read(request)
+    if values == parameters.nothing:
         return
+    combination = tuple([value is not None for value in values])
+    if combination not in parameters.right:
+        _check_combination(request, parameters)
+        parameters.right.add(combination)
+
+
+def _check_combination(request: Any, parameters: Parameters) -> None:
     given = [name for name in parameters.expressions if getattr(request, name) is not None]
     if given:
         legacy = [name for name in parameters.legacy if getattr(request, name) is not None]
