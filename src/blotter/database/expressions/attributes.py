@@ -55,7 +55,11 @@ class _CachedText:
         self.names = parsed.names
         self.values = parsed.values
         self.value_checks = tuple(checks.value_checks(parsed.tree))
-        self.by_meaning: dict[tuple[str, ...], Any] = {}
+        self.by_meaning: dict[tuple[Any, ...], Any] = {}
+
+    def right_values(self, values: Values) -> bool:
+        """Whether the values pass those checks that depend on more than their types."""
+        return all(right(values) for right in self.value_checks)
 
 
 @lru_cache(maxsize=MAX_TEXTS)
@@ -125,12 +129,15 @@ class ExpressionAttributes:
             cached = _parsed(language, text)
             names, values = self._names, self._values
             try:
-                meaning = (*[names[name] for name in cached.names], *[_type(values[v]) for v in cached.values])
+                # The names behind the placeholders; of the values their types, which are their dicts' only keys.
+                meaning: tuple[Any, ...] = tuple([tuple(values[name]) for name in cached.values])
+                if cached.names:
+                    meaning = (*[names[name] for name in cached.names], *meaning)
                 compiled: T | None = cached.by_meaning.get(meaning)
             except KeyError:
                 # A placeholder is undefined; the check says which one AWS finds first.
                 meaning, compiled = (), None
-            if compiled is None or not all(right(values) for right in cached.value_checks):
+            if compiled is None or (cached.value_checks and not cached.right_values(values)):
                 _check(cached, names, values)
             if compiled is None:
                 compiled = compile_(cached, names, values)

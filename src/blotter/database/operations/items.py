@@ -64,11 +64,13 @@ def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> bytes:
     if projection is not None:
         refuse_nested_keys(table, projection)
     stored = tx.get(table.space, table_key(table.keys, plan.key))
-    consumed = ConsumedCapacity(table.name)
-    consumed.add_table(read_units(0 if stored is None else stored.size, plan.consistent))
     body = None
     if stored is not None:
         body = stored.body if projection is None else orjson.dumps(projection.project(orjson.loads(stored.body)))
+    if plan.capacity is None:
+        return b"{}" if body is None else b'{"Item":%b}' % body
+    consumed = ConsumedCapacity(table.name)
+    consumed.add_table(read_units(0 if stored is None else stored.size, plan.consistent))
     return answer((b"ConsumedCapacity", encoded(consumed.render(plan.capacity))), (b"Item", body))
 
 

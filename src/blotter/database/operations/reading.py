@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -36,7 +36,6 @@ from blotter.database.model.keys import (
 )
 from blotter.database.model.table import Index, KeySchema, Table
 from blotter.database.model.values import Item
-from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction
@@ -251,8 +250,9 @@ def query_range(keys: KeySchema, index: Index | None, condition: ResolvedKeyCond
     prefix = partition_prefix(keys, condition.partition)
     if not condition.sort:
         return sort_range(prefix, None, (), index=index is not None)
-    *leading, last = condition.sort
-    prefix = sort_prefix(prefix, [clause.operands[0] for clause in leading])
+    last = condition.sort[-1]
+    if len(condition.sort) > 1:
+        prefix = sort_prefix(prefix, [clause.operands[0] for clause in condition.sort[:-1]])
     return sort_range(prefix, last.operator, last.operands, index=index is not None)
 
 
@@ -376,6 +376,20 @@ def _fetches_from_table(read: ReadPlan, table: Table, index: Index) -> bool:
 
 
 def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> bytes:
+    """Glued together in one go: a page may have a megabyte."""
+    pieces = [b"{"]
+    if read.capacity is not None and read.capacity != "NONE":
+        pieces += b'"ConsumedCapacity":', orjson.dumps(_capacity(read, table, index, page)), b","
+    pieces.append(b'"Count":%d,' % page.count)
+    if read.select != "COUNT":
+        pieces += b'"Items":[', b",".join(page.bodies), b"],"
+    if page.last is not None:
+        pieces += b'"LastEvaluatedKey":', orjson.dumps(last_evaluated_key(table, index, page.last)), b","
+    pieces.append(b'"ScannedCount":%d}' % page.scanned)
+    return b"".join(pieces)
+
+
+def _capacity(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> Any:
     consumed = ConsumedCapacity(table.name)
     units = read_units(page.size, read.consistent)
     if index is None:
@@ -383,18 +397,11 @@ def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> b
     else:
         consumed.add_table(page.fetched)
         consumed.add_index(index.name, units, local=index.local)
-    last_key = None if page.last is None else last_evaluated_key(table, index, page.last)
-    return answer(
-        (b"ConsumedCapacity", encoded(consumed.render(read.capacity))),
-        (b"Count", b"%d" % page.count),
-        (b"Items", None if read.select == "COUNT" else b"[" + b",".join(page.bodies) + b"]"),
-        (b"LastEvaluatedKey", encoded(last_key)),
-        (b"ScannedCount", b"%d" % page.scanned),
-    )
+    return consumed.render(read.capacity)
 
 
 def last_evaluated_key(table: Table, index: Index | None, last: bytes) -> Item:
     """The LastEvaluatedKey behind the body of the last item or index entry that was read."""
     item: Item = orjson.loads(last)
-    names = dict.fromkeys(table.keys.names + (() if index is None else index.keys.names))
+    names = table.keys.names if index is None else dict.fromkeys(table.keys.names + index.keys.names)
     return {name: item[name] for name in names}

@@ -71,10 +71,13 @@ class SqliteSnapshot:
     """One open snapshot: what `Reader` reads, as long as the snapshot is young. `close` gives its connection back;
     using it afterwards raises SnapshotTooOld."""
 
-    __slots__ = ("_reader", "_snapshots", "deadline")
+    __slots__ = ("_monotonic", "_reader", "_snapshots", "deadline")
 
-    def __init__(self, reader: Pooled, deadline: float, snapshots: Snapshots) -> None:
+    def __init__(
+        self, reader: Pooled, deadline: float, monotonic: Callable[[], float], snapshots: Snapshots
+    ) -> None:
         self._reader: Pooled | None = reader
+        self._monotonic = monotonic
         self._snapshots = snapshots
         self.deadline = deadline
 
@@ -89,7 +92,7 @@ class SqliteSnapshot:
 
     def _young(self) -> Pooled:
         reader = self._reader
-        if reader is not None and self._snapshots.is_young(self):
+        if reader is not None and self._monotonic() <= self.deadline:
             return reader
         self.close()
         raise SnapshotTooOld
@@ -165,12 +168,9 @@ class Snapshots:
             reader.begin()
         except apsw.Error as error:
             raise StorageUnavailable(str(error)) from error
-        snapshot = SqliteSnapshot(reader, self._monotonic() + self._max_age, self)
+        snapshot = SqliteSnapshot(reader, self._monotonic() + self._max_age, self._monotonic, self)
         self._open.add(snapshot)
         return snapshot
-
-    def is_young(self, snapshot: SqliteSnapshot) -> bool:
-        return self._monotonic() <= snapshot.deadline
 
     def give_back(self, snapshot: SqliteSnapshot) -> None:
         reader = snapshot.end()
@@ -189,7 +189,8 @@ class Snapshots:
 
     def expire(self) -> None:
         """Takes back what is too old."""
-        for snapshot in [each for each in self._open if not self.is_young(each)]:
+        now = self._monotonic()
+        for snapshot in [each for each in self._open if each.deadline < now]:
             self.give_back(snapshot)
 
     def expire_all(self) -> None:
