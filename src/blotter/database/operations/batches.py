@@ -59,32 +59,26 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
 
 
 def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> bytes:
-    keyed = _opened(plan, tx, context)
     responses: list[tuple[bytes, bytes]] = []
     unprocessed: dict[str, Any] = {}
     capacities = []
     size = 0
-    for read, table, keys in keyed:
-        consumed = ConsumedCapacity(table.name)
-        bodies = []
-        left = []
-        for request_key, key in zip(read.keys, keys, strict=True):
-            if size >= ANSWER_BYTES:
-                left.append(request_key)
-                continue
-            stored = tx.get(table.space, key)
-            consumed.add_table(read_units(0 if stored is None else stored.size, read.consistent))
-            if stored is not None:
-                size += stored.size
-                bodies.append(_projected(read.projection, stored.body))
+    for read, table, keys in _opened(plan, tx, context):
+        found = tx.get_many(table.space, keys, ANSWER_BYTES - size) if size < ANSWER_BYTES else []
+        stored = [each for each in found if each is not None]
+        size += sum([each[0] for each in stored])
+        bodies = [each[1] for each in stored]
+        if read.projection is not None:
+            bodies = [orjson.dumps(read.projection.project(orjson.loads(body))) for body in bodies]
         responses.append((read.table.encode(), b"[" + b",".join(bodies) + b"]"))
-        if left:
-            unprocessed[read.table] = _unprocessed(read.request, left)
-        if consumed.total:
+        if len(found) < len(keys):
+            unprocessed[read.table] = _unprocessed(read.request, read.keys[len(found) :])
+        if found and plan.capacity in ("TOTAL", "INDEXES"):
+            consumed = ConsumedCapacity(table.name)
+            consumed.add_table(sum(read_units(0 if each is None else each[0], read.consistent) for each in found))
             capacities.append(consumed.render(plan.capacity))
-    shown = capacities if plan.capacity in ("TOTAL", "INDEXES") else None
     return answer(
-        (b"ConsumedCapacity", encoded(shown)),
+        (b"ConsumedCapacity", encoded(capacities) if plan.capacity in ("TOTAL", "INDEXES") else None),
         (b"Responses", answer(*responses)),
         (b"UnprocessedKeys", encoded(unprocessed)),
     )
@@ -102,21 +96,19 @@ def _opened(
         for read in plan.reads:
             _refuse_duplicates([orjson.dumps(key, option=orjson.OPT_SORT_KEYS) for key in read.keys])
         raise
-    _refuse_duplicates([(table.space, key) for _, table, keys in keyed for key in keys])
+    if len(keyed) == 1:
+        _refuse_duplicates(keyed[0][2])
+    else:
+        _refuse_duplicates([(table.space, key) for _, table, keys in keyed for key in keys])
     return keyed
 
 
 def _storage_keys(table: Table, read: TableReads) -> list[bytes]:
-    storage_keys = []
     for key in read.keys:
         check_key(table, key)
-        storage_keys.append(table_key(table.keys, key))
     refuse_nested_keys(table, read.projection)
-    return storage_keys
-
-
-def _projected(projection: Projection | None, body: bytes) -> bytes:
-    return body if projection is None else orjson.dumps(projection.project(orjson.loads(body)))
+    schema = table.keys
+    return [table_key(schema, key) for key in read.keys]
 
 
 def _unprocessed(request: wire.KeysAndAttributes, keys: list[Item]) -> dict[str, Any]:

@@ -95,9 +95,15 @@ def check_index_keys(table: Table, item: Item, *, computed: bool = False) -> Non
 
 def check_key(table: Table, key: Item) -> None:
     """Raises ValidationException when a Key parameter is not exactly the table's key."""
-    if len(key) != len(table.keys.partition) + len(table.keys.sort):
+    attributes = table.keys.attributes
+    if len(key) != len(attributes):
         raise validation_error(SCHEMA_MISMATCH)
-    _check_key_values(table.keys, key)
+    for attribute in attributes:
+        value = key.get(attribute.name)
+        content = None if value is None else value.get(attribute.type)
+        if not content or len(content) > _SURELY_SHORT:
+            _check_key_values(table.keys, key)
+            return
 
 
 def check_key_length(value: AttributeValue, *, partition: bool) -> None:
