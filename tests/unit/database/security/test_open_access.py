@@ -8,6 +8,7 @@ from blotter.database.http.messages import Request
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.security.identity import Identity
 from blotter.database.security.open_access import OpenAccess
+from blotter.database.security.sigv4 import parse_authentication
 
 
 def _request(credential: str, target: str = "/") -> Request:
@@ -36,6 +37,33 @@ def test_silence_is_refused() -> None:
     with pytest.raises(DynamoDBError) as refused:
         OpenAccess("000000000000").authenticate(Request("POST", "/", {}, b""))
     assert refused.value.code == "MissingAuthenticationTokenException"
+
+
+SIGNATURES = ("0", "abc123", "none-at-all", "", "a b", "a,b", "a=b", "x, SignedHeaders=host, Signature=y", "é")
+
+
+@pytest.mark.parametrize(
+    "head", ["AWS4-HMAC-SHA256 Credential=k/1/r/d/e, SignedHeaders=host, ", "AWS4-HMAC-SHA256 ", ""]
+)
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_a_header_counts_or_is_refused_whatever_came_before_it(head: str, signature: str) -> None:
+    def outcome(access: OpenAccess, header: str) -> object:
+        try:
+            return access.authenticate(Request("POST", "/", {"authorization": header, "x-amz-date": "d"}, b""))
+        except DynamoDBError as error:
+            return (error.code, error.message)
+
+    header = f"{head}Signature={signature}"
+    access = OpenAccess("000000000000")
+    for other in SIGNATURES:
+        outcome(access, f"{head}Signature={other}")
+    expected: object
+    try:
+        parse_authentication({"authorization": header, "x-amz-date": "d"}, "/")
+        expected = Identity("000000000000", "r", "k")
+    except DynamoDBError as error:
+        expected = (error.code, error.message)
+    assert outcome(access, header) == expected
 
 
 @pytest.mark.parametrize("region", ["", "a b", "us:east", "-x", "x" * 64])
