@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from blotter.database.expressions import Projection, legacy, refuse_nested_keys
@@ -30,7 +31,7 @@ from blotter.database.wire import requests as wire
 ANSWER_BYTES = 16 * 1024 * 1024
 
 
-class TableReads(NamedTuple):
+class TableReads(msgspec.Struct, frozen=True, gc=False):
     table: str
     keys: list[Item]
     projection: Projection | None
@@ -38,7 +39,7 @@ class TableReads(NamedTuple):
     request: wire.KeysAndAttributes
 
 
-class BatchGetPlan(NamedTuple):
+class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
     reads: list[TableReads]
     capacity: str | None
 
@@ -53,8 +54,9 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
         elif wanted.AttributesToGet is not None:
             projection = legacy.attributes_to_get(wanted.AttributesToGet)
         attributes.finish()
-        keys = [admit_item(key)[0] for key in wanted.Keys]
-        reads.append(TableReads(name, keys, projection, bool(wanted.ConsistentRead), wanted))
+        for key in wanted.Keys:
+            admit_item(key)
+        reads.append(TableReads(name, wanted.Keys, projection, bool(wanted.ConsistentRead), wanted))
     return BatchGetPlan(reads, request.ReturnConsumedCapacity)
 
 

@@ -6,7 +6,8 @@ One value per request, made by the pipeline. Time comes from here and nowhere el
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
 from blotter.database.model.table import Table
@@ -15,7 +16,7 @@ from blotter.database.storage.protocol import Origin, ReadTransaction
 _TABLE_ARN = re.compile(r"arn:[^:]+:dynamodb:(?P<region>[^:]*):(?P<account>[^:]*):table/(?P<name>[^/]+)")
 
 
-class Context(NamedTuple):
+class Context(msgspec.Struct, frozen=True, gc=False):
     """`now` in seconds since the epoch; `table_delay` is how long CREATING, UPDATING and DELETING last; `origin`
     says in the change log on whose behalf is written; `host` is where the request was sent to, if it said so."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 import orjson
 
 from blotter.database.expressions import (
@@ -35,7 +36,7 @@ from blotter.database.validation.keys import check_index_keys, check_item_keys, 
 from blotter.database.wire import requests as wire
 
 
-class GetPlan(NamedTuple):
+class GetPlan(msgspec.Struct, frozen=True, gc=False):
     table: str
     key: Item
     consistent: bool

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import orjson
 
 from blotter.database.expressions import (
@@ -50,7 +51,7 @@ KeyRange = tuple[bytes, bytes | None]
 Slices = Generator[None, None, bytes]
 
 
-class ReadPlan(NamedTuple):
+class ReadPlan(msgspec.Struct, frozen=True, gc=False):
     """What Query and Scan have in common."""
 
     table: str
@@ -64,13 +65,13 @@ class ReadPlan(NamedTuple):
     capacity: str | None
 
 
-class QueryPlan(NamedTuple):
+class QueryPlan(msgspec.Struct, frozen=True, gc=False):
     read: ReadPlan
     key_condition: KeyCondition
     reverse: bool
 
 
-class ScanPlan(NamedTuple):
+class ScanPlan(msgspec.Struct, frozen=True, gc=False):
     read: ReadPlan
     segment: int
     total_segments: int

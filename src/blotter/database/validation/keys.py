@@ -121,13 +121,13 @@ def check_start_key(table: Table, index: Index | None, key: Item, *, query: bool
     key must be whole.
     """
     read = table.keys if index is None else index.keys
-    wanted = {attribute.name for attribute in (*table.keys.attributes, *read.attributes)}
     if query or index is not None:
-        if len(key) != len(wanted):
+        if len(key) != len({*table.keys.names, *read.names}):
             raise validation_error(STARTING_KEY_INVALID)
         _check_key_values(read, key, missing=STARTING_KEY_INVALID)
     try:
-        check_key(table, {name: value for name, value in key.items() if index is None or name in table.keys.names})
+        own = key if index is None else {name: key[name] for name in table.keys.names if name in key}
+        check_key(table, own)
     except DynamoDBError as error:
         raise validation_error(f"{STARTING_KEY_INVALID}: {error.message}") from None
     return exclusive_start(table.keys, index, key)
