@@ -30,6 +30,9 @@ from blotter.database.wire.target import parse_target
 
 log = logging.getLogger(__name__)
 
+# A member looked up in its enumeration costs 0.1 µs.
+_PLANNED, _READ, _WRITE = Access.PLANNED, Access.READ, Access.WRITE
+
 
 class Pipeline:
     """Answers requests over one store. `clock` gives seconds since the epoch."""
@@ -64,17 +67,15 @@ class Pipeline:
             return _refused(error, request)
 
     def _execute(self, operation: Operation, plan: Any, context: Context, request: Request) -> Response | Pending:
-        access: Access = plan.access if operation.access is Access.PLANNED else operation.access
-        match access:
-            case Access.READ:
-                with self._storage.read() as tx:
-                    if self._transactions.concern(plan):
-                        self._transactions.hold(plan, tx, context)
-                    return Response(200, operation.execute(plan, tx, context))
-            case Access.WRITE:
-                return self._write(operation, plan, context, request)
-            case _:
-                return self._read_in_slices(operation, plan, context, request)
+        access: Access = plan.access if operation.access is _PLANNED else operation.access
+        if access is _READ:
+            with self._storage.read() as tx:
+                if self._transactions.concern(plan):
+                    self._transactions.hold(plan, tx, context)
+                return Response(200, operation.execute(plan, tx, context))
+        if access is _WRITE:
+            return self._write(operation, plan, context, request)
+        return self._read_in_slices(operation, plan, context, request)
 
     def _write(self, operation: Operation, plan: Any, context: Context, request: Request) -> Pending:
         held: frozenset[Target] = frozenset()

@@ -48,12 +48,12 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
     reads = []
     for name, wanted in request.RequestItems.items():
         projection: Projection | None = None
-        attributes = expression_attributes(wanted)
         if wanted.ProjectionExpression is not None:
+            attributes = expression_attributes(wanted)
             projection = attributes.projection(wanted.ProjectionExpression)
+            attributes.finish()
         elif wanted.AttributesToGet is not None:
             projection = legacy.attributes_to_get(wanted.AttributesToGet)
-        attributes.finish()
         for key in wanted.Keys:
             admit_item(key)
         reads.append(TableReads(name, wanted.Keys, projection, bool(wanted.ConsistentRead), wanted))

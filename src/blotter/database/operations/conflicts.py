@@ -23,6 +23,7 @@ from blotter.database.storage.protocol import ReadTransaction
 Target = tuple[int, bytes]
 """Key space and storage key of an item."""
 
+_TRANSACTIONS = (TransactWritePlan, TransactionPlan)
 _ONGOING = "Transaction is ongoing for the item"
 
 
@@ -34,7 +35,7 @@ class OngoingTransactions:
 
     def concern(self, plan: Any) -> bool:
         """Whether `hold` has anything to do for a plan: quick, for every request."""
-        return bool(self._held) or isinstance(plan, TransactWritePlan | TransactionPlan)
+        return bool(self._held) or isinstance(plan, _TRANSACTIONS)
 
     def hold(self, plan: Any, tx: ReadTransaction, context: Context) -> frozenset[Target]:
         """Holds a write transaction's items, which the caller releases; any other plan holds nothing.

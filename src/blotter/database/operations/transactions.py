@@ -281,13 +281,13 @@ def _apply_nothing(opened: list[tuple[Action, Table]], tx: ReadTransaction, capa
     return answer((b"ConsumedCapacity", rendered_capacities(capacities, capacity)))
 
 
-class TransactGet(NamedTuple):
+class TransactGet(msgspec.Struct, frozen=True, gc=False):
     table: str
     key: Item
     projection: Projection | None
 
 
-class TransactGetPlan(NamedTuple):
+class TransactGetPlan(msgspec.Struct, frozen=True, gc=False):
     gets: list[TransactGet]
     capacity: str | None
 
@@ -298,34 +298,43 @@ def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan
         get = item.Get
         projection: Projection | None = None
         check_action("Get", get)
-        attributes = expression_attributes(get)
         if get.ProjectionExpression is not None:
+            attributes = expression_attributes(get)
             projection = attributes.projection(get.ProjectionExpression)
-        attributes.finish()
-        gets.append(TransactGet(get.TableName, admit_item(get.Key)[0], projection))
+            attributes.finish()
+        admit_item(get.Key)
+        gets.append(TransactGet(get.TableName, get.Key, projection))
     return TransactGetPlan(gets, request.ReturnConsumedCapacity)
 
 
 def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -> bytes:
-    opened = [(get, open_table(tx, context, get.table)) for get in plan.gets]
-    targets = all_or_cancelled(_get_target(get, table) for get, table in opened)
+    tables = {name: open_table(tx, context, name) for name in dict.fromkeys([get.table for get in plan.gets])}
+    targets = all_or_cancelled([_get_target(get, tables[get.table]) for get in plan.gets])
     refuse_repeated(targets)
-    capacities: dict[str, ConsumedCapacity] = {}
-    responses = []
-    sizes = []
-    for (get, table), (space, key) in zip(opened, targets, strict=True):
-        stored = tx.get(space, key)
-        size = 0 if stored is None else stored.size
-        sizes.append(size)
-        capacities.setdefault(table.name, ConsumedCapacity(table.name, "Read")).add_table(
-            read_units(size, consistent=True)
-        )
-        responses.append(_response(get.projection, stored))
-    refuse_too_large(sizes)
-    return answer(
-        (b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)),
-        (b"Responses", b"[" + b",".join(responses) + b"]"),
-    )
+    found = _read_all(tx, targets)
+    refuse_too_large([0 if stored is None else stored[0] for stored in found])
+    responses = [_response(get.projection, stored) for get, stored in zip(plan.gets, found, strict=True)]
+    capacity = None
+    if plan.capacity is not None:
+        capacities: dict[str, ConsumedCapacity] = {}
+        for get, stored in zip(plan.gets, found, strict=True):
+            name = tables[get.table].name
+            consumed = capacities.setdefault(name, ConsumedCapacity(name, "Read"))
+            consumed.add_table(read_units(0 if stored is None else stored[0], consistent=True))
+        capacity = rendered_capacities(capacities, plan.capacity)
+    return answer((b"ConsumedCapacity", capacity), (b"Responses", b"[" + b",".join(responses) + b"]"))
+
+
+def _read_all(tx: ReadTransaction, targets: list[tuple[int, bytes]]) -> list[tuple[int, bytes] | None]:
+    """Size and body of each, None where there is none; of more than a transaction may have, perhaps not all."""
+    keys: dict[int, list[bytes]] = {}
+    for space, key in targets:
+        keys.setdefault(space, []).append(key)
+    found: dict[tuple[int, bytes], tuple[int, bytes] | None] = {}
+    for space, of_space in keys.items():
+        for key, stored in zip(of_space, tx.get_many(space, of_space, TRANSACTION_BYTES + 1), strict=False):
+            found[space, key] = stored
+    return [found.get(target) for target in targets]
 
 
 def _get_target(get: TransactGet, table: Table) -> tuple[int, bytes] | DynamoDBError:
@@ -341,11 +350,11 @@ def _get_target(get: TransactGet, table: Table) -> tuple[int, bytes] | DynamoDBE
         return error
 
 
-def _response(projection: Projection | None, stored: StoredItem | None) -> bytes:
+def _response(projection: Projection | None, stored: tuple[int, bytes] | None) -> bytes:
     """One item's part of the answer: without an Item when nothing is there, or nothing of what was asked for."""
     if stored is None:
         return b"{}"
     if projection is None:
-        return answer((b"Item", stored.body))
-    projected = projection.project(orjson.loads(stored.body))
+        return b'{"Item":%b}' % stored[1]
+    projected = projection.project(orjson.loads(stored[1]))
     return answer((b"Item", encoded(projected or None)))
