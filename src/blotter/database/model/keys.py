@@ -32,8 +32,8 @@ _END = b"\x00\x01"
 
 
 def hash64(partition: bytes) -> bytes:
-    """8 bytes, spread evenly over their range whatever the keys look like. 0.3 µs; MD5 through OpenSSL takes
-    longer, a CRC half of it, but whoever chooses keys could pile them up in one place."""
+    """8 bytes, spread evenly over their range whatever the keys look like. 0.3 µs; MD5 through OpenSSL takes 0.5,
+    a CRC 0.1, but whoever chooses keys could pile them up in one place."""
     hasher = _EMPTY_HASH.copy()  # costs less than making one
     hasher.update(partition)
     return hasher.digest()
