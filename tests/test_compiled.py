@@ -1,7 +1,7 @@
 """The compiled wheel does what the source does: it is built, and tests of the compiled modules run against it.
 
-mypyc holds code to its annotations and compiles classes otherwise than Python makes them; only running it shows where
-that matters. The tests run in a process of their own, in which the wheel comes before the checkout.
+mypyc holds code to its annotations and compiles classes otherwise than Python makes them; only running it shows
+where that matters. The tests run in a process of their own, in which the wheel comes before the checkout.
 """
 
 from __future__ import annotations

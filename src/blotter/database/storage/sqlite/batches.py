@@ -261,7 +261,6 @@ class Batches:
             # A future cannot carry a StopIteration.
             waiting.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
             waiting.spoiled = writer.writes != writes
-        writer.end_handler()
         return not waiting.spoiled
 
     def _commit(self) -> None:
@@ -294,7 +293,6 @@ class Batches:
             self._in_thread(work, lambda _: self._batch_ended())
 
     def _roll_back(self) -> None:
-        self._writer.end_handler()
         # SQLite rolls back itself after some errors. Where this fails, the next BEGIN fails and comes here again.
         with suppress(apsw.Error):
             if self._connection.in_transaction:

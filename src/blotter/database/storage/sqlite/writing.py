@@ -59,9 +59,6 @@ class Writer(Reader):
         self._changed_tables.clear()
         self._generation = self._counter(CATALOG_GENERATION)
 
-    def end_handler(self) -> None:
-        """A handler has nothing open when it ends: every reading method ends its statement."""
-
     def flush(self) -> None:
         """Writes what was kept beside the transaction."""
         if self._changed_tables:
