@@ -185,8 +185,8 @@ class Update:
                 action.compute(item, self._values)
             except _WrongType as error:
                 return error.error
-            except DynamoDBError as error:
-                failures[number] = error
+            except DynamoDBError as failure:
+                failures[number] = failure
         for section in sorted({action.section for action in actions}, reverse=True):
             numbered = [(number, action) for number, action in enumerate(actions) if action.section == section]
             if any(not _writable(action.path, item) for _, action in numbered):
