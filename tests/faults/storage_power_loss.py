@@ -96,7 +96,7 @@ def recording(record: Record) -> Iterator[str]:
     vfs = RecordingVFS(record)
     kept = schema.sync_directory, checkpoints.STEP_BYTES, checkpoints.LIMIT_BYTES
     schema.sync_directory = lambda _: record.add("sync directory", "")
-    checkpoints.STEP_BYTES, checkpoints.LIMIT_BYTES = 1 << 18, 1 << 20
+    checkpoints.STEP_BYTES, checkpoints.LIMIT_BYTES = 1 << 17, 3 << 17
     try:
         yield vfs.name
     finally:

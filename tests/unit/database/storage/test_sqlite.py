@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from blotter.database.storage.protocol import (
 )
 from blotter.database.storage.sqlite import SqliteStorage, checkpoints
 from blotter.database.storage.sqlite.schema import FILE_NAME
+from tests.faults.storage_power_loss import Record, recording
 
 from .conftest import make_table
 
@@ -139,6 +141,20 @@ def test_a_put_that_denies_the_item_there_is_refused(tmp_path: Path, run: Run, b
         assert tx.statistics(1) == SpaceStatistics(1, 10)
         assert tx.get(1, b"k") == StoredItem(b"k", 10, body)
     run(storage.close())
+
+
+def test_what_a_killed_server_left_unsynced_is_synced_before_anybody_reads_it(tmp_path: Path, run: Run) -> None:
+    """Recovery takes a commit whose frames are complete though its sync never ended, and nobody was told of it."""
+    storage = SqliteStorage.open(tmp_path / "killed")
+    run(storage.write(put(b"a")))
+    shutil.copytree(tmp_path / "killed", tmp_path / "next", ignore=shutil.ignore_patterns("*-shm"))
+    run(storage.close())
+    record = Record()
+    with recording(record) as vfs:
+        storage = SqliteStorage.open(tmp_path / "next", vfs=vfs)
+        assert ("sync", f"{FILE_NAME}-wal") in [(kind, name) for kind, name, *_ in record.events]
+        assert keys(storage) == [b"a"]
+        run(storage.close())
 
 
 # Failing disks

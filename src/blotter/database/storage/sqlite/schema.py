@@ -4,12 +4,15 @@ Owns every DDL statement and every PRAGMA. No SQLite table belongs to one Dynamo
 of `catalog` and some numbers of key spaces, so creating one never changes SQLite's schema, on which every prepared
 statement of every process depends. A file says who wrote it (`application_id`), in which format (`user_version`)
 and by which key layout (`meta`); a file of a newer format, of another program or another key layout is refused
-before anything is written. Why these tables and this page size: docs/decisions/0001-item-layout.md.
+before anything is written, one of an older format is brought up to date when it is opened. Why these tables and
+this page size: docs/decisions/0001-item-layout.md.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -51,6 +54,14 @@ CREATE TABLE changes (
 CREATE INDEX changes_of_shard ON changes (table_id, shard, sequence);
 """
 
+Migration = Callable[[apsw.Connection], None]
+
+MIGRATIONS: dict[int, Migration] = {}
+"""Format → what makes a file of it one of the next format. Whoever raises FORMAT_VERSION adds one here and changes
+`_SCHEMA`. It runs inside a transaction, which it must not end; nobody else has the file meanwhile."""
+
+log = logging.getLogger(__name__)
+
 
 def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -> apsw.Connection:
     """A connection to an existing file, set up as every connection of the store must be. `vfs` names a VFS
@@ -76,9 +87,11 @@ def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -
 
 
 def create_or_check(path: Path, *, vfs: str | None = None) -> None:
-    """Makes the file when there is none, and otherwise checks that this program may use it.
+    """Makes the file when there is none, and otherwise checks that this program may use it and upgrades it.
 
-    Raises DataDirectoryError. The caller holds the writer's lock, so only one process creates.
+    Raises DataDirectoryError. The caller holds the writer's lock, so only one process creates or upgrades. After
+    a crash of all processes this connection is the first to recover the WAL and the last to close it, which syncs
+    and copies it: what was written but not yet synced is durable before anybody can read it.
     """
     try:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -133,8 +146,39 @@ def _check(connection: apsw.Connection, path: Path) -> None:
             f"{path} has format {version}; this version of blotter knows formats up to {FORMAT_VERSION}. "
             "It was left as it is: start a newer blotter on it."
         )
+    if version < FORMAT_VERSION:
+        _upgrade(connection, path, version)
+    else:
+        _check_keys(connection, path)
+
+
+def _check_keys(connection: apsw.Connection, path: Path) -> None:
     key_format = connection.execute("SELECT value FROM meta WHERE name = 'key_format'").get
     if key_format != KEY_FORMAT:
         raise DataDirectoryError(
             f"{path} has keys of layout {key_format!r}; this version of blotter knows {KEY_FORMAT!r}"
         )
+
+
+def _upgrade(connection: apsw.Connection, path: Path, version: int) -> None:
+    """From one format to today's in one transaction: a crash, a full disk or a refusal leaves the file as it was,
+    and the next start begins again."""
+    steps = range(version, FORMAT_VERSION)
+    if any(step not in MIGRATIONS for step in steps):
+        raise DataDirectoryError(
+            f"{path} has format {version}, which this version of blotter cannot upgrade to {FORMAT_VERSION}. "
+            "It was left as it is."
+        )
+    log.warning("upgrading %s from format %d to %d", path, version, FORMAT_VERSION)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in steps:
+            MIGRATIONS[step](connection)
+        _check_keys(connection, path)
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
