@@ -8,7 +8,11 @@ client's and the common one together. `check` reopens the files of a crash and h
 only through the API: items, tables, stream records; index entries as `TableModel` says; the statistics; and that a
 transaction sent again with its token has its effect once.
 
-    python -m tests.faults.operations_power_loss [--crashes 10000] [--requests 1500] [--seed 1]
+Many short workloads say more for the time than few long ones: a crash costs as much as there is to read after it.
+Every second one is written by two stores on one directory, as by two workers. The files of a crash that was not
+survived are kept, because threads make no two runs of a seed quite the same.
+
+    python -m tests.faults.operations_power_loss [--crashes 10000] [--each 250] [--requests 300] [--seed 1]
 """
 
 from __future__ import annotations
@@ -16,8 +20,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import tempfile
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,32 +214,58 @@ class Client:
 
 
 class Workload:
-    """A recorded run. `ready` is the first event after the common table was there."""
+    """A recorded run over stores on one directory. `ready` is the first event after the common table was there."""
 
-    def __init__(self, seed: int, requests: int) -> None:
+    def __init__(self, seed: int, requests: int, stores: int = 1) -> None:
         self.clients = [Client(number, seed) for number in range(CLIENTS)]
         self.record = Record()
         with tempfile.TemporaryDirectory() as folder, recording(self.record) as vfs:
-            database = InProcessDatabase(Path(folder), _clock, vfs=vfs)
-            assert database.call("CreateTable", MAIN)[0] == 200
+            databases = [InProcessDatabase(Path(folder), _clock, vfs=vfs) for _ in range(stores)]
+            assert databases[0].call("CreateTable", MAIN)[0] == 200
             self.ready = len(self.record.events)
             while len(self.clients[0].steps) * CLIENTS < requests:
-                database.run(self._together(database, 25))
-                database.close()  # So that a store that was closed and opened again is among what crashes.
-                database = InProcessDatabase(Path(folder), _clock, vfs=vfs)
-            database.close()
+                self._use(databases, 25)
+                for database in databases:
+                    database.close()  # So that a store that was closed and opened again is among what crashes.
+                databases = [InProcessDatabase(Path(folder), _clock, vfs=vfs) for _ in range(stores)]
+            for database in databases:
+                database.close()
 
-    async def _together(self, database: InProcessDatabase, requests: int) -> None:
-        await asyncio.gather(*(client.run(database, self.record, requests) for client in self.clients))
+    def _use(self, databases: list[InProcessDatabase], requests: int) -> None:
+        """Each database in a thread, with its share of the clients."""
+        failures: list[BaseException] = []
 
-    def check_crashes(self, count: int, seed: int, forgotten: str = "nothing") -> None:
-        """`forgotten` is for disks that lie, see `crashes`."""
+        def work(number: int, database: InProcessDatabase) -> None:
+            clients = self.clients[number :: len(databases)]
+            try:
+                database.run(self._together(clients, database, requests))
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=each) for each in enumerate(databases)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    async def _together(self, clients: list[Client], database: InProcessDatabase, requests: int) -> None:
+        await asyncio.gather(*(client.run(database, self.record, requests) for client in clients))
+
+    def check_crashes(self, count: int, seed: int, forgotten: str = "nothing", keep: Path | None = None) -> None:
+        """`forgotten` is for disks that lie, see `crashes`; `keep` is where the files of a failure go."""
         choice = random.Random(seed)
-        points = choice.choices(range(self.ready, len(self.record.events) + 1), k=count)
+        places = range(self.ready, len(self.record.events) + 1)
+        points = choice.sample(places, min(count, len(places)))
         for point, files, marks in crashes(self.record, points, choice, forgotten):
             try:
                 check(files, self.clients, marks, resend=choice.random() < 0.5)
             except BaseException as error:
+                if keep is not None:
+                    folder = keep / f"seed-{seed}-event-{point}"
+                    folder.mkdir(parents=True)
+                    write_files(folder, files)
                 raise AssertionError(f"crash after event {point} of {len(self.record.events)}") from error
 
 
@@ -390,15 +424,41 @@ def _check_statistics(database: InProcessDatabase) -> None:
                 assert tx.statistics(space) == SpaceStatistics(len(sizes), sum(sizes)), (table.name, space)
 
 
+def check_seed(seed: int, requests: int, count: int, keep: Path | None = None) -> int:
+    """A workload and its crashes; returns how many events it had."""
+    workload = Workload(seed, requests, stores=2 - seed % 2)
+    workload.check_crashes(count, seed, keep=keep)
+    return len(workload.record.events)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--crashes", type=int, default=10_000)
-    parser.add_argument("--requests", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--crashes", type=int, default=10_000, help="in all")
+    parser.add_argument("--each", type=int, default=250, help="crashes of one workload")
+    parser.add_argument("--requests", type=int, default=300, help="of one workload")
+    parser.add_argument("--seed", type=int, default=1, help="of the first workload")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "blotter-crashes")
     arguments = parser.parse_args()
-    workload = Workload(arguments.seed, arguments.requests)
-    workload.check_crashes(arguments.crashes, arguments.seed)
-    print(f"{arguments.crashes} crashes among {len(workload.record.events)} events: nothing was lost")
+    begun, events, failed = time.monotonic(), 0, 0
+    seeds = range(arguments.seed, arguments.seed + -(-arguments.crashes // arguments.each))
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        work = arguments.requests, arguments.each, arguments.keep
+        waiting = {pool.submit(check_seed, seed, *work): seed for seed in seeds}
+        for done in as_completed(waiting):
+            error = done.exception()
+            if error is None:
+                events += done.result()
+                print(f"seed {waiting[done]}: {arguments.each} crashes, nothing was lost", flush=True)
+            else:
+                failed += 1
+                print(f"seed {waiting[done]}: {error}: {error.__cause__}", flush=True)
+    if failed:
+        raise SystemExit(f"{failed} of {len(seeds)} seeds failed; their files are in {arguments.keep}")
+    print(
+        f"{len(seeds) * arguments.each} crashes among {events} events of {len(seeds)} workloads: nothing was lost "
+        f"({time.monotonic() - begun:.0f} s)"
+    )
 
 
 if __name__ == "__main__":

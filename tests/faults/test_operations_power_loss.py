@@ -12,7 +12,7 @@ import pytest
 
 from blotter.database.storage.protocol import StoredItem, WriteTransaction
 from blotter.database.storage.sqlite import SqliteStorage
-from tests.faults.operations_power_loss import TABLE, Workload, check
+from tests.faults.operations_power_loss import TABLE, Workload, check, check_seed
 from tests.faults.storage_power_loss import crashes, write_files
 from tests.in_process import ACCOUNT, REGION
 
@@ -28,10 +28,14 @@ def test_nothing_acknowledged_is_lost_and_all_that_belongs_together_agrees(workl
     workload.check_crashes(200, seed=1)
 
 
+def test_nor_when_two_stores_write_in_turn() -> None:
+    Workload(seed=2, requests=200, stores=2).check_crashes(150, seed=2)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2, 12))
+@pytest.mark.parametrize("seed", range(2, 42))
 def test_nothing_is_lost_in_ten_thousand_crashes(seed: int) -> None:
-    Workload(seed, requests=500).check_crashes(1000, seed)
+    check_seed(seed, requests=300, count=250)
 
 
 # The judge
