@@ -1,8 +1,11 @@
 """kill -9 under load: whatever a client was told is written is there afterwards, and locks do not stay held.
 
-Clients write numbered items over several connections and remember each that was acknowledged. Meanwhile a worker
-is killed, or the supervisor, or everything at once; clients connect again and go on. Then every remembered item is
-read back. The short version runs always, the long one with `-m slow`.
+Clients put numbered items, and move a counter in transactions, over several connections; each request is sent
+again until it is answered. Meanwhile a worker is killed, or the background process, the supervisor alone, or
+everything at once. Whatever is left goes on: a connection made after the death is served at the first try. Whoever
+died is replaced; a server that died is started again on its directory. Then every item is read back, and the
+counter has moved once for each transaction, though some were sent more than once. The short version runs always,
+the long one with `-m slow`.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +27,73 @@ from tests.faults.plain_client import Client
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
 
+KEYS = 50
+# Besides "supervisor" and "everything", a kind is part of the names that `Serving.children` gives.
+
 
 class _Writers:
-    """Threads that put items until told to stop. `acknowledged` maps key to the last value acknowledged."""
+    """Threads that write until told to stop, to wherever `address` says the server is. Every write is sent until
+    it is acknowledged; `sent` and `last` have each writer's last one that was sent, and acknowledged."""
 
     def __init__(self, address: tuple[str, int], count: int) -> None:
-        self.acknowledged: dict[str, int] = {}
+        self.address = address
         self.failures: list[str] = []
+        self.sent: dict[str, int] = {}
+        self.last: dict[str, int] = {}
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(address, number)) for number in range(count)]
+        self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(count)]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(self.last.values())
 
     def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
-    def _write(self, address: tuple[str, int], number: int) -> None:
+    def _work(self, number: int) -> None:
+        name = f"{'counter' if number == 0 else 'writer'}-{number}"
+        write = _count if number == 0 else _put
+        address = self.address
         client = Client(address)
-        value = 0
+        value = 1
         while not self._stop.is_set():
-            value += 1
-            key = f"writer-{number}-{value % 50}"
-            item = {"pk": {"S": key}, "v": {"N": str(value)}}
+            if address != self.address:
+                address = self.address
+                client = Client(address)
+            self.sent[name] = value
             try:
-                status, answer = client.call("PutItem", TableName="killed", Item=item)
+                status, answer = write(client, name, value)
             except (OSError, http.client.HTTPException):
                 time.sleep(0.01)
                 continue
             if status == 200:
-                self.acknowledged[key] = value
+                self.last[name] = value
+                value += 1
             elif status != 500:
                 self.failures.append(f"{status} {answer}")
+                return
+
+
+def _put(client: Client, name: str, value: int) -> tuple[int, Any]:
+    item = {"pk": {"S": f"{name}-{value % KEYS}"}, "v": {"N": str(value)}}
+    return client.call("PutItem", TableName="killed", Item=item)
+
+
+def _count(client: Client, name: str, value: int) -> tuple[int, Any]:
+    """A transaction with a token, so that it counts once however often it is sent."""
+    adding = {
+        "TableName": "killed",
+        "Key": {"pk": {"S": name}},
+        "UpdateExpression": "ADD v :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
+    item = {"pk": {"S": f"{name}-{value % KEYS}"}, "v": {"N": str(value)}}
+    actions = [{"Update": adding}, {"Put": {"TableName": "killed", "Item": item}}]
+    return client.call("TransactWriteItems", TransactItems=actions, ClientRequestToken=f"{name}-{value}")
 
 
 def _create_table(client: Client) -> None:
@@ -70,13 +107,25 @@ def _create_table(client: Client) -> None:
     assert status == 200, answer
 
 
-def _check(address: tuple[str, int], acknowledged: dict[str, int]) -> None:
-    """Every acknowledged value is there, or a later one of the same writer that was not answered in time."""
+def _value(client: Client, key: str) -> int:
+    status, answer = client.call("GetItem", TableName="killed", Key={"pk": {"S": key}}, ConsistentRead=True)
+    assert status == 200, answer
+    return int(answer["Item"]["v"]["N"]) if "Item" in answer else 0
+
+
+def _check(address: tuple[str, int], writers: _Writers) -> None:
+    """Every acknowledged value is there, or a later one that its writer has sent since."""
     client = Client(address)
-    for key, value in acknowledged.items():
-        status, answer = client.call("GetItem", TableName="killed", Key={"pk": {"S": key}}, ConsistentRead=True)
-        assert status == 200, answer
-        assert int(answer["Item"]["v"]["N"]) >= value, key
+    for name, last in dict(writers.last).items():
+        for value in range(max(1, last - KEYS + 1), last + 1):
+            stored = _value(client, f"{name}-{value % KEYS}")
+            assert stored in range(value, writers.sent[name] + 1, KEYS), (
+                f"{name}: {value} acknowledged, not {stored}"
+            )
+        if name.startswith("counter"):
+            assert last <= _value(client, name) <= writers.sent[name], (
+                "a transaction was done twice, or not at all"
+            )
 
 
 def _until(condition: Callable[[], bool]) -> None:
@@ -86,64 +135,65 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _kill_workers(serving: Serving, rounds: int, seed: int) -> None:
-    chance = random.Random(seed)
-    writers = _Writers(serving.address, 4)
-    for _ in range(rounds):
-        time.sleep(chance.uniform(0.05, 0.4))
-        before = serving.workers()
-        victim = chance.choice(sorted(before))
-        os.kill(before[victim], signal.SIGKILL)
-        _until(
-            lambda victim=victim, before=before: serving.workers().get(victim, before[victim]) != before[victim]
-        )
-        answered = len(writers.acknowledged), sum(writers.acknowledged.values())
-        _until(
-            lambda answered=answered: (len(writers.acknowledged), sum(writers.acknowledged.values())) != answered
-        )
-    writers.stop()
-    assert writers.failures == []
-    _check(serving.address, writers.acknowledged)
+def _dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
-def _kill_everything(serve: Serve, rounds: int, seed: int, data_dir: Path) -> None:
+def _kill_a_child(serving: Serving, victim: str) -> None:
+    """The others serve on, the dead one is replaced."""
+    before = serving.children()[victim]
+    os.kill(before, signal.SIGKILL)
+    _until(lambda: _dead(before))
+    status, answer = _put(Client(serving.address), "witness", 1)
+    assert status == 200, answer
+    _until(lambda: serving.children().get(victim, before) != before)
+
+
+def _kill_the_server(serving: Serving, kind: str) -> None:
+    children = list(serving.children().values())
+    if kind == "supervisor":
+        serving.process.kill()  # Its children leave by themselves.
+    else:
+        os.killpg(serving.process.pid, signal.SIGKILL)
+    serving.process.wait()
+    _until(lambda: all(_dead(pid) for pid in children))
+
+
+def _kill(serve: Serve, kinds: Iterable[str], seed: int, data_dir: Path) -> None:
     chance = random.Random(seed)
     serving = serve("--workers", "2", "--table-delay", "0", data_dir=data_dir)
     _create_table(Client(serving.address))
-    for round_number in range(rounds):
-        writers = _Writers(serving.address, 4)
-        _until(lambda writers=writers: len(writers.acknowledged) >= 8)
-        time.sleep(chance.uniform(0, 0.4))
-        children = list(serving.children().values())
-        if round_number % 2:
-            serving.process.kill()  # The supervisor alone: its children leave by themselves.
-        else:
-            os.killpg(serving.process.pid, signal.SIGKILL)
-        serving.process.wait()
-        _until(lambda children=children: not any(Path(f"/proc/{pid}").exists() for pid in children))
+    writers = _Writers(serving.address, 4)
+    try:
+        for kind in kinds:
+            time.sleep(chance.uniform(0, 0.3))  # Any moment will do.
+            if kind in ("supervisor", "everything"):
+                _kill_the_server(serving, kind)
+                serving = serve("--workers", "2", "--table-delay", "0", data_dir=data_dir)
+                _check(serving.address, writers)
+                writers.address = serving.address
+            else:
+                _kill_a_child(serving, chance.choice([name for name in serving.children() if kind in name]))
+            answered = writers.acknowledged
+            _until(lambda answered=answered: writers.acknowledged > answered or writers.failures)
+    finally:
         writers.stop()
-        assert writers.failures == []
-        serving = serve("--workers", "2", "--table-delay", "0", data_dir=data_dir)
-        _check(serving.address, writers.acknowledged)
+    assert writers.failures == []
+    assert len(writers.last) == 4
+    _check(serving.address, writers)
+    assert serving.stop() == 0
 
 
-def test_a_killed_worker_loses_nothing_that_was_acknowledged(serve: Serve) -> None:
-    serving = serve("--workers", "2", "--table-delay", "0")
-    _create_table(Client(serving.address))
-    _kill_workers(serving, 4, seed=1)
-
-
-def test_nor_does_a_killed_server(serve: Serve, tmp_path: Path) -> None:
-    _kill_everything(serve, 2, seed=2, data_dir=tmp_path / "data")
+def test_kills_lose_nothing_that_was_acknowledged(serve: Serve, tmp_path: Path) -> None:
+    kinds = ["worker", "backgroun", "worker", "supervisor", "worker", "everything"]
+    _kill(serve, kinds, seed=1, data_dir=tmp_path / "data")
 
 
 @pytest.mark.slow
-def test_workers_killed_two_hundred_times(serve: Serve) -> None:
-    serving = serve("--workers", "2", "--table-delay", "0")
-    _create_table(Client(serving.address))
-    _kill_workers(serving, 200, seed=3)
-
-
-@pytest.mark.slow
-def test_servers_killed_fifty_times(serve: Serve, tmp_path: Path) -> None:
-    _kill_everything(serve, 50, seed=4, data_dir=tmp_path / "data")
+def test_two_hundred_and_fifty_kills(serve: Serve, tmp_path: Path) -> None:
+    chance = random.Random(2)
+    kinds = chance.choices(("worker", "backgroun", "supervisor", "everything"), weights=(5, 1, 2, 2), k=250)
+    _kill(serve, kinds, seed=2, data_dir=tmp_path / "data")
