@@ -220,6 +220,14 @@ class Running:
             total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
         return total
 
+    def peaks(self) -> list[float]:
+        """The most megabytes that each of its processes has had since `forget_peaks`."""
+        return [_status(pid, "VmHWM:") for pid in self._tree()]
+
+    def forget_peaks(self) -> None:
+        for pid in self._tree():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
     def _tree(self) -> list[int]:
         parents = {}
         for entry in Path("/proc").glob("[0-9]*/stat"):
