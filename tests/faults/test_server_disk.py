@@ -1,7 +1,8 @@
 """A server whose disk fails: clients and operator are told, nothing is destroyed, service returns by itself.
 
-The full disk is a limit on file sizes set on the running processes and lifted again; damage is done to the file
-while nobody has it open. What the storage does about each is tested in tests/unit/database/storage/test_sqlite.py.
+The full disk is a limit on file sizes set on the running processes and lifted again, and, where the tests may
+mount one, a small file system of their own; damage is done to the file while nobody has it open. What the storage
+does about each is tested in tests/unit/database/storage/test_sqlite.py, damage at random in test_damage.py.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import http.client
 import resource
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from tests.conftest import serve_command
@@ -85,6 +87,78 @@ def test_a_full_disk_refuses_writes_until_there_is_space_again(serve: Serve) -> 
 
 
 @pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of six megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only a superuser may mount")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_that_others_fill_up_refuses_writes_until_they_make_room(serve: Serve, small_disk: Path) -> None:
+    serving = serve("--workers", "2", "--table-delay", "0", data_dir=small_disk / "data")
+    client = _Client(serving)
+    assert client.create() == 200
+    (small_disk / "others").write_bytes(b"x" * 4_000_000)
+    statuses = [client.put(number, 20_000) for number in range(200)]
+    assert set(statuses) == {200, 500}
+    stored = [client.get(number) for number in range(200)]
+    assert stored == [status == 200 for status in statuses]
+    assert "storage unavailable: " in serving.log.read_text()
+    workers = serving.workers()
+    (small_disk / "others").unlink()
+    assert client.put(1000, 20_000) == 200
+    assert serving.workers() == workers, "nobody had to be started again"
+    assert serving.stop() == 0
+    client = _Client(serve("--workers", "1", data_dir=serving.data_dir))
+    assert [client.get(number) for number in range(200)] == stored
+    assert client.get(1000)
+
+
+def _fill(disk: Path) -> Path:
+    """What takes all the room that is left."""
+    path = disk / "others"
+    with path.open("wb", buffering=0) as others, contextlib.suppress(OSError):
+        while True:
+            others.write(b"x" * 4096)
+    return path
+
+
+def test_a_server_on_a_full_disk_starts_when_there_is_room(serve: Serve, small_disk: Path) -> None:
+    others = _fill(small_disk)
+    assert "full" in _refusal(small_disk / "data")
+    others.unlink()
+    serving = serve("--workers", "1", "--table-delay", "0", data_dir=small_disk / "data")
+    client = _Client(serving)
+    assert client.create() == 200
+    assert client.put(1) == 200
+    assert serving.stop() == 0
+    others = _fill(small_disk)
+    assert "full" in _refusal(small_disk / "data")
+    others.unlink()
+    assert _Client(serve("--workers", "1", data_dir=small_disk / "data")).get(1)
+
+
+def test_a_directory_that_became_read_only_is_one_clear_line(serve: Serve, small_disk: Path) -> None:
+    serving = serve("--workers", "1", "--table-delay", "0", data_dir=small_disk / "data")
+    client = _Client(serving)
+    assert client.create() == 200
+    assert client.put(1) == 200
+    assert serving.stop() == 0
+    before = (serving.data_dir / "blotter.db").read_bytes()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert _refusal(serving.data_dir) == (
+        f"blotter serve: data directory {serving.data_dir} cannot be written: Read-only file system\n"
+    )
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    assert (serving.data_dir / "blotter.db").read_bytes() == before
+    assert _Client(serve("--workers", "1", data_dir=serving.data_dir)).get(1)
+
+
+@pytest.fixture
 def stopped(serve: Serve) -> Path:
     """The database file of a server that has written two hundred items and left."""
     serving = serve("--workers", "1", "--table-delay", "0")
@@ -141,10 +215,30 @@ def test_a_damaged_first_page_is_one_clear_line_and_is_left_alone(stopped: Path)
     assert stopped.read_bytes() == content
 
 
-def test_a_file_cut_short_is_one_clear_line_and_is_left_alone(stopped: Path) -> None:
-    content = stopped.read_bytes()[: 10 * _PAGE + 100]
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (10 * _PAGE, "database disk image is malformed"),
+        (10 * _PAGE + 100, "has been cut short"),
+        (50, "database disk image is malformed"),
+    ],
+)
+def test_a_file_cut_short_is_one_clear_line_and_is_left_alone(stopped: Path, size: int, words: str) -> None:
+    content = stopped.read_bytes()[:size]
     stopped.write_bytes(content)
-    assert "database disk image is malformed" in _refusal(stopped.parent)
+    assert words in _refusal(stopped.parent)
+    assert stopped.read_bytes() == content
+
+
+def test_a_file_of_a_newer_version_is_one_clear_line_and_is_left_alone(stopped: Path) -> None:
+    connection = apsw.Connection(str(stopped))
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    content = stopped.read_bytes()
+    assert _refusal(stopped.parent) == (
+        f"blotter serve: {stopped} has format 99; this version of blotter knows formats up to 1. "
+        "It was left as it is: start a newer blotter on it.\n"
+    )
     assert stopped.read_bytes() == content
 
 

@@ -7,6 +7,7 @@ to clean up. Knows nothing of what is stored in the folder.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -56,8 +57,9 @@ class DataDirectory:
             raise DataDirectoryError(
                 f"data directory {directory} is in use by another blotter server (process {holder})"
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # On a full disk the lock alone must do; it names nobody then.
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         return cls(directory, descriptor)
 
     def fileno(self) -> int:

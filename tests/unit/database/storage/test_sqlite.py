@@ -444,6 +444,31 @@ def test_a_file_cut_short_is_an_error_and_stays_as_it_is(tmp_path: Path, run: Ru
     assert len(path.read_bytes()) == 50_000
 
 
+def test_a_file_that_ends_within_its_last_page_is_refused(tmp_path: Path, run: Run) -> None:
+    path = made(tmp_path, run)
+    content = path.read_bytes()[:-1]
+    path.write_bytes(content)
+    with pytest.raises(DataDirectoryError, match="cut short"):
+        SqliteStorage.open(tmp_path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_log_without_its_file_is_not_thrown_away(tmp_path: Path, run: Run, missing: bool) -> None:
+    storage = SqliteStorage.open(tmp_path)
+    run(storage.write(put(b"a")))
+    remains = tmp_path / "remains"
+    remains.mkdir()
+    log = Path(f"{storage.path}-wal").read_bytes()
+    (remains / f"{FILE_NAME}-wal").write_bytes(log)
+    if not missing:
+        (remains / FILE_NAME).touch()
+    with pytest.raises(DataDirectoryError, match="its log"):
+        SqliteStorage.open(remains)
+    assert (remains / f"{FILE_NAME}-wal").read_bytes() == log
+    run(storage.close())
+
+
 # Several processes; two stores on one directory exclude each other as two processes do
 
 

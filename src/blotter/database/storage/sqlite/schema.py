@@ -23,6 +23,7 @@ from blotter.database.storage.protocol import DataDirectoryError
 FILE_NAME = "blotter.db"
 APPLICATION_ID = 0x426C6F74  # "Blot"
 FORMAT_VERSION = 1
+_MAGIC = b"SQLite format 3\0"
 PAGE_SIZE = 4096
 INLINE_BYTES = 500
 """An item whose key and body are longer together has its body in `bodies`; `items.outside` names it there."""
@@ -93,6 +94,7 @@ def create_or_check(path: Path, *, vfs: str | None = None) -> None:
     a crash of all processes this connection is the first to recover the WAL and the last to close it, which syncs
     and copies it: what was written but not yet synced is durable before anybody can read it.
     """
+    _check_sizes(path)
     try:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
@@ -118,6 +120,20 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuses remains that SQLite would take for a beginning, or fill up with zeros."""
+    log = path.with_name(f"{path.name}-wal")
+    size, log_size = (file.stat().st_size if file.exists() else 0 for file in (path, log))
+    if not size and log_size:  # SQLite would delete the log and begin anew.
+        raise DataDirectoryError(
+            f"{path} is missing or empty, but its log {log.name} is there; both were left alone"
+        )
+    if not log_size and size > PAGE_SIZE and size % PAGE_SIZE:
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) == _MAGIC:
+                raise DataDirectoryError(f"{path} has been cut short: its {size} bytes end within a page")
 
 
 def _is_empty(connection: apsw.Connection) -> bool:

@@ -1,0 +1,122 @@
+"""A file damaged anywhere, at random: it is refused, or what can be read is, and reading changes nothing.
+
+Pages are overwritten by zeros, noise or other pages, bits flip, the end is missing. Whatever is asked then is
+answered, or refused as the server's own fault; never does a request fail otherwise, or the process with it. What a
+client gets to see of one damaged page is tested over HTTP in test_server_disk.py.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blotter.database.storage.protocol import DataDirectoryError, StorageUnavailable
+from blotter.database.storage.sqlite.schema import FILE_NAME, PAGE_SIZE
+from tests.faults.operations_power_loss import MAIN, TABLE
+from tests.in_process import InProcessDatabase
+
+ITEMS = 150
+Damage = Callable[[random.Random, bytes], bytes]
+
+
+def _item(number: int) -> dict[str, Any]:
+    key = {"p": {"S": f"p{number % 7}"}, "s": {"N": str(number)}}
+    return key | {"a": {"S": "xyz"[number % 3]}, "b": {"N": str(number)}, "d": {"S": "x" * (number * 37 % 3000)}}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("good")
+    database = InProcessDatabase(folder)
+    assert database.call("CreateTable", MAIN)[0] == 200
+    for number in range(ITEMS):
+        assert database.call("PutItem", {"TableName": TABLE, "Item": _item(number)})[0] == 200
+    database.close()
+    return (folder / FILE_NAME).read_bytes()
+
+
+def _overwrite_a_page(choice: random.Random, content: bytes) -> bytes:
+    pages = len(content) // PAGE_SIZE
+    at, other = (choice.randrange(pages) * PAGE_SIZE for _ in range(2))
+    page = choice.choice([bytes(PAGE_SIZE), choice.randbytes(PAGE_SIZE), content[other : other + PAGE_SIZE]])
+    return content[:at] + page + content[at + PAGE_SIZE :]
+
+
+def _flip_bits(choice: random.Random, content: bytes) -> bytes:
+    damaged = bytearray(content)
+    for _ in range(choice.choice([1, 5, 50])):
+        damaged[choice.randrange(len(damaged))] ^= 1 << choice.randrange(8)
+    return bytes(damaged)
+
+
+def _cut(choice: random.Random, content: bytes) -> bytes:
+    return content[: choice.randrange(1, len(content))]
+
+
+def _use(folder: Path, content: bytes) -> Counter[str]:
+    """What became of the requests."""
+    path = folder / FILE_NAME
+    path.write_bytes(content)
+    try:
+        database = InProcessDatabase(folder)
+    except DataDirectoryError:
+        assert path.read_bytes() == content
+        return Counter(["not opened"])
+    keys = [{name: _item(number)[name] for name in "ps"} for number in range(0, ITEMS, 10)]
+    reads: list[tuple[str, dict[str, Any]]] = [
+        ("ListTables", {}),
+        *(("GetItem", {"TableName": TABLE, "Key": key}) for key in keys),
+        *(("Scan", {"TableName": TABLE, **index}) for index in ({}, {"IndexName": "by-a"})),
+    ]
+    outcomes = Counter(_ask(database, *read) for read in reads)
+    assert path.read_bytes() == content, "reading changed the file"
+    for number in range(ITEMS - 3, ITEMS + 3):
+        outcomes[_ask(database, "PutItem", {"TableName": TABLE, "Item": _item(number)})] += 1
+    database.close()
+    return outcomes
+
+
+def _ask(database: InProcessDatabase, operation: str, request: dict[str, Any]) -> str:
+    try:
+        status, answer = database.call(operation, request)
+    except StorageUnavailable:  # The connection answers 500.
+        return "refused"
+    except ValueError:  # What the answer quotes has been damaged.
+        return "damaged"
+    assert status in (200, 500) or answer["__type"].endswith("#ResourceNotFoundException"), answer
+    return "answered" if status == 200 else "refused"
+
+
+def _judge(good: bytes, damage: Damage, folder: Path, rounds: int, seed: int) -> Counter[str]:
+    choice = random.Random(seed)
+    outcomes: Counter[str] = Counter()
+    for number in range(rounds):
+        place = folder / str(number)
+        place.mkdir()
+        outcomes += _use(place, damage(choice, good))
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (_overwrite_a_page, {"answered", "refused"}),
+        (_flip_bits, {"answered"}),
+        (_cut, {"not opened"}),
+    ],
+)
+def test_what_is_damaged_is_refused_and_left_alone(
+    good: bytes, tmp_path: Path, damage: Damage, expected: set[str]
+) -> None:
+    assert _judge(good, damage, tmp_path, rounds=25, seed=1).keys() >= expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [_overwrite_a_page, _flip_bits, _cut])
+def test_a_thousand_damages(good: bytes, tmp_path: Path, damage: Damage) -> None:
+    assert _judge(good, damage, tmp_path, rounds=1000, seed=2)
