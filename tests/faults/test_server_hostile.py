@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import random
 import socket
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.faults.plain_client import HEADERS, post
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
@@ -125,6 +128,70 @@ def test_many_large_bodies_at_once_are_bounded(serve: Serve) -> None:
     for client in clients:
         client.close()
     assert _is_healthy(serving)
+
+
+_LONG = 8 * _MEGABYTE
+_KEY = '{"TableName": "hurt", "Key": {"pk": {"S": "x"}}, '
+_PAINFUL = {
+    "lists in lists": ("PutItem", '{"TableName": "hurt", "Item": ' + "[" * _LONG),
+    "objects in objects": ("PutItem", '{"TableName": "hurt", "Item": ' + '{"a":' * (_LONG // 5)),
+    "lists in attributes": ("PutItem", '{"TableName": "hurt", "Item": {"pk": ' + '{"L": [' * (_LONG // 7)),
+    "closed, too": (
+        "PutItem",
+        '{"TableName": "hurt", "Item": {"pk": ' + '{"L": [' * 100_000 + "]}" * 100_000 + "}}",
+    ),
+    "a long number": ("PutItem", '{"TableName": "hurt", "Item": {"pk": {"N": "' + "9" * _LONG + '"}}}'),
+    "a number for JSON": ("GetItem", '{"TableName": "hurt", "Limit": ' + "9" * _LONG + "}"),
+    "an exponent": ("PutItem", '{"TableName": "hurt", "Item": {"pk": {"N": "1E' + "9" * _LONG + '"}}}'),
+    "a long key": ("GetItem", '{"TableName": "hurt", "Key": {"pk": {"S": "' + "k" * _LONG + '"}}}'),
+    "a long name": ("GetItem", '{"TableName": "hurt", "Key": {"' + "k" * _LONG + '": {"S": "x"}}}'),
+    "a long table": ("GetItem", '{"TableName": "' + "t" * _LONG + '", "Key": {"pk": {"S": "x"}}}'),
+    "many attributes": (
+        "PutItem",
+        '{"TableName": "hurt", "Item": {'
+        + ",".join(f'"{number}": {{"N": "1"}}' for number in range(300_000))
+        + "}}",
+    ),
+    "brackets in a condition": ("DeleteItem", _KEY + '"ConditionExpression": "' + "(" * _LONG + '"}'),
+    "negations": ("DeleteItem", _KEY + '"ConditionExpression": "' + "NOT " * (_LONG // 4) + 'a"}'),
+    "a path": ("GetItem", _KEY + '"ProjectionExpression": "a' + "[0]" * (_LONG // 3) + '"}'),
+    "a statement": ("ExecuteStatement", '{"Statement": "SELECT * FROM hurt WHERE ' + "(" * _LONG + '"}'),
+    "a value in a statement": (
+        "ExecuteStatement",
+        '{"Statement": "SELECT * FROM hurt WHERE a = ' + "[" * _LONG + '"}',
+    ),
+    "escapes": ("GetItem", '{"TableName": "' + "\\u0041" * (_LONG // 6) + '", "Key": {}}'),
+}
+
+
+def test_bodies_made_to_hurt_are_refused_in_bounded_memory(serve: Serve) -> None:
+    serving = serve("--workers", "1", "--table-delay", "0")
+    create: dict[str, Any] = {
+        "TableName": "hurt",
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+    }
+    connection = http.client.HTTPConnection(*serving.address, timeout=60)
+    assert post(connection, "CreateTable", **create)[0] == 200
+    (pid,) = serving.workers().values()
+    before = _memory(serving)
+    for name, (operation, body) in _PAINFUL.items():
+        headers = HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+        connection.request("POST", "/", body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        assert answer.status == 400, (name, content[:300])
+        assert len(content) < 10_000 + 2 * len(body), name
+    assert list(serving.workers().values()) == [pid]
+    assert _peak(pid) - before < 256 * _MEGABYTE
+    assert "Traceback" not in serving.log.read_text()
+
+
+def _peak(pid: int) -> int:
+    """The most bytes that a process ever had resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1])
 
 
 def _hold(serving: Serving, wanted: int) -> list[socket.socket]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,70 @@ def test_a_request_that_has_begun_to_arrive_is_answered_before_the_server_stops(
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"Connection: close\r\n" in answer
     assert serving.process.wait(30) == 0
+
+
+def _half_sent(serving: Serving, number: int) -> tuple[socket.socket, bytes]:
+    """A connection on which the half of a PutItem has arrived, and the other half."""
+    body = json.dumps({"TableName": "drain", "Item": {"pk": {"S": f"half-{number}"}}}).encode()
+    head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    client = socket.create_connection(serving.address, timeout=60)
+    client.sendall(
+        f"POST / HTTP/1.1\r\nHost: localhost\r\n{head}X-Amz-Target: DynamoDB_20120810.PutItem\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body[:20]
+    )
+    return client, body[20:]
+
+
+def test_a_server_told_to_stop_under_load_answers_what_has_begun_and_loses_nothing(serve: Serve) -> None:
+    serving = serve("--workers", "2", "--table-delay", "0")
+    keys = {
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+    }
+    create = {"TableName": "drain", "BillingMode": "PAY_PER_REQUEST", **keys}
+    assert post(_connect(serving), "CreateTable", **create)[0] == 200
+    acknowledged: set[str] = set()
+    broken: list[BaseException] = []
+
+    def write(number: int) -> None:
+        """Until the server has gone; an answer comes whole or not at all."""
+        connection = _connect(serving)
+        try:
+            for turn in count():
+                key = f"{number}-{turn}"
+                status, answer = post(connection, "PutItem", TableName="drain", Item={"pk": {"S": key}})
+                assert status == 200, answer
+                acknowledged.add(key)
+        except (ConnectionError, http.client.RemoteDisconnected):  # Before the first byte of an answer.
+            pass
+        except BaseException as error:
+            broken.append(error)
+
+    halves = [_half_sent(serving, number) for number in range(16)]
+    idle = _connection_to_each(serving, 2)
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    _until(lambda: len(acknowledged) > 100)
+    serving.process.send_signal(signal.SIGTERM)
+    for connection in idle:
+        assert connection.sock.recv(1) == b"", "the drain has begun"
+    for number, (client, rest) in enumerate(halves):
+        client.sendall(rest)
+        answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"Connection: close\r\n" in answer
+        acknowledged.add(f"half-{number}")
+        client.close()
+    for writer in writers:
+        writer.join()
+    assert broken == []
+    assert serving.process.wait(60) == 0
+    again = _connect(serve("--workers", "1", data_dir=serving.data_dir))
+    for key in acknowledged:
+        status, answer = post(again, "GetItem", TableName="drain", Key={"pk": {"S": key}})
+        assert (status, "Item" in answer) == (200, True), key
 
 
 def _fail(*arguments: str, **environment: str) -> tuple[int, str]:
