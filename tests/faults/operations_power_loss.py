@@ -225,14 +225,13 @@ class Workload:
             self.ready = len(self.record.events)
             while len(self.clients[0].steps) * CLIENTS < requests:
                 self._use(databases, 25)
-                for database in databases:
-                    database.close()  # So that a store that was closed and opened again is among what crashes.
                 databases = [InProcessDatabase(Path(folder), _clock, vfs=vfs) for _ in range(stores)]
             for database in databases:
                 database.close()
 
     def _use(self, databases: list[InProcessDatabase], requests: int) -> None:
-        """Each database in a thread, with its share of the clients."""
+        """Each database in a thread, with its share of the clients. It is closed there, so that it passes on the
+        turn, and so that a store that was closed and opened again is among what crashes."""
         failures: list[BaseException] = []
 
         def work(number: int, database: InProcessDatabase) -> None:
@@ -241,6 +240,8 @@ class Workload:
                 database.run(self._together(clients, database, requests))
             except BaseException as error:
                 failures.append(error)
+            finally:
+                database.close()
 
         threads = [threading.Thread(target=work, args=each) for each in enumerate(databases)]
         for thread in threads:
