@@ -162,8 +162,11 @@ class QuickRead(Reader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._entered = False
-        for _ in self._pin:  # to its end: this lets go of the snapshot
-            pass
+        try:
+            for _ in self._pin:  # to its end: this lets go of the snapshot
+                pass
+        except apsw.Error as failure:
+            raise StorageUnavailable(str(failure)) from failure
         if isinstance(error, apsw.Error):
             raise StorageUnavailable(str(error)) from error
 
