@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import resource
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 
 from tests.conftest import serve_command
 from tests.faults.plain_client import post
+from tests.in_process import InProcessDatabase
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
@@ -28,6 +28,18 @@ Serve = Callable[..., Serving]
 _PAGE = 4096
 _LEAF = 10
 """What a page begins with that holds items."""
+
+
+_TABLE: dict[str, Any] = {
+    "TableName": "disk",
+    "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+def _item(number: int, size: int) -> dict[str, Any]:
+    return {"p": {"S": f"item-{number}"}, "d": {"S": "x" * size}}
 
 
 class _Client:
@@ -40,16 +52,10 @@ class _Client:
         return post(self._connection, operation, **{"TableName": "disk", **request})
 
     def create(self, name: str = "disk") -> int:
-        return self.call(
-            "CreateTable",
-            TableName=name,
-            AttributeDefinitions=[{"AttributeName": "p", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
-        )[0]
+        return self.call("CreateTable", **{**_TABLE, "TableName": name})[0]
 
     def put(self, number: int, size: int = 300) -> int:
-        status, answer = self.call("PutItem", Item={"p": {"S": f"item-{number}"}, "d": {"S": "x" * size}})
+        status, answer = self.call("PutItem", Item=_item(number, size))
         assert status == 200 or answer["__type"].endswith("#InternalServerError")
         return status
 
@@ -158,18 +164,24 @@ def test_a_directory_that_became_read_only_is_one_clear_line(serve: Serve, small
     assert _Client(serve("--workers", "1", data_dir=serving.data_dir)).get(1)
 
 
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database file with two hundred items."""
+    folder = tmp_path_factory.mktemp("content")
+    database = InProcessDatabase(folder)
+    assert database.call("CreateTable", _TABLE)[0] == 200
+    for number in range(200):
+        assert database.call("PutItem", {"TableName": "disk", "Item": _item(number, 300)})[0] == 200
+    database.close()
+    return (folder / "blotter.db").read_bytes()
+
+
 @pytest.fixture
-def stopped(serve: Serve) -> Path:
-    """The database file of a server that has written two hundred items and left."""
-    serving = serve("--workers", "1", "--table-delay", "0")
-    client = _Client(serving)
-    assert client.create() == 200
-    assert {client.put(number) for number in range(200)} == {200}
-    assert serving.stop() == 0
-    path: Path = serving.data_dir / "blotter.db"
-    # Processes that close at the same moment may each take the other for the last, and leave the WAL.
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def stopped(tmp_path: Path, content: bytes) -> Path:
+    """The same in a directory that no server uses."""
+    path = tmp_path / "data" / "blotter.db"
+    path.parent.mkdir()
+    path.write_bytes(content)
     return path
 
 

@@ -469,6 +469,26 @@ def test_a_log_without_its_file_is_not_thrown_away(tmp_path: Path, run: Run, mis
     run(storage.close())
 
 
+def test_a_damaged_log_ends_at_its_damage(tmp_path: Path, run: Run) -> None:
+    """As a torn tail does, from which nothing tells it. What was committed before is there, whole."""
+    storage = SqliteStorage.open(tmp_path / "killed")
+    for number in range(50):
+        run(storage.write(put(b"%02d" % number, b"x" * 3000)))
+    shutil.copytree(tmp_path / "killed", tmp_path / "next", ignore=shutil.ignore_patterns("*-shm"))
+    run(storage.close())
+    log = tmp_path / "next" / f"{FILE_NAME}-wal"
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 1
+    log.write_bytes(content)
+    storage = SqliteStorage.open(tmp_path / "next")
+    left = keys(storage)
+    assert 0 < len(left) < 50
+    assert left == [b"%02d" % number for number in range(len(left))]
+    with storage.read() as tx:
+        assert tx.statistics(1) == SpaceStatistics(len(left), 10 * len(left))
+    run(storage.close())
+
+
 # Several processes; two stores on one directory exclude each other as two processes do
 
 
