@@ -130,6 +130,27 @@ def test_many_large_bodies_at_once_are_bounded(serve: Serve) -> None:
     assert _is_healthy(serving)
 
 
+def test_a_client_that_sends_too_much_can_read_why(serve: Serve) -> None:
+    """Though it sends to the end before it looks."""
+    serving = serve("--workers", "1")
+    with socket.create_connection(serving.address, timeout=30) as client:
+        head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"
+        client.sendall(head + b"x" * 20_000_000)
+        assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_the_refused_leave_nothing_behind(serve: Serve) -> None:
+    serving = serve("--workers", "1")
+    too_much = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n" + b"x" * 100_000
+    assert _is_healthy(serving)
+    before = _memory(serving)
+    for _ in range(500):
+        client = socket.create_connection(serving.address, timeout=30)
+        client.sendall(too_much)
+        assert _status_then_end(client) == 413
+    assert _memory(serving) - before < 16 * _MEGABYTE
+
+
 _LONG = 8 * _MEGABYTE
 _KEY = '{"TableName": "hurt", "Key": {"pk": {"S": "x"}}, '
 _PAINFUL = {

@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
             try:
                 self._reader.feed(data)
             except Refused as refusal:
-                self._refusal = refusal
+                self._refusal = refusal.with_traceback(None)  # Its frames hold all that arrived, and this.
         if not self._busy:
             self._advance()
         if self._held_size > _HOLD and self._reading and self._transport is not None:
@@ -224,7 +224,7 @@ class Connection(asyncio.Protocol):
         try:
             self._reader.feed(data)
         except Refused as refusal:
-            self._refusal = refusal
+            self._refusal = refusal.with_traceback(None)  # Its frames hold all that arrived, and this.
 
     def _rest(self) -> None:
         """Everything that arrived is answered; what is the client at?"""
@@ -297,6 +297,7 @@ class Connection(asyncio.Protocol):
         """
         self._lingering = True
         self._held.clear()
+        self._held_size = 0
         self._reader.release()
         self._deadline = self._server.now + _LINGER
         body = f"{refusal.reason}\n".encode() if refusal.reason else b""

@@ -106,6 +106,7 @@ class RequestReader:
     def feed(self, data: bytes | memoryview) -> None:
         """Takes the next bytes. Raises `Refused`; after that the reader takes no more."""
         progress = self._progress
+        refusal: Refused | None = None
         rest: bytes | memoryview | None = data
         try:
             while rest:
@@ -114,7 +115,10 @@ class RequestReader:
             if self.last and self._refusal is None:
                 return  # Bytes after a request that said "Connection: close" belong to nothing.
             self.last = True
-            raise self._refusal or Refused(400, f"not an HTTP/1.1 request: {error}") from None
+            refusal = self._refusal or Refused(400, f"not an HTTP/1.1 request: {error}")
+            self._refusal = None
+        if refusal is not None:  # Not raised in the handler: it would keep the parser's error and its frames.
+            raise refusal
         if progress != self._progress:
             self._unheard = 0
             return
