@@ -2,7 +2,7 @@
 
 Requests of a connection are worked on one after another, so answers leave in order and a pipelined read sees the
 write before it. While one is worked on, what arrives is held unparsed and soon no longer read; a client that does
-not take its answers is not read either. After a few answers in a row a pipelining client waits for its next turn.
+not take its answers is not read either. After each answer a pipelining client waits for its next turn.
 Deadlines are plain numbers that the server's one timer compares (`expire`), never a timer for each request.
 Knows no DynamoDB: the handler answers, `server.py` keeps the books.
 
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 _STEP = 8 * 1024
 # Held unparsed before the socket is no longer read.
 _HOLD = 64 * 1024
-# Answered in a row before others get their turn.
-_TURN = 16
 # How long a refused client may go on sending before it is cut off.
 _LINGER = 2.0
 
@@ -180,15 +178,15 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Answers and parses until nothing is left to do, or something has to be waited for."""
         requests = self._reader.requests
-        turns = _TURN
+        answered = False
         while self._transport is not None and self._writable:
             if requests:
-                if turns == 0:
+                if answered:  # Others have their turn first, or a flood of pipelined requests would be all.
                     self._busy = True
                     self._deadline = inf
                     self._loop.call_soon(self._next_turn)
                     return
-                turns -= 1
+                answered = True
                 request = requests.popleft()
                 try:
                     answer = self._handler(request)

@@ -133,12 +133,12 @@ def test_a_flood_of_pipelined_requests_takes_turns_with_others() -> None:
     async def work() -> None:
         bench = _Bench()
         bench.connection.data_received(_post(b"x") * 1000)
-        assert 0 < len(bench.handled) < 100
+        assert len(bench.handled) == 1
         turns = 0
         while len(bench.handled) < 1000:
             turns += 1
             await asyncio.sleep(0)
-        assert turns > 10
+        assert turns > 500
         assert bench.transport.bodies == [b"x"] * 1000
 
     _run(work)
@@ -326,6 +326,7 @@ def test_a_handler_that_breaks_is_an_internal_error() -> None:
 
         bench = _Bench(handler)
         bench.connection.data_received(_post(b"x") + _post(b"y"))
+        await asyncio.sleep(0.01)
         assert bench.transport.statuses == [500, 500]
         assert b"InternalServerError" in bench.transport.bodies[0]
         assert b"broken" not in bench.transport.written
@@ -348,6 +349,7 @@ def test_so_may_the_request() -> None:
     async def work() -> None:
         bench = _Bench()
         bench.connection.data_received(_post(b"x") + _post(b"y", b"Connection: close\r\n") + _post(b"z"))
+        await asyncio.sleep(0.01)
         assert bench.transport.bodies == [b"x", b"y"]
         assert bench.transport.written.count(b"Connection: close") == 1
         assert bench.transport.closed
