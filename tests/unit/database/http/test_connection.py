@@ -120,6 +120,7 @@ def test_answers_leave_in_the_order_of_the_requests() -> None:
         bench = _Bench(handler)
         bench.connection.data_received(_post(b"read 1") + _post(b"write") + _post(b"read 2"))
         bench.connection.data_received(_post(b"read 3"))
+        await asyncio.sleep(0.01)
         assert bench.transport.bodies == [b"read 1"]
         assert seen == [b"read 1", b"write"]
         written.settle(Response(200, b"written"))
