@@ -1,6 +1,6 @@
 """`python -m benchmarks`: everything in one command, into docs/performance.md with --write.
 
-    python -m benchmarks --write               all but soak: under twenty minutes on two cores
+    python -m benchmarks --write               all but hostile and soak: under twenty minutes on two cores
     python -m benchmarks --only compare --peers dynalite --rounds 1 --connections 16
     python -m benchmarks --only growth --items 1000000
     python -m benchmarks --only signatures,scaling,stalls --write
@@ -25,6 +25,7 @@ from benchmarks import (
     client,
     client_cost,
     growth,
+    hostile,
     report,
     scaling,
     servers,
@@ -66,9 +67,10 @@ PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "scaling": lambda plan, _: scaling.run(plan),
     "stalls": lambda plan, _: stalls.run(plan),
     "growth": lambda plan, chosen: growth.run(plan, chosen.items),
+    "hostile": lambda plan, _: hostile.run(plan),
     "soak": lambda plan, chosen: soak.run(plan, chosen.minutes),
 }
-_USUAL = ",".join(name for name in PARTS if name != "soak")
+_USUAL = ",".join(name for name in PARTS if name not in ("hostile", "soak"))
 
 
 def main() -> None:
