@@ -248,7 +248,7 @@ def _attack(attack: Attack, address: tuple[str, int]) -> None:
 
 
 def run(plan: Plan) -> dict[str, str]:
-    """A line for each attack. Rounds take three times as long as elsewhere: there are few slow answers to count."""
+    """A line for each attack. Rounds take three times as long as elsewhere: slow answers are few."""
     started, load_before = time.time(), load_average()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
