@@ -7,6 +7,7 @@ import itertools
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
     WriteTransaction,
 )
-from blotter.database.storage.sqlite import SqliteStorage, checkpoints
+from blotter.database.storage.sqlite import SqliteStorage, checkpoints, schema
 from blotter.database.storage.sqlite.schema import FILE_NAME
 from tests.faults.storage_power_loss import Record, recording
 
@@ -174,6 +175,7 @@ class FailingFile(apsw.VFSFile):
         super().xWrite(data, offset)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
+        time.sleep(self.vfs.sync_seconds)
         if self.vfs.refused == "sync":
             raise apsw.IOError("injected: sync failed")
         super().xSync(flags)
@@ -185,6 +187,7 @@ class FailingVFS(apsw.VFS):
     def __init__(self) -> None:
         self.name = f"failing-{next(self.numbers)}"
         self.refused = ""
+        self.sync_seconds = 0.0
         super().__init__(self.name, "")
 
     def xOpen(self, name: Any, flags: list[int]) -> FailingFile:  # noqa: N802
@@ -198,10 +201,13 @@ def vfs() -> Iterator[FailingVFS]:
     vfs.unregister()
 
 
+@pytest.mark.parametrize("slow", [False, True])
 @pytest.mark.parametrize("refused", ["write", "sync"])
 def test_a_failed_commit_fails_its_whole_batch_and_the_store_returns_by_itself(
-    tmp_path: Path, run: Run, vfs: FailingVFS, refused: str
+    tmp_path: Path, run: Run, vfs: FailingVFS, refused: str, slow: bool
 ) -> None:
+    vfs.sync_seconds = 0.05 if slow else 0.0  # a slow disk's commits run in a thread
+
     def refuse(tx: WriteTransaction) -> None:
         assert tx.get(1, b"b") is not None, "it saw its predecessor"
         raise KeyError
@@ -248,6 +254,26 @@ def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path, run: Ru
     run(storage.close())
 
 
+def test_a_slow_disk_does_not_hold_up_reads(tmp_path: Path, run: Run, vfs: FailingVFS) -> None:
+    storage = SqliteStorage.open(tmp_path, vfs=vfs.name)
+    vfs.sync_seconds = 0.05
+    run(storage.write(put(b"a")))  # the first slow commit tells
+
+    async def use() -> int:
+        turns = 0
+        write = asyncio.ensure_future(storage.write(put(b"b")))
+        while not write.done():
+            turns += 1
+            with storage.read() as tx:
+                assert tx.get(1, b"a") is not None
+            await asyncio.sleep(0)
+        return turns
+
+    assert run(use()) > 20
+    assert keys(storage) == [b"a", b"b"]
+    run(storage.close())
+
+
 def test_a_failed_checkpoint_loses_nothing(
     tmp_path: Path, run: Run, vfs: FailingVFS, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -273,6 +299,31 @@ def test_a_range_is_not_prepared_anew_for_other_bindings(tmp_path: Path, run: Ru
 
 
 # Snapshots and checkpoints
+
+
+def test_the_reads_of_a_turn_share_a_snapshot_which_ends_with_it(tmp_path: Path, run: Run) -> None:
+    storage, other = SqliteStorage.open(tmp_path), schema.connect(tmp_path / FILE_NAME)
+
+    def elsewhere(key: bytes) -> None:
+        other.execute("INSERT INTO items (space, key, size, body) VALUES (1, ?, 1, x'7b7d')", (key,))
+
+    async def use() -> None:
+        assert keys(storage) == []
+        elsewhere(b"a")
+        assert keys(storage) == []
+        await asyncio.sleep(0)
+        assert keys(storage) == [b"a"]
+        elsewhere(b"b")
+        await storage.write(put(b"c"))
+        assert keys(storage) == [b"a", b"b", b"c"]
+        elsewhere(b"d")
+
+    run(use())
+    assert keys(storage) == [b"a", b"b", b"c", b"d"], "without a loop every read has its own"
+    elsewhere(b"e")
+    assert len(keys(storage)) == 5
+    run(storage.close())
+    other.close()
 
 
 class Clock:

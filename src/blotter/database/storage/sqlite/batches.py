@@ -98,6 +98,7 @@ class Batches:
         writer: Writer,
         turn: TurnLock,
         thread: WorkThread,
+        end_read: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
@@ -105,6 +106,8 @@ class Batches:
         self._writer = writer
         self._turn = turn
         self._committer = thread
+        self._end_read = end_read
+        """Ends the snapshot of this turn's reads."""
         self._monotonic = monotonic
         self._loop: Any = None  # uvloop's methods do not return all that asyncio's are declared to
         self._queue: deque[Waiting] = deque()
@@ -202,6 +205,7 @@ class Batches:
     def _run_batch(self) -> None:
         batch: list[Waiting] = []
         try:
+            self._end_read()
             self._start_transaction()
             self._run_waiting(batch)
             if wrote := self._writer.writes > 0:
@@ -281,6 +285,7 @@ class Batches:
         self._committed(batch, None)
 
     def _committed(self, batch: list[Waiting], error: BaseException | None) -> None:
+        self._end_read()  # Whoever is told of the commit must read what it wrote.
         if error is None:
             self._settle(batch)
         else:

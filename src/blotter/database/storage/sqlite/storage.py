@@ -85,7 +85,9 @@ class SqliteStorage:
         )
         self._write_connection.set_wal_hook(self._checkpoints.note_commit)
         writer = Writer(self._write_connection, cache)
-        self._batches = Batches(self._write_connection, writer, self._turn, self._commits, monotonic)
+        self._batches = Batches(
+            self._write_connection, writer, self._turn, self._commits, self._quick.release, monotonic
+        )
         self._batches.after_commit = self._checkpoints.after_commit
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
@@ -170,7 +172,8 @@ class SqliteStorage:
         await self._copies.call(self._checkpoints.copy)
         self._copies.stop()
         self._commits.stop()
-        for connection in (self._read_connection, self._checkpoint_connection, self._write_connection):
+        self._quick.close()
+        for connection in (self._checkpoint_connection, self._write_connection):
             connection.close(True)
         self._upkeep_lock.close()
         self._turn.close()
