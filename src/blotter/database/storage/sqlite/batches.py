@@ -177,28 +177,29 @@ class Batches:
     def _turn_taken(self, error: BaseException | None) -> None:
         if error is not None:
             self._fail(self._take_all(), error)
-            self._rest()
+            self._ask_again()
             return
         self._turn_taken_at = self._monotonic()
         self._run_batch()
 
-    def _batch_ended(self) -> None:
+    def _turn_is_over(self) -> bool:
         if not self._queue:
-            self._turn.release()
-            self._rest()
-        elif self._monotonic() - self._turn_taken_at < TURN_SECONDS or not self._turn.others_wait():
-            self._call_soon(self._run_batch)
-        else:
-            self._turn.release()
-            self._call_soon(self._begin)
+            return True
+        return self._monotonic() - self._turn_taken_at >= TURN_SECONDS and self._turn.others_wait()
 
-    def _rest(self) -> None:
-        self._active = False
-        self._idle.set()
-        if self._queue:  # submitted by a callback of what was just settled
-            self._active = True
-            self._idle.clear()
+    def _batch_ended(self) -> None:
+        if self._turn_is_over():
+            self._turn.release()
+            self._ask_again()
+        else:
+            self._call_soon(self._run_batch)
+
+    def _ask_again(self) -> None:
+        if self._queue:
             self._call_soon(self._begin)
+        else:
+            self._active = False
+            self._idle.set()
 
     # One batch
 
@@ -286,14 +287,21 @@ class Batches:
 
     def _committed(self, batch: list[Waiting], error: BaseException | None) -> None:
         self._end_read()  # Whoever is told of the commit must read what it wrote.
+        if error is not None:
+            self._roll_back()
+        work = self.after_commit()
+        # The turn goes before the answers, which take half as long as the commit: another process may wait for it.
+        passed = work is None and self._turn_is_over()
+        if passed:
+            self._turn.release()
         if error is None:
             self._settle(batch)
         else:
-            self._roll_back()
             self._fail(batch, error)
-        work = self.after_commit()
-        if work is None:
-            self._batch_ended()
+        if passed:
+            self._ask_again()
+        elif work is None:
+            self._call_soon(self._run_batch)
         else:
             self._in_thread(work, lambda _: self._batch_ended())
 
