@@ -29,6 +29,8 @@ TRIM_SECONDS = 60.0
 
 # After a failure of the store.
 _PATIENCE_SECONDS = 1.0
+# After any other error, which will likely come again: a mistake, or data that make no sense.
+_LONG_PATIENCE_SECONDS = 10.0
 
 Chore = Callable[[], Awaitable[object]]
 
@@ -58,7 +60,8 @@ class Background:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Does the chores until it is stopped or cancelled. An error that is not the store's ends all of them."""
+        """Does the chores until it is stopped or cancelled. An error of one is logged and stops neither it nor the
+        others: a damaged item must not keep those from their work that never meet it."""
         async with asyncio.TaskGroup() as group:
             for chore, pause in self._chores:
                 group.create_task(self._repeat(chore, pause))
@@ -83,6 +86,9 @@ class Background:
             except (StorageUnavailable, SnapshotTooOld) as error:
                 log.warning("background work has to wait: %s", error)
                 await self._rest(_PATIENCE_SECONDS)
+            except Exception:
+                log.exception("background work failed")
+                await self._rest(_LONG_PATIENCE_SECONDS)
             await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from blotter.database.background import runner
 from blotter.database.background.runner import Background
 from blotter.database.background.tables import TableKeeper
+from blotter.database.background.tokens import TokenSweeper
 from blotter.database.model.streams import RETENTION
 from blotter.database.storage.protocol import StorageUnavailable
 from tests.stream_database import START, StreamDatabase
@@ -82,13 +86,33 @@ def test_it_goes_on_after_the_store_failed(streams: StreamDatabase, monkeypatch:
     assert rounds == 2
 
 
-def test_another_error_ends_it(streams: StreamDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [apsw.CorruptError("malformed"), json.JSONDecodeError("damaged", "", 0), ZeroDivisionError()]
+)
+def test_any_other_error_of_one_chore_is_logged_and_stops_none(
+    streams: StreamDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    monkeypatch.setattr(runner, "_LONG_PATIENCE_SECONDS", 0.001)
+    rounds: Counter[str] = Counter()
+
     async def fail(_: TableKeeper) -> bool:
-        raise ZeroDivisionError
+        rounds["failed"] += 1
+        raise error
+
+    async def work(_: TokenSweeper) -> int:
+        rounds["worked"] += 1
+        if rounds["failed"] >= 3 and rounds["worked"] >= 3:
+            background.stop()
+        return 0
 
     monkeypatch.setattr(TableKeeper, "run_once", fail)
-    with pytest.raises(ExceptionGroup):
-        streams.database.run(Background(streams.database.storage).run())
+    monkeypatch.setattr(TokenSweeper, "run_once", work)
+    background = Background(streams.database.storage, tables_seconds=0.001, trim_seconds=0.001)
+    streams.database.run(asyncio.wait_for(background.run(), 10))
+    failures = [record for record in caplog.records if record.getMessage() == "background work failed"]
+    assert len(failures) == rounds["failed"]
+    assert failures[0].exc_info is not None
+    assert failures[0].exc_info[1] is error
 
 
 def test_the_table_keeper_looks_only_after_a_change_or_when_it_is_time(streams: StreamDatabase) -> None:
