@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ Serve = Callable[..., Serving]
 _PAGE = 4096
 _LEAF = 10
 """What a page begins with that holds items."""
+_WRONG_SUM = "disk I/O error: a page of the file does not match its checksum"
 
 
 _TABLE: dict[str, Any] = {
@@ -185,21 +187,26 @@ def stopped(tmp_path: Path, content: bytes) -> Path:
     return path
 
 
+def _page_of_items(content: bytes | bytearray) -> int:
+    """Where a page begins that holds nothing but items."""
+    starts = range(0, len(content), _PAGE)
+    return next(at for at in starts if content[at] == _LEAF and content[at : at + _PAGE].count(b"item-") > 4)
+
+
 def test_a_damaged_page_costs_its_own_items_only_and_is_left_alone(serve: Serve, stopped: Path) -> None:
     content = bytearray(stopped.read_bytes())
-    starts = range(0, len(content), _PAGE)
-    start = next(at for at in starts if content[at] == _LEAF and content[at : at + _PAGE].count(b"item-") > 4)
+    start = _page_of_items(content)
     good = content[start : start + 8]
     content[start : start + 8] = bytes(byte ^ 0x55 for byte in good)
     stopped.write_bytes(content)
 
-    serving = serve("--workers", "1", data_dir=stopped.parent)
+    serving = serve("--workers", "2", data_dir=stopped.parent)
     client = _Client(serving)
     found = [client.get(number) for number in range(200)]
     assert 150 < found.count(True) < 200
     assert False not in found, "of an item that cannot be read it is not said that there is none"
     assert client.call("Scan")[0] == 500, "a scan does not leave out what it cannot read"
-    assert "database disk image is malformed" in serving.log.read_text()
+    assert _WRONG_SUM in serving.log.read_text()
     assert serving.stop() == 0
 
     after = bytearray(stopped.read_bytes())
@@ -208,6 +215,38 @@ def test_a_damaged_page_costs_its_own_items_only_and_is_left_alone(serve: Serve,
     stopped.write_bytes(after)
     client = _Client(serve("--workers", "1", data_dir=stopped.parent))
     assert all(client.get(number) for number in range(200))
+
+
+@pytest.mark.parametrize("where", ["key", "body"])
+def test_a_flipped_bit_is_a_500_and_a_line_in_the_log(serve: Serve, stopped: Path, where: str) -> None:
+    """Where no structure of SQLite's betrays it."""
+    content = bytearray(stopped.read_bytes())
+    key = re.compile(rb"item-(\d+)").search(content, _page_of_items(content))
+    assert key is not None
+    number = int(key[1])
+    at = key.end() - 1 if where == "key" else content.index(b"x" * 200, key.end())
+    content[at] ^= 1  # another number, or xxxyxxx
+    stopped.write_bytes(content)
+
+    serving = serve("--workers", "2", data_dir=stopped.parent)
+    client = _Client(serving)
+    status, answer = client.call("GetItem", Key={"p": {"S": f"item-{number}"}})
+    assert (status, answer["__type"].partition("#")[2]) == (500, "InternalServerError")
+    status, answer = client.call("PutItem", Item=_item(number, 10))
+    assert (status, answer["__type"].partition("#")[2]) == (500, "InternalServerError")
+    found = [client.get(number) for number in range(200)]
+    assert 150 < found.count(True) < 200
+    assert False not in found
+    assert client.put(1000) == 200
+    assert f"storage unavailable: {_WRONG_SUM}" in serving.log.read_text()
+    assert serving.stop() == 0
+
+    after = bytearray(stopped.read_bytes())
+    after[at] ^= 1
+    stopped.write_bytes(after)
+    client = _Client(serve("--workers", "1", data_dir=stopped.parent))
+    assert all(client.get(number) for number in range(200))
+    assert client.get(1000)
 
 
 def _refusal(data_dir: Path | str) -> str:
@@ -221,9 +260,7 @@ def test_a_damaged_first_page_is_one_clear_line_and_is_left_alone(stopped: Path)
     content = bytearray(stopped.read_bytes())
     content[100:108] = bytes(byte ^ 0x55 for byte in content[100:108])
     stopped.write_bytes(content)
-    assert _refusal(stopped.parent) == (
-        f"blotter serve: {stopped} cannot be opened: database disk image is malformed\n"
-    )
+    assert _refusal(stopped.parent) == (f"blotter serve: {stopped} cannot be opened: {_WRONG_SUM}\n")
     assert stopped.read_bytes() == content
 
 

@@ -29,6 +29,7 @@ from typing import Any
 import apsw
 
 from blotter.database.storage.protocol import Settled, StorageUnavailable, WriteTransaction
+from blotter.database.storage.sqlite.checksums import describe, is_damage
 from blotter.database.storage.sqlite.locks import TurnBell, TurnLock
 from blotter.database.storage.sqlite.threads import Done, Work, WorkThread
 from blotter.database.storage.sqlite.writing import Writer
@@ -254,14 +255,18 @@ class Batches:
             clean = all(waiting.spoiled or self._run_handler(waiting) for waiting in batch)
 
     def _run_handler(self, waiting: Waiting) -> bool:
-        """Runs one handler and keeps what came of it; False if it broke off after having written."""
+        """Runs one handler and keeps what came of it; False if the others have to run again without it: it broke
+        off after having written, or met damage."""
         writer = self._writer
         writes = writer.writes
         waiting.error = None
         try:
             waiting.value = waiting.handler(writer)
-        except STORE_FAILURES:
-            raise
+        except STORE_FAILURES as error:
+            if not is_damage(error):
+                raise
+            # Only what lies on the damaged page is lost, but SQLite may have rolled back the others' writes.
+            waiting.error, waiting.spoiled = _unavailable(error), True
         except (Exception, asyncio.CancelledError) as error:
             # A future cannot carry a StopIteration.
             waiting.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
@@ -322,8 +327,7 @@ class Batches:
 
     def _fail(self, batch: list[Waiting], cause: BaseException) -> None:
         for waiting in batch:
-            waiting.error = StorageUnavailable(f"{type(cause).__name__}: {cause}")
-            waiting.error.__cause__ = cause
+            waiting.error = _unavailable(cause)
             waiting.settle()
 
     def _in_thread(self, work: Work, done: Done) -> None:
@@ -331,3 +335,9 @@ class Batches:
 
     def _call_soon(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)
+
+
+def _unavailable(cause: BaseException) -> StorageUnavailable:
+    error = StorageUnavailable(f"{type(cause).__name__}: {describe(cause)}")
+    error.__cause__ = cause
+    return error

@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 import apsw
 
+from blotter.database.storage.sqlite.checksums import describe
 from blotter.database.storage.sqlite.schema import PAGE_SIZE
 from blotter.database.storage.sqlite.threads import Work, WorkThread
 
@@ -119,4 +120,4 @@ class Checkpoints:
         except apsw.BusyError:  # another process is at it, or a reader is in the way
             pass
         except apsw.Error as error:
-            log.warning("checkpoint failed: %s", error)
+            log.warning("checkpoint failed: %s", describe(error))

@@ -26,6 +26,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
 )
 from blotter.database.storage.sqlite.catalog import CatalogCache, decode_table
+from blotter.database.storage.sqlite.checksums import describe
 from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE
 
 _BODY = "coalesce(body, (SELECT bodies.body FROM bodies WHERE id = outside))"
@@ -176,15 +177,13 @@ class QuickRead(Reader):
             self.release()
         if isinstance(error, apsw.Error):
             self.release()
-            raise StorageUnavailable(str(error)) from error
+            raise StorageUnavailable(describe(error)) from error
 
     def release(self) -> None:
         """Lets go of the snapshot; the next read opens another."""
         if self._pinned and not self._entered:
             self._pinned = False
-            with suppress(
-                apsw.Error
-            ):  # what fails here has been read; SQLite lets go of the snapshot all the same
+            with suppress(apsw.Error):  # what it could still fail at is nothing that was asked for
                 for _ in self._pin:
                     pass
 
@@ -197,7 +196,7 @@ class QuickRead(Reader):
         try:
             self._generation = self._pin.execute(PIN).fetchone()[0]  # type: ignore[index]
         except apsw.Error as error:
-            raise StorageUnavailable(str(error)) from error
+            raise StorageUnavailable(describe(error)) from error
         self._pinned = True
         self._loop = loop
         if loop is not None:

@@ -4,8 +4,9 @@ Owns every DDL statement and every PRAGMA. No SQLite table belongs to one Dynamo
 of `catalog` and some numbers of key spaces, so creating one never changes SQLite's schema, on which every prepared
 statement of every process depends. A file says who wrote it (`application_id`), in which format (`user_version`)
 and by which key layout (`meta`); a file of a newer format, of another program or another key layout is refused
-before anything is written, one of an older format is brought up to date when it is opened. Why these tables and
-this page size: docs/decisions/0001-item-layout.md.
+before anything is written, one of an older format is brought up to date when it is opened. Pages carry checksums
+wherever SQLite's shim for them can be had (`checksums`), and `meta` says so. Why these tables and this page size:
+docs/decisions/0001-item-layout.md.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import apsw
 
 from blotter.database.model.keys import KEY_FORMAT
 from blotter.database.storage.protocol import DataDirectoryError
+from blotter.database.storage.sqlite import checksums
 
 FILE_NAME = "blotter.db"
 APPLICATION_ID = 0x426C6F74  # "Blot"
@@ -67,6 +69,7 @@ log = logging.getLogger(__name__)
 def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -> apsw.Connection:
     """A connection to an existing file, set up as every connection of the store must be. `vfs` names a VFS
     registered with apsw, for tests that crash, tear or refuse I/O."""
+    checksums.load()
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=64)
     # The plan of a statement must not depend on its bindings: apsw's SQLite has STAT4, with which a range such as
     # `key >= ?` would be prepared again for every execution. We never ANALYZE, so no plan is worse.
@@ -95,13 +98,14 @@ def create_or_check(path: Path, *, vfs: str | None = None) -> None:
     and copies it: what was written but not yet synced is durable before anybody can read it.
     """
     _check_sizes(path)
+    checksums.load()
     try:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
         connection.set_busy_timeout(5000)
         try:
             if _is_empty(connection):
-                _create(connection)
+                _create(connection, path)
                 sync_directory(path.parent)
             else:
                 _check(connection, path)
@@ -110,7 +114,7 @@ def create_or_check(path: Path, *, vfs: str | None = None) -> None:
     except apsw.NotADBError as error:
         raise DataDirectoryError(f"{path} is not a SQLite file: {error}") from error
     except apsw.Error as error:
-        raise DataDirectoryError(f"{path} cannot be opened: {error}") from error
+        raise DataDirectoryError(f"{path} cannot be opened: {checksums.describe(error)}") from error
 
 
 def sync_directory(path: Path) -> None:
@@ -140,7 +144,10 @@ def _is_empty(connection: apsw.Connection) -> bool:
     return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_schema").get)
 
 
-def _create(connection: apsw.Connection) -> None:
+def _create(connection: apsw.Connection, path: Path) -> None:
+    summed = checksums.reserve(connection)
+    if not summed:
+        log.warning("%s is made without checksums on its pages: apsw's cksumvfs cannot be had here", path)
     # Page size and WAL mode cannot be set inside a transaction; a crash between them and the schema leaves an
     # empty file, which the next start finishes.
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
@@ -149,6 +156,8 @@ def _create(connection: apsw.Connection) -> None:
     with connection:
         connection.execute(_SCHEMA)
         connection.execute("INSERT INTO meta VALUES ('key_format', ?)", (KEY_FORMAT,))
+        if summed:
+            connection.execute("INSERT INTO meta VALUES ('page_checksums', 'cksumvfs')")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
@@ -162,10 +171,22 @@ def _check(connection: apsw.Connection, path: Path) -> None:
             f"{path} has format {version}; this version of blotter knows formats up to {FORMAT_VERSION}. "
             "It was left as it is: start a newer blotter on it."
         )
+    _check_checksums(connection, path)
     if version < FORMAT_VERSION:
         _upgrade(connection, path, version)
     else:
         _check_keys(connection, path)
+
+
+def _check_checksums(connection: apsw.Connection, path: Path) -> None:
+    """Refuses to read a file without comparing the sums it has: it may be damaged, and what is written without the
+    shim has wrong ones. `meta` is asked because one flipped bit of the header switches the shim off."""
+    summed = connection.execute("SELECT value FROM meta WHERE name = 'page_checksums'").get is not None
+    if summed and not checksums.verified(connection):
+        raise DataDirectoryError(
+            f"{path} has checksums on its pages, which cannot be verified: either its header is damaged, or "
+            "apsw was installed without cksumvfs. It was left as it is."
+        )
 
 
 def _check_keys(connection: apsw.Connection, path: Path) -> None:

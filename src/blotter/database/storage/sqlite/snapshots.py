@@ -25,6 +25,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
 )
 from blotter.database.storage.sqlite.catalog import CatalogCache
+from blotter.database.storage.sqlite.checksums import describe
 from blotter.database.storage.sqlite.reading import PIN, Reader
 
 MAX_AGE_SECONDS = 10.0
@@ -61,7 +62,7 @@ class _Failures:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, apsw.Error):
-            raise StorageUnavailable(str(error)) from error
+            raise StorageUnavailable(describe(error)) from error
 
 
 _FAILURES = _Failures()
@@ -167,7 +168,7 @@ class Snapshots:
             reader = self._free.pop() if self._free else Pooled(self._connect())
             reader.begin()
         except apsw.Error as error:
-            raise StorageUnavailable(str(error)) from error
+            raise StorageUnavailable(describe(error)) from error
         snapshot = SqliteSnapshot(reader, self._monotonic() + self._max_age, self._monotonic, self)
         self._open.add(snapshot)
         return snapshot
