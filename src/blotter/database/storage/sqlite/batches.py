@@ -262,11 +262,11 @@ class Batches:
         waiting.error = None
         try:
             waiting.value = waiting.handler(writer)
-        except STORE_FAILURES as error:
-            if not is_damage(error):
+        except STORE_FAILURES as failure:
+            if not is_damage(failure):
                 raise
             # Only what lies on the damaged page is lost, but SQLite may have rolled back the others' writes.
-            waiting.error, waiting.spoiled = _unavailable(error), True
+            waiting.error, waiting.spoiled = _unavailable(failure), True
         except (Exception, asyncio.CancelledError) as error:
             # A future cannot carry a StopIteration.
             waiting.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
