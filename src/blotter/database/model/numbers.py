@@ -45,12 +45,13 @@ def canonical_number(text: str) -> str:
 
     Raises ValidationException in AWS's words when the text is no number, is out of range or has too many digits.
     """
-    # isdigit() alone would let other scripts' digits through.
-    if text.isdigit():
-        if len(text) <= MAX_DIGITS and text.isascii() and (text[0] != "0" or text == "0"):
+    if len(text) <= MAX_DIGITS:  # asked first: isdigit() takes 4 ms over a million digits
+        # isdigit() alone would let other scripts' digits through.
+        if text.isdigit():
+            if text.isascii() and (text[0] != "0" or text == "0"):
+                return text
+        elif _PLAIN_DECIMAL(text) is not None:
             return text
-    elif len(text) <= MAX_DIGITS and _PLAIN_DECIMAL(text) is not None:
-        return text
     match = _NOTATION.fullmatch(text)
     if match is None:
         raise _not_a_number(text)
