@@ -157,7 +157,7 @@ class Comparison:
         for workload in [name for name in self.choice.workloads if name in workloads.OPERATIONS]:
             for name in self._names():
                 rates = [self.rate(workload, connections, name) for connections in self.choice.connections]
-                if None not in rates:
+                if None not in rates and not self._errors(workload, name):  # refusals are no speed
                     rows.append([workload, name, *[number(rate or 0) for rate in rates]])
         return table(
             [

@@ -85,7 +85,7 @@ class Pipeline:
         write = _Write(operation, plan, context, request, self._transactions, held)
         try:
             self._storage.submit(write.execute, write.committed)
-        except StorageUnavailable:
+        except BaseException:
             self._transactions.release(held)
             raise
         return write
@@ -163,8 +163,10 @@ class _Slices(Pending):
             self._loop.call_soon(self._next)
 
     def _end(self, response: Response) -> None:
-        self._snapshot.close()
-        self.settle(response)
+        try:
+            self._snapshot.close()
+        finally:
+            self.settle(response)
 
 
 def _operation(name: str) -> Operation:

@@ -257,7 +257,12 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             self._server.budget.release(len(request.body))
             return
-        self._answer(request, response)
+        try:
+            self._answer(request, response)
+        except Exception:
+            log.exception("request %s could not be answered", request.id)
+            self.abort()
+            return
         if not self._busy:
             self._advance()
 

@@ -1,4 +1,4 @@
-"""The two values the HTTP room trades in: a request that has arrived whole, and the answer to it.
+"""What the HTTP room trades in: a request that has arrived whole, its answer, and an answer that comes later.
 
 A `Handler` takes one request and gives its answer back at once (a point read) or as `Pending` (a write waiting for
 its commit, a scan in slices). What it may not do is touch the connection: order of answers, keep-alive, checksums,

@@ -156,8 +156,7 @@ class Snapshot(ReadTransaction, Protocol):
 
 class Storage(Protocol):
     def read(self) -> AbstractContextManager[ReadTransaction]:
-        """A snapshot for one quick read on the caller's thread; must not be held across an await. It is no older
-        than this turn of the event loop, and has all that was settled before."""
+        """A snapshot for one quick read on the caller's thread; must not be held across an await."""
 
     def open_snapshot(self) -> Snapshot:
         """A snapshot on a connection of its own; the caller closes it. Has a maximum age: a read after

@@ -23,7 +23,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
     WriteTransaction,
 )
-from blotter.database.storage.sqlite import SqliteStorage, checkpoints, schema
+from blotter.database.storage.sqlite import SqliteStorage, checkpoints
 from blotter.database.storage.sqlite.schema import FILE_NAME
 from tests.faults.storage_power_loss import Record, recording
 
@@ -299,31 +299,6 @@ def test_a_range_is_not_prepared_anew_for_other_bindings(tmp_path: Path, run: Ru
 
 
 # Snapshots and checkpoints
-
-
-def test_the_reads_of_a_turn_share_a_snapshot_which_ends_with_it(tmp_path: Path, run: Run) -> None:
-    storage, other = SqliteStorage.open(tmp_path), schema.connect(tmp_path / FILE_NAME)
-
-    def elsewhere(key: bytes) -> None:
-        other.execute("INSERT INTO items (space, key, size, body) VALUES (1, ?, 1, x'7b7d')", (key,))
-
-    async def use() -> None:
-        assert keys(storage) == []
-        elsewhere(b"a")
-        assert keys(storage) == []
-        await asyncio.sleep(0)
-        assert keys(storage) == [b"a"]
-        elsewhere(b"b")
-        await storage.write(put(b"c"))
-        assert keys(storage) == [b"a", b"b", b"c"]
-        elsewhere(b"d")
-
-    run(use())
-    assert keys(storage) == [b"a", b"b", b"c", b"d"], "without a loop every read has its own"
-    elsewhere(b"e")
-    assert len(keys(storage)) == 5
-    run(storage.close())
-    other.close()
 
 
 class Clock:

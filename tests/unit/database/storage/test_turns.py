@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blotter.database.storage.protocol import StoredItem, WriteTransaction
+from blotter.database.storage.protocol import StorageUnavailable, StoredItem, WriteTransaction
 from blotter.database.storage.sqlite import SqliteStorage, TurnBell
 from blotter.database.storage.sqlite.locks import TurnLock
 
@@ -47,6 +47,46 @@ def test_the_turn_goes_to_the_one_at_the_door(tmp_path: Path) -> None:
     assert not _rings(bell), "nobody waits"
     for turn in (one, two, three):
         turn.close()
+
+
+def test_who_gives_up_waiting_leaves_the_door(tmp_path: Path) -> None:
+    one, two = TurnLock(tmp_path), TurnLock(tmp_path)
+    assert one.try_acquire()
+    assert not two.try_acquire()
+    two.give_up()
+    assert not one.others_wait()
+    one.release()
+    assert one.try_acquire()
+    one.close()
+    two.close()
+
+
+@pytest.mark.parametrize("at_door", [False, True])
+def test_a_lock_that_fails_refuses_what_waits_and_nothing_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_door: bool
+) -> None:
+    """No locks left, an I/O error: those who wait are told, the door is open, the next write tries anew."""
+    store, other = SqliteStorage.open(tmp_path), SqliteStorage.open(tmp_path)
+    real = store._turn.try_acquire
+
+    def failing() -> bool:
+        if at_door:
+            other._turn.acquire()
+            assert not real()
+            other._turn.release()
+        raise OSError("injected: no locks available")
+
+    async def work() -> None:
+        monkeypatch.setattr(store._turn, "try_acquire", failing)
+        with pytest.raises(StorageUnavailable):
+            await store.write(_increment)
+        monkeypatch.undo()
+        await asyncio.wait_for(other.write(_increment), 30)
+        await asyncio.wait_for(store.write(_increment), 30)
+        await store.close()
+        await other.close()
+
+    asyncio.run(work())
 
 
 def test_waiting_in_a_thread_keeps_the_place_at_the_door(tmp_path: Path) -> None:

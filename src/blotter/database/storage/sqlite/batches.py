@@ -69,7 +69,7 @@ STORE_FAILURES = (
 
 class Waiting:
     """A submitted handler, and what came of it: a value, or an error to raise. Who sets `abandoned` takes it back
-    if its turn has not come, and is not called any more."""
+    if its turn has not come, and is not called any more; once it was answered, that means nothing."""
 
     __slots__ = ("abandoned", "error", "handler", "settled", "spoiled", "value")
 
@@ -99,16 +99,13 @@ class Batches:
         writer: Writer,
         turn: TurnLock,
         thread: WorkThread,
-        end_read: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._execute = connection.cursor().execute
         self._writer = writer
         self._turn = turn
-        self._committer = thread
-        self._end_read = end_read
-        """Ends the snapshot of this turn's reads."""
+        self._blocking = thread  # for what blocks: slow commits, a turn without a bell, overdue checkpoints
         self._monotonic = monotonic
         self._loop: Any = None  # uvloop's methods do not return all that asyncio's are declared to
         self._queue: deque[Waiting] = deque()
@@ -151,7 +148,12 @@ class Batches:
     # The turn between processes
 
     def _begin(self) -> None:
-        if self._turn.try_acquire():
+        try:
+            taken = self._turn.try_acquire()
+        except OSError as error:
+            self._turn_taken(error)
+            return
+        if taken:
             self._turn_taken(None)
         elif self._turn.at_door and self._turn.bell is not None:
             self._loop.add_reader(self._turn.bell.fileno(), self._bell_rang, self._turn.bell)
@@ -161,7 +163,13 @@ class Batches:
 
     def _bell_rang(self, bell: TurnBell) -> None:
         bell.hush()
-        if self._turn.try_acquire():
+        try:
+            taken = self._turn.try_acquire()
+        except OSError as error:
+            self._stop_listening(bell)
+            self._turn_taken(error)
+            return
+        if taken:
             self._stop_listening(bell)
             self._turn_taken(None)
 
@@ -177,6 +185,7 @@ class Batches:
 
     def _turn_taken(self, error: BaseException | None) -> None:
         if error is not None:
+            self._turn.give_up()
             self._fail(self._take_all(), error)
             self._ask_again()
             return
@@ -188,12 +197,21 @@ class Batches:
             return True
         return self._monotonic() - self._turn_taken_at >= TURN_SECONDS and self._turn.others_wait()
 
-    def _batch_ended(self) -> None:
-        if self._turn_is_over():
-            self._turn.release()
+    def _pass_turn(self) -> bool:
+        """Gives the turn up if it is over."""
+        if not self._turn_is_over():
+            return False
+        self._turn.release()
+        return True
+
+    def _go_on(self, passed: bool) -> None:
+        if passed:
             self._ask_again()
         else:
             self._call_soon(self._run_batch)
+
+    def _batch_ended(self) -> None:
+        self._go_on(self._pass_turn())
 
     def _ask_again(self) -> None:
         if self._queue:
@@ -207,7 +225,6 @@ class Batches:
     def _run_batch(self) -> None:
         batch: list[Waiting] = []
         try:
-            self._end_read()
             self._start_transaction()
             self._run_waiting(batch)
             if wrote := self._writer.writes > 0:
@@ -291,22 +308,21 @@ class Batches:
         self._committed(batch, None)
 
     def _committed(self, batch: list[Waiting], error: BaseException | None) -> None:
-        self._end_read()  # Whoever is told of the commit must read what it wrote.
         if error is not None:
             self._roll_back()
-        work = self.after_commit()
-        # The turn goes before the answers, which take half as long as the commit: another process may wait for it.
-        passed = work is None and self._turn_is_over()
-        if passed:
-            self._turn.release()
+        work, passed = None, False
+        try:
+            work = self.after_commit()
+            # The turn goes before the answers, which take half as long as the commit: another may wait for it.
+            passed = work is None and self._pass_turn()
+        except Exception:  # What is committed must be answered, whatever becomes of the turn.
+            log.exception("after a commit")
         if error is None:
             self._settle(batch)
         else:
             self._fail(batch, error)
-        if passed:
-            self._ask_again()
-        elif work is None:
-            self._call_soon(self._run_batch)
+        if work is None:
+            self._go_on(passed)
         else:
             self._in_thread(work, lambda _: self._batch_ended())
 
@@ -331,7 +347,7 @@ class Batches:
             waiting.settle()
 
     def _in_thread(self, work: Work, done: Done) -> None:
-        self._committer.run(self._loop, work, done)
+        self._blocking.run(self._loop, work, done)
 
     def _call_soon(self, callback: Callable[[], None]) -> None:
         self._loop.call_soon(callback)

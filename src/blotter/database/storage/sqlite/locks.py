@@ -34,8 +34,8 @@ class FileLock:
 class TurnBell:
     """Rings for the process at the door when the turn is given up: a pipe that all processes of a server share.
 
-    Made before they fork. Only a hint: whoever hears it tries the turn; a ring nobody hears, or one too many, is
-    harmless.
+    Made before they fork, it lives as long as the server. Only a hint: whoever hears it tries the turn; a ring
+    nobody hears, or one too many, is harmless.
     """
 
     def __init__(self) -> None:
@@ -91,6 +91,11 @@ class TurnLock:
             self.at_door = True
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         self._leave_door()
+
+    def give_up(self) -> None:
+        """Waits no longer: nobody else comes to the turn past one who stands at the door."""
+        if self.at_door:
+            self._leave_door()
 
     def __enter__(self) -> None:
         self.acquire()

@@ -1,18 +1,16 @@
 """Read transactions: what the protocol reads, said in SQL, over a connection that holds a snapshot.
 
 `Reader` has every reading method and is the base of the write transaction too. `QuickRead` is the worker's one
-reusable transaction for reads that end before the event loop turns: it begins by stepping the generation's SELECT
-and leaving that statement open, which holds SQLite's snapshot as BEGIN would and costs half of BEGIN, SELECT,
-COMMIT. Every other statement has run to its end, or was ended, when its method returns.
+reusable transaction for reads that end before the event loop turns: it is entered by stepping the generation's
+SELECT and leaving that statement open, which holds SQLite's snapshot as BEGIN would and costs half of
+BEGIN, SELECT, COMMIT. Every other statement has run to its end, or was ended, when its method returns.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from types import TracebackType
-from typing import Any, cast
+from typing import cast
 
 import apsw
 
@@ -143,29 +141,21 @@ class Reader:
 
 
 class QuickRead(Reader):
-    """The context manager behind `Storage.read`. One per process, entered again and again, never nested.
-
-    All reads of one turn of the event loop share a snapshot: opening and closing one costs more than reading an
-    item. It is no older than the turn, so a request that arrives after some write was answered is read in a later
-    one. What this process commits ends it at once (`release`, called by `batches`), also so that it does not keep
-    SQLite from starting the WAL over. Without a running loop, every read has its own.
-    """
+    """The context manager behind `Storage.read`. One per process, entered again and again, never nested."""
 
     def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
         super().__init__(connection.cursor(), cache)
         self._connection = connection
         self._pin = connection.cursor()
         self._entered = False
-        self._pinned = False
-        self._loop: Any = None
-        """The loop whose turn the snapshot belongs to."""
 
     def __enter__(self) -> QuickRead:
         if self._entered:
             raise RuntimeError("a read inside a read, or held across an await")
-        loop = asyncio._get_running_loop()
-        if not self._pinned or loop is None or loop is not self._loop:
-            self._begin(loop)
+        try:
+            self._generation = self._pin.execute(PIN).fetchone()[0]  # type: ignore[index]
+        except apsw.Error as error:
+            raise StorageUnavailable(describe(error)) from error
         self._entered = True
         return self
 
@@ -173,31 +163,13 @@ class QuickRead(Reader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._entered = False
-        if self._loop is None:
-            self.release()
+        try:
+            for _ in self._pin:  # to its end: this lets go of the snapshot
+                pass
+        except apsw.Error as failure:
+            raise StorageUnavailable(describe(failure)) from failure
         if isinstance(error, apsw.Error):
-            self.release()
             raise StorageUnavailable(describe(error)) from error
-
-    def release(self) -> None:
-        """Lets go of the snapshot; the next read opens another."""
-        if self._pinned and not self._entered:
-            self._pinned = False
-            with suppress(apsw.Error):  # what it could still fail at is nothing that was asked for
-                for _ in self._pin:
-                    pass
 
     def close(self) -> None:
-        self.release()
         self._connection.close(True)
-
-    def _begin(self, loop: Any) -> None:
-        self.release()
-        try:
-            self._generation = self._pin.execute(PIN).fetchone()[0]  # type: ignore[index]
-        except apsw.Error as error:
-            raise StorageUnavailable(describe(error)) from error
-        self._pinned = True
-        self._loop = loop
-        if loop is not None:
-            loop.call_soon(self.release)

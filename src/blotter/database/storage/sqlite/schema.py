@@ -128,13 +128,13 @@ def sync_directory(path: Path) -> None:
 
 def _check_sizes(path: Path) -> None:
     """Refuses remains that SQLite would take for a beginning, or fill up with zeros."""
-    log = path.with_name(f"{path.name}-wal")
-    size, log_size = (file.stat().st_size if file.exists() else 0 for file in (path, log))
-    if not size and log_size:  # SQLite would delete the log and begin anew.
+    wal = path.with_name(f"{path.name}-wal")
+    size, wal_size = (file.stat().st_size if file.exists() else 0 for file in (path, wal))
+    if not size and wal_size:  # SQLite would delete the log and begin anew.
         raise DataDirectoryError(
-            f"{path} is missing or empty, but its log {log.name} is there; both were left alone"
+            f"{path} is missing or empty, but its log {wal.name} is there; both were left alone"
         )
-    if not log_size and size > PAGE_SIZE and size % PAGE_SIZE:
+    if not wal_size and size > PAGE_SIZE and size % PAGE_SIZE:
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) == _MAGIC:
                 raise DataDirectoryError(f"{path} has been cut short: its {size} bytes end within a page")

@@ -164,10 +164,13 @@ class Snapshots:
         self._open: set[SqliteSnapshot] = set()
 
     def open(self) -> SqliteSnapshot:
+        reader: Pooled | None = None
         try:
             reader = self._free.pop() if self._free else Pooled(self._connect())
             reader.begin()
         except apsw.Error as error:
+            if reader is not None:
+                reader.close()
             raise StorageUnavailable(describe(error)) from error
         snapshot = SqliteSnapshot(reader, self._monotonic() + self._max_age, self._monotonic, self)
         self._open.add(snapshot)

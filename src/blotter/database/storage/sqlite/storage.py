@@ -1,7 +1,7 @@
 """The Storage protocol on one SQLite file in a data directory: this file puts the parts together.
 
     connections   one for quick reads, one for writing, one for checkpoints, a pool for snapshots
-    threads       one that commits and waits for the turn, one that checkpoints
+    threads       one for slow commits and a turn without a bell, one that checkpoints
     on the loop   everything else: quick reads, handlers, slices of snapshots, the upkeep task
 
 Several worker processes open one data directory; each has its own `SqliteStorage`, they meet at the locks and in
@@ -85,9 +85,7 @@ class SqliteStorage:
         )
         self._write_connection.set_wal_hook(self._checkpoints.note_commit)
         writer = Writer(self._write_connection, cache)
-        self._batches = Batches(
-            self._write_connection, writer, self._turn, self._commits, self._quick.release, monotonic
-        )
+        self._batches = Batches(self._write_connection, writer, self._turn, self._commits, monotonic)
         self._batches.after_commit = self._checkpoints.after_commit
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
