@@ -7,6 +7,7 @@ does about each is tested in tests/unit/database/storage/test_sqlite.py, damage 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import re
@@ -19,6 +20,7 @@ from typing import Any
 import apsw
 import pytest
 
+from blotter.database.storage.sqlite import SqliteStorage
 from tests.conftest import serve_command
 from tests.faults.plain_client import post
 from tests.in_process import InProcessDatabase
@@ -144,6 +146,8 @@ def test_a_server_on_a_full_disk_starts_when_there_is_room(serve: Serve, small_d
     assert client.create() == 200
     assert client.put(1) == 200
     assert serving.stop() == 0
+    # Processes that close at the same moment may leave the log, with which a start needs no more room.
+    asyncio.run(SqliteStorage.open(small_disk / "data").close())
     others = _fill(small_disk)
     assert "full" in _refusal(small_disk / "data")
     others.unlink()
