@@ -28,6 +28,9 @@ Origin = Literal["user", "ttl", "replication"]
 Settled = Callable[[Any, BaseException | None], None]
 """Takes a handler's value, or None and the error."""
 
+Action = Callable[[], object]
+"""Something to do once, after a commit."""
+
 RECORDS_SPACE: Final = 0
 """The key space of the database's own records; tables and indexes get theirs from 1 on. Keys begin with the kind
 of record and a slash: `token/`, `stream/`."""
@@ -146,6 +149,17 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def trim_changes(self, before: float) -> int:
         """Removes changes older than a time, in a bounded slice; returns how many went."""
+
+    def after_commit(self, action: Action) -> None:
+        """Calls `action` once on the event loop, after the commit that holds this handler's work was synced and
+        before the handler's caller is told; a handler's actions run in the order in which they were registered.
+
+        The place for everything that must happen once: a handler may be run several times, and its work may be
+        rolled back. The actions of a run that is repeated, of a handler that raised, and of a batch whose commit
+        failed are dropped. They run even if the caller was cancelled meanwhile. An action must be quick and must
+        not raise; an exception is logged and changes nothing for anybody. If the process ends between commit and
+        action, the action has not run: it must not be the only record of anything.
+        """
 
 
 class Snapshot(ReadTransaction, Protocol):

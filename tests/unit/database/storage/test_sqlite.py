@@ -233,6 +233,36 @@ def test_a_failed_commit_fails_its_whole_batch_and_the_store_returns_by_itself(
     run(storage.close())
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_actions_of_a_batch_whose_commit_failed_are_dropped(
+    tmp_path: Path, run: Run, vfs: FailingVFS, slow: bool
+) -> None:
+    vfs.sync_seconds = 0.05 if slow else 0.0
+    done: list[bytes] = []
+
+    def acting(key: bytes) -> Callable[[WriteTransaction], None]:
+        def handler(tx: WriteTransaction) -> None:
+            tx.after_commit(lambda: done.append(key))
+            put(key)(tx)
+
+        return handler
+
+    async def write_two(one: bytes, two: bytes) -> list[Any]:
+        writes = (storage.write(acting(key)) for key in (one, two))
+        return await asyncio.gather(*writes, return_exceptions=True)
+
+    storage = SqliteStorage.open(tmp_path, vfs=vfs.name)
+    run(storage.write(put(b"a")))
+    for refused in ("write", "sync"):
+        vfs.refused = refused
+        assert [type(result) for result in run(write_two(b"b", b"c"))] == [StorageUnavailable] * 2
+    vfs.refused = ""
+    assert done == []
+    assert run(write_two(b"d", b"e")) == [None, None]
+    assert done == [b"d", b"e"]
+    run(storage.close())
+
+
 def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path, run: Run) -> None:
     storage = SqliteStorage.open(tmp_path)
     pages = storage._write_connection.execute("PRAGMA page_count").get

@@ -197,3 +197,117 @@ def test_what_is_settled_can_be_read_in_the_same_turn(storage: Storage, run: Run
 
     run(use())
     assert found == [True]
+
+
+# Actions after the commit
+
+
+def acting(key: bytes, done: list[bytes], then: Handler = lambda tx: None) -> Handler:  # noqa: ARG005
+    """Puts an item, registers two actions, goes on with `then`."""
+
+    def handler(tx: WriteTransaction) -> bytes:
+        put(key)(tx)
+        tx.after_commit(lambda: done.append(key))
+        tx.after_commit(lambda: done.append(key + b"!"))
+        then(tx)
+        return key
+
+    return handler
+
+
+def refuse(_: WriteTransaction) -> None:
+    raise Refused
+
+
+def test_an_action_runs_once_after_the_commit_and_before_the_caller_is_told(storage: Storage, run: Run) -> None:
+    seen: list[str] = []
+
+    def look() -> None:
+        asyncio.get_running_loop()
+        with storage.read() as tx:
+            seen.append("action, stored" if tx.get(1, b"a") else "action, not stored")
+
+    def handler(tx: WriteTransaction) -> None:
+        tx.after_commit(look)
+        put(b"a")(tx)
+
+    async def use() -> None:
+        told = asyncio.Event()
+
+        def settled(*_: Any) -> None:
+            seen.append("told")
+            told.set()
+
+        storage.submit(handler, settled)
+        await told.wait()
+        await storage.write(put(b"b"))
+
+    run(use())
+    assert seen == ["action, stored", "told"]
+
+
+def test_actions_of_a_batch_run_in_the_order_of_its_handlers(storage: Storage, run: Run) -> None:
+    done: list[bytes] = []
+    run(together(storage, *(acting(b"%02d" % n, done) for n in range(50))))
+    assert done == [b"%02d" % n + mark for n in range(50) for mark in (b"", b"!")]
+
+
+def test_a_repeated_handler_acts_once_and_one_that_raised_never(storage: Storage, run: Run) -> None:
+    """The third handler raises after having written, so that the two before it are run again."""
+    done: list[bytes] = []
+    runs: list[bytes] = []
+
+    def refused_before_it_wrote(tx: WriteTransaction) -> None:
+        tx.after_commit(lambda: done.append(b"refused"))
+        raise Refused
+
+    handlers = [
+        acting(b"a", done, lambda _: runs.append(b"a")),
+        refused_before_it_wrote,
+        acting(b"x", done, refuse),
+        acting(b"b", done, lambda _: runs.append(b"b")),
+    ]
+    results = run(together(storage, *handlers))
+    assert [type(result) for result in results] == [bytes, Refused, Refused, bytes]
+    assert runs.count(b"a") > 1, "the test is about repeated handlers"
+    assert done == [b"a", b"a!", b"b", b"b!"]
+
+
+def test_an_action_of_a_handler_that_wrote_nothing_runs_too(storage: Storage, run: Run) -> None:
+    done: list[str] = []
+    run(storage.write(lambda tx: tx.after_commit(lambda: done.append("done"))))
+    assert done == ["done"]
+
+
+def test_an_action_runs_though_its_caller_is_gone(storage: Storage, run: Run) -> None:
+    done: list[bytes] = []
+
+    async def use() -> None:
+        task: asyncio.Future[Any]
+
+        def leave(_: WriteTransaction) -> None:
+            task.cancel()
+
+        task = asyncio.ensure_future(storage.write(acting(b"a", done, leave)))
+        await asyncio.gather(task, return_exceptions=True)
+        await storage.write(put(b"b"))
+
+    run(use())
+    assert b"a" in keys(storage)
+    assert done == [b"a", b"a!"]
+
+
+def test_an_action_that_raises_costs_nobody_anything(
+    storage: Storage, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[bytes] = []
+
+    def handler(tx: WriteTransaction) -> bytes:
+        put(b"a")(tx)
+        tx.after_commit(lambda: refuse(tx))
+        tx.after_commit(lambda: done.append(b"a"))
+        return b"a"
+
+    assert run(together(storage, handler, acting(b"b", done))) == [b"a", b"b"]
+    assert done == [b"a", b"b", b"b!"]
+    assert "an action after a commit failed" in caplog.text

@@ -28,7 +28,7 @@ from typing import Any
 
 import apsw
 
-from blotter.database.storage.protocol import Settled, StorageUnavailable, WriteTransaction
+from blotter.database.storage.protocol import Action, Settled, StorageUnavailable, WriteTransaction
 from blotter.database.storage.sqlite.checksums import describe, is_damage
 from blotter.database.storage.sqlite.locks import TurnBell, TurnLock
 from blotter.database.storage.sqlite.threads import Done, Work, WorkThread
@@ -71,23 +71,33 @@ class Waiting:
     """A submitted handler, and what came of it: a value, or an error to raise. Who sets `abandoned` takes it back
     if its turn has not come, and is not called any more; once it was answered, that means nothing."""
 
-    __slots__ = ("abandoned", "error", "handler", "settled", "spoiled", "value")
+    __slots__ = ("abandoned", "actions", "error", "handler", "settled", "spoiled", "value")
 
     def __init__(self, handler: Handler, settled: Settled) -> None:
         self.handler = handler
         self.settled = settled
         self.value: Any = None
         self.error: BaseException | None = None
+        self.actions: list[Action] | None = None
         self.spoiled = False
         self.abandoned = False
 
     def settle(self) -> None:
+        if self.actions is not None:
+            self._act(self.actions)
         if self.abandoned:
             return
         try:
             self.settled(None if self.error is not None else self.value, self.error)
         except Exception:  # One who cannot take his answer must not cost the others of the batch theirs.
             log.exception("an answer was not taken")
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            try:
+                action()
+            except Exception:  # The work is committed; its caller must be told.
+                log.exception("an action after a commit failed")
 
 
 class Batches:
@@ -277,17 +287,22 @@ class Batches:
         writer = self._writer
         writes = writer.writes
         waiting.error = None
+        waiting.actions = None
         try:
             waiting.value = waiting.handler(writer)
+            if writer.actions:
+                waiting.actions, writer.actions = writer.actions, []
         except STORE_FAILURES as failure:
             if not is_damage(failure):
                 raise
             # Only what lies on the damaged page is lost, but SQLite may have rolled back the others' writes.
             waiting.error, waiting.spoiled = _unavailable(failure), True
+            writer.actions = []
         except (Exception, asyncio.CancelledError) as error:
             # A future cannot carry a StopIteration.
             waiting.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
             waiting.spoiled = writer.writes != writes
+            writer.actions = []
         return not waiting.spoiled
 
     def _commit(self) -> None:
@@ -343,7 +358,7 @@ class Batches:
 
     def _fail(self, batch: list[Waiting], cause: BaseException) -> None:
         for waiting in batch:
-            waiting.error = _unavailable(cause)
+            waiting.error, waiting.actions = _unavailable(cause), None
             waiting.settle()
 
     def _in_thread(self, work: Work, done: Done) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import apsw
 
 from blotter.database.model.table import Table
-from blotter.database.storage.protocol import Change, SpaceStatistics, StoredItem
+from blotter.database.storage.protocol import Action, Change, SpaceStatistics, StoredItem
 from blotter.database.storage.sqlite.catalog import CatalogCache, encode_table
 from blotter.database.storage.sqlite.reading import Reader
 from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, INLINE_BYTES, LAST_CHANGE, LAST_SPACE
@@ -47,6 +47,8 @@ class Writer(Reader):
     def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
         super().__init__(connection.cursor(), cache)
         self.writes = 0
+        self.actions: list[Action] = []
+        """What the handler that runs has registered with `after_commit`; `batches` takes it from here."""
         self._counters: dict[int, int] = {}
         self._growth: dict[int, list[int]] = {}
         self._changed_tables: dict[tuple[str, str, str], Table | None] = {}
@@ -54,6 +56,7 @@ class Writer(Reader):
     def begin(self) -> None:
         """Forgets what an earlier batch left; the SQLite transaction has just begun."""
         self.writes = 0
+        self.actions = []
         self._counters.clear()
         self._growth.clear()
         self._changed_tables.clear()
@@ -147,6 +150,9 @@ class Writer(Reader):
             self.writes += 1
             self._execute("DELETE FROM changes WHERE sequence <= ?", (last,))
         return count
+
+    def after_commit(self, action: Action) -> None:
+        self.actions.append(action)
 
     def empty_doomed(self, space: int, limit: int) -> int:
         """Removes up to `limit` items of a doomed space, and its mark when it is empty; returns how many went."""
