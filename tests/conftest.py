@@ -20,6 +20,15 @@ import pytest
 
 import blotter
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-golden",
+        action="store_true",
+        help="write what the database responds into the golden scripts (tests/golden_writing.py)",
+    )
+
+
 _START_SECONDS = 60
 _STOP_SECONDS = 60
 

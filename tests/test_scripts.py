@@ -1,6 +1,7 @@
 """Runs every golden script twice: in process on an empty database, and over HTTP against a running server.
 
-`golden.py` tells what the scripts look like.
+`golden.py` describes the scripts. `pytest tests/test_scripts.py --write-golden` writes the database's responses
+into them (`golden_writing.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import pytest
 
 from tests.conftest import Serving
 from tests.golden import run_script
+from tests.golden_writing import write_script
 from tests.in_process import InProcessDatabase
 from tests.over_http import HttpDatabase
 
 SCRIPTS = Path(__file__).parent / "scripts"
-# What happens by itself, after a time, is run by the test in process; the server's own clock is nobody's to move.
+# Needs a clock that the test can move, which a server in another process has not.
 IN_PROCESS_ONLY = {"time_to_live"}
 
 EVERY_SCRIPT = [path for path in sorted(SCRIPTS.rglob("*")) if path.is_file()]
@@ -43,8 +45,11 @@ def name(script: Path) -> str:
 
 
 @pytest.mark.parametrize("script", EVERY_SCRIPT, ids=name)
-def test_in_process(script: Path, database: InProcessDatabase) -> None:
-    run_script(script, database.call)
+def test_in_process(script: Path, database: InProcessDatabase, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("write_golden"):
+        write_script(script, database.call)
+    else:
+        run_script(script, database.call)
 
 
 @pytest.mark.parametrize("script", OVER_HTTP, ids=name)
