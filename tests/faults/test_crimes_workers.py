@@ -25,7 +25,7 @@ from botocore.exceptions import HTTPClientError
 
 import blotter
 from blotter.config import load_configuration
-from blotter.crimes.results import Result
+from blotter.crimes.item import Result
 from blotter.crimes.settings import Application
 
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}

@@ -11,8 +11,8 @@ from typing import Any
 
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Named values as DynamoDB's client takes an item or a map."""
-    return {name: to_attribute(value) for name, value in values.items()}
+    """Named values as DynamoDB's client takes an item or a map; what is None is left out."""
+    return {name: to_attribute(value) for name, value in values.items() if value is not None}
 
 
 def to_attribute(value: Any) -> dict[str, Any]:

@@ -19,10 +19,14 @@ FILE_CODES = {
     "CORRUPT_GZIP": "The gzip data are damaged.",
     "TOO_LARGE": "The file unpacks to more than the limit.",
     "FIELD_TOO_LONG": "A row is longer than the limit; usually a quote that is never closed.",
+    "UNCLOSED_QUOTE": "So many quotes are never closed that the rows cannot be told apart.",
     "NO_VALID_ROWS": "Not one row could be scored.",
+    "TOO_MANY_BAD_ROWS": "Nearly all rows cannot be scored.",
+    "OUTPUT_TOO_LARGE": "The predictions would be many times larger than the upload.",
     "OBJECT_MISSING": "The uploaded object is gone.",
     "TOO_MANY_ATTEMPTS": "Several workers died while they worked on this file.",
-    "TIME_LIMIT": "The function's time ended before the file did.",
+    "TIME_LIMIT": "The time allowed for one file ended before the file did.",
+    "CANCELED": "The work on this file was canceled.",
     "INTERNAL_ERROR": "An error of the application, not of the file.",
 }
 
@@ -31,6 +35,7 @@ ROW_REASONS = {
     "WRONG_FIELD_COUNT": "The row has more or fewer fields than the header.",
     "MISSING_DATE": "The row has no date.",
     "BAD_DATE": "The date cannot be read.",
+    "UNCLOSED_QUOTE": "The row opens a quote that is never closed.",
 }
 
 

@@ -14,12 +14,13 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blotter.crimes.events import LocalQueue, object_created_event
-from blotter.crimes.objects import ObjectStore
+from blotter.crimes.objects import InvalidKey, ObjectNotFound, ObjectStore
 from blotter.crimes.results import ResultsTable
 
 UPLOADS = "uploads/"
@@ -64,6 +65,38 @@ class Intake:
         if self._queue is not None:
             self._queue.send(object_created_event(self._objects.bucket, info))
         return key
+
+    def again(self, file_key: str) -> bool:
+        """Has a finished file worked on once more; False when it is not finished or its object is gone.
+
+        Raises botocore's and obstore's errors.
+        """
+        try:
+            info = self._objects.head(file_key)
+        except (ObjectNotFound, InvalidKey):
+            return False
+        if not self._results.again(file_key):
+            return False
+        if self._queue is not None:
+            self._queue.send(object_created_event(self._objects.bucket, info))
+        return True
+
+    def remove(self, file_key: str) -> bool:
+        """Removes a file: its upload, its predictions, then its item; whether there was an item.
+
+        In this order, because the sweeper takes an object without an item for lost work. A worker that holds the
+        file loses it first. Raises botocore's and obstore's errors; what is left then is removed by another call.
+        """
+        seen = self._results.find(file_key)
+        if seen is None:
+            return False
+        self._results.cancel(file_key)
+        for key in (file_key, seen.predictions_key):
+            if key:
+                with suppress(InvalidKey):  # an item that somebody else wrote may name anything
+                    self._objects.delete(key)
+        self._results.delete(file_key)
+        return True
 
     def _limited(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         size = 0

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from blotter.crimes.clock import now_text
-from blotter.crimes.results import Summary
+from blotter.crimes.item import Summary
 from blotter.crimes.settings import CrimesSettings
 
 _TIMEOUT_SECONDS = 5

@@ -28,10 +28,11 @@ from obstore.exceptions import BaseError
 from blotter.crimes.clock import parse_time, text_of
 from blotter.crimes.failures import FileRefused
 from blotter.crimes.intake import PREDICTIONS_SUFFIX, shown_name
+from blotter.crimes.item import Result, Summary
 from blotter.crimes.model import Model
 from blotter.crimes.notify import Notifier, Outcome
 from blotter.crimes.objects import InvalidKey, ObjectChanged, ObjectInfo, ObjectNotFound, ObjectStore
-from blotter.crimes.results import Claim, LeaseLost, Result, ResultsTable, Summary
+from blotter.crimes.results import Claim, LeaseLost, ResultsTable
 from blotter.crimes.scoring import Progress, score_file
 from blotter.crimes.settings import CrimesSettings
 

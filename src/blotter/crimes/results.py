@@ -16,111 +16,23 @@ import binascii
 import json
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import ClientError
 
 from blotter.crimes.attributes import from_item, to_attribute, to_item
-from blotter.crimes.clock import now_text, parse_time, text_of
+from blotter.crimes.clock import now_text, text_of
+from blotter.crimes.item import DETAIL_ATTRIBUTES, Result, Summary
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-Status = Literal["UPLOADED", "PROCESSING", "COMPLETED", "FAILED"]
-
 _MESSAGE_LIMIT = 1000
 _NAME_LIMIT = 255
-
-
-class Group(msgspec.Struct, frozen=True):
-    """One entry of a breakdown: how many scored rows, their mean probability, predicted arrests."""
-
-    rows: int
-    mean_probability: float
-    predicted_arrests: int
-
-
-class Risk(msgspec.Struct, frozen=True):
-    """Scored rows by level: high above 0.7, medium above 0.3, low the rest."""
-
-    high: int = 0
-    medium: int = 0
-    low: int = 0
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What scoring a file gives. A predicted arrest is a row with probability above 0.5."""
-
-    rows_read: int
-    rows_scored: int
-    rows_skipped: int
-    skipped_reasons: dict[str, int]
-    predicted_arrests: int
-    mean_probability: float
-    risk: Risk
-    probability_histogram: list[int]
-    by_primary_type: dict[str, Group]
-    by_hour: dict[str, Group]
-    by_weekday: dict[str, Group]
-    by_community_area: dict[str, Group]
-    model_version: str
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A result item. Times are ISO 8601 UTC with milliseconds; what is not known yet is None or empty.
-
-    Attributes the item has beyond these are ignored: the table's schema grows without migration.
-    `probability_histogram` counts scored rows in 20 equal steps of probability from 0 to 1. Keys of `by_hour`
-    are "0".."23", of `by_weekday` "0" (Monday).."6", of `by_community_area` "1".."77" and "unknown".
-    """
-
-    file_key: str
-    status: Status
-    file_name: str = ""
-    object_version: str = ""
-    size_bytes: int = 0
-    uploaded_at: str | None = None
-    started_at: str | None = None
-    completed_at: str | None = None
-    progress: int = 0
-    rows_read: int = 0
-    rows_scored: int = 0
-    rows_skipped: int = 0
-    skipped_reasons: dict[str, int] = {}
-    predicted_arrests: int = 0
-    mean_probability: float | None = None
-    risk: Risk | None = None
-    probability_histogram: list[int] = []
-    by_primary_type: dict[str, Group] = {}
-    by_hour: dict[str, Group] = {}
-    by_weekday: dict[str, Group] = {}
-    by_community_area: dict[str, Group] = {}
-    model_version: str | None = None
-    predictions_key: str | None = None
-    attempt: int = 0
-    lease_owner: str | None = None
-    lease_until: str | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-
-    @property
-    def finished(self) -> bool:
-        return self.status in ("COMPLETED", "FAILED")
-
-    def lease_ended(self, now: float) -> bool:
-        """Whether nobody holds the work any more; `now` in seconds since the epoch."""
-        return self.lease_until is None or parse_time(self.lease_until) <= now
-
-
 _LONGEST_KEY = 2048  # bytes of a partition key, DynamoDB's limit
 
-# What a list of results shows; the breakdowns and the lease's owner are read by `find` only.
-_LIST_ATTRIBUTES = [
-    name
-    for name in Result.__struct_fields__
-    if not name.startswith("by_") and name not in ("probability_histogram", "skipped_reasons", "lease_owner")
-]
+_LIST_ATTRIBUTES = [name for name in Result.__struct_fields__ if name not in DETAIL_ATTRIBUTES]
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -295,7 +207,8 @@ class ResultsTable:
 
     def completed(self, claim: Claim, summary: Summary, predictions_key: str) -> None:
         """PROCESSING → COMPLETED. Raises LeaseLost."""
-        values = msgspec.to_builtins(summary)
+        values: dict[str, Any] = msgspec.to_builtins(summary)
+        values = {name: value for name, value in values.items() if value is not None}
         values |= {
             "status": "COMPLETED",
             "progress": 100,
@@ -331,6 +244,68 @@ class ResultsTable:
         """Gives unfinished work back untouched: PROCESSING → UPLOADED, free for anybody. Raises LeaseLost."""
         values = {"status": "UPLOADED", "progress": 0, "attempt": claim.attempt - 1}
         self._update_claimed(claim, values, remove=("lease_owner", "lease_until", "started_at"))
+
+    def cancel(self, file_key: str) -> bool:
+        """UPLOADED or PROCESSING → FAILED with CANCELED; whether it was one of them.
+
+        The worker that holds the file loses its lease with this write and stops at its next progress.
+        """
+        seen = self.find(file_key)
+        if seen is None or seen.finished:
+            return False
+        values = {
+            "status": "FAILED",
+            "completed_at": now_text(),
+            "error_code": "CANCELED",
+            "error_message": "the work on this file was canceled",
+        }
+        names = {f"#{name}": name for name in (*values, "lease_owner", "lease_until", "object_version")}
+        try:
+            self._client.update_item(
+                TableName=self.table_name,
+                Key={"file_key": {"S": file_key}},
+                UpdateExpression="SET "
+                + ", ".join(f"#{name} = :{name}" for name in values)
+                + " REMOVE #lease_owner, #lease_until",
+                ConditionExpression="#status IN (:uploaded, :processing) AND #object_version = :version",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={
+                    **{f":{name}": to_attribute(value) for name, value in values.items()},
+                    ":uploaded": {"S": "UPLOADED"},
+                    ":processing": {"S": "PROCESSING"},
+                    ":version": {"S": seen.object_version},
+                },
+            )
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+            return False
+        return True
+
+    def again(self, file_key: str) -> bool:
+        """COMPLETED or FAILED → UPLOADED, everything that was found removed; whether it was one of them."""
+        seen = self.find(file_key)
+        if seen is None or not seen.finished:
+            return False
+        fresh = Result(
+            file_key=file_key,
+            status="UPLOADED",
+            file_name=seen.file_name,
+            object_version=seen.object_version,
+            size_bytes=seen.size_bytes,
+            uploaded_at=seen.uploaded_at or now_text(),
+        )
+        try:
+            self._client.put_item(TableName=self.table_name, Item=to_item(_known(fresh)), **_unchanged(seen))
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+            return False
+        return True
+
+    def delete(self, file_key: str) -> None:
+        """Removes the item, whatever its state; a missing one is no error."""
+        self._client.delete_item(TableName=self.table_name, Key={"file_key": {"S": file_key}})
 
     def _update_claimed(self, claim: Claim, values: Mapping[str, Any], remove: tuple[str, ...] = ()) -> None:
         names = {f"#{name}": name for name in (*values, *remove, "status", "lease_owner", "object_version")}

@@ -15,10 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from blotter.crimes.failures import FileRefused
+from blotter.crimes.item import Summary
 from blotter.crimes.model import Model, Vector
 from blotter.crimes.objects import Sink
 from blotter.crimes.reader import Batch, IncidentReader
-from blotter.crimes.results import Summary
 from blotter.crimes.summary import SummaryBuilder
 
 ADDED_COLUMNS = ["probability", "skipped_reason"]

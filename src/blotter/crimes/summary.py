@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blotter.crimes import features
+from blotter.crimes.item import Group, Risk, Summary
 from blotter.crimes.model import THRESHOLD
 from blotter.crimes.reader import Batch
-from blotter.crimes.results import Group, Risk, Summary
 
 HIGH, MEDIUM = 0.7, 0.3
 HISTOGRAM_STEPS = 20

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 
 from blotter.crimes.clock import parse_time
 from blotter.crimes.intake import UPLOADS
+from blotter.crimes.item import Result
 from blotter.crimes.objects import ObjectInfo, ObjectStore
 from blotter.crimes.processing import is_predictions_key
-from blotter.crimes.results import Result, ResultsTable
+from blotter.crimes.results import ResultsTable
 
 # An item without its object may belong to somebody who shares the table but not the folder: no hurry to fail it.
 MISSING_SECONDS = 3600.0

@@ -8,7 +8,7 @@ import pytest
 
 from blotter.crimes.cli import crimes
 from blotter.crimes.failures import FILE_CODES, ROW_REASONS
-from blotter.crimes.results import Result
+from blotter.crimes.item import Result
 from blotter.crimes.settings import CrimesSettings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "crimes.md").read_text()

@@ -12,8 +12,9 @@ import pytest
 from blotter.crimes import handler as handler_module
 from blotter.crimes.events import object_created_event
 from blotter.crimes.handler import handler
+from blotter.crimes.item import Result
 from blotter.crimes.objects import ObjectStore
-from blotter.crimes.results import Result, ResultsTable
+from blotter.crimes.results import ResultsTable
 
 CSV = b"Date,Primary Type\n2022-01-01,THEFT\n"
 KEY = 'uploads/a+b c%20d "quoted" 🚓.csv'

@@ -17,10 +17,11 @@ from blotter.crimes.clock import text_of
 from blotter.crimes.events import BadEvent, LocalQueue, object_created_event, parse_event
 from blotter.crimes.handler import Parts, handle_event, sweep
 from blotter.crimes.intake import Intake
+from blotter.crimes.item import Result
 from blotter.crimes.model import Model
 from blotter.crimes.objects import ObjectStore
 from blotter.crimes.processing import Processor, WorkerStopping, is_predictions_key
-from blotter.crimes.results import Result, ResultsTable
+from blotter.crimes.results import ResultsTable
 from blotter.crimes.settings import Application
 
 CSV = "Date,Primary Type\n" + "2022-01-02 03:04:05,THEFT\n" * 5 + "x,THEFT\n"

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from blotter.crimes.results import Claim, Group, InvalidToken, LeaseLost, Result, ResultsTable, Risk, Summary
+from blotter.crimes.item import Group, Result, Risk, Summary
+from blotter.crimes.results import Claim, InvalidToken, LeaseLost, ResultsTable
 
 KEY = 'uploads/x/a "b" 🚓.csv'
 

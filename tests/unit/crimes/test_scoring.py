@@ -14,9 +14,9 @@ import pytest
 from blotter.crimes.dates import Moment
 from blotter.crimes.failures import FileRefused
 from blotter.crimes.features import area
+from blotter.crimes.item import Summary
 from blotter.crimes.model import Model
 from blotter.crimes.reader import Batch
-from blotter.crimes.results import Summary
 from blotter.crimes.scoring import Progress, score_file
 from blotter.crimes.summary import SummaryBuilder
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
+from blotter.crimes.item import Result
 from blotter.crimes.objects import InvalidKey, ObjectNotFound, ObjectStore
-from blotter.crimes.results import Result
 from blotter.crimes.web import text
 from blotter.crimes.web.errors import WebError
 

@@ -19,7 +19,7 @@ import orjson
 from anyio import to_thread
 from botocore.exceptions import BotoCoreError, ClientError
 
-from blotter.crimes.results import Result
+from blotter.crimes.item import Result
 from blotter.crimes.web.schemas import progress_of
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blotter.crimes.results import Result, ResultsTable
+from blotter.crimes.item import Result
+from blotter.crimes.results import ResultsTable
 
 MAX_PAGES = 20
 _PAGE_ITEMS = 500

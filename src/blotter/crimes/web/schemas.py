@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from pydantic import BaseModel, Field
 
-from blotter.crimes.results import Result
+from blotter.crimes.item import Result
 from blotter.crimes.web import paths
 
 Status = Literal["UPLOADED", "PROCESSING", "COMPLETED", "FAILED"]
@@ -23,6 +23,9 @@ class Group(BaseModel):
     rows: int = Field(description="Scored incidents.")
     mean_probability: float = Field(description="Mean probability of arrest, 0 to 1.")
     predicted_arrests: int = Field(description="Incidents with a probability above 0.5.")
+    expected_arrests: float = Field(default=0.0, description="Sum of the probabilities.")
+    outcome_rows: int = Field(default=0, description="Scored incidents whose Arrest column can be read.")
+    actual_arrests: int | None = Field(default=None, description="Recorded arrests among them.")
 
 
 class Risk(BaseModel):

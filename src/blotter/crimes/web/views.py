@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blotter.crimes.results import Group, Result
+from blotter.crimes.item import Group, Result
 from blotter.crimes.web import charts, community_map, text
 
 BINS = 20

@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from blotter.crimes.intake import Intake
+from blotter.crimes.item import Group, Risk, Summary
 from blotter.crimes.objects import ObjectStore
-from blotter.crimes.results import Claim, Group, ResultsTable, Risk, Summary
+from blotter.crimes.results import Claim, ResultsTable
 from blotter.crimes.web.app import create_app
 from blotter.crimes.web.live import Pace
 from blotter.crimes.web.services import Services, WebSettings

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from fastapi.testclient import TestClient
 
-from blotter.crimes.results import Result
+from blotter.crimes.item import Result
 from blotter.crimes.web.live import Pace, event_stream
 from blotter.crimes.web.server import WebServer
 from blotter.crimes.web.services import Services

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blotter.crimes.results import Group, Result, Risk, Summary
+from blotter.crimes.item import Group, Result, Risk, Summary
 from blotter.crimes.web import views
 
 
