@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from blotter.database.http.messages import Pending, Request, Response
@@ -22,7 +23,13 @@ from blotter.database.operations.conflicts import OngoingTransactions, Target
 from blotter.database.operations.context import Context
 from blotter.database.operations.registry import OPERATIONS, Operation
 from blotter.database.security.identity import Identity, SignedRequest
-from blotter.database.storage.protocol import Snapshot, Storage, StorageUnavailable, WriteTransaction
+from blotter.database.storage.protocol import (
+    ReadTransaction,
+    Snapshot,
+    Storage,
+    StorageUnavailable,
+    WriteTransaction,
+)
 from blotter.database.validation import check_request
 from blotter.database.wire.decode import decode_request
 from blotter.database.wire.encode import encode_error
@@ -69,7 +76,10 @@ class Pipeline:
     def _execute(self, operation: Operation, plan: Any, context: Context, request: Request) -> Response | Pending:
         access: Access = plan.access if operation.access is _PLANNED else operation.access
         if access is _READ:
-            with self._storage.read() as tx:
+            snapshot = self._storage.read()
+            if snapshot is None:
+                return self._read_later(operation, plan, context, request)
+            with snapshot as tx:
                 if self._transactions.concern(plan):
                     self._transactions.hold(plan, tx, context)
                 return Response(200, operation.execute(plan, tx, context))
@@ -77,18 +87,49 @@ class Pipeline:
             return self._write(operation, plan, context, request)
         return self._read_in_slices(operation, plan, context, request)
 
+    def _read_later(self, operation: Operation, plan: Any, context: Context, request: Request) -> Pending:
+        """A point read of a store that has to be waited for."""
+        pending = Pending()
+
+        def execute(tx: ReadTransaction) -> bytes:
+            if self._transactions.concern(plan):
+                self._transactions.hold(plan, tx, context)
+            body: bytes = operation.execute(plan, tx, context)
+            return body
+
+        def settled(body: Any, error: BaseException | None) -> None:
+            pending.settle(Response(200, body) if error is None else _refused(error, request))
+
+        self._storage.submit_read(execute, settled)
+        return pending
+
     def _write(self, operation: Operation, plan: Any, context: Context, request: Request) -> Pending:
-        held: frozenset[Target] = frozenset()
+        write = _Write(operation, plan, context, request, self._transactions)
         if self._transactions.concern(plan):
-            with self._storage.read() as tx:
-                held = self._transactions.hold(plan, tx, context)
-        write = _Write(operation, plan, context, request, self._transactions, held)
+            snapshot = self._storage.read()
+            if snapshot is None:
+                self._storage.submit_read(write.hold, partial(self._submit_held, write))
+                return write
+            with snapshot as tx:
+                write.hold(tx)
+        self._submit(write)
+        return write
+
+    def _submit(self, write: _Write) -> None:
         try:
             self._storage.submit(write.execute, write.committed)
         except BaseException:
-            self._transactions.release(held)
+            write.release()
             raise
-        return write
+
+    def _submit_held(self, write: _Write, _: Any, error: BaseException | None) -> None:
+        """Goes on with a write after its items are held, if they are."""
+        try:
+            if error is not None:
+                raise error
+            self._submit(write)
+        except Exception as failure:
+            write.committed(None, failure)
 
     def _read_in_slices(
         self, operation: Operation, plan: Any, context: Context, request: Request
@@ -120,7 +161,6 @@ class _Write(Pending):
         context: Context,
         request: Request,
         transactions: OngoingTransactions,
-        held: frozenset[Target],
     ) -> None:
         super().__init__()
         self._operation = operation
@@ -128,14 +168,20 @@ class _Write(Pending):
         self._context = context
         self._request = request
         self._transactions = transactions
-        self._held = held
+        self._held: frozenset[Target] = frozenset()
+
+    def hold(self, tx: ReadTransaction) -> None:
+        self._held = self._transactions.hold(self._plan, tx, self._context)
+
+    def release(self) -> None:
+        self._transactions.release(self._held)
 
     def execute(self, tx: WriteTransaction) -> bytes:
         answer: bytes = self._operation.execute(self._plan, tx, self._context)
         return answer
 
     def committed(self, answer: Any, error: BaseException | None) -> None:
-        self._transactions.release(self._held)
+        self.release()
         self.settle(Response(200, answer) if error is None else _refused(error, self._request))
 
 

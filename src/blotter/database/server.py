@@ -34,9 +34,8 @@ from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.pipeline import Pipeline
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.settings import Settings
-from blotter.database.storage.data_directory import DataDirectory
-from blotter.database.storage.protocol import DataDirectoryError, Storage
-from blotter.database.storage.sqlite import SqliteStorage, TurnBell
+from blotter.database.storage.protocol import DataDirectoryError, Storage, Store
+from blotter.database.storage.stores import store_at
 from blotter.database.supervisor import Post, Role, StartError, Supervisor
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,8 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=logging.WARNING)
     try:
         report_to = _open_descriptors(ready_fd)
-        claim = DataDirectory.claim(settings.data_dir)
+        store = store_at(settings.store)
+        store.claim()
         listener = listen(settings.host, settings.port)
     except (StartError, DataDirectoryError) as error:
         print(f"blotter serve: {error}", file=sys.stderr, flush=True)
@@ -60,8 +60,8 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     settings = _within_open_files(settings)
     url = _url(settings.host, listener.getsockname()[1])
     supervisor = Supervisor(
-        _roles(settings, listener),
-        lambda: _announce(settings, url, report_to),
+        _roles(settings, listener, store),
+        lambda: _announce(settings, url, store, report_to),
         settings.limits.drain_timeout,
         report_to,
     )
@@ -69,7 +69,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         return supervisor.run()
     finally:
         listener.close()
-        claim.release()
+        store.release()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -94,9 +94,9 @@ def build_handler(storage: Storage, settings: Settings) -> Gate:
     return Gate(pipeline.answer, settings.region, Origins(settings.host, settings.allowed_hosts))
 
 
-def open_storage(settings: Settings, bell: TurnBell) -> SqliteStorage:
+def open_storage(store: Store) -> Storage:
     try:
-        return SqliteStorage.open(settings.data_dir, bell=bell)
+        return store.open()
     except DataDirectoryError as error:
         raise StartError(str(error)) from None
 
@@ -116,23 +116,20 @@ def _open_descriptors(ready_fd: int | None) -> list[int]:
     return [ready_fd]
 
 
-def _roles(settings: Settings, listener: socket.socket) -> list[Role]:
+def _roles(settings: Settings, listener: socket.socket, store: Store) -> list[Role]:
     shared = mmap.mmap(-1, 4 * settings.workers)
     counts = memoryview(shared).cast("I")
     for slot in range(settings.workers):
         counts[slot] = ConnectionCounts.GONE
-    bell = TurnBell()
-    workers = [_worker(settings, listener, counts, slot, bell) for slot in range(settings.workers)]
-    return [*workers, Role("background", lambda post: _run(_background(settings, bell, post)))]
+    workers = [_worker(settings, listener, counts, slot, store) for slot in range(settings.workers)]
+    return [*workers, Role("background", lambda post: _run(_background(store, post)))]
 
 
-def _worker(
-    settings: Settings, listener: socket.socket, counts: memoryview[int], slot: int, bell: TurnBell
-) -> Role:
+def _worker(settings: Settings, listener: socket.socket, counts: memoryview[int], slot: int, store: Store) -> Role:
     mine = ConnectionCounts(counts, slot)
     return Role(
         f"worker {slot + 1}",
-        lambda post: _run(_work(settings, listener, mine, bell, post)),
+        lambda post: _run(_work(settings, listener, mine, store, post)),
         lambda: mine.set(ConnectionCounts.GONE),
     )
 
@@ -144,10 +141,10 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _work(
-    settings: Settings, listener: socket.socket, counts: ConnectionCounts, bell: TurnBell, post: Post
+    settings: Settings, listener: socket.socket, counts: ConnectionCounts, store: Store, post: Post
 ) -> None:
     told = _told_to_stop(post)
-    storage = open_storage(settings, bell)
+    storage = open_storage(store)
     storage.start()
     server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts)
     gc.collect()
@@ -159,9 +156,9 @@ async def _work(
     await storage.close()
 
 
-async def _background(settings: Settings, bell: TurnBell, post: Post) -> None:
+async def _background(store: Store, post: Post) -> None:
     told = _told_to_stop(post)
-    storage = open_storage(settings, bell)
+    storage = open_storage(store)
     task = asyncio.create_task(background(storage))
     post.ready()
     stop = asyncio.create_task(told.wait())
@@ -199,10 +196,10 @@ def _within_open_files(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, limits=limits)
 
 
-def _announce(settings: Settings, url: str, report_to: list[int]) -> None:
+def _announce(settings: Settings, url: str, store: Store, report_to: list[int]) -> None:
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     with contextlib.suppress(BrokenPipeError):  # Nobody may be reading; the server serves all the same.
-        print(f"blotter serve: ready on {url} ({workers}, data in {settings.data_dir})", flush=True)
+        print(f"blotter serve: ready on {url} ({workers}, {store.description})", flush=True)
     if settings.exposed:
         log.warning("open access on %s: everyone who can reach it can read and delete the data", settings.host)
     while report_to:

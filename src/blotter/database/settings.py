@@ -38,6 +38,11 @@ class Settings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
 
     @property
+    def store(self) -> str:
+        """The location of the store, as `storage.stores` reads it."""
+        return f"sqlite:{self.data_dir}"
+
+    @property
     def exposed(self) -> bool:
         """Whether other machines can reach the server."""
         return not is_loopback(self.host)

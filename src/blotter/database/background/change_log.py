@@ -28,9 +28,7 @@ class ChangeLogTrimmer:
     async def run_once(self) -> None:
         """Removes all that is due now."""
         now = self._clock()
-        with self._storage.read() as tx:
-            forget = has_trimmed_streams(tx, now)
-        if forget:
+        if await self._storage.fetch(lambda tx: has_trimmed_streams(tx, now)):
             await self._storage.write(lambda tx: forget_trimmed_streams(tx, now))
         while await self._storage.write(lambda tx: tx.trim_changes(now - RETENTION)):
             await asyncio.sleep(_REST_SECONDS)

@@ -36,17 +36,22 @@ class TableKeeper:
         """Does all that is due now; says whether there was anything. Looks at the tables only after one of them
         changed, or when it is time."""
         now = self._clock()
-        with self._storage.read() as tx:
-            version = tx.catalog_version()
-            if version == self._seen_version and now < self._next_due:
-                return False
-            times = [(table, _due_time(table)) for table in tx.tables()]
+        version, times = await self._storage.fetch(lambda tx: self._look(tx, now))
+        if times is None:
+            return False
         due = [table for table, time_ in times if time_ <= now]
         self._seen_version = version
         self._next_due = min((time_ for _, time_ in times), default=math.inf)
         for table in due:
             await self._tend(table, now)
         return bool(due)
+
+    def _look(self, tx: ReadTransaction, now: float) -> tuple[int, list[tuple[Table, float]] | None]:
+        """The catalog's version and every table with the time when it is due; None if nothing can have changed."""
+        version = tx.catalog_version()
+        if version == self._seen_version and now < self._next_due:
+            return version, None
+        return version, [(table, _due_time(table)) for table in tx.tables()]
 
     async def _tend(self, table: Table, now: float) -> None:
         if _is_gone(table, now):
@@ -95,7 +100,7 @@ def _remove_index(tx: WriteTransaction, table: Table, name: str) -> None:
     if current is None or index is None or not index.deleting:
         return
     tx.save_table(replace(current, indexes=tuple(other for other in current.indexes if other.name != name)))
-    tx.doom_space(index.space)
+    tx.drop_space(index.space)
 
 
 def _backfill_slice(tx: WriteTransaction, table: Table, name: str, start: bytes) -> bytes | None:

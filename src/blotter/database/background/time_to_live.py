@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import orjson
@@ -62,18 +63,17 @@ class TimeToLiveSweeper:
 
     async def run_once(self) -> int:
         """One walk over every table that has a time to live; returns how many items were deleted."""
-        with self._storage.read() as tx:
-            tables = [table for table in tx.tables() if _attribute(table) is not None]
+        tables = await self._storage.fetch(
+            lambda tx: [table for table in tx.tables() if _attribute(table) is not None]
+        )
         return sum([await self._sweep(table) for table in tables])
 
     async def _sweep(self, table: Table) -> int:
         deleted = 0
         position: bytes | None = b""
         while position is not None:
-            started = self._monotonic()
-            now = self._clock()
-            with self._storage.read() as tx:
-                found = self._read_slice(tx, table, position, now)
+            started, now = self._monotonic(), self._clock()
+            found = await self._storage.fetch(partial(self._read_slice, table=table, start=position, now=now))
             took = self._monotonic() - started
             if found.expired:
                 keys = found.expired

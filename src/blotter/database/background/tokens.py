@@ -30,8 +30,9 @@ class TokenSweeper:
         start, end = TOKEN_RECORDS
         while True:
             now = self._clock()
-            with self._storage.read() as tx:
-                found = tx.items(RECORDS_SPACE, start, end, _TOKENS_AT_ONCE)
+            found = await self._storage.fetch(
+                lambda tx: tx.items(RECORDS_SPACE, start, end, _TOKENS_AT_ONCE)  # noqa: B023
+            )
             expired = [key for key, _, body in found if is_expired_token(body, now)]
             if expired:
                 deleted += await self._storage.write(lambda tx: _delete_expired(tx, expired, now))  # noqa: B023

@@ -231,7 +231,7 @@ def _without_deleted(table: Table, name: str, tx: WriteTransaction, context: Con
     index = table.index(name)
     if index is None or not index.deleting or index.active_at > context.now:
         return table
-    tx.doom_space(index.space)
+    tx.drop_space(index.space)
     return replace(table, indexes=tuple(other for other in table.indexes if other.name != name))
 
 

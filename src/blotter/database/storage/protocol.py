@@ -1,13 +1,16 @@
-"""The storage, as the operations see it: ordered bytes in numbered key spaces, a catalog and a change log.
+"""What a store offers to the operations: ordered bytes in numbered key spaces, a catalog and a change log.
 
 A read transaction is a snapshot. A write transaction is serializable. Handlers are plain synchronous functions
-over a transaction; a backend may run one again from the start (after a serialization failure, or because another
-request of the same batch failed half-way), so a handler keeps no state of its own and does no other I/O.
-`Storage.write` returns only after the commit that holds the handler's work has been synced; when that commit
-fails, every handler of the batch gets the error. This also holds for a handler that raises: its refusal may
-reveal a predecessor that is not yet committed, so it leaves after the commit too.
+over a transaction; a store may run one again from the start (after a serialization failure, or because another
+handler of the same batch failed midway), so a handler keeps no state of its own and does no other I/O. What must
+happen exactly once goes into `after_commit`.
 
-Keys are made in `model.keys`; bodies are an item's canonical DynamoDB JSON. Backends look into neither.
+A result leaves only after the commit that holds the handler's work was synced; when that commit fails, every
+handler of the batch gets the error. This also holds for a handler that raises: its error may reveal a predecessor
+that is not yet committed, so it too leaves after the commit.
+
+Stores are exchangeable: `stores` chooses one, `Store` is it before the server forks, `Storage` is it opened in one
+process. Keys are made in `model.keys`; bodies are an item's canonical DynamoDB JSON. Stores interpret neither.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ T = TypeVar("T")
 Origin = Literal["user", "ttl", "replication"]
 
 Settled = Callable[[Any, BaseException | None], None]
-"""Takes a handler's value, or None and the error."""
+"""Called once with what became of a handler: its value and None, or None and the error."""
 
 Action = Callable[[], object]
 """Something to do once, after a commit."""
@@ -45,11 +48,11 @@ class StoredItem(NamedTuple):
 
 
 Row: TypeAlias = tuple[bytes, int, bytes]
-"""An item that was read among many: a `StoredItem`'s key, size and body, without the cost of making one."""
+"""An item read among many: a `StoredItem`'s key, size and body, without the cost of making one."""
 
 
 ANY_SIZE: Final = sys.maxsize
-"""No bound in bytes, for records, which are small."""
+"""No limit in bytes: for records, which are small."""
 
 
 class SpaceStatistics(NamedTuple):
@@ -86,13 +89,13 @@ class ReadTransaction(Protocol):
         """Every table of every account and region, for background work."""
 
     def catalog_version(self) -> int:
-        """Another number whenever a committed change made the catalog another."""
+        """Changes whenever a commit changed the catalog."""
 
     def get(self, space: int, key: bytes) -> StoredItem | None: ...
 
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
-        """Size and body of the item under each key, None where there is none. Ends early, and so is shorter than
-        `keys`, behind the item with which the sizes reach `size` bytes."""
+        """Size and body of the item under each key, None where there is none. Ends early, and is then shorter than
+        `keys`, after the item with which the sizes reach `size` bytes."""
 
     def items(
         self,
@@ -104,11 +107,11 @@ class ReadTransaction(Protocol):
         *,
         reverse: bool = False,
     ) -> list[Row]:
-        """The first items with start <= key < end, in key order or its reverse; `end` None is the space's end.
+        """The first items with start <= key < end, in key order or in reverse; `end` None is the end of the space.
 
-        At most `limit` of them, and none behind the item with which their sizes reach `size` bytes: what is read
-        at once is bounded. Who wants more asks again, behind the last key (`key + b"\\x00"`) or, in reverse, with
-        it as the end. Fewer items of fewer bytes are all there are.
+        Returns at most `limit` items, and none after the item with which their sizes reach `size` bytes: what is
+        read at once is bounded. To continue, ask again from after the last key (`key + b"\\x00"`) or, in reverse,
+        with the last key as the end. Fewer items of fewer bytes mean that there are no more.
         """
 
     def statistics(self, space: int) -> SpaceStatistics:
@@ -128,16 +131,16 @@ class WriteTransaction(ReadTransaction, Protocol):
     """A serializable transaction; sees its own writes and those of its batch before it."""
 
     def new_space(self) -> int:
-        """A key-space number that was never used."""
+        """A number for a key space that was never used before."""
 
     def save_table(self, table: Table) -> None:
-        """Adds the table to the catalog or replaces the one of the same account, region and name."""
+        """Adds the table to the catalog, or replaces the one of the same account, region and name."""
 
     def remove_table(self, table: Table) -> None:
-        """Takes the table out of the catalog and dooms its key spaces; they empty in the background."""
+        """Removes the table from the catalog and drops its key spaces; they are emptied in the background."""
 
-    def doom_space(self, space: int) -> None:
-        """Gives a key space up (an index was deleted); it empties in the background."""
+    def drop_space(self, space: int) -> None:
+        """Drops a key space (an index was deleted); it is emptied in the background."""
 
     def put(self, space: int, item: StoredItem, previous: StoredItem | None) -> None:
         """Stores an item. `previous` is what `get` found under the key: it keeps the statistics exact."""
@@ -163,34 +166,79 @@ class WriteTransaction(ReadTransaction, Protocol):
 
 
 class Snapshot(ReadTransaction, Protocol):
-    """A read transaction that outlives one call: for scans that run in slices."""
+    """A read transaction that outlives one call: for queries and scans that run in slices."""
 
     def close(self) -> None: ...
 
 
 class Storage(Protocol):
-    def read(self) -> AbstractContextManager[ReadTransaction]:
-        """A snapshot for one quick read on the caller's thread; must not be held across an await."""
+    """A store opened in one process. It is used on one event loop at a time."""
+
+    # Reading
+
+    def read(self) -> AbstractContextManager[ReadTransaction] | None:
+        """A snapshot for one quick read on the caller's thread, which must not be held across an await. None if
+        this store cannot answer without waiting, for instance for a network: `submit_read` then."""
+
+    def submit_read(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
+        """Runs the handler over a snapshot and calls `settled` on the event loop with what it returned or raised:
+        before this returns if `read` gives a snapshot, later otherwise."""
+
+    async def fetch(self, handler: Callable[[ReadTransaction], T]) -> T:
+        """`submit_read` for coroutines: returns what the handler returned or raises what it raised."""
 
     def open_snapshot(self) -> Snapshot:
-        """A snapshot on a connection of its own; the caller closes it. Has a maximum age: a read after
-        that raises `SnapshotTooOld`."""
+        """A snapshot on a connection of its own; the caller closes it. It has a maximum age: a read after that
+        raises SnapshotTooOld."""
+
+    # Writing
 
     def submit(self, handler: Callable[[WriteTransaction], Any], settled: Settled) -> object:
         """Runs the handler in a write transaction, in a batch with others that wait, commits, syncs, and calls
-        `settled` on the event loop with what the handler returned, or with what it raised. Raises
-        StorageUnavailable when the store takes no more."""
+        `settled` on the event loop with what the handler returned or raised. Raises StorageUnavailable when the
+        store accepts no more work."""
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
-        """`submit` for coroutines: returns what the handler returned or raises what it raised. Who is cancelled
-        while the handler waits for its turn takes it back."""
+        """`submit` for coroutines: returns what the handler returned or raises what it raised. If the caller is
+        cancelled before the handler runs, the handler is withdrawn."""
+
+    # Life
+
+    def start(self) -> None:
+        """Starts the store's own upkeep on the running event loop. A write does it too; a process that only reads
+        calls this."""
+
+    async def wait_for_catalog_change(self) -> None:
+        """Returns once a commit has changed the catalog, made by any process that shares this store, since this
+        last returned; the first call returns at once. For one waiting task at a time. A hint: it may also return
+        for nothing, and what is missed when a process dies is found by looking now and then."""
 
     async def close(self) -> None:
-        """Finishes what was admitted, checkpoints, releases files."""
+        """Finishes the work that was accepted, checkpoints, releases files. Safe to call twice."""
+
+
+class Store(Protocol):
+    """A store that was chosen and is not open yet. Made once, before the server forks its processes: it holds what
+    they share."""
+
+    description: str
+    """Where the data are, for the operator: "data in /srv/blotter"."""
+    single_process: bool
+    """Whether only one process can use it, which then does everything: one worker and the background work."""
+
+    def claim(self) -> None:
+        """Reserves the store for this server until `release`, so that a second server on it is refused. Raises
+        DataDirectoryError, which names the process that has it."""
+
+    def open(self) -> Storage:
+        """Opens the store in this process, after the fork. Raises DataDirectoryError; nothing is changed then."""
+
+    def release(self) -> None:
+        """Ends the reservation, once every process has ended."""
 
 
 class StorageUnavailable(Exception):
-    """The store could not do its work (disk full, I/O error, closing). Of a batch that fails, every request gets
+    """The store could not do its work (disk full, I/O error, closing). Every request of a batch that failed gets
     this, and nothing of it was stored. The store stays open: a later request may succeed. Clients see an
     InternalServerError with status 500, which SDKs repeat."""
 
@@ -200,4 +248,4 @@ class DataDirectoryError(Exception):
 
 
 class SnapshotTooOld(Exception):
-    """The snapshot was open longer than the store allows; the caller opens another and goes on from its key."""
+    """The snapshot was open longer than the store allows; the caller opens another and continues from its key."""

@@ -227,10 +227,10 @@ def test_a_removed_table_is_gone_at_once_and_its_spaces_empty_by_themselves(stor
     assert left() == [0, 0, 400]
 
 
-def test_a_doomed_space_empties_and_others_stay(storage: Storage, run: Run) -> None:
+def test_a_dropped_space_empties_and_others_stay(storage: Storage, run: Run) -> None:
     run(storage.write(put(5, item(b"a"))))
     run(storage.write(put(6, item(b"a"))))
-    run(storage.write(lambda tx: tx.doom_space(5)))
+    run(storage.write(lambda tx: tx.drop_space(5)))
 
     async def wait() -> None:
         while True:
@@ -336,3 +336,62 @@ def test_closing_finishes_what_was_admitted_and_refuses_the_rest(
     with storage.read() as tx:
         assert tx.statistics(1).items == 50
     run(storage.close())
+
+
+# Reading by handler
+
+
+def test_a_read_is_settled_with_a_value_or_an_error(storage: Storage, run: Run) -> None:
+    run(storage.write(put(1, item(b"a"))))
+    results: list[Any] = []
+
+    async def use() -> None:
+        settled = asyncio.Event()
+
+        def note(value: Any, error: BaseException | None) -> None:
+            results.append(value if error is None else error)
+            if len(results) == 2:
+                settled.set()
+
+        storage.submit_read(lambda tx: tx.get(1, b"a"), note)
+        storage.submit_read(lambda tx: tx.find_table("", "", "")[0], note)  # type: ignore[index]
+        await settled.wait()
+        assert await storage.fetch(lambda tx: tx.get(1, b"a")) == item(b"a")
+        with pytest.raises(KeyError):
+            await storage.fetch(lambda _: {}["absent"])
+
+    run(use())
+    assert results[0] == item(b"a")
+    assert isinstance(results[1], TypeError)
+
+
+# Notification of catalog changes
+
+
+def test_a_change_of_the_catalog_is_noticed(storage: Storage, run: Run) -> None:
+    table = make_table("t", 1)
+
+    async def use() -> None:
+        await storage.wait_for_catalog_change()  # the first time at once
+        for change in (lambda tx: tx.save_table(table), lambda tx: tx.remove_table(table)):
+            waiting = asyncio.ensure_future(storage.wait_for_catalog_change())
+            await storage.write(put(2, item(b"a")))
+            with pytest.raises(DataChangesOnly):
+                await storage.write(refused_table_change)
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            await storage.write(change)
+            await asyncio.wait_for(waiting, 30)
+        await storage.write(lambda tx: tx.save_table(table))
+        await asyncio.wait_for(storage.wait_for_catalog_change(), 30)  # changed before anybody waited
+
+    run(use())
+
+
+class DataChangesOnly(Exception):
+    pass
+
+
+def refused_table_change(tx: WriteTransaction) -> None:
+    tx.save_table(make_table("refused", 9))
+    raise DataChangesOnly

@@ -119,7 +119,7 @@ def test_no_body_stays_behind(tmp_path: Path, run: Run) -> None:
     assert bodies() == 0
     for n in range(120):
         run(storage.write(put(b"%d" % n, b"x" * 600)))
-    run(storage.write(lambda tx: tx.doom_space(1)))
+    run(storage.write(lambda tx: tx.drop_space(1)))
 
     async def wait() -> None:
         while bodies():

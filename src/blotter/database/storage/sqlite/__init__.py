@@ -1,6 +1,6 @@
-"""The embedded backend: one SQLite file in WAL mode, shared by the worker processes of one server."""
+"""The embedded store: one SQLite file in WAL mode, shared by the worker processes of one server."""
 
-from blotter.database.storage.sqlite.locks import TurnBell
-from blotter.database.storage.sqlite.storage import SqliteStorage
+from blotter.database.storage.sqlite.storage import Shared, SqliteStorage
+from blotter.database.storage.sqlite.store import SqliteStore
 
-__all__ = ["SqliteStorage", "TurnBell"]
+__all__ = ["Shared", "SqliteStorage", "SqliteStore"]

@@ -1,8 +1,8 @@
-"""Locks between the processes of one server: whose turn it is to write, and who does the upkeep.
+"""Locks between the processes of one server: who may write, and who does the upkeep.
 
-All are `flock`s on files of their own, never SQLite's: the kernel lets go of them when their holder dies, however
-it dies, and nobody needs a time-out or a clean-up. A `flock` belongs to the open file, so two stores in one
-process exclude each other like two processes. Knows nothing of SQLite.
+All are `flock`s on files of their own, never SQLite's: the kernel releases them when their holder dies, however it
+dies, so nobody needs a time-out or a clean-up. A `flock` belongs to the open file, so two stores in one process
+exclude each other like two processes. Knows nothing of SQLite.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from blotter.database.storage.data_directory import open_lock_file, try_lock
+
+WRITE_LOCK = "write.lock"
+QUEUE_LOCK = "write-queue.lock"
 
 
 class FileLock:
@@ -31,71 +34,76 @@ class FileLock:
         self.held = False
 
 
-class TurnBell:
-    """Rings for the process at the door when the turn is given up: a pipe that all processes of a server share.
+class NotificationPipe:
+    """Tells another process that something happened: a pipe that all processes of a server share.
 
-    Made before they fork, it lives as long as the server. Only a hint: whoever hears it tries the turn; a ring
-    nobody hears, or one too many, is harmless.
+    Made before they fork, it lives as long as the server. A notification is only a hint: one that nobody receives,
+    or one too many, is harmless.
     """
 
     def __init__(self) -> None:
-        self._hear, self._ring = os.pipe()
-        for end in (self._hear, self._ring):
+        self._receiver, self._sender = os.pipe()
+        for end in (self._receiver, self._sender):
             os.set_blocking(end, False)
 
     def fileno(self) -> int:
-        """What turns readable when it rings."""
-        return self._hear
+        """The end that becomes readable with a notification."""
+        return self._receiver
 
-    def ring(self) -> None:
-        with suppress(BlockingIOError):  # full of rings that nobody heard
-            os.write(self._ring, b"!")
+    def notify(self) -> None:
+        with suppress(BlockingIOError):  # full of notifications that nobody received
+            os.write(self._sender, b"!")
 
-    def hush(self) -> None:
+    def clear(self) -> None:
         with suppress(BlockingIOError):
-            os.read(self._hear, 4096)
+            os.read(self._receiver, 4096)
+
+    def close(self) -> None:
+        os.close(self._receiver)
+        os.close(self._sender)
 
 
-class TurnLock:
-    """The turn to write, passed fairly between processes.
+class WriteLock:
+    """The right to write, passed fairly between processes.
 
-    Two files: whoever wants the turn takes the door first, then the turn, then lets go of the door. One who just
-    gave up the turn finds the door shut by the one who waits, so two busy processes alternate instead of one
-    taking the lock again before the other has woken up. There are two ways to wait: blocked in `acquire`, in a
-    thread; or at the door (`at_door`) for the bell, on an event loop, trying again (`try_acquire`) when it rings.
+    Two files. A process that wants to write takes the queue lock first, then the write lock, then releases the
+    queue lock. A process that has just released the write lock finds the queue lock held by the one that waits, so
+    two busy processes alternate instead of one taking the lock again before the other has woken up. There are two
+    ways to wait: blocked in `acquire`, in a thread; or holding the queue lock (`is_next`) on an event loop, trying
+    again (`try_acquire`) when the pipe `released` has a notification.
     """
 
-    def __init__(self, directory: Path, bell: TurnBell | None = None) -> None:
-        self.bell = bell
-        self.at_door = False
-        """Whether this process stands at the door: the next turn is its own, and the bell rings for it."""
-        self._door = open_lock_file(directory / "door.lock")
-        self._turn = open_lock_file(directory / "turn.lock")
+    def __init__(self, directory: Path, released: NotificationPipe | None = None) -> None:
+        self.released = released
+        self.is_next = False
+        """Whether this process holds the queue lock: it gets the write lock next, notified of its release."""
+        self._queue = open_lock_file(directory / QUEUE_LOCK)
+        self._write = open_lock_file(directory / WRITE_LOCK)
 
     def try_acquire(self) -> bool:
-        """Takes the turn if nobody has it and nobody waits before us; otherwise stays at the door if that is free.
-        Never blocks."""
-        if not self.at_door:
-            if not try_lock(self._door):
+        """Takes the lock if nobody holds it and nobody is next; otherwise becomes the next if nobody is. Never
+        blocks."""
+        if not self.is_next:
+            if not try_lock(self._queue):
                 return False
-            self.at_door = True
-        if not try_lock(self._turn):
+            self.is_next = True
+        if not try_lock(self._write):
             return False
-        self._leave_door()
+        self._leave_queue()
         return True
 
     def acquire(self) -> None:
-        """Waits for the turn; for a thread."""
-        if not self.at_door:
-            fcntl.flock(self._door, fcntl.LOCK_EX)
-            self.at_door = True
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
-        self._leave_door()
+        """Waits for the lock; for a thread."""
+        if not self.is_next:
+            fcntl.flock(self._queue, fcntl.LOCK_EX)
+            self.is_next = True
+        fcntl.flock(self._write, fcntl.LOCK_EX)
+        self._leave_queue()
 
-    def give_up(self) -> None:
-        """Waits no longer: nobody else comes to the turn past one who stands at the door."""
-        if self.at_door:
-            self._leave_door()
+    def stop_waiting(self) -> None:
+        """Releases the queue lock if this process holds it: nobody else gets past the one that is next."""
+        if self.is_next:
+            self._leave_queue()
 
     def __enter__(self) -> None:
         self.acquire()
@@ -104,22 +112,22 @@ class TurnLock:
         self.release()
 
     def others_wait(self) -> bool:
-        """Whether another process stands at the door, as the holder asks."""
-        if not try_lock(self._door):
+        """Whether another process waits, as the holder asks."""
+        if not try_lock(self._queue):
             return True
-        fcntl.flock(self._door, fcntl.LOCK_UN)
+        fcntl.flock(self._queue, fcntl.LOCK_UN)
         return False
 
     def release(self) -> None:
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
-        # Looked at after the turn is free: whoever came to the door later has tried the free turn.
-        if self.bell is not None and self.others_wait():
-            self.bell.ring()
+        fcntl.flock(self._write, fcntl.LOCK_UN)
+        # Checked after the release: a process that comes to wait later has tried the free lock.
+        if self.released is not None and self.others_wait():
+            self.released.notify()
 
     def close(self) -> None:
-        os.close(self._door)
-        os.close(self._turn)
+        os.close(self._queue)
+        os.close(self._write)
 
-    def _leave_door(self) -> None:
-        self.at_door = False
-        fcntl.flock(self._door, fcntl.LOCK_UN)
+    def _leave_queue(self) -> None:
+        self.is_next = False
+        fcntl.flock(self._queue, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""Read transactions: what the protocol reads, said in SQL, over a connection that holds a snapshot.
+"""Read transactions: the protocol's reads in SQL, over a connection that holds a snapshot.
 
 `Reader` has every reading method and is the base of the write transaction too. `QuickRead` is the worker's one
 reusable transaction for reads that end before the event loop turns: it is entered by stepping the generation's
@@ -51,7 +51,7 @@ _NO_STATISTICS = SpaceStatistics(0, 0)
 
 
 class Reader:
-    """The reading half of the protocol. Whoever makes one keeps a transaction open while it is used."""
+    """The reading half of the protocol. A transaction must be open while it is used."""
 
     def __init__(self, cursor: apsw.Cursor, cache: CatalogCache) -> None:
         self._cache = cache
@@ -132,8 +132,8 @@ class Reader:
     def last_change(self) -> int:
         return self._counter(LAST_CHANGE)
 
-    def doomed_space(self) -> int | None:
-        """A key space that waits to be emptied."""
+    def dropped_space(self) -> int | None:
+        """A dropped key space that still has to be emptied."""
         return cast("int | None", self._execute("SELECT space FROM doomed LIMIT 1").get)
 
     def _counter(self, counter: int) -> int:

@@ -1,12 +1,12 @@
 """The Storage protocol on one SQLite file in a data directory: this file puts the parts together.
 
     connections   one for quick reads, one for writing, one for checkpoints, a pool for snapshots
-    threads       one for slow commits and a turn without a bell, one that checkpoints
+    threads       one for slow commits and for waiting for the write lock, one for checkpoints
     on the loop   everything else: quick reads, handlers, slices of snapshots, the upkeep task
 
-Several worker processes open one data directory; each has its own `SqliteStorage`, they meet at the locks and in
-SQLite. The upkeep task of every process bounds the WAL and the age of its snapshots; emptying doomed key spaces
-is done by one process at a time, whichever got the lock for it.
+Several worker processes open one data directory; each has its own `SqliteStorage`. They coordinate by file locks,
+by SQLite, and by the pipes of `Shared`. The upkeep task of every process bounds the WAL and the age of its
+snapshots; emptying dropped key spaces is done by one process at a time, whichever got the lock for it.
 """
 
 from __future__ import annotations
@@ -17,36 +17,50 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
 from blotter.database.storage.data_directory import make_directory
-from blotter.database.storage.protocol import DataDirectoryError, Settled, StorageUnavailable, WriteTransaction
+from blotter.database.storage.protocol import (
+    DataDirectoryError,
+    ReadTransaction,
+    Settled,
+    StorageUnavailable,
+    WriteTransaction,
+)
 from blotter.database.storage.sqlite import schema
-from blotter.database.storage.sqlite.batches import Batches, Waiting
+from blotter.database.storage.sqlite.batches import Batches
 from blotter.database.storage.sqlite.catalog import CatalogCache
 from blotter.database.storage.sqlite.checkpoints import LIMIT_BYTES, Checkpoints
-from blotter.database.storage.sqlite.locks import FileLock, TurnBell, TurnLock
+from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock
 from blotter.database.storage.sqlite.reading import QuickRead
 from blotter.database.storage.sqlite.snapshots import MAX_AGE_SECONDS, Snapshots, SqliteSnapshot
 from blotter.database.storage.sqlite.threads import WorkThread
 from blotter.database.storage.sqlite.writing import Writer
+from blotter.database.storage.submission import Submission
 
 T = TypeVar("T")
 
 UPKEEP_SECONDS = 0.5
 SLICE_SECONDS = 0.005
-"""Background writers hold the turn no longer than this, and leave as much to others before the next slice."""
+"""Background writers hold the write lock no longer than this, and leave it to others as long between slices."""
 SLICE_ITEMS = 10
 
 log = logging.getLogger(__name__)
 
 
+class Shared(NamedTuple):
+    """What the processes of one server share beside the files. Made before they fork."""
+
+    write_lock_released: NotificationPipe
+    catalog_changed: NotificationPipe
+
+
 class SqliteStorage:
     """See `protocol.Storage`. Make one with `open`, once per process, after the process has forked. It is used on
     one event loop at a time; after `asyncio.run` has ended one, another may go on. `clock` is the wall clock, for
-    what is stored; `monotonic` measures ages."""
+    what is stored; `monotonic` measures ages. Without `shared`, this process notifies nobody but itself."""
 
     def __init__(
         self,
@@ -56,7 +70,7 @@ class SqliteStorage:
         monotonic: Callable[[], float],
         snapshot_max_age: float,
         vfs: str | None,
-        bell: TurnBell | None,
+        shared: Shared | None,
     ) -> None:
         def connect(cache_bytes: int = 8 << 20) -> apsw.Connection:
             return schema.connect(path, vfs=vfs, cache_bytes=cache_bytes)
@@ -64,13 +78,16 @@ class SqliteStorage:
         self.path = path
         self.clock = clock
         self._monotonic = monotonic
-        self._turn = TurnLock(path.parent, bell)
+        self._write_lock = WriteLock(path.parent, None if shared is None else shared.write_lock_released)
         try:
-            with self._turn:
+            with self._write_lock:
                 schema.create_or_check(path, vfs=vfs)
         except BaseException:
-            self._turn.close()
+            self._write_lock.close()
             raise
+        self._own_pipe = NotificationPipe() if shared is None else None
+        self._catalog_changed = self._own_pipe or shared.catalog_changed  # type: ignore[union-attr]
+        self._has_waited = False
         cache = CatalogCache()
         self._read_connection = connect()
         self._quick = QuickRead(self._read_connection, cache)
@@ -85,7 +102,8 @@ class SqliteStorage:
         )
         self._write_connection.set_wal_hook(self._checkpoints.note_commit)
         writer = Writer(self._write_connection, cache)
-        self._batches = Batches(self._write_connection, writer, self._turn, self._commits, monotonic)
+        self._batches = Batches(self._write_connection, writer, self._write_lock, self._commits, monotonic)
+        self._batches.catalog_changed = self._catalog_changed.notify
         self._batches.after_commit = self._checkpoints.after_commit
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
@@ -101,10 +119,9 @@ class SqliteStorage:
         monotonic: Callable[[], float] = time.monotonic,
         snapshot_max_age: float = MAX_AGE_SECONDS,
         vfs: str | None = None,
-        bell: TurnBell | None = None,
+        shared: Shared | None = None,
     ) -> SqliteStorage:
-        """Opens or makes the store in a data directory. Raises DataDirectoryError; nothing is changed then.
-        Processes that share a `bell` pass the turn to write more quickly."""
+        """Opens or makes the store in a data directory. Raises DataDirectoryError; nothing is changed then."""
         directory = Path(data_dir)
         make_directory(directory)
         try:
@@ -114,20 +131,37 @@ class SqliteStorage:
                 monotonic=monotonic,
                 snapshot_max_age=snapshot_max_age,
                 vfs=vfs,
-                bell=bell,
+                shared=shared,
             )
         except apsw.Error as error:
             raise DataDirectoryError(f"{directory} cannot be opened: {error}") from error
         except OSError as error:
             raise DataDirectoryError(f"{directory} cannot be used: {error.strerror}") from error
 
+    # Reading
+
     def read(self) -> QuickRead:
         return self._quick
+
+    def submit_read(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
+        value, error = None, None
+        try:
+            with self._quick as tx:
+                value = handler(tx)
+        except Exception as raised:
+            error = raised
+        settled(value, error)
+
+    async def fetch(self, handler: Callable[[ReadTransaction], T]) -> T:
+        with self._quick as tx:
+            return handler(tx)
 
     def open_snapshot(self) -> SqliteSnapshot:
         return self._snapshots.open()
 
-    def submit(self, handler: Callable[[WriteTransaction], Any], settled: Settled) -> Waiting:
+    # Writing
+
+    def submit(self, handler: Callable[[WriteTransaction], Any], settled: Settled) -> Submission:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self.start()
@@ -137,25 +171,38 @@ class SqliteStorage:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def settled(value: T, error: BaseException | None) -> None:
-            if future.done():  # cancelled, and not yet told
+            if future.done():  # cancelled, and not abandoned yet
                 return
             if error is None:
                 future.set_result(value)
             else:
                 future.set_exception(error)
 
-        waiting = self.submit(handler, settled)
+        submission = self.submit(handler, settled)
         try:
             return await future
         finally:
-            waiting.abandoned = True
+            submission.abandoned = True
+
+    # Life
 
     def start(self) -> None:
-        """Starts the upkeep on the running loop. A write does it too; a process that only reads should."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop and not self._closed:
             self._loop = loop
             self._upkeep_task = loop.create_task(self._keep_up(), name="storage-upkeep")
+
+    async def wait_for_catalog_change(self) -> None:
+        if not self._has_waited:
+            self._has_waited = True
+            return
+        loop, pipe, changed = asyncio.get_running_loop(), self._catalog_changed, asyncio.Event()
+        loop.add_reader(pipe.fileno(), changed.set)
+        try:
+            await changed.wait()
+        finally:
+            loop.remove_reader(pipe.fileno())
+        pipe.clear()
 
     async def close(self) -> None:
         if self._closed:
@@ -174,7 +221,9 @@ class SqliteStorage:
         for connection in (self._checkpoint_connection, self._write_connection):
             connection.close(True)
         self._upkeep_lock.close()
-        self._turn.close()
+        self._write_lock.close()
+        if self._own_pipe is not None:
+            self._own_pipe.close()
 
     # Upkeep
 
@@ -190,16 +239,16 @@ class SqliteStorage:
         self._snapshots.expire()
         self._checkpoints.relieve()
         self._checkpoints.when_idle()
-        while self._doomed_space() is not None and self._upkeep_lock.try_acquire():
+        while self._dropped_space() is not None and self._upkeep_lock.try_acquire():
             await self.write(self._empty_slice)
             await asyncio.sleep(SLICE_SECONDS)
 
-    def _doomed_space(self) -> int | None:
+    def _dropped_space(self) -> int | None:
         with self._quick as read:
-            return read.doomed_space()
+            return read.dropped_space()
 
     def _empty_slice(self, tx: WriteTransaction) -> None:
         assert isinstance(tx, Writer)
         deadline = self._monotonic() + SLICE_SECONDS
-        while (space := tx.doomed_space()) is not None and self._monotonic() < deadline:
-            tx.empty_doomed(space, SLICE_ITEMS)
+        while (space := tx.dropped_space()) is not None and self._monotonic() < deadline:
+            tx.empty_dropped(space, SLICE_ITEMS)

@@ -1,9 +1,9 @@
-"""The write transaction: what the protocol writes, said in SQL, for all handlers of one batch.
+"""The write transaction: the protocol's writes in SQL, for all handlers of one batch.
 
 One object serves the whole batch. Counters, statistics and the catalog's generation are kept beside the
 transaction and written once, by `flush`, before the commit: a hundred puts into one table change its statistics
-row once. `writes` counts what was changed, so that the batch can tell a handler that refused from one that broke
-off half-way. Nothing here begins, commits or rolls back; that is `batches`'.
+row once. `writes` counts what was changed, so that the batch can tell a handler that refused from one that failed
+midway. Nothing here begins, commits or rolls back; `batches` does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PUT_NEW = f"INSERT {_COLUMNS}"  # fails loudly where a caller says that there i
 _PUT = f"INSERT OR REPLACE {_COLUMNS}"
 _DELETE = "DELETE FROM items WHERE space = ? AND key = ?"
 
-# Long bodies, which lie outside.
+# Long bodies, which are stored outside.
 _PUT_BODY = "INSERT INTO bodies (body) VALUES (?)"
 _COLUMNS_OUTSIDE = "INTO items (space, key, size, outside) VALUES (?, ?, ?, last_insert_rowid())"
 _PUT_NEW_OUTSIDE = f"INSERT {_COLUMNS_OUTSIDE}"
@@ -54,7 +54,7 @@ class Writer(Reader):
         self._changed_tables: dict[tuple[str, str, str], Table | None] = {}
 
     def begin(self) -> None:
-        """Forgets what an earlier batch left; the SQLite transaction has just begun."""
+        """Clears what an earlier batch left; the SQLite transaction has just begun."""
         self.writes = 0
         self.actions = []
         self._counters.clear()
@@ -70,6 +70,10 @@ class Writer(Reader):
             self._execute("UPDATE counters SET value = ? WHERE id = ?", (value, counter))
         for space, (items, size) in self._growth.items():
             self._execute(_ADD_STATISTICS, (space, items, size))
+
+    def changed_catalog(self) -> bool:
+        """Whether the batch has changed the catalog."""
+        return bool(self._changed_tables)
 
     # Reading, with what is not yet flushed
 
@@ -103,11 +107,11 @@ class Writer(Reader):
         name = (table.account, table.region, table.name)
         self._execute("DELETE FROM catalog WHERE account = ? AND region = ? AND name = ?", name)
         self._changed_tables[name] = None
-        self.doom_space(table.space)
+        self.drop_space(table.space)
         for index in table.indexes:
-            self.doom_space(index.space)
+            self.drop_space(index.space)
 
-    def doom_space(self, space: int) -> None:
+    def drop_space(self, space: int) -> None:
         self.writes += 1
         self._growth.pop(space, None)
         self._execute("DELETE FROM statistics WHERE space = ?", (space,))
@@ -154,8 +158,8 @@ class Writer(Reader):
     def after_commit(self, action: Action) -> None:
         self.actions.append(action)
 
-    def empty_doomed(self, space: int, limit: int) -> int:
-        """Removes up to `limit` items of a doomed space, and its mark when it is empty; returns how many went."""
+    def empty_dropped(self, space: int, limit: int) -> int:
+        """Removes up to `limit` items of a dropped space, and its mark when it is empty; returns how many went."""
         self.writes += 1
         rows = self._execute("SELECT key, outside FROM items WHERE space = ? ORDER BY key LIMIT ?", (space, limit))
         removed = rows.fetchall()
@@ -168,7 +172,7 @@ class Writer(Reader):
         return len(removed)
 
     def _put_long(self, space: int, item: StoredItem, previous: StoredItem | None, was_outside: bool) -> None:
-        """A put whose body lies outside now, lay outside before, or both."""
+        """A put whose body is stored outside now, was before, or both."""
         key = (space, item.key)
         if len(item.key) + len(item.body) <= INLINE_BYTES:
             self._execute(_DELETE_BODY, key)

@@ -1,4 +1,4 @@
-"""Whose turn it is to write, between stores that share a directory: they exclude each other as processes do."""
+"""The write lock between stores that share a directory: they exclude each other as processes do."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from blotter.database.storage.protocol import StorageUnavailable, StoredItem, WriteTransaction
-from blotter.database.storage.sqlite import SqliteStorage, TurnBell
-from blotter.database.storage.sqlite.locks import TurnLock
+from blotter.database.storage.sqlite import Shared, SqliteStorage
+from blotter.database.storage.sqlite.locks import NotificationPipe, WriteLock
 
 
-def _rings(bell: TurnBell) -> bool:
-    return bool(select.select([bell], [], [], 0)[0])
+def _is_notified(pipe: NotificationPipe) -> bool:
+    return bool(select.select([pipe], [], [], 0)[0])
 
 
 def _increment(tx: WriteTransaction) -> None:
@@ -23,37 +23,37 @@ def _increment(tx: WriteTransaction) -> None:
     tx.put(1, StoredItem(b"counter", 1, body), found)
 
 
-def test_the_turn_goes_to_the_one_at_the_door(tmp_path: Path) -> None:
-    bell = TurnBell()
-    one, two, three = (TurnLock(tmp_path, bell) for _ in range(3))
+def test_the_lock_goes_to_the_process_that_is_next(tmp_path: Path) -> None:
+    pipe = NotificationPipe()
+    one, two, three = (WriteLock(tmp_path, pipe) for _ in range(3))
     assert one.try_acquire()
     assert not one.others_wait()
     assert not two.try_acquire()
-    assert two.at_door
+    assert two.is_next
     assert one.others_wait()
     assert not three.try_acquire()
-    assert not three.at_door
-    assert not _rings(bell)
+    assert not three.is_next
+    assert not _is_notified(pipe)
     one.release()
-    assert _rings(bell)
-    assert not one.try_acquire(), "the one who waited comes first"
+    assert _is_notified(pipe)
+    assert not one.try_acquire(), "the process that waited comes first"
     assert two.try_acquire()
     assert not one.try_acquire()
-    assert one.at_door
+    assert one.is_next
     two.release()
-    bell.hush()
+    pipe.clear()
     assert one.try_acquire()
     one.release()
-    assert not _rings(bell), "nobody waits"
-    for turn in (one, two, three):
-        turn.close()
+    assert not _is_notified(pipe), "nobody waits"
+    for lock in (one, two, three):
+        lock.close()
 
 
-def test_who_gives_up_waiting_leaves_the_door(tmp_path: Path) -> None:
-    one, two = TurnLock(tmp_path), TurnLock(tmp_path)
+def test_a_process_that_stops_waiting_lets_others_pass(tmp_path: Path) -> None:
+    one, two = WriteLock(tmp_path), WriteLock(tmp_path)
     assert one.try_acquire()
     assert not two.try_acquire()
-    two.give_up()
+    two.stop_waiting()
     assert not one.others_wait()
     one.release()
     assert one.try_acquire()
@@ -61,23 +61,23 @@ def test_who_gives_up_waiting_leaves_the_door(tmp_path: Path) -> None:
     two.close()
 
 
-@pytest.mark.parametrize("at_door", [False, True])
-def test_a_lock_that_fails_refuses_what_waits_and_nothing_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_door: bool
+@pytest.mark.parametrize("is_next", [False, True])
+def test_a_lock_that_fails_refuses_what_waits_and_nothing_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_next: bool
 ) -> None:
-    """No locks left, an I/O error: those who wait are told, the door is open, the next write tries anew."""
+    """No locks left, an I/O error: the waiting writes fail, the queue is free, the next write tries again."""
     store, other = SqliteStorage.open(tmp_path), SqliteStorage.open(tmp_path)
-    real = store._turn.try_acquire
+    real = store._write_lock.try_acquire
 
     def failing() -> bool:
-        if at_door:
-            other._turn.acquire()
+        if is_next:
+            other._write_lock.acquire()
             assert not real()
-            other._turn.release()
+            other._write_lock.release()
         raise OSError("injected: no locks available")
 
     async def work() -> None:
-        monkeypatch.setattr(store._turn, "try_acquire", failing)
+        monkeypatch.setattr(store._write_lock, "try_acquire", failing)
         with pytest.raises(StorageUnavailable):
             await store.write(_increment)
         monkeypatch.undo()
@@ -89,8 +89,8 @@ def test_a_lock_that_fails_refuses_what_waits_and_nothing_after(
     asyncio.run(work())
 
 
-def test_waiting_in_a_thread_keeps_the_place_at_the_door(tmp_path: Path) -> None:
-    one, two = TurnLock(tmp_path), TurnLock(tmp_path)
+def test_waiting_in_a_thread_keeps_the_place_in_the_queue(tmp_path: Path) -> None:
+    one, two = WriteLock(tmp_path), WriteLock(tmp_path)
     assert one.try_acquire()
     assert not two.try_acquire()
     waiting = asyncio.new_event_loop()
@@ -106,21 +106,21 @@ def test_waiting_in_a_thread_keeps_the_place_at_the_door(tmp_path: Path) -> None
     two.close()
 
 
-def test_a_bell_that_nobody_hears_blocks_nobody() -> None:
-    bell = TurnBell()
+def test_a_full_pipe_blocks_nobody() -> None:
+    pipe = NotificationPipe()
     for _ in range(100_000):
-        bell.ring()
-    assert _rings(bell)
-    bell.hush()
+        pipe.notify()
+    assert _is_notified(pipe)
+    pipe.clear()
 
 
-@pytest.mark.parametrize("with_bell", [False, True])
-def test_stores_take_turns_and_lose_nothing(tmp_path: Path, with_bell: bool) -> None:
-    """One more than can stand at the door, each with more to write than a turn holds."""
-    bell = TurnBell() if with_bell else None
+@pytest.mark.parametrize("notified", [False, True])
+def test_stores_alternate_and_lose_nothing(tmp_path: Path, notified: bool) -> None:
+    """One more than can be next, each with more to write than fits between two releases."""
+    shared = Shared(NotificationPipe(), NotificationPipe()) if notified else None
 
     async def work() -> None:
-        stores = [SqliteStorage.open(tmp_path, bell=bell) for _ in range(3)]
+        stores = [SqliteStorage.open(tmp_path, shared=shared) for _ in range(3)]
         writes = [store.write(_increment) for _ in range(300) for store in stores]
         await asyncio.wait_for(asyncio.gather(*writes), 60)
         with stores[0].read() as tx:
@@ -133,9 +133,9 @@ def test_stores_take_turns_and_lose_nothing(tmp_path: Path, with_bell: bool) -> 
     asyncio.run(work())
 
 
-def test_a_holder_that_gives_up_the_turn_in_silence_is_found_out(tmp_path: Path) -> None:
-    store = SqliteStorage.open(tmp_path, bell=TurnBell())
-    silent = TurnLock(tmp_path)  # it knows no bell; one that dies does not ring either
+def test_a_lock_released_without_notification_is_noticed(tmp_path: Path) -> None:
+    store = SqliteStorage.open(tmp_path, shared=Shared(NotificationPipe(), NotificationPipe()))
+    silent = WriteLock(tmp_path)  # it has no pipe; a process that dies notifies nobody either
     assert silent.try_acquire()
 
     async def work() -> None:

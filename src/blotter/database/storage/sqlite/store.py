@@ -1,0 +1,34 @@
+"""The SQLite store before the server forks: the claim on its data directory, and the pipes its processes share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blotter.database.storage.data_directory import DataDirectory
+from blotter.database.storage.sqlite.locks import NotificationPipe
+from blotter.database.storage.sqlite.storage import Shared, SqliteStorage
+
+
+class SqliteStore:
+    """See `protocol.Store`."""
+
+    single_process = False
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.description = f"data in {directory}"
+        self._shared = Shared(NotificationPipe(), NotificationPipe())
+        self._claim: DataDirectory | None = None
+
+    def claim(self) -> None:
+        self._claim = DataDirectory.claim(self.directory)
+
+    def open(self) -> SqliteStorage:
+        return SqliteStorage.open(self.directory, shared=self._shared)
+
+    def release(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
+        for pipe in self._shared:
+            pipe.close()

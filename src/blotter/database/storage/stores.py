@@ -1,0 +1,25 @@
+"""Which store a server uses. The only place that names the backends; a new one is a line in `STORES`.
+
+A location is a kind and, after a colon, where it is: `sqlite:/srv/blotter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from blotter.database.storage.protocol import Store
+from blotter.database.storage.sqlite import SqliteStore
+
+STORES: dict[str, Callable[[str], Store]] = {
+    "sqlite": lambda place: SqliteStore(Path(place)),
+}
+"""Kind of store → what makes one out of the rest of its location."""
+
+
+def store_at(location: str) -> Store:
+    """The store at a location; nothing is opened or changed. Raises ValueError for a kind that is not known."""
+    kind, _, place = location.partition(":")
+    if kind not in STORES:
+        raise ValueError(f"{location!r} is no store: its kind must be one of {', '.join(STORES)}")
+    return STORES[kind](place)
