@@ -3,15 +3,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up test setup lint check wheel benchmark clean
+.PHONY: up test quick setup lock lint check wheel benchmark mutants clean
 
 up: $(VENV)/.runs
-	@exec $(BIN)/blotter up
+	@exec $(BIN)/blotter up $(ARGS)
 
 test: $(VENV)/.tests
 	$(BIN)/pytest -n 2 $(ARGS)
 
+# Less than a minute: what needs no server, browser or other process. For use between two edits.
+quick: $(VENV)/.tests
+	$(BIN)/pytest -n 2 $(QUICK) $(ARGS)
+
 setup: $(VENV)/.tests
+
+# Writes requirements/ from pyproject.toml's ranges: what is pinned stays, what is new is added. With ARGS=--upgrade
+# everything becomes the newest; after that of botocore, scripts/compile_service_model.py has to run as well.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command "make lock" --group build $(ARGS)
+lock: $(VENV)/.tests
+	$(COMPILE) pyproject.toml --extra crimes --extra dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra crimes --extra aws -c requirements/dev.txt -o requirements/run.txt
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff check .
@@ -36,14 +48,18 @@ $(BIN)/python:
 	  { echo "Blotter needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runs: $(BIN)/python pyproject.toml
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
+
+$(VENV)/.runs: $(BIN)/python pyproject.toml requirements/run.txt
 	@echo "Setting up $(VENV) (once; about a minute)…"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[crimes,aws]'
+	@$(INSTALL) --require-hashes -r requirements/run.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@sh scripts/system_packages.sh run $(BIN)/python
 	@touch $@
 
-$(VENV)/.tests: $(BIN)/python pyproject.toml
+$(VENV)/.tests: $(BIN)/python pyproject.toml requirements/dev.txt
 	@echo "Setting up $(VENV) for tests (once; about two minutes)…"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[crimes,dev]'
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@sh scripts/system_packages.sh test $(BIN)/python
 	@touch $@ $(VENV)/.runs

@@ -6,3 +6,4 @@ only and never import the first.
 """
 
 __version__ = "0.1.0"
+"""The one place of the version number; the package's metadata reads it from here."""
