@@ -4,6 +4,10 @@ A comparison of an attribute with a value, the common case, becomes one small fu
 the rest is put together from operand functions. Logic is two-valued: what cannot be compared, because an
 attribute is missing or types differ, is false, except for `<>`, which is true exactly when `=` is not. Types of
 values are those the expression was checked for (`checks`), so that nothing here raises.
+
+A few operations cost as much as their operand is large: `contains`, `=` of sets and documents, `IN`, the order of
+binaries, `size`. A condition with more than `FEW_LINEAR` of them is evaluated over a `MemoItem`, which does the
+linear work once for each operand, however often the text mentions it.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html;
 behaviour for missing attributes and mixed types as in ScyllaDB Alternator's tests
 (test_condition_expression.py).
@@ -13,8 +17,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from blotter.database.expressions.memo import MemoItem, OperandKey
 from blotter.database.expressions.paths import getter, resolve
 from blotter.database.expressions.syntax import (
     And,
@@ -63,15 +68,57 @@ _STRING_ORDERS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
+FEW_LINEAR = 4
+"""So many operations of linear cost are evaluated directly; more of them share a `MemoItem`."""
+
+
+class _Scope(NamedTuple):
+    """What a text is compiled for: the meaning of its names, the types of its values, and whether it will be
+    evaluated over a `MemoItem`."""
+
+    names: Names
+    types: Types
+    memoized: bool
+
+
 def compile_condition(tree: ConditionTree, names: Names, types: Types) -> Test:
-    return _COMPILERS[type(tree)](tree, names, types)
+    """A function of an item and the request's values; raises nothing for a tree that passed `checks`."""
+    if _linear_operations(tree, types) <= FEW_LINEAR:
+        return _compile(tree, _Scope(names, types, memoized=False))
+    test = _compile(tree, _Scope(names, types, memoized=True))
+    return lambda item, values: test(MemoItem(item), values)
+
+
+def _compile(tree: ConditionTree, scope: _Scope) -> Test:
+    return _COMPILERS[type(tree)](tree, scope)
+
+
+def _linear_operations(tree: ConditionTree, types: Types) -> int:
+    """How many operations of a condition may cost as much as their operands are large."""
+    if isinstance(tree, (And, Or)):
+        return sum(_linear_operations(condition, types) for condition in tree.conditions)
+    if isinstance(tree, Not):
+        return _linear_operations(tree.condition, types)
+    if isinstance(tree, In):
+        return sum(_is_linear(candidate, types) for candidate in tree.candidates)
+    if isinstance(tree, Call):
+        return int(tree.function == "contains")
+    operands = (tree.left, tree.right) if isinstance(tree, Comparison) else (tree.operand, tree.lower, tree.upper)
+    return int(all(_is_linear(operand, types) for operand in operands)) + sum(
+        isinstance(operand, Call) for operand in operands
+    )
+
+
+def _is_linear(operand: Operand, types: Types) -> bool:
+    """Whether comparing with an operand may be linear: not with a short scalar, to which all else is unequal."""
+    return not isinstance(operand, Value) or types[operand.name] not in ("S", "N", "BOOL", "NULL")
 
 
 # Logic
 
 
-def _compile_and(tree: And, names: Names, types: Types) -> Test:
-    tests = [compile_condition(condition, names, types) for condition in tree.conditions]
+def _compile_and(tree: And, scope: _Scope) -> Test:
+    tests = [_compile(condition, scope) for condition in tree.conditions]
     if len(tests) == 2:
         first, second = tests
         return lambda item, values: first(item, values) and second(item, values)
@@ -85,8 +132,8 @@ def _compile_and(tree: And, names: Names, types: Types) -> Test:
     return all_hold
 
 
-def _compile_or(tree: Or, names: Names, types: Types) -> Test:
-    tests = [compile_condition(condition, names, types) for condition in tree.conditions]
+def _compile_or(tree: Or, scope: _Scope) -> Test:
+    tests = [_compile(condition, scope) for condition in tree.conditions]
 
     def one_holds(item: Item, values: Values) -> bool:
         for test in tests:  # noqa: SIM110
@@ -97,41 +144,40 @@ def _compile_or(tree: Or, names: Names, types: Types) -> Test:
     return one_holds
 
 
-def _compile_not(tree: Not, names: Names, types: Types) -> Test:
-    test = compile_condition(tree.condition, names, types)
+def _compile_not(tree: Not, scope: _Scope) -> Test:
+    test = _compile(tree.condition, scope)
     return lambda item, values: not test(item, values)
 
 
 # Comparisons
 
 
-def _compile_comparison(tree: Comparison, names: Names, types: Types) -> Test:
+def _compile_comparison(tree: Comparison, scope: _Scope) -> Test:
     if isinstance(tree.left, Path) and isinstance(tree.right, Value):
-        test = _compile_attribute_comparison(tree, tree.left, tree.right, names, types)
+        test = _compile_attribute_comparison(tree, tree.left, tree.right, scope)
         if test is not None:
             return test
-    left, right = _compile_operand(tree.left, names), _compile_operand(tree.right, names)
-    if tree.operator == "=":
-        return lambda item, values: _equal(left(item, values), right(item, values))
-    if tree.operator == "<>":
-        return lambda item, values: not _equal(left(item, values), right(item, values))
-    holds = _ORDERS[tree.operator]
+    left, right = _compile_operand(tree.left, scope), _compile_operand(tree.right, scope)
+    if tree.operator in ("=", "<>"):
+        equal = _equality(tree.left, tree.right, scope)
+        if tree.operator == "=":
+            return lambda item, values: equal(item, left(item, values), right(item, values))
+        return lambda item, values: not equal(item, left(item, values), right(item, values))
+    holds, compare = _ORDERS[tree.operator], _order(tree.left, tree.right, scope)
 
     def ordered(item: Item, values: Values) -> bool:
         a, b = left(item, values), right(item, values)
         if a is None or b is None:
             return False
-        order = compare_values(a, b)
+        order = compare(item, a, b)
         return order is not None and holds(order, 0)
 
     return ordered
 
 
-def _compile_attribute_comparison(
-    tree: Comparison, path: Path, value: Value, names: Names, types: Types
-) -> Test | None:
+def _compile_attribute_comparison(tree: Comparison, path: Path, value: Value, scope: _Scope) -> Test | None:
     """A path against a value of a type whose canonical text is all there is to compare."""
-    get, placeholder, type_ = getter(resolve(path, names)), value.name, types[value.name]
+    get, placeholder, type_ = getter(resolve(path, scope.names)), value.name, scope.types[value.name]
     if tree.operator in ("=", "<>"):
         if type_ not in SCALAR_TYPES:
             return None
@@ -163,33 +209,65 @@ def _compile_attribute_comparison(
     return None
 
 
-def _equal(a: AttributeValue | None, b: AttributeValue | None) -> bool:
-    return a is not None and b is not None and values_equal(a, b)
+def _equality(
+    left: Operand, right: Operand, scope: _Scope
+) -> Callable[[Item, AttributeValue | None, AttributeValue | None], bool]:
+    """Whether two operands' values are equal; false when one of them is not there."""
+    if not scope.memoized:
+        return lambda _, a, b: a is not None and b is not None and values_equal(a, b)
+    left_key, right_key = _key(left, scope), _key(right, scope)
+
+    def equal(item: Item, a: AttributeValue | None, b: AttributeValue | None) -> bool:
+        return a is not None and b is not None and _memo(item).equal(left_key, a, right_key, b)
+
+    return equal
 
 
-def _compile_between(tree: Between, names: Names, _: Types) -> Test:
-    operand = _compile_operand(tree.operand, names)
-    lower, upper = _compile_operand(tree.lower, names), _compile_operand(tree.upper, names)
+def _order(
+    left: Operand, right: Operand, scope: _Scope
+) -> Callable[[Item, AttributeValue, AttributeValue], int | None]:
+    """`compare_values` for two operands."""
+    if not scope.memoized:
+        return lambda _, a, b: compare_values(a, b)
+    left_key, right_key = _key(left, scope), _key(right, scope)
+
+    def order(item: Item, a: AttributeValue, b: AttributeValue) -> int | None:
+        if "B" in a and "B" in b:
+            memo = _memo(item)
+            x, y = memo.binary(left_key, a), memo.binary(right_key, b)
+            return (x > y) - (x < y)
+        return compare_values(a, b)
+
+    return order
+
+
+def _compile_between(tree: Between, scope: _Scope) -> Test:
+    operand = _compile_operand(tree.operand, scope)
+    lower, upper = _compile_operand(tree.lower, scope), _compile_operand(tree.upper, scope)
+    from_lower, to_upper = _order(tree.lower, tree.operand, scope), _order(tree.operand, tree.upper, scope)
 
     def between(item: Item, values: Values) -> bool:
         value, low, high = operand(item, values), lower(item, values), upper(item, values)
         if value is None or low is None or high is None:
             return False
-        from_low, to_high = compare_values(low, value), compare_values(value, high)
+        from_low, to_high = from_lower(item, low, value), to_upper(item, value, high)
         return from_low is not None and to_high is not None and from_low <= 0 and to_high <= 0
 
     return between
 
 
-def _compile_in(tree: In, names: Names, _: Types) -> Test:
-    operand = _compile_operand(tree.operand, names)
-    candidates = [_compile_operand(candidate, names) for candidate in tree.candidates]
+def _compile_in(tree: In, scope: _Scope) -> Test:
+    operand = _compile_operand(tree.operand, scope)
+    candidates = [
+        (_compile_operand(candidate, scope), _equality(tree.operand, candidate, scope))
+        for candidate in tree.candidates
+    ]
 
     def one_equal(item: Item, values: Values) -> bool:
         value = operand(item, values)
         if value is None:
             return False
-        return any(_equal(value, candidate(item, values)) for candidate in candidates)
+        return any(equal(item, value, candidate(item, values)) for candidate, equal in candidates)
 
     return one_equal
 
@@ -197,80 +275,114 @@ def _compile_in(tree: In, names: Names, _: Types) -> Test:
 # Functions that are conditions
 
 
-def _compile_call(call: Call, names: Names, _: Types) -> Test:
-    reads = [_compile_operand(argument, names) for argument in call.arguments]
+def _compile_call(call: Call, scope: _Scope) -> Test:
+    reads = [_compile_operand(argument, scope) for argument in call.arguments]
     first = reads[0]
     if call.function == "attribute_exists":
         return lambda item, values: first(item, values) is not None
     if call.function == "attribute_not_exists":
         return lambda item, values: first(item, values) is None
-    holds, second = _FUNCTIONS[call.function], reads[1]
+    second = reads[1]
+    holds = _FUNCTIONS.get(call.function) or _containment(call, scope)
 
     def call_holds(item: Item, values: Values) -> bool:
         a = first(item, values)
         if a is None:
             return False
         b = second(item, values)
-        return b is not None and holds(a, b)
+        return b is not None and holds(item, a, b)
 
     return call_holds
 
 
-def _has_type(value: AttributeValue, name: AttributeValue) -> bool:
+Relation: TypeAlias = Callable[[Item, AttributeValue, AttributeValue], bool]
+
+
+def _containment(call: Call, scope: _Scope) -> Relation:
+    if not scope.memoized:
+        return _contains
+    container_key, part_key = (_key(argument, scope) for argument in call.arguments)
+
+    def contains(item: Item, a: AttributeValue, b: AttributeValue) -> bool:
+        return _memo(item).contains(container_key, a, part_key, b)
+
+    return contains
+
+
+def _has_type(_: Item, value: AttributeValue, name: AttributeValue) -> bool:
     return bool(type_of(value) == name["S"])
 
 
-def _begins_with(value: AttributeValue, prefix: AttributeValue) -> bool:
+def _begins_with(_: Item, value: AttributeValue, prefix: AttributeValue) -> bool:
     if "S" in value and "S" in prefix:
         return str(value["S"]).startswith(prefix["S"])
     if "B" in value and "B" in prefix:
-        return binary(value["B"]).startswith(binary(prefix["B"]))
+        start = binary(prefix["B"])
+        # Four characters of the text are three bytes: no more of a long value is decoded than is compared.
+        return binary(value["B"][: (len(start) + 2) // 3 * 4]).startswith(start)
     return False
 
 
-def _contains(container: AttributeValue, value: AttributeValue) -> bool:
+def _contains(_: Item, container: AttributeValue, value: AttributeValue) -> bool:
     """A part of a string or binary, a member of a set, or an element of a list."""
     ((type_, content),) = container.items()
-    if type_ == "L":
-        return any(values_equal(member, value) for member in content)
     ((value_type, part),) = value.items()
-    if type_ in ("S", "B"):
-        if value_type != type_:
-            return False
-        return str(part) in str(content) if type_ == "S" else binary(part) in binary(content)
-    # A set's type is its members' with an S behind it.
+    if type_ == "L":
+        # Equal scalars are equal dicts, which C compares.
+        return value in content if value_type in SCALAR_TYPES else any(values_equal(m, value) for m in content)
+    if type_ == "S":
+        return value_type == type_ and str(part) in str(content)
+    if type_ == "B":
+        return value_type == type_ and binary(part) in binary(content)
+    # The type of a set is the type of its members followed by an S.
     return bool(type_ == value_type + "S" and part in content)
 
 
-_FUNCTIONS: dict[str, Callable[[AttributeValue, AttributeValue], bool]] = {
+_FUNCTIONS: dict[str, Relation] = {
     "attribute_type": _has_type,
     "begins_with": _begins_with,
-    "contains": _contains,
 }
 
 
 # Operands
 
 
-def _compile_operand(operand: Operand, names: Names) -> Read:
+def _compile_operand(operand: Operand, scope: _Scope) -> Read:
     if isinstance(operand, Value):
         placeholder = operand.name
         return lambda _, values: values[placeholder]
     if isinstance(operand, Path):
-        get = getter(resolve(operand, names))
+        get = getter(resolve(operand, scope.names))
         return lambda item, _: get(item)
     # Of the functions only size() is an operand in a condition.
-    argument = _compile_operand(operand.arguments[0], names)
+    argument = _compile_operand(operand.arguments[0], scope)
+    measure, key = _size, _key(operand.arguments[0], scope)
+    if scope.memoized:
+        return lambda item, values: _memo(item).once("size", key, measure, argument(item, values))
+    return lambda item, values: measure(argument(item, values))
 
-    def size(item: Item, values: Values) -> AttributeValue | None:
-        value = argument(item, values)
-        if value is None:
-            return None
-        ((type_, content),) = value.items()
-        measure = _MEASURES.get(type_)
-        return None if measure is None else {"N": str(measure(content))}
 
-    return size
+def _size(value: AttributeValue | None) -> AttributeValue | None:
+    if value is None:
+        return None
+    ((type_, content),) = value.items()
+    measure = _MEASURES.get(type_)
+    return None if measure is None else {"N": str(measure(content))}
+
+
+def _key(operand: Operand, scope: _Scope) -> OperandKey:
+    """What identifies an operand within one evaluation."""
+    if isinstance(operand, Value):
+        return operand.name
+    if isinstance(operand, Path):
+        return resolve(operand, scope.names)
+    return (operand.function, *[_key(argument, scope) for argument in operand.arguments])
+
+
+def _memo(item: Item) -> MemoItem:
+    if not isinstance(item, MemoItem):
+        raise TypeError("a memoized condition is evaluated over a MemoItem")
+    return item
 
 
 def _string_length(text: str) -> int:

@@ -1,9 +1,9 @@
 """Updates: an item in, a new item out.
 
 Every operand is read from the item as it was before the update, so the order of actions does not matter. The old
-item and its values stay as they are; the new item shares what did not change. Actions on nested paths form a tree
-for each attribute, which is rebuilt once: a list's elements keep their old positions until all actions on it are
-done; then elements set behind its end are appended in the order of their indexes and removed ones close up.
+item and its values stay as they are; the new item shares what did not change (`nested_targets` for paths inside
+documents). The work is bounded by the size an item may have: an update of many actions stops when their results
+alone are larger.
 
 The fast path raises at the first thing wrong; then `_first_error` looks again for the one that AWS reports.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html;
@@ -12,10 +12,12 @@ messages in dynalite's tests (updateItem.js); list behaviour and returned values
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from blotter.database.expressions import problems
+from blotter.database.expressions.memo import MemoItem
+from blotter.database.expressions.nested_targets import is_writable, nested_targets, parent, rebuilt
 from blotter.database.expressions.paths import getter, head, nested_names, resolve
 from blotter.database.expressions.problems import ResolvedPath
 from blotter.database.expressions.projection import Projection
@@ -31,9 +33,9 @@ from blotter.database.expressions.syntax import (
 )
 from blotter.database.expressions.update_charge import FREE, Charge, charge_of
 from blotter.database.model import numbers
-from blotter.database.model.errors import DynamoDBError, parameter_error
-from blotter.database.model.size import value_size
-from blotter.database.model.values import AttributeValue, Item, set_difference, set_union, type_of
+from blotter.database.model.errors import DynamoDBError, item_too_large, parameter_error
+from blotter.database.model.size import MAX_ITEM_SIZE, binary_size, value_size
+from blotter.database.model.values import AttributeValue, Item, set_difference, set_union
 
 Values: TypeAlias = Mapping[str, AttributeValue]
 Names: TypeAlias = Mapping[str, str]
@@ -41,9 +43,6 @@ Names: TypeAlias = Mapping[str, str]
 Compute: TypeAlias = Callable[[Item, Values], AttributeValue | None]
 """The value an action leaves at its path; None for nothing."""
 Evaluate: TypeAlias = Callable[[Item, Values], AttributeValue]
-
-_Node: TypeAlias = "int | dict[str | int, _Node]"
-"""Steps below an attribute; an action's number where its path ends."""
 
 
 class CompiledAction:
@@ -79,7 +78,7 @@ class UpdateProgram:
         self.charge = charge
         self.steps = tuple(action.compute for action in self.actions)
         self.flat = tuple((number, head(a.path)) for number, a in enumerate(self.actions) if len(a.path) == 1)
-        self.nested = _nested_targets(self.actions)
+        self.nested = nested_targets(action.path for action in self.actions)
         self.names = frozenset(head(action.path) for action in self.actions)
         self.given = tuple(
             (head(a.path), a.given) for a in self.actions if a.given is not None and len(a.path) == 1
@@ -146,11 +145,16 @@ class Update:
     def apply(self, item: Item) -> Item:
         """The item after the update; `item` holds at least the key attributes when there was none.
 
-        Raises ValidationException when the item lacks what the update reads or has it in another type.
+        Raises ValidationException when the item lacks what the update reads or has it in another type, and
+        ItemTooLarge when the results are larger than an item may be.
         """
         program, values = self._program, self._values
         try:
-            results = [compute(item, values) for compute in program.steps]
+            steps = program.steps
+            if len(steps) <= FEW_ACTIONS:
+                results = [compute(item, values) for compute in steps]
+            else:
+                results = _bounded(steps, MemoItem(item), values)
             updated = dict(item)
             for number, name in program.flat:
                 result = results[number]
@@ -159,7 +163,9 @@ class Update:
                 else:
                     updated.pop(name, None)
             for name, node in program.nested.items():
-                updated[name] = _rebuilt(item.get(name), node, results)
+                updated[name] = rebuilt(item.get(name), node, results)
+        except ItemTooLarge:
+            raise
         except DynamoDBError as error:
             raise self._first_error(item, error) from None
         return updated
@@ -177,24 +183,63 @@ class Update:
         first, missing parents and missing attributes; numbers out of range at the end."""
         actions = self._program.actions
         for action in actions:
-            if _parent(action.path, item) is not None and not _writable(action.path, item):
+            if parent(action.path, item) is not None and not is_writable(action.path, item):
                 return problems.invalid_update_path()
         failures: dict[int, DynamoDBError] = {}
+        memo, produced = MemoItem(item), 0
         for number, action in enumerate(actions):
             try:
-                action.compute(item, self._values)
+                produced += _least_size(action.compute(memo, self._values))
+                if produced > MAX_ITEM_SIZE:
+                    raise ItemTooLarge
+            except ItemTooLarge as error:
+                return error
             except _WrongType as error:
                 return error.error
             except DynamoDBError as failure:
                 failures[number] = failure
         for section in sorted({action.section for action in actions}, reverse=True):
             numbered = [(number, action) for number, action in enumerate(actions) if action.section == section]
-            if any(not _writable(action.path, item) for _, action in numbered):
+            if any(not is_writable(action.path, item) for _, action in numbered):
                 return problems.invalid_update_path()
             for number, _ in numbered:
                 if isinstance(failures.get(number), _Missing):
                     return problems.missing_attribute()
         return next(iter(failures.values()), fallback)
+
+
+FEW_ACTIONS = 8
+"""An update of so few actions is computed without counting."""
+
+
+class ItemTooLarge(DynamoDBError):
+    """What an update makes cannot be an item, whatever else it does."""
+
+    def __init__(self) -> None:
+        error = item_too_large(update=True)
+        super().__init__(error.code, error.message)
+
+
+def _bounded(steps: Sequence[Compute], item: Item, values: Values) -> list[AttributeValue | None]:
+    """The results of many actions. Raises ItemTooLarge as soon as they are larger together than an item may be:
+    their paths do not overlap, so that all of them would be part of it."""
+    results: list[AttributeValue | None] = []
+    produced = 0
+    for compute in steps:
+        result = compute(item, values)
+        produced += _least_size(result)
+        if produced > MAX_ITEM_SIZE:
+            raise ItemTooLarge
+        results.append(result)
+    return results
+
+
+def _least_size(value: AttributeValue | None) -> int:
+    """A lower bound of a value's size in bytes, without looking at its members."""
+    if value is None:
+        return 0
+    ((type_, content),) = value.items()
+    return binary_size(content) if type_ == "B" else len(content) if isinstance(content, str | list | dict) else 1
 
 
 class _Missing(DynamoDBError):
@@ -246,12 +291,21 @@ def _nothing(_: Item, __: Values) -> None:
 
 def _change_of(keyword: UpdateKeyword, path: ResolvedPath, placeholder: str) -> Compute:
     """ADD or DELETE of a request's value at a path."""
-    get, combine = getter(path), _COMBINE[keyword]
+    get = getter(path)
 
-    def compute(item: Item, values: Values) -> AttributeValue | None:
-        return combine(get(item), values[placeholder])
+    def add(item: Item, values: Values) -> AttributeValue | None:
+        return _add(get(item), values[placeholder])
 
-    return compute
+    def delete(item: Item, values: Values) -> AttributeValue | None:
+        current = get(item)
+        if current is None:
+            return None
+        ((type_, content),) = values[placeholder].items()
+        if isinstance(item, MemoItem):
+            content = item.once("members", placeholder, frozenset, content)
+        return _delete(current, type_, content)
+
+    return delete if keyword == "DELETE" else add
 
 
 def _add(current: AttributeValue | None, value: AttributeValue) -> AttributeValue | None:
@@ -266,22 +320,13 @@ def _add(current: AttributeValue | None, value: AttributeValue) -> AttributeValu
     return {type_: set_union(existing, content)}
 
 
-def _delete(current: AttributeValue | None, value: AttributeValue) -> AttributeValue | None:
+def _delete(current: AttributeValue, type_: str, members: Collection[str]) -> AttributeValue | None:
     """What is left of a set; nothing when that is empty, because DynamoDB has no empty sets."""
-    if current is None:
-        return None
-    ((type_, content),) = value.items()
     existing = current.get(type_)
     if existing is None:
         raise _wrong_type()
-    left = set_difference(existing, content)
+    left = set_difference(existing, members)
     return {type_: left} if left else None
-
-
-_COMBINE: dict[str, Callable[[AttributeValue | None, AttributeValue], AttributeValue | None]] = {
-    "ADD": _add,
-    "DELETE": _delete,
-}
 
 
 def _compile_assigned(value: Operand | Arithmetic, names: Names) -> Evaluate:
@@ -368,71 +413,3 @@ def _wrong_type() -> _WrongType:
 def _missing() -> _Missing:
     error = problems.missing_attribute()
     return _Missing(error.code, error.message)
-
-
-# Nested targets
-
-
-def _nested_targets(actions: Sequence[CompiledAction]) -> dict[str, dict[str | int, _Node]]:
-    targets: dict[str, dict[str | int, _Node]] = {}
-    for number, action in enumerate(actions):
-        if len(action.path) == 1:
-            continue
-        node = targets.setdefault(head(action.path), {})
-        for step in action.path[1:-1]:
-            below = node.get(step)
-            if not isinstance(below, dict):
-                below = node[step] = {}
-            node = below
-        node[action.path[-1]] = number
-    return targets
-
-
-def _rebuilt(
-    value: AttributeValue | None, node: dict[str | int, _Node], results: Sequence[AttributeValue | None]
-) -> AttributeValue:
-    if value is None:
-        raise problems.invalid_update_path()
-    if isinstance(next(iter(node)), int):
-        return {"L": _rebuilt_list(value, node, results)}
-    members = value.get("M")
-    if members is None:
-        raise problems.invalid_update_path()
-    members = dict(members)
-    for step, below in node.items():
-        if isinstance(below, dict):
-            members[step] = _rebuilt(members.get(step), below, results)
-        elif (result := results[below]) is not None:
-            members[step] = result
-        else:
-            members.pop(step, None)
-    return {"M": members}
-
-
-def _rebuilt_list(
-    value: AttributeValue, node: dict[str | int, _Node], results: Sequence[AttributeValue | None]
-) -> list[AttributeValue]:
-    elements = value.get("L")
-    if elements is None:
-        raise problems.invalid_update_path()
-    kept: list[AttributeValue | None] = list(elements)
-    for index in sorted(step for step in node if isinstance(step, int)):
-        below, exists = node[index], index < len(elements)
-        if isinstance(below, dict):
-            kept[index : index + 1] = [_rebuilt(elements[index] if exists else None, below, results)]
-        elif exists:
-            kept[index] = results[below]
-        else:
-            kept.append(results[below])
-    return [element for element in kept if element is not None]
-
-
-def _parent(path: ResolvedPath, item: Item) -> AttributeValue | None:
-    return getter(path[:-1])(item) if len(path) > 1 else None
-
-
-def _writable(path: ResolvedPath, item: Item) -> bool:
-    if len(path) == 1:
-        return True
-    parent = _parent(path, item)
-    return parent is not None and type_of(parent) == ("L" if isinstance(path[-1], int) else "M")

@@ -60,12 +60,20 @@ def parameter_error(message: str) -> DynamoDBError:
     return DynamoDBError("ValidationException", f"One or more parameter values were invalid: {message}")
 
 
-def nesting_error() -> DynamoDBError:
+def item_too_large(*, update: bool = False) -> DynamoDBError:
+    """An item over 400 KB; `update` for one that an update would make."""
+    return validation_error(f"Item size{' to update' if update else ''} has exceeded the maximum allowed size")
+
+
+NESTING = (
+    "Nesting Levels have exceeded supported limits: "
+    "Attributes in the item have nested levels beyond supported limit"
+)
+
+
+def nesting_error(message: str = NESTING) -> DynamoDBError:
     """A document deeper than 32 levels."""
-    return validation_error(
-        "Nesting Levels have exceeded supported limits: "
-        "Attributes in the item have nested levels beyond supported limit"
-    )
+    return validation_error(message)
 
 
 def serialization_error(message: str) -> DynamoDBError:

@@ -15,6 +15,8 @@ from blotter.database.model.numbers import number_size
 from blotter.database.model.values import AttributeValue, Item
 
 MAX_ITEM_SIZE = 400 * 1024
+MAX_DEPTH = 32
+"""Levels of a document, the attribute itself being the first."""
 
 DOCUMENT_OVERHEAD = 3
 MEMBER_OVERHEAD = 1
@@ -42,6 +44,48 @@ def item_size(item: Item) -> int:
     for name, value in item.items():
         ((type_, content),) = value.items()
         size += (len(name) if name.isascii() else len(name.encode())) + _SIZES[type_](content)
+    return size
+
+
+class LimitExceeded(Exception):
+    """An item is larger or deeper than an item may be; `deep` says which."""
+
+    def __init__(self, *, deep: bool) -> None:
+        super().__init__(deep)
+        self.deep = deep
+
+
+def limited_item_size(item: Item) -> int:
+    """Bytes of an item that was computed and may be of any size and depth: its parts may be one value many times.
+    Raises LimitExceeded after work that is bounded by the limits."""
+    size = 0
+    for name, value in item.items():
+        ((type_, content),) = value.items()
+        size += len(name) if name.isascii() else len(name.encode())
+        if type_ == "M" or type_ == "L":
+            size += _limited(value, 1, MAX_ITEM_SIZE - size)
+        else:
+            size += _SIZES[type_](content)
+    if size > MAX_ITEM_SIZE:
+        raise LimitExceeded(deep=False)
+    return size
+
+
+def _limited(value: AttributeValue, depth: int, left: int) -> int:
+    """Bytes of a value at a depth, when it has no more than `left`."""
+    ((type_, content),) = value.items()
+    if type_ not in ("L", "M"):
+        return _SIZES[type_](content)
+    if content and depth >= MAX_DEPTH:
+        raise LimitExceeded(deep=True)
+    # The members' overhead comes first: no more members are looked at than there are bytes.
+    size = DOCUMENT_OVERHEAD + MEMBER_OVERHEAD * len(content)
+    if type_ == "M":
+        size += sum(map(text_size, content))
+    for member in content if type_ == "L" else content.values():
+        if size > left:
+            raise LimitExceeded(deep=False)
+        size += _limited(member, depth + 1, left - size)
     return size
 
 

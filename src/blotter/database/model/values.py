@@ -13,6 +13,8 @@ from binascii import a2b_base64
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+import orjson
+
 from blotter.database.model.numbers import compare_numbers
 
 AttributeValue: TypeAlias = dict[str, Any]
@@ -51,6 +53,33 @@ def values_equal(a: AttributeValue, b: AttributeValue) -> bool:
     return all(name in y and values_equal(member, y[name]) for name, member in x.items())
 
 
+def canonical_bytes(value: AttributeValue) -> bytes:
+    """Bytes that two values share exactly when they are equal (`values_equal`): JSON with the members of maps and
+    sets in order. {"M": {"b": {"SS": ["y", "x"]}}} → b'{"M":{"b":{"SS":["x","y"]}}}'."""
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    # Within strings the quotes are escaped, and a map's member is never an array: only sets look like this.
+    if b'"SS":[' in text or b'"NS":[' in text or b'"BS":[' in text:
+        text = orjson.dumps(_with_sorted_sets(value), option=orjson.OPT_SORT_KEYS)
+    return text
+
+
+def comparable(value: AttributeValue) -> tuple[str, Any]:
+    """A hashable that two values share exactly when they are equal."""
+    ((type_, content),) = value.items()
+    return (type_, content if type_ in SCALAR_TYPES else canonical_bytes(value))
+
+
+def _with_sorted_sets(value: AttributeValue) -> AttributeValue:
+    ((type_, content),) = value.items()
+    if type_ in SET_TYPES:
+        return {type_: sorted(content)}
+    if type_ == "L":
+        return {"L": [_with_sorted_sets(member) for member in content]}
+    if type_ == "M":
+        return {"M": {name: _with_sorted_sets(member) for name, member in content.items()}}
+    return value
+
+
 def compare_values(a: AttributeValue, b: AttributeValue) -> int | None:
     """-1, 0 or 1 for two strings (by UTF-8), numbers or binaries (by unsigned bytes); None for anything else."""
     ((type_, x),) = a.items()
@@ -74,5 +103,5 @@ def set_union(base: Iterable[str], more: Iterable[str]) -> list[str]:
 
 def set_difference(base: Iterable[str], less: Iterable[str]) -> list[str]:
     """The members of `base` that are not in `less`; may be empty, which DynamoDB stores as no attribute."""
-    gone = set(less)
+    gone = less if isinstance(less, frozenset) else set(less)
     return [member for member in base if member not in gone]

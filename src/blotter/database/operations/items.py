@@ -21,9 +21,9 @@ from blotter.database.expressions import (
     refuse_nested_keys,
 )
 from blotter.database.model.capacity import ConsumedCapacity, read_units
-from blotter.database.model.errors import condition_failed
+from blotter.database.model.errors import NESTING, condition_failed, item_too_large, nesting_error
 from blotter.database.model.keys import table_key
-from blotter.database.model.size import item_size
+from blotter.database.model.size import LimitExceeded, item_size, limited_item_size
 from blotter.database.model.table import Table
 from blotter.database.model.values import AttributeValue, Item
 from blotter.database.operations.answers import answer, encoded
@@ -223,9 +223,15 @@ def check_condition(options: WriteOptions, current: Current) -> None:
         raise condition_failed(current.item if options.return_item_on_failure else None)
 
 
-def updated_item(table: Table, key: Item, update: Update | None, old: Item | None) -> tuple[Item | None, int]:
+def updated_item(
+    table: Table, key: Item, update: Update | None, old: Item | None, *, too_deep: str = NESTING
+) -> tuple[Item | None, int]:
     """The item after an update, and its size. An item that did not exist starts as its key alone; it stays away
-    (None) when the update only takes attributes from it."""
+    (None) when the update only takes attributes from it.
+
+    Raises ValidationException when the update does not fit the item, makes an index key that cannot be one, or an
+    item that is too deep (`too_deep` is the message) or too large, in this order.
+    """
     base = key if old is None else old
     new = base if update is None else update.apply(base)
     if old is None and update is not None and not update.creates:
@@ -233,9 +239,10 @@ def updated_item(table: Table, key: Item, update: Update | None, old: Item | Non
     if table.indexes and update is not None:
         written = {name: new[name] for name in update.top_level_names if name in new}
         check_index_keys(table, written, computed=True)
-    size = item_size(new)
-    check_item_size(size, update=True)
-    return new, size
+    try:
+        return new, limited_item_size(new)
+    except LimitExceeded as limit:
+        raise (nesting_error(too_deep) if limit.deep else item_too_large(update=True)) from None
 
 
 def updated_attributes(

@@ -20,15 +20,14 @@ from blotter.database.expressions.partiql import (
     UpdateStatement,
 )
 from blotter.database.model.capacity import ConsumedCapacity, write_units
-from blotter.database.model.errors import DynamoDBError, condition_failed, validation_error
+from blotter.database.model.errors import DynamoDBError, condition_failed
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Table
-from blotter.database.model.values import AttributeValue, Item
+from blotter.database.model.values import Item
 from blotter.database.operations.context import Context
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import check_update, load, updated_attributes, updated_item
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
-from blotter.database.validation.attribute_values import MAX_DEPTH
 from blotter.database.validation.keys import check_item_keys, check_key
 
 WriteStatement: TypeAlias = InsertStatement | UpdateStatement | DeleteStatement
@@ -83,10 +82,11 @@ def judge(statement: Action, table: Table, location: Location, tx: ReadTransacti
     return _JUDGES[type(statement)](statement, table, location.key, current)
 
 
+_TOO_DEEP = "Nesting Levels have exceeded supported limits"
+
+
 def _update(statement: UpdateStatement, table: Table, key: Item, current: Current) -> Write:
-    new, size = updated_item(table, key, statement.update, current.item)
-    if new is not None and any(_is_too_deep(new[name]) for name in statement.update.nested_names if name in new):
-        raise validation_error("Nesting Levels have exceeded supported limits")
+    new, size = updated_item(table, key, statement.update, current.item, too_deep=_TOO_DEEP)
     returned = updated_attributes(statement.returning or "NONE", statement.update, current.item, new)
     return Write(table, key, current, new, size, returned=returned)
 
@@ -104,11 +104,6 @@ _JUDGES: dict[type, Callable[[Any, Table, Item, Current], Write]] = {
     DeleteStatement: _delete,
     ExistsStatement: _exists,
 }
-
-
-def _is_too_deep(value: AttributeValue, depth: int = 1) -> bool:
-    members = [*value.get("L", ()), *value.get("M", {}).values()]
-    return bool(members) and (depth >= MAX_DEPTH or any(_is_too_deep(member, depth + 1) for member in members))
 
 
 def apply(write: Write, tx: WriteTransaction, context: Context, consumed: ConsumedCapacity) -> None:

@@ -17,18 +17,16 @@ from typing import Any
 
 from blotter.database.model.errors import (
     DynamoDBError,
+    item_too_large,
     nesting_error,
     parameter_error,
     serialization_error,
     validation_error,
 )
 from blotter.database.model.numbers import canonical_number, number_size
-from blotter.database.model.size import DOCUMENT_OVERHEAD, MAX_ITEM_SIZE, MEMBER_OVERHEAD
+from blotter.database.model.size import DOCUMENT_OVERHEAD, MAX_DEPTH, MAX_ITEM_SIZE, MEMBER_OVERHEAD
 from blotter.database.model.values import TYPES, AttributeValue, Item
 from blotter.database.wire.base64 import base64_problem
-
-MAX_DEPTH = 32
-"""Levels of a document, the attribute itself being the first."""
 
 MAX_NAME_BYTES = 65535
 
@@ -65,7 +63,7 @@ def check_attribute_names(names: Iterable[str]) -> None:
 def check_item_size(size: int, *, update: bool = False) -> None:
     """Raises ValidationException when an item of `size` bytes is over 400 KB; `update` for an update's words."""
     if size > MAX_ITEM_SIZE:
-        raise validation_error(f"Item size{' to update' if update else ''} has exceeded the maximum allowed size")
+        raise item_too_large(update=update)
 
 
 def _admit_members(members: Item, depth: int) -> int:

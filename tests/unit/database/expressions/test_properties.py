@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blotter.database.expressions import ExpressionAttributes, problems, syntax
+from blotter.database.expressions.evaluator import FEW_LINEAR
 from blotter.database.expressions.lexer import tokenize
 from blotter.database.expressions.parser import parse
 from blotter.database.model.errors import DynamoDBError
@@ -205,6 +206,24 @@ def test_conditions_agree_with_the_model(tree: syntax.ConditionTree, item: Any, 
     try:
         condition = attributes.condition("FilterExpression", text)
         attributes.finish()
+    except DynamoDBError as error:
+        assert error.message.startswith("Invalid FilterExpression: ")  # noqa: PT017 - many random trees are wrong
+        return
+    before = copy.deepcopy(item)
+    assert condition.matches(item) is model_holds(tree, item, given_values)
+    assert item == before
+
+
+@given(conditions, items, request_values)
+@settings(max_examples=200, deadline=None)
+def test_a_repeated_condition_holds_when_it_holds_once(
+    tree: syntax.ConditionTree, item: Any, given_values: Any
+) -> None:
+    """Repeated often enough to be evaluated over a `MemoItem`."""
+    text = printed(syntax.And((tree,) * (FEW_LINEAR + 1)))
+    attributes = ExpressionAttributes(used(text, PLACEHOLDERS), used(text, given_values))
+    try:
+        condition = attributes.condition("FilterExpression", text)
     except DynamoDBError as error:
         assert error.message.startswith("Invalid FilterExpression: ")  # noqa: PT017 - many random trees are wrong
         return

@@ -1,0 +1,79 @@
+"""One evaluation of a condition with many operations over large operands: linear work is done once.
+
+An item of 400 KB may hold a list of 200,000 elements, and an expression of 4 KB may mention it 149 times. A
+`MemoItem` is the item together with what one evaluation has computed of it and of the request's values: canonical
+bytes for equality, members for `contains`, decoded binaries. So a condition costs as much as its operands are
+large, not that times the length of its text. Conditions of few such operations do without it
+(`evaluator.FEW_LINEAR`), and so do updates of few actions (`update.FEW_ACTIONS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from blotter.database.model.values import (
+    SCALAR_TYPES,
+    AttributeValue,
+    Item,
+    binary,
+    canonical_bytes,
+    comparable,
+)
+
+OperandKey: TypeAlias = "str | tuple[Any, ...]"
+"""What identifies an operand: a `:placeholder`, a resolved path, or a function with its arguments' keys."""
+
+
+class MemoItem(dict[str, AttributeValue]):
+    """An item, readable as one, that remembers what was computed about operands during one evaluation."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__(item)
+        self._known: dict[tuple[str, OperandKey], Any] = {}
+
+    def once(self, what: str, key: OperandKey, compute: Callable[[Any], Any], operand: Any) -> Any:
+        """`compute(operand)`, computed at the first request for this `what` and operand key."""
+        known = self._known.get((what, key))
+        if known is None:
+            known = self._known[what, key] = compute(operand)
+        return known
+
+    def equal(self, left: OperandKey, a: AttributeValue, right: OperandKey, b: AttributeValue) -> bool:
+        """DynamoDB's equality of two operands' values (`values_equal`)."""
+        ((type_, x),) = a.items()
+        y = b.get(type_)
+        if y is None:
+            return False
+        if type_ in SCALAR_TYPES or len(x) != len(y):
+            return bool(x == y)
+        canonical: bytes = self.once("bytes", left, canonical_bytes, a)
+        other: bytes = self.once("bytes", right, canonical_bytes, b)
+        return canonical == other
+
+    def contains(
+        self, container_key: OperandKey, container: AttributeValue, part_key: OperandKey, part: AttributeValue
+    ) -> bool:
+        """Whether a string or binary has the part, a set the member, or a list the element."""
+        ((type_, content),) = container.items()
+        if type_ == "L":
+            elements: frozenset[Any] = self.once("elements", container_key, _elements, content)
+            return self.once("comparable", part_key, comparable, part) in elements
+        ((part_type, value),) = part.items()
+        if type_ == "S":
+            return part_type == type_ and str(value) in str(content)
+        if type_ == "B":
+            return part_type == type_ and self.binary(part_key, part) in self.binary(container_key, container)
+        if type_ != part_type + "S":
+            return False
+        members: frozenset[str] = self.once("members", container_key, frozenset, content)
+        return value in members
+
+    def binary(self, key: OperandKey, value: AttributeValue) -> bytes:
+        """The bytes of an operand of type B."""
+        decoded: bytes = self.once("binary", key, binary, value["B"])
+        return decoded
+
+
+def _elements(content: list[AttributeValue]) -> frozenset[Any]:
+    return frozenset(map(comparable, content))
