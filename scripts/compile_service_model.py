@@ -1,12 +1,13 @@
-"""Compiles AWS's service description of DynamoDB into what the server needs, so that it never imports botocore.
+"""Compiles AWS's service descriptions into what the server needs, so that it never imports botocore.
 
 Reads botocore's models of DynamoDB and DynamoDB Streams and writes, beside each other in `database/wire/`:
 `service_model.json`, every shape an operation's input can reach with its constraints (for the exact validator),
 and `requests.py`, one frozen msgspec Struct for each input (for the fast decoder). Both carry the same
-constraints, so the fast decoder refuses exactly what the validator has words for. The public description leaves
-some constraints out and lists enumerations and members in another order than the service reports them;
-`CONSTRAINTS`, `ENUM_ORDER` and `MEMBER_ORDER` below add what was observed on the service (conformance suite
-nubo-db/dynamodb-conformance; dynalite's recorded tests).
+constraints, so the fast decoder refuses exactly what the validator has messages for. For each other service of
+`SERVICES` it writes `database/services/models/<name>.json`: protocols, names of operations, and the shapes of
+what the implemented ones answer. The public description leaves some constraints out and lists enumerations and
+members in another order than the service reports them; `CONSTRAINTS`, `ENUM_ORDER` and `MEMBER_ORDER` below add
+what was observed on the service (conformance suite nubo-db/dynamodb-conformance; dynalite's recorded tests).
 
 Run `python scripts/compile_service_model.py` after upgrading botocore; `--check` only compares.
 """
@@ -23,8 +24,18 @@ from typing import Any
 
 import botocore
 
-WIRE = Path(__file__).resolve().parent.parent / "src" / "blotter" / "database" / "wire"
+DATABASE = Path(__file__).resolve().parent.parent / "src" / "blotter" / "database"
+WIRE = DATABASE / "wire"
 MODELS = ("dynamodb", "dynamodbstreams")
+
+# The other services: name in the credential's scope → directory in botocore, version, implemented operations.
+SERVICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "sts": ("sts", "2011-06-15", ("GetCallerIdentity",)),
+    "iam": ("iam", "2010-05-08", ()),
+    "cloudtrail": ("cloudtrail", "2013-11-01", ()),
+    "monitoring": ("cloudwatch", "2010-08-01", ()),
+    "application-autoscaling": ("application-autoscaling", "2016-02-06", ()),
+}
 
 Shape = dict[str, Any]
 
@@ -42,7 +53,7 @@ CONSTRAINTS: dict[str, Shape] = {
     "NewTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN},
     "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
     "IndexKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 8},
-    # How many is judged by the operation, in words of its own; a batch write's lists on the map that holds them.
+    # How many is judged by the operation, with its own message; a batch write's lists on the map that holds them.
     "BatchGetRequestMap": {"min": None, "max": None, "key": "BatchTableName"},
     "BatchWriteItemRequestMap": {
         "min": None,
@@ -128,9 +139,9 @@ SCALARS = {
 }
 
 
-def load(model: str) -> Shape:
+def load(model: str, version: str = "2012-08-10") -> Shape:
     """One of botocore's service descriptions."""
-    path = resources.files(botocore) / "data" / model / "2012-08-10" / "service-2.json.gz"
+    path = resources.files(botocore) / "data" / model / version / "service-2.json.gz"
     loaded: Shape = json.loads(gzip.decompress(path.read_bytes()))
     return loaded
 
@@ -195,6 +206,58 @@ def _trim(name: str, shape: Shape) -> Shape:
     return {key: value for key, value in trimmed.items() if value is not None}
 
 
+def compile_service(name: str) -> Shape:
+    """The model of a service of `SERVICES`, as `blotter.database.services.model.Model` reads it."""
+    directory, version, implemented = SERVICES[name]
+    published = load(directory, version)
+    metadata = published["metadata"]
+    shapes: dict[str, Shape] = {}
+    operations: dict[str, Shape] = {}
+    for operation, described in sorted(published["operations"].items()):
+        operations[operation] = {}
+        if operation in implemented:
+            output = described["output"]
+            operations[operation] = {"output": output["shape"], "wrapper": output.get("resultWrapper", "")}
+            _reach_output(published["shapes"], output["shape"], shapes)
+    return {
+        "botocore": botocore.__version__,
+        "title": metadata["serviceFullName"],
+        "scope": name,
+        "version": metadata["apiVersion"],
+        "protocols": metadata["protocols"],
+        "namespace": metadata.get("xmlNamespace", ""),
+        "target": metadata.get("targetPrefix", ""),
+        "json_version": metadata.get("jsonVersion", "1.0"),
+        "query_compatible": "awsQueryCompatible" in metadata,
+        "operations": operations,
+        "shapes": dict(sorted(shapes.items())),
+    }
+
+
+def _reach_output(published: dict[str, Shape], name: str, shapes: dict[str, Shape]) -> None:
+    """Adds a shape of an answer and those of its members. Structures and scalars: lists and maps come with the
+    first operation that answers them."""
+    if name in shapes:
+        return
+    shape = published[name]
+    if shape["type"] in ("list", "map", "blob"):
+        raise SystemExit(f"services answer no {shape['type']} yet: {name}")
+    members = {member: target["shape"] for member, target in shape.get("members", {}).items()}
+    shapes[name] = {"type": shape["type"], "members": members} if members else {"type": shape["type"]}
+    for member in members.values():
+        _reach_output(published, member, shapes)
+
+
+def render_service(model: Shape) -> str:
+    """The JSON file of a service: one line for each member, operation and shape, so that a diff shows what
+    changed."""
+    lines = [f"{json.dumps(key)}:{_compact(value)}" for key, value in model.items() if not isinstance(value, dict)]
+    for key in ("operations", "shapes"):
+        entries = (f"{json.dumps(name)}:{_compact(value)}" for name, value in model[key].items())
+        lines.append(f'"{key}":{{\n' + ",\n".join(entries) + "}")
+    return "{\n" + ",\n".join(lines) + "}\n"
+
+
 def render_model(model: Shape) -> str:
     """The JSON file: one line for each operation group and shape, so that a diff shows what changed."""
     lines = [f'"botocore":{json.dumps(model["botocore"])},']
@@ -216,7 +279,7 @@ REQUESTS_HEAD = '''"""One frozen Struct for the input of every operation: what a
 
 GENERATED by scripts/compile_service_model.py from botocore {version}'s service description; do not edit.
 Members that were not sent are None. Attribute values stay plain dicts, typed for the decoder only. What these
-types refuse goes to the exact validator (`wire.decode`), which has AWS's words for it.
+types refuse goes to the exact validator (`wire.decode`), which has AWS's message for it.
 """
 
 # ruff: noqa: E501
@@ -343,6 +406,8 @@ def main() -> int:
     check = parser.parse_args().check
     model = compile_model()
     outputs = {WIRE / "service_model.json": render_model(model), WIRE / "requests.py": render_requests(model)}
+    for name in SERVICES:
+        outputs[DATABASE / "services" / "models" / f"{name}.json"] = render_service(compile_service(name))
     stale = [path for path, text in outputs.items() if not path.exists() or path.read_text() != text]
     if check:
         for path in stale:

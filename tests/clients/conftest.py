@@ -24,6 +24,6 @@ def aws_environment(server: object, tmp_path: Path) -> dict[str, str]:
         "AWS_CONFIG_FILE": str(config),
         "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
         "AWS_PROFILE": "blotter",
-        "AWS_ENDPOINT_URL_DYNAMODB": server.url,  # type: ignore[attr-defined]
+        "AWS_ENDPOINT_URL": server.url,  # type: ignore[attr-defined]
         "AWS_EC2_METADATA_DISABLED": "true",
     }

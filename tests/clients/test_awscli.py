@@ -61,15 +61,12 @@ def aws(aws_environment: dict[str, str], tmp_path: Path) -> Aws:
 
     Fails the test unless it ends with `status`.
     """
-    environment = aws_environment | {
-        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": aws_environment["AWS_ENDPOINT_URL_DYNAMODB"]
-    }
 
     def run(command: str, *further: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [str(Path(sys.executable).parent / "aws"), *command.split(), *further],
             cwd=tmp_path,
-            env=environment,
+            env=aws_environment,
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -163,3 +160,14 @@ def test_transactions_and_settings(aws: Aws, tmp_path: Path) -> None:
         "--time-to-live-specification Enabled=true,AttributeName=expires"
     )
     assert setting.stdout == "TIMETOLIVESPECIFICATION\texpires\tTrue\n"
+
+
+def test_who_am_i_and_what_is_not_here(aws: Aws) -> None:
+    """The endpoint alone is enough: each service is found on the one port."""
+    assert json.loads(aws("sts get-caller-identity").stdout) == {
+        "UserId": "123456789012",
+        "Account": "123456789012",
+        "Arn": "arn:aws:iam::123456789012:root",
+    }
+    refused = aws("cloudwatch list-metrics", status=FAILED)
+    assert "Blotter does not implement ListMetrics of Amazon CloudWatch yet." in refused.stderr

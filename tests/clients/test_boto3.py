@@ -54,7 +54,6 @@ def session(aws_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
     for name, value in aws_environment.items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", aws_environment["AWS_ENDPOINT_URL_DYNAMODB"])
     return boto3.Session()
 
 
@@ -468,3 +467,39 @@ def _answer(connection: http.client.HTTPConnection, request: Any, encoding: str)
     assert answer.getheader("Content-Encoding", "identity") == encoding
     assert answer.getheader("x-amz-crc32") == str(crc32(body))
     return body
+
+
+def test_who_am_i(session: boto3.Session) -> None:
+    sts = session.client("sts")
+    identity = sts.get_caller_identity()
+    assert identity["Account"] == identity["UserId"] == "123456789012"
+    assert identity["Arn"] == "arn:aws:iam::123456789012:root"
+    with pytest.raises(ClientError) as refused:
+        sts.get_session_token()
+    assert refused.value.response["Error"]["Code"] == "InvalidAction"
+    assert refused.value.response["Error"]["Message"].startswith("Could not find operation GetSessionToken")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code"),
+    [
+        ("iam", "list_users", "InvalidAction"),
+        ("cloudtrail", "lookup_events", "UnknownOperationException"),
+        ("cloudwatch", "list_metrics", "UnknownOperationException"),
+        ("application-autoscaling", "describe_scalable_targets", "UnknownOperationException"),
+    ],
+)
+def test_services_to_come_name_themselves(session: Any, service: str, operation: str, code: str) -> None:
+    """boto3 speaks XML, JSON 1.1 and, with CloudWatch, CBOR; it reads the code and the message out of each."""
+    arguments = {"ServiceNamespace": "dynamodb"} if service == "application-autoscaling" else {}
+    client = session.client(service)
+    with pytest.raises(ClientError) as refused:
+        getattr(client, operation)(**arguments)
+    error = refused.value.response["Error"]
+    assert error["Code"] == code
+    assert "Blotter does not implement" in error["Message"]
+
+
+def test_a_service_that_is_not_here_says_so(session: Any) -> None:
+    with pytest.raises(ClientError, match="AWS_ENDPOINT_URL_S3"):
+        session.client("s3").list_buckets()

@@ -58,13 +58,10 @@ def install(npm: str) -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name.removesuffix(".test.js"))
 def test_program(node: str, aws_environment: dict[str, str], program: Path) -> None:
-    environment = aws_environment | {
-        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": aws_environment["AWS_ENDPOINT_URL_DYNAMODB"]
-    }
     done = subprocess.run(
         [node, "--test", "--test-reporter=spec", program.name],
         cwd=HERE,
-        env=environment,
+        env=aws_environment,
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,6 +1,6 @@
 """`blotter serve`, put together: one listening socket, workers that answer on it, one process for background work.
 
-    supervisor ─┬─ worker 1 … n    HTTP server → gate → pipeline → storage
+    supervisor ─┬─ worker 1 … n    HTTP server → router → dispatcher → pipeline → storage
                 └─ background      deletions, backfills, expired items, trimming
 
 Here the rooms meet that do not know each other. The supervisor binds the socket and claims the data directory, so
@@ -28,11 +28,14 @@ import msgspec
 import uvloop
 
 from blotter.database.background.runner import Background
-from blotter.database.http.gate import Gate
+from blotter.database.http.messages import Response
 from blotter.database.http.origins import Origins
+from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.pipeline import Pipeline
 from blotter.database.security.open_access import OpenAccess
+from blotter.database.services.dynamodb import INTERNAL_ERROR, health
+from blotter.database.services.table import make_dispatcher
 from blotter.database.settings import Settings
 from blotter.database.storage.protocol import DataDirectoryError, Storage, Store
 from blotter.database.storage.stores import store_at
@@ -87,11 +90,28 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def build_handler(storage: Storage, settings: Settings) -> Gate:
+def build_handler(storage: Storage, settings: Settings) -> Router:
     """What answers requests, from the first look at their headers to the last byte of their body."""
     access = OpenAccess(settings.account)
     pipeline = Pipeline(storage, access.authenticate, table_delay=settings.table_delay)
-    return Gate(pipeline.answer, settings.region, Origins(settings.host, settings.allowed_hosts))
+    services = make_dispatcher(pipeline.answer, access.authenticate)
+    line = health(settings.region)
+    probes = {"/": lambda: line, "/health": lambda: _HEALTHY, "/ready": lambda: _readiness(storage)}
+    return Router(services, services.refuse, probes, Origins(settings.host, settings.allowed_hosts))
+
+
+_JSON = (("Content-Type", "application/json"),)
+_HEALTHY = Response(200, b'{"status":"ok"}', _JSON)
+
+
+def _readiness(storage: Storage) -> Response:
+    """Whether this worker can answer requests now: whether it can read its storage."""
+    try:
+        with storage.read():
+            return _HEALTHY
+    except Exception as error:
+        log.warning("not ready: %s", error)
+        return Response(503, b'{"status":"the storage cannot be read"}', _JSON)
 
 
 def open_storage(store: Store) -> Storage:
@@ -146,7 +166,7 @@ async def _work(
     told = _told_to_stop(post)
     storage = open_storage(store)
     storage.start()
-    server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts)
+    server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts, failure=INTERNAL_ERROR)
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
     server.start(listener)

@@ -36,10 +36,6 @@ _HOLD = 64 * 1024
 # How long a refused client may go on sending before it is cut off.
 _LINGER = 2.0
 
-_FAILURE = Response(
-    500, b'{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"Internal server error"}'
-)
-
 
 class Connection(asyncio.Protocol):
     """Reads requests from a socket, has them answered and writes the answers."""
@@ -196,7 +192,7 @@ class Connection(asyncio.Protocol):
                         self._wait_for(request, answer)
                 except Exception:
                     log.exception("request %s failed", request.id)
-                    self._answer(request, _FAILURE)
+                    self._answer(request, self._server.failure)
                 if self._busy:
                     return
             elif self._refusal is not None:

@@ -18,7 +18,7 @@ from itertools import count
 
 from blotter.database.http.connection import Connection
 from blotter.database.http.limits import Limits
-from blotter.database.http.messages import Handler
+from blotter.database.http.messages import Handler, Response
 from blotter.database.http.reader import BodyBudget
 from blotter.database.http.request_ids import request_ids
 from blotter.database.http.writer import ResponseWriter
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # How long a worker with more connections than others leaves a new one to them.
 _YIELD = 0.003
+# What a request gets whose handler raised, unless the server is given another answer.
+_FAILURE = Response(500, b"Internal server error\n")
 # How long accepting rests when the process is out of descriptors.
 _OUT_OF_FILES = 0.1
 
@@ -62,10 +64,13 @@ class HttpServer:
         limits: Limits | None = None,
         *,
         counts: ConnectionCounts | None = None,
+        failure: Response = _FAILURE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         limits = limits or Limits()
         self.handler = handler
+        self.failure = failure
+        """What a request gets whose handler raised, which is a bug."""
         self.limits = limits
         self.timeouts = {"idle": limits.idle_timeout, "head": limits.header_timeout, "body": limits.body_timeout}
         self.writer = ResponseWriter(limits.compress_from)

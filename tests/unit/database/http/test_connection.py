@@ -329,7 +329,7 @@ def test_a_handler_that_breaks_is_an_internal_error() -> None:
         bench.connection.data_received(_post(b"x") + _post(b"y"))
         await asyncio.sleep(0.01)
         assert bench.transport.statuses == [500, 500]
-        assert b"InternalServerError" in bench.transport.bodies[0]
+        assert b"Internal server error" in bench.transport.bodies[0]
         assert b"broken" not in bench.transport.written
 
     _run(work)

@@ -30,9 +30,12 @@ def script() -> ModuleType:
 
 def test_the_committed_files_are_what_the_script_writes(script: ModuleType) -> None:
     model = script.compile_model()
-    wire = ROOT / "src" / "blotter" / "database" / "wire"
+    database = ROOT / "src" / "blotter" / "database"
+    wire = database / "wire"
     assert (wire / "service_model.json").read_text() == script.render_model(model)
     assert (wire / "requests.py").read_text() == script.render_requests(model)
+    services = {path.stem: path.read_text() for path in (database / "services" / "models").glob("*.json")}
+    assert services == {name: script.render_service(script.compile_service(name)) for name in script.SERVICES}
 
 
 def test_every_operation_of_both_services_has_an_input() -> None:

@@ -1,6 +1,6 @@
-"""What reaches the pipeline, what is answered before it, and what web pages get.
+"""What reaches the services, what is answered before them, and what web pages get.
 
-Words, statuses and checksums of the answers outside DynamoDB's API: dynalite, test/connection.js.
+Messages, statuses and checksums of the answers outside DynamoDB's API: dynalite, test/connection.js.
 """
 
 from __future__ import annotations
@@ -10,23 +10,30 @@ import zlib
 import orjson
 import pytest
 
-from blotter.database.http.gate import Gate
 from blotter.database.http.messages import Request, Response
 from blotter.database.http.origins import Origins, is_loopback, split_port
+from blotter.database.http.routing import Router
+from blotter.database.services.dynamodb import DynamoDBService, health
 
 _INSIDE = Response(200, b"inside")
 
 
-def _gate(bound: str = "127.0.0.1", allowed: tuple[str, ...] = ()) -> Gate:
-    return Gate(lambda _request: _INSIDE, "eu-west-1", Origins(bound, allowed))
+def _router(bound: str = "127.0.0.1", allowed: tuple[str, ...] = ()) -> Router:
+    return _router_for(Origins(bound, allowed))
+
+
+def _router_for(origins: Origins | None) -> Router:
+    service = DynamoDBService(lambda _request: _INSIDE)
+    probes = {"/": lambda: health("eu-west-1"), "/ready": lambda: Response(503, b"no")}
+    return Router(service.answer, service.refuse, probes, origins)
 
 
 def _ask(
-    gate: Gate | None = None, method: str = "POST", target: str = "/", body: bytes = b"{}", **headers: str
+    router: Router | None = None, method: str = "POST", target: str = "/", body: bytes = b"{}", **headers: str
 ) -> Response:
     named = {"host": "localhost:8000", "content-type": "application/x-amz-json-1.0"}
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    answer = (gate or _gate())(Request(method, target, named, body))
+    answer = (router or _router())(Request(method, target, named, body))
     assert isinstance(answer, Response)
     return answer
 
@@ -47,7 +54,13 @@ def test_the_health_answer_is_awss() -> None:
     answer = _ask(method="GET")
     assert (answer.status, answer.body) == (200, b"healthy: dynamodb.eu-west-1.amazonaws.com ")
     assert _ask(method="HEAD").status == 200
-    assert zlib.crc32(Gate(lambda _r: _INSIDE, "us-east-1", None)._health.body) == 3128867991
+    assert zlib.crc32(health("us-east-1").body) == 3128867991
+
+
+def test_probes_are_answered_for_their_path_and_method_only() -> None:
+    assert _ask(method="GET", target="/ready").status == 503
+    assert _ask(method="GET", target="/ready?").status == 404
+    assert _ask(method="POST", target="/ready").status == 404
 
 
 @pytest.mark.parametrize(
@@ -81,7 +94,7 @@ def _refused(answer: Response) -> bool:
     "host",
     ["localhost", "localhost:8000", "LOCALHOST.", "127.0.0.1:8000", "127.9.9.9", "[::1]:8000", "db.localhost"],
 )
-def test_loopback_names_are_believed(host: str) -> None:
+def test_loopback_names_are_trusted(host: str) -> None:
     assert _ask(host=host) is _INSIDE
 
 
@@ -104,22 +117,22 @@ def test_a_page_that_rebinds_its_name_is_refused(host: str, method: str) -> None
 
 
 def test_names_the_operator_allows() -> None:
-    gate = _gate(allowed=("blotter",))
-    assert _ask(gate, host="blotter:8000") is _INSIDE
-    assert _refused(_ask(gate, host="other:8000"))
+    router = _router(allowed=("blotter",))
+    assert _ask(router, host="blotter:8000") is _INSIDE
+    assert _refused(_ask(router, host="other:8000"))
 
 
-def test_beyond_loopback_addresses_are_believed_and_names_are_not() -> None:
-    gate = _gate("0.0.0.0")
-    assert _ask(gate, host="192.168.1.5:8000") is _INSIDE
-    assert _ask(gate, host="[fd00::1]:8000") is _INSIDE
-    assert _refused(_ask(gate, host="evil.example"))
-    named = _gate("db.internal")
+def test_beyond_loopback_addresses_are_trusted_and_names_are_not() -> None:
+    router = _router("0.0.0.0")
+    assert _ask(router, host="192.168.1.5:8000") is _INSIDE
+    assert _ask(router, host="[fd00::1]:8000") is _INSIDE
+    assert _refused(_ask(router, host="evil.example"))
+    named = _router("db.internal")
     assert _ask(named, host="db.internal:8000") is _INSIDE
 
 
 def test_without_a_host_only_http_1_0_comes_this_far() -> None:
-    answer = _gate()(Request("GET", "/", {}, b""))
+    answer = _router()(Request("GET", "/", {}, b""))
     assert isinstance(answer, Response)
     assert answer.status == 200
 
@@ -142,20 +155,20 @@ def test_other_origins_are_refused_and_told_nothing(origin: str, method: str) ->
     assert not any(name.lower().startswith("access-control") for name, _ in answer.headers)
 
 
-def test_the_servers_own_pages_are_believed() -> None:
+def test_the_servers_own_pages_are_trusted() -> None:
     assert _ask(origin="http://localhost:8000") is _INSIDE
     assert _ask(host="127.0.0.1:8000", origin="http://127.0.0.1:8000") is _INSIDE
 
 
-def test_a_believed_host_does_not_open_the_door_for_an_origin() -> None:
-    gate = _gate()
-    assert _ask(gate) is _INSIDE
-    assert _refused(_ask(gate, origin="http://evil.example"))
+def test_a_trusted_host_does_not_make_an_origin_trusted() -> None:
+    router = _router()
+    assert _ask(router) is _INSIDE
+    assert _refused(_ask(router, origin="http://evil.example"))
 
 
 def test_with_signatures_required_hosts_do_not_matter() -> None:
-    gate = Gate(lambda _request: _INSIDE, "us-east-1", None)
-    assert _ask(gate, host="anything", origin="http://anything") is _INSIDE
+    router = _router_for(None)
+    assert _ask(router, host="anything", origin="http://anything") is _INSIDE
 
 
 @pytest.mark.parametrize(
