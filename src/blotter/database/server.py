@@ -28,7 +28,7 @@ import msgspec
 import uvloop
 
 from blotter.database.background.runner import Background
-from blotter.database.http.messages import Response
+from blotter.database.http.messages import Pending, Response
 from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
@@ -104,14 +104,25 @@ _JSON = (("Content-Type", "application/json"),)
 _HEALTHY = Response(200, b'{"status":"ok"}', _JSON)
 
 
-def _readiness(storage: Storage) -> Response:
+def _readiness(storage: Storage) -> Response | Pending:
     """Whether this worker can answer requests now: whether it can read its storage."""
     try:
-        with storage.read():
-            return _HEALTHY
+        snapshot = storage.read()
+        if snapshot is not None:
+            with snapshot:
+                return _HEALTHY
+        pending = Pending()
+        storage.submit_read(lambda _: None, lambda _, error: pending.settle(_ready_or_not(error)))
+        return pending
     except Exception as error:
-        log.warning("not ready: %s", error)
-        return Response(503, b'{"status":"the storage cannot be read"}', _JSON)
+        return _ready_or_not(error)
+
+
+def _ready_or_not(error: BaseException | None) -> Response:
+    if error is None:
+        return _HEALTHY
+    log.warning("not ready: %s", error)
+    return Response(503, b'{"status":"the storage cannot be read"}', _JSON)
 
 
 def open_storage(store: Store) -> Storage:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from blotter.database.http.messages import Handler, Pending, Request, Response
 from blotter.database.http.origins import Origins
 
-Probe = Callable[[], Response]
+Probe = Callable[[], Response | Pending]
 Refuse = Callable[[Request, str], Response]
 
 
