@@ -10,6 +10,9 @@ A part that is not last in its key is delimited: numbers are so by nature, strin
 written as 0x00 0xFF and end in 0x00 0x01. What is written here is on disk: another layout needs another
 `KEY_FORMAT`. Why a hash first:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Partitions.html
+
+Which items an index holds is decided in one place, `index_key`: backfills, writes and deletions, whoever makes
+them, ask it and nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from blotter.database.model.numbers import encode_number
+from blotter.database.model.size import value_size
 from blotter.database.model.table import Index, KeyAttribute, KeySchema
 from blotter.database.model.values import AttributeValue, Item, binary
 
@@ -26,6 +30,15 @@ KEY_FORMAT = "blake2b-64/1"
 
 HASH_BYTES = 8
 
+MAX_PARTITION_KEY_BYTES = 2048
+"""All partition key attributes together.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html"""
+MAX_SORT_KEY_BYTES = 1024
+"""All sort key attributes together."""
+SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
+"""A value of no more characters than this cannot be longer than any key may be."""
+
+_MAX_PARTITION_FIELD = 0xFFFF  # what two bytes can say of a partition's length
 _SPACE_SIZE = 1 << 64
 _EMPTY_HASH = blake2b(digest_size=HASH_BYTES)
 _END = b"\x00\x01"
@@ -57,19 +70,41 @@ def table_key(keys: KeySchema, item: Item) -> bytes:
 
 def index_key(index: Index, item: Item, base_key: bytes) -> bytes | None:
     """The storage key of an item in an index, or None when the item does not belong there: an index key attribute
-    is missing or has another type. `base_key` is the item's table key."""
+    is missing, has another type, is empty, or the partition or the sort key is too long. `base_key` is the item's
+    table key."""
     keys = index.keys
-    partition_values = _key_values(keys.partition, item)
+    partition_values = _key_values(keys.partition, item, MAX_PARTITION_KEY_BYTES)
     if partition_values is None:
         return None
-    sort_values = _key_values(keys.sort, item)
+    sort_values = _key_values(keys.sort, item, MAX_SORT_KEY_BYTES)
     if sort_values is None:
         return None
-    parts = [_head(keys.partition, partition_values)]
-    for attribute, value in zip(keys.sort, sort_values, strict=True):
-        parts.append(_delimited(attribute.type, value))
-    parts.append(base_key)
-    return b"".join(parts)
+    return _index_key(keys, partition_values, sort_values, base_key)
+
+
+def any_index_key(index: Index, item: Item, base_key: bytes) -> bytes | None:
+    """`index_key` without its limits. Versions of this database before 0.2 filled new indexes from items with
+    empty and too long values; under this key such an entry is found and removed."""
+    keys = index.keys
+    contents: list[str] = []
+    for attribute in keys.attributes:
+        content = item.get(attribute.name, _NO_VALUE).get(attribute.type)
+        if content is None or len(content) > _MAX_PARTITION_FIELD:
+            return None
+        contents.append(content)
+    partitions = len(keys.partition)
+    try:
+        return _index_key(keys, contents[:partitions], contents[partitions:], base_key)
+    except OverflowError:  # too long for the length field: no such entry was ever made
+        return None
+
+
+def key_size(attributes: Sequence[KeyAttribute], contents: Sequence[str]) -> int:
+    """Bytes of the attributes of a partition or sort key together."""
+    total = 0
+    for attribute, content in zip(attributes, contents, strict=True):
+        total += value_size({attribute.type: content})
+    return total
 
 
 def partition_prefix(keys: KeySchema, values: Sequence[AttributeValue]) -> bytes:
@@ -145,7 +180,7 @@ def exclusive_start(keys: KeySchema, index: Index | None, key: Item) -> bytes:
     base_key = table_key(keys, key)
     if index is None:
         return base_key
-    found = index_key(index, key, base_key)
+    found = any_index_key(index, key, base_key)
     if found is None:
         raise ValueError("an unchecked exclusive start key")
     return found
@@ -210,11 +245,30 @@ def _partition_head(partition: bytes) -> bytes:
     return hash64(partition) + len(partition).to_bytes(2) + partition
 
 
-def _key_values(attributes: tuple[KeyAttribute, ...], item: Item) -> list[str] | None:
-    values = []
+def _index_key(keys: KeySchema, partition: Sequence[str], sort: Sequence[str], base_key: bytes) -> bytes:
+    parts = [_head(keys.partition, partition)]
+    for attribute, value in zip(keys.sort, sort, strict=True):
+        parts.append(_delimited(attribute.type, value))
+    parts.append(base_key)
+    return b"".join(parts)
+
+
+_NO_VALUE: AttributeValue = {}
+
+
+def _key_values(attributes: tuple[KeyAttribute, ...], item: Item, most: int) -> list[str] | None:
+    """The contents of the attributes, None when they cannot be a key of at most `most` bytes."""
+    values: list[str] = []
+    characters = 0
     for attribute in attributes:
         value = item.get(attribute.name)
-        if value is None or attribute.type not in value:
+        if value is None:
             return None
-        values.append(value[attribute.type])
+        content = value.get(attribute.type)
+        if not content:  # another type, or empty
+            return None
+        characters += len(content)
+        values.append(content)
+    if characters > SURELY_SHORT and key_size(attributes, values) > most:
+        return None
     return values

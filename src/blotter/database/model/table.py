@@ -1,7 +1,11 @@
 """What the catalog holds: a table, its keys, its indexes and its settings.
 
-Values here are frozen and complete: an operation never edits a table, it stores a new one. States follow
-from timestamps (`status_at`), not from timers, so that a restart in the middle of CREATING forgets nothing.
+Values here are frozen and complete: an operation never edits a table, it stores a new one. States follow from
+timestamps, not from timers, so that a restart in the middle of CREATING forgets nothing. A state ends at a moment
+(`active_at`, `updating_until`, `deleting_until`), and what has ended is over for every reader and writer: the
+control plane sees a table through `at`, reads and writes of items through `serving`. Background work then makes
+the end permanent by storing `PAST` (`background.tables`), so that a clock that is set back afterwards changes
+nothing any more.
 `space` numbers name key spaces of the storage: one for the table, one for each index, never used twice.
 Nothing here knows storage, wire or time.
 """
@@ -10,11 +14,23 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 KeyType = Literal["S", "N", "B"]
+
+PAST: Final = 0.0
+"""A moment that is over, whatever the clock says."""
+LONGEST_STATE_SECONDS: Final = 3600.0
+"""No state lasts longer (the greatest `--table-delay`). A moment further in the future was written by a clock that
+has been set back since."""
+
+
+def is_over(moment: float, now: float) -> bool:
+    """Whether a state that ends at `moment` has ended."""
+    return now >= moment or moment - now > LONGEST_STATE_SECONDS
 
 
 class TableStatus(StrEnum):
@@ -70,7 +86,8 @@ class WarmUnits(msgspec.Struct, frozen=True):
 
 
 class Index(msgspec.Struct, frozen=True):
-    """A secondary index. `backfilled_at` None with a live table means that its backfill still runs."""
+    """A secondary index. It is CREATING until `active_at` and while it is `backfilling`; one that is `deleting` is
+    DELETING until `active_at`, takes no entries and answers no reads."""
 
     name: str
     space: int
@@ -86,6 +103,12 @@ class Index(msgspec.Struct, frozen=True):
     active_at: float = 0.0
     backfilling: bool = False
     deleting: bool = False
+    verified: bool = False
+    """Whether every entry is known to belong here. Indexes from before format 0.2 may hold entries that cannot be
+    keys; background work removes them once."""
+
+    def is_gone_at(self, now: float) -> bool:
+        return self.deleting and is_over(self.active_at, now)
 
 
 StreamViewType = Literal["NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"]
@@ -129,7 +152,7 @@ class TimeToLive(msgspec.Struct, frozen=True):
     changed_at: float
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct, frozen=True, dict=True):
     """A table as the catalog stores it. Times are seconds since the epoch."""
 
     account: str
@@ -163,19 +186,38 @@ class Table(msgspec.Struct, frozen=True):
     def arn(self) -> str:
         return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}"
 
+    @cached_property
+    def serving(self) -> Table:
+        """The table for reads and writes of items: without the indexes that are being deleted."""
+        if not any(index.deleting for index in self.indexes):
+            return self
+        return replace(self, indexes=tuple(index for index in self.indexes if not index.deleting))
+
+    def at(self, now: float) -> Table | None:
+        """The table as it is at a time, for the control plane: without indexes whose deletion is over; None when
+        its own is. The catalog may hold both for a while longer."""
+        if self.is_gone_at(now):
+            return None
+        if not any(index.is_gone_at(now) for index in self.indexes):
+            return self
+        return replace(self, indexes=tuple(index for index in self.indexes if not index.is_gone_at(now)))
+
+    def is_gone_at(self, now: float) -> bool:
+        return self.deleting_until is not None and is_over(self.deleting_until, now)
+
     def status_at(self, now: float) -> TableStatus:
-        """The status at a time. A table whose `deleting_until` has passed no longer exists."""
+        """The status of a table that is not gone."""
         if self.deleting_until is not None:
             return TableStatus.DELETING
-        if now < self.active_at:
+        if not is_over(self.active_at, now):
             return TableStatus.CREATING
-        if now < self.updating_until:
+        if not is_over(self.updating_until, now):
             return TableStatus.UPDATING
         return TableStatus.ACTIVE
 
     def has_items_at(self, now: float) -> bool:
         """Whether items can be read and written: the table is ACTIVE or UPDATING."""
-        return self.deleting_until is None and now >= self.active_at
+        return self.deleting_until is None and (now >= self.active_at or is_over(self.active_at, now))
 
     def index(self, name: str) -> Index | None:
         for index in self.indexes:

@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
-from blotter.database.model.table import Table
+from blotter.database.model.table import PAST, Table
 from blotter.database.storage.protocol import Origin, ReadTransaction
 
 _TABLE_ARN = re.compile(r"arn:[^:]+:dynamodb:(?P<region>[^:]*):(?P<account>[^:]*):table/(?P<name>[^/]+)")
@@ -27,9 +27,14 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     origin: Origin = "user"
     host: str = ""
 
+    @property
+    def settled_at(self) -> float:
+        """When a state that begins now ends."""
+        return self.now + self.table_delay if self.table_delay > 0 else PAST
+
 
 def table_name(context: Context, name_or_arn: str) -> str:
-    """The name behind a TableName, which may also be an ARN of the caller's own account and region."""
+    """The name in a TableName, which may also be an ARN of the caller's own account and region."""
     if not name_or_arn.startswith("arn:"):
         return name_or_arn
     match = _TABLE_ARN.fullmatch(name_or_arn)
@@ -45,11 +50,10 @@ def table_name(context: Context, name_or_arn: str) -> str:
 
 
 def find_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table | None:
-    """The table in whatever status, or None when there is none or its deletion has run its time."""
+    """The table in whatever status, or None when there is none or its deletion is over. Indexes whose deletion is
+    over are not in it: save a changed one with `catalog.save_table`."""
     table = tx.find_table(context.account, context.region, table_name(context, name_or_arn))
-    if table is None or (table.deleting_until is not None and table.deleting_until <= context.now):
-        return None
-    return table
+    return None if table is None else table.at(context.now)
 
 
 def get_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
@@ -62,9 +66,10 @@ def get_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
 
 
 def open_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
-    """The table ready for items: ACTIVE or UPDATING. A table still CREATING or already DELETING is not found."""
+    """The table ready for items: ACTIVE or UPDATING, with the indexes that take entries. A table still CREATING or
+    already DELETING is not found."""
     name = table_name(context, name_or_arn) if name_or_arn.startswith("arn:") else name_or_arn
     table = tx.find_table(context.account, context.region, name)
     if table is None or not table.has_items_at(context.now):
         raise table_not_found()
-    return table
+    return table.serving

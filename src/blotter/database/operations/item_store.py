@@ -10,7 +10,7 @@ from __future__ import annotations
 import orjson
 
 from blotter.database.model.capacity import ConsumedCapacity, write_units
-from blotter.database.model.keys import index_key
+from blotter.database.model.keys import any_index_key, index_key
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, values_equal
@@ -72,8 +72,11 @@ def write_item(
 def write_index_entry(
     tx: WriteTransaction, table: Table, index: Index, key: bytes, old: Item | None, new: Item | None
 ) -> float:
-    """Brings one index up to date with one item; returns the write units used, 0 when the entry is as it was."""
+    """Brings one index up to date with one item; returns the write units used, 0 when the entry is as it was.
+    Whether an item belongs into the index, `index_key` says."""
     before = None if old is None else index_key(index, old, key)
+    if before is None and old is not None:
+        before = any_index_key(index, old, key)
     after = None if new is None else index_key(index, new, key)
     if after is not None and new is not None:
         entry = projected(table, index, new)
@@ -87,7 +90,7 @@ def write_index_entry(
     units = 0.0
     if before is not None:
         gone = tx.get(index.space, before)
-        if gone is not None:  # None while a backfill has not come to this item yet
+        if gone is not None:  # None for an item that the backfill has not reached, or that is not in the index
             tx.delete(index.space, gone)
             units += write_units(gone.size)
     if after is not None:

@@ -207,7 +207,7 @@ def check_update(table: Table, update: Update) -> None:
     key a value that the index cannot hold, look inside a key. Order: dynalite's recorded tests (updateItem)."""
     update.refuse_keys(table.keys.names)
     if table.indexes:
-        check_index_keys(table, update.given)
+        check_index_keys(table, update.given, update=True)
     refuse_nested_keys(table, update)
 
 
@@ -237,12 +237,26 @@ def updated_item(
     if old is None and update is not None and not update.creates:
         return None, 0
     if table.indexes and update is not None:
-        written = {name: new[name] for name in update.top_level_names if name in new}
-        check_index_keys(table, written, computed=True)
+        check_index_keys(table, _written(table, update, old, new), computed=True)
     try:
         return new, limited_item_size(new)
     except LimitExceeded as limit:
         raise (nesting_error(too_deep) if limit.deep else item_too_large(update=True)) from None
+
+
+def _written(table: Table, update: Update, old: Item | None, new: Item) -> Item:
+    """The attributes of the new item that can put it into an index in which it was not: those that the update
+    names, all of an item that did not exist, and those that form one key together with a named one. An item may
+    hold values that no index of its own can, put there before the index: they stay as they are."""
+    if old is None:
+        return new
+    names = update.top_level_names
+    written = {name: new[name] for name in names if name in new}
+    for index in table.indexes:
+        for part in (index.keys.partition, index.keys.sort):
+            if len(part) > 1 and any(attribute.name in written for attribute in part):
+                written |= {a.name: new[a.name] for a in part if a.name in new and a.type in new[a.name]}
+    return written
 
 
 def updated_attributes(

@@ -25,7 +25,7 @@ from blotter.database.expressions.partiql import SelectStatement
 from blotter.database.model.capacity import ConsumedCapacity, read_units
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import resume_after, table_key
-from blotter.database.model.table import Index, Table
+from blotter.database.model.table import Index, Table, is_over
 from blotter.database.model.values import AttributeValue, Item
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, open_table
@@ -84,12 +84,12 @@ def _open_index(plan: Select, table: Table, context: Context) -> Index | None:
     if name is None:
         return None
     index = table.index(name)
-    if index is None or index.deleting:
+    if index is None:
         raise validation_error("The table does not have the specified index")
     if not index.local:
         if plan.consistent:
             raise validation_error("Strongly consistent read is not supported on Global Secondary Indexes")
-        if index.backfilling or context.now < index.active_at:
+        if index.backfilling or not is_over(index.active_at, context.now):
             raise validation_error(f"Cannot read from backfilling global secondary index: {index.name}")
     return index
 

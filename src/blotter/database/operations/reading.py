@@ -35,7 +35,7 @@ from blotter.database.model.keys import (
     sort_range,
     table_key,
 )
-from blotter.database.model.table import Index, KeySchema, Table
+from blotter.database.model.table import Index, KeySchema, Table, is_over
 from blotter.database.model.values import Item
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.placeholders import expression_attributes
@@ -175,13 +175,13 @@ def _open(tx: ReadTransaction, context: Context, read: ReadPlan) -> tuple[Table,
     if read.index_name is None:
         return table, None
     index = table.index(read.index_name)
-    if index is None or index.deleting:
+    if index is None:
         raise validation_error(f"The table does not have the specified index: {read.index_name}")
     if index.local:
         return table, index
     if read.consistent:
         raise validation_error("Consistent reads are not supported on global secondary indexes")
-    if index.backfilling or context.now < index.active_at:
+    if index.backfilling or not is_over(index.active_at, context.now):
         raise validation_error(f"Cannot read from backfilling global secondary index: {index.name}")
     return table, index
 

@@ -62,7 +62,7 @@ def enable_stream(tx: WriteTransaction, table: Table, view_type: StreamViewType,
         first_sequence=tx.last_change() + 1,
         now=context.now,
     )
-    return _registered(tx, table, replace(stream, settles_at=context.now + context.table_delay))
+    return _registered(tx, table, replace(stream, settles_at=context.settled_at))
 
 
 def disable_stream(tx: WriteTransaction, table: Table, context: Context) -> Table:
@@ -70,7 +70,7 @@ def disable_stream(tx: WriteTransaction, table: Table, context: Context) -> Tabl
     if table.stream is None or not table.stream.enabled:
         return table
     stream = closed(table.stream, tx.last_change(), context.now)
-    return _registered(tx, table, replace(stream, settles_at=context.now + context.table_delay))
+    return _registered(tx, table, replace(stream, settles_at=context.settled_at))
 
 
 def shard_for_write(tx: WriteTransaction, table: Table, key: bytes, now: float) -> int:

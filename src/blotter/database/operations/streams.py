@@ -24,6 +24,7 @@ from blotter.database.model.streams import (
     readable_shards,
     sequence_number,
 )
+from blotter.database.model.table import is_over
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context
 from blotter.database.operations.shard_iterators import (
@@ -333,7 +334,7 @@ _STATUS = {  # (enabled, settled)
 
 
 def _status(stream: Stream, now: float) -> str:
-    return _STATUS[stream.settings.enabled, now >= stream.settings.settles_at]
+    return _STATUS[stream.settings.enabled, is_over(stream.settings.settles_at, now)]
 
 
 def _describe_shard(shard: Shard, first_change: int) -> dict[str, Any]:

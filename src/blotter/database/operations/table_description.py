@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from blotter.database.model.table import (
     Index,
     KeySchema,
@@ -16,6 +18,7 @@ from blotter.database.model.table import (
     TableStatus,
     Throughput,
     WarmUnits,
+    is_over,
 )
 from blotter.database.storage.protocol import ReadTransaction
 
@@ -61,16 +64,24 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
     if table.encryption is not None:
         description["SSEDescription"] = table.encryption
     locals_ = [_describe_index(tx, table, index, now) for index in table.indexes if index.local]
-    globals_ = [
-        _describe_index(tx, table, index, now)
-        for index in table.indexes
-        if not index.local and not (index.deleting and index.active_at <= now)
-    ]
+    globals_ = [_describe_index(tx, table, index, now) for index in table.indexes if not index.local]
     if locals_:
         description["LocalSecondaryIndexes"] = locals_
     if globals_:
         description["GlobalSecondaryIndexes"] = globals_
     return description
+
+
+def describe_created(tx: ReadTransaction, table: Table, now: float) -> dict[str, Any]:
+    """The table as the answer to its CreateTable shows it: CREATING, even if that is over at once."""
+    later = now + 1
+    indexes = tuple(replace(index, active_at=later) for index in table.indexes)
+    return describe_table(tx, replace(table, active_at=later, indexes=indexes), now)
+
+
+def describe_updated(tx: ReadTransaction, table: Table, now: float) -> dict[str, Any]:
+    """The table as the answer to an UpdateTable that takes time shows it: UPDATING, even if that is over at once."""
+    return describe_table(tx, replace(table, updating_until=now + 1), now)
 
 
 def describe_keys(keys: KeySchema) -> list[dict[str, str]]:
@@ -82,7 +93,7 @@ def describe_keys(keys: KeySchema) -> list[dict[str, str]]:
 def _throughput_at(table: Table, part: Table | Index, now: float) -> Throughput:
     """A table that is UPDATING still works with, and shows, what it had before."""
     before = part.throughput_before
-    return part.throughput if before is None or now >= table.updating_until else before
+    return part.throughput if before is None or is_over(table.updating_until, now) else before
 
 
 def describe_throughput(throughput: Throughput) -> dict[str, Any]:
@@ -162,4 +173,4 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
 def index_status(index: Index, now: float) -> str:
     if index.deleting:
         return "DELETING"
-    return "CREATING" if index.backfilling or now < index.active_at else "ACTIVE"
+    return "CREATING" if index.backfilling or not is_over(index.active_at, now) else "ACTIVE"

@@ -32,7 +32,7 @@ AttributeTypes = dict[str, KeyType]
 def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, context: Context) -> Table:
     types = attribute_types(request.AttributeDefinitions)
     on_demand = request.BillingMode == "PAY_PER_REQUEST"
-    active_at = context.now + context.table_delay
+    active_at = context.settled_at
     indexes = [new_index(index, types, tx, active_at, local=True) for index in request.LocalSecondaryIndexes or ()]
     indexes += [
         new_index(index, types, tx, active_at, local=False) for index in request.GlobalSecondaryIndexes or ()
@@ -116,6 +116,7 @@ def new_index(
         warm=WarmUnits() if local else new_warm_units(index, f"index {index.IndexName}"),
         active_at=active_at,
         backfilling=backfilling,
+        verified=True,
     )
 
 

@@ -15,9 +15,10 @@ import orjson
 from blotter.database.model.errors import resource_in_use, validation_error
 from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.catalog import save_table
 from blotter.database.operations.context import Context, find_table, get_table, table_name
 from blotter.database.operations.stream_registry import disable_stream
-from blotter.database.operations.table_description import describe_table
+from blotter.database.operations.table_description import describe_created, describe_table
 from blotter.database.operations.table_request import new_table, refuse_unimplemented
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
@@ -34,8 +35,8 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
             raise resource_in_use(f"Table already exists: {name}")
         tx.remove_table(existing)
     table = new_table(request, name, tx, context)
-    tx.save_table(table)
-    return answer((b"TableDescription", encoded(describe_table(tx, table, context.now))))
+    save_table(tx, table)
+    return answer((b"TableDescription", encoded(describe_created(tx, table, context.now))))
 
 
 def describe(request: wire.DescribeTableInput, tx: ReadTransaction, context: Context) -> bytes:
@@ -69,8 +70,8 @@ def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: 
             "Disable deletion protection first."
         )
     table = disable_stream(tx, table, context)
-    deleting = msgspec.structs.replace(table, deleting_until=context.now + context.table_delay)
-    tx.save_table(deleting)
+    deleting = msgspec.structs.replace(table, deleting_until=context.settled_at)
+    save_table(tx, deleting)
     return answer((b"TableDescription", encoded(_describe_deleting(tx, deleting, context.now))))
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
 from blotter.database.model.table import Table, TimeToLive
 from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.catalog import save_table
 from blotter.database.operations.context import Context, find_table, get_table
 from blotter.database.operations.tables import check_settled
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -58,7 +59,7 @@ def list_tags(request: wire.ListTagsOfResourceInput, tx: ReadTransaction, contex
 
 
 def _save_tags(tx: WriteTransaction, table: Table, tags: Iterable[tuple[str, str]]) -> None:
-    tx.save_table(replace(table, tags=tuple(tags)))
+    save_table(tx, replace(table, tags=tuple(tags)))
 
 
 def _resource(arn: str, action: str, tx: ReadTransaction, context: Context) -> Table:
@@ -97,7 +98,7 @@ def update_time_to_live(request: wire.UpdateTimeToLiveInput, tx: WriteTransactio
         raise validation_error(
             f"TimeToLive is active on a different AttributeName: current AttributeName is {current.attribute}"
         )
-    tx.save_table(replace(table, time_to_live=TimeToLive(wanted.AttributeName, wanted.Enabled, context.now)))
+    save_table(tx, replace(table, time_to_live=TimeToLive(wanted.AttributeName, wanted.Enabled, context.now)))
     return answer(
         (
             b"TimeToLiveSpecification",

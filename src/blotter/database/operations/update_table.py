@@ -19,9 +19,10 @@ from blotter.database.model.errors import (
 )
 from blotter.database.model.table import Index, KeyAttribute, Table, Throughput
 from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.catalog import save_table
 from blotter.database.operations.context import Context, get_table
 from blotter.database.operations.stream_registry import disable_stream, enable_stream
-from blotter.database.operations.table_description import describe_table, warm_units
+from blotter.database.operations.table_description import describe_table, describe_updated, warm_units
 from blotter.database.operations.table_request import (
     AttributeTypes,
     attribute_types,
@@ -57,10 +58,12 @@ def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: 
     new = _change_indexes(new, request, tx, context)
     new = _change_stream(new, request, tx, context)
     new = _change_settings(new, request, context)
+    describe = describe_table
     if any(getattr(new, name) != getattr(table, name) for name in _SETTLING):
         new = _updating(table, new, context)
-    tx.save_table(new)
-    return answer((b"TableDescription", encoded(describe_table(tx, new, context.now))))
+        describe = describe_updated
+    save_table(tx, new)
+    return answer((b"TableDescription", encoded(describe(tx, new, context.now))))
 
 
 def _updating(old: Table, new: Table, context: Context) -> Table:
@@ -68,7 +71,7 @@ def _updating(old: Table, new: Table, context: Context) -> Table:
     before = {index.name: index.throughput for index in old.indexes}
     return replace(
         new,
-        updating_until=context.now + context.table_delay,
+        updating_until=context.settled_at,
         throughput_before=old.throughput,
         indexes=tuple(replace(index, throughput_before=before.get(index.name)) for index in new.indexes),
     )
@@ -209,7 +212,6 @@ def _created_index(
     tx: WriteTransaction,
     context: Context,
 ) -> Table:
-    table = _without_deleted(table, create.IndexName, tx, context)
     if table.index(create.IndexName) is not None:
         raise validation_error(f"Attempting to create an index which already exists: {create.IndexName}")
     types = {attribute.name: attribute.type for attribute in table.attribute_definitions}
@@ -221,25 +223,16 @@ def _created_index(
             f"Keys: [{', '.join(element.AttributeName for element in create.KeySchema)}], "
             f"AttributeDefinitions: [{', '.join(types)}]"
         )
-    active_at = context.now + context.table_delay
+    active_at = context.settled_at
     index = new_index(create, types, tx, active_at, local=False, backfilling=True)
     return _defining_only_keys(replace(table, indexes=(*table.indexes, index)), types)
-
-
-def _without_deleted(table: Table, name: str, tx: WriteTransaction, context: Context) -> Table:
-    """Takes away an index that is gone for everybody but background work, so that its name is free."""
-    index = table.index(name)
-    if index is None or not index.deleting or index.active_at > context.now:
-        return table
-    tx.drop_space(index.space)
-    return replace(table, indexes=tuple(other for other in table.indexes if other.name != name))
 
 
 def _deleted_index(table: Table, name: str, context: Context) -> Table:
     index = table.index(name)
     if index is None or index.local:
         raise table_not_found(f"Requested resource not found: Index: {name} not found")
-    gone_at = context.now + context.table_delay
+    gone_at = context.settled_at
     table = _with_index(table, replace(index, backfilling=False, deleting=True, active_at=gone_at))
     return _defining_only_keys(
         table, {attribute.name: attribute.type for attribute in table.attribute_definitions}

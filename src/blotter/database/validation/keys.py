@@ -3,9 +3,10 @@
 An item must carry its table's key attributes, of the right type, not empty and not too long; where it carries
 index key attributes, those must fit their indexes too. A Key parameter holds the table's key attributes and
 nothing else.
-Everything here works on admitted values; which table, which index, is the caller's to know.
+Everything here works on validated values; which table, which index, is the caller's to know. Whether an item that
+is already stored belongs into an index is `model.keys.index_key`'s to say, by the same limits.
 Limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html (2,048 bytes for
-partition keys, 1,024 for sort keys); words: conformance suite nubo-db/dynamodb-conformance and dynalite's
+partition keys, 1,024 for sort keys); messages: conformance suite nubo-db/dynamodb-conformance and dynalite's
 recorded tests.
 """
 
@@ -15,19 +16,20 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
-from blotter.database.model.keys import exclusive_start
+from blotter.database.model.keys import (
+    MAX_PARTITION_KEY_BYTES,
+    MAX_SORT_KEY_BYTES,
+    SURELY_SHORT,
+    exclusive_start,
+    key_size,
+)
 from blotter.database.model.size import value_size
 from blotter.database.model.table import Index, KeyAttribute, KeySchema, Table
 from blotter.database.model.values import AttributeValue, Item, type_of
 
-MAX_PARTITION_KEY_BYTES = 2048
-MAX_SORT_KEY_BYTES = 1024
-
 SCHEMA_MISMATCH = "The provided key element does not match the schema"
 STARTING_KEY_INVALID = "The provided starting key is invalid"
 
-# A string of so many characters cannot be longer than a sort key may be, whatever they are.
-_SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
 _EMPTY = {"S": "string", "B": "binary"}
 
 
@@ -43,14 +45,14 @@ class _IndexKey(NamedTuple):
 
 
 def check_item_keys(table: Table, item: Item, *, batch: bool = False) -> None:
-    """Raises ValidationException when the item's table keys or index keys do not fit; AWS's words and order.
-    A batch write words a missing or mistyped table key like a Key parameter."""
+    """Raises ValidationException when the item's table keys or index keys do not fit; AWS's messages and order.
+    A batch write reports a missing or mistyped table key like a Key parameter."""
     for attribute in table.keys.attributes:
         value = item.get(attribute.name)
         content = None if value is None else value.get(attribute.type)
         if value is None or content is None:
             raise validation_error(SCHEMA_MISMATCH) if batch else _key_error(attribute, value)
-        if len(content) > _SURELY_SHORT or not content:
+        if len(content) > SURELY_SHORT or not content:
             _check_content(attribute, value, content, partition=attribute is table.keys.partition[0])
     if table.indexes:
         check_index_keys(table, item)
@@ -64,10 +66,11 @@ def _key_error(attribute: KeyAttribute, value: AttributeValue | None) -> DynamoD
     )
 
 
-def check_index_keys(table: Table, item: Item, *, computed: bool = False) -> None:
-    """Raises ValidationException when an attribute that an index is keyed by has another type, is empty or is too
-    long. An attribute that is missing keeps the item out of the index, which is no error. `computed` is for what
-    an update expression makes of the old item, whose type only shows then."""
+def check_index_keys(table: Table, item: Item, *, update: bool = False, computed: bool = False) -> None:
+    """Raises ValidationException when an attribute that an index is keyed by has another type, is empty or is
+    too long. An attribute that is missing keeps the item out of the index, which is no error. `update` is for the
+    values that an update expression gives, `computed` for what it makes of the old item, whose type only shows
+    then."""
     for name, attribute, partition in _index_keys(table.indexes):
         value = item.get(attribute.name)
         if value is None:
@@ -83,14 +86,28 @@ def check_index_keys(table: Table, item: Item, *, computed: bool = False) -> Non
                 f"Actual: {type_of(value)} IndexName: {name}"
             )
         if not content:
-            raise EmptyKeyError(
-                "ValidationException",
-                "One or more parameter values are not valid. A value specified for a secondary index key is not "
-                "supported. The AttributeValue for a key attribute cannot contain an empty "
-                f"{_EMPTY[attribute.type]} value. IndexName: {name}, IndexKey: {attribute.name}",
-            )
-        if len(content) > _SURELY_SHORT:
+            raise _empty_index_key_error(name, attribute, update=update or computed)
+        if len(content) > SURELY_SHORT:
             _check_size(value_size(value), partition)
+    for attributes, partition in _compound_keys(table.indexes):
+        if all(attribute.name in item for attribute in attributes):
+            _check_size(key_size(attributes, [item[each.name][each.type] for each in attributes]), partition)
+
+
+def _empty_index_key_error(index_name: str, attribute: KeyAttribute, *, update: bool) -> DynamoDBError:
+    """The message for updates names no index: Parity Suite, tier3/error-messages/indexKeyValues (2026-10)."""
+    empty = f"The AttributeValue for a key attribute cannot contain an empty {_EMPTY[attribute.type]} value."
+    if update:
+        return EmptyKeyError(
+            "ValidationException",
+            "One or more parameter values are not valid. The update expression attempted to update a secondary "
+            f"index key to a value that is not supported. {empty}",
+        )
+    return EmptyKeyError(
+        "ValidationException",
+        "One or more parameter values are not valid. A value specified for a secondary index key is not "
+        f"supported. {empty} IndexName: {index_name}, IndexKey: {attribute.name}",
+    )
 
 
 def check_key(table: Table, key: Item) -> None:
@@ -101,7 +118,7 @@ def check_key(table: Table, key: Item) -> None:
     for attribute in attributes:
         value = key.get(attribute.name)
         content = None if value is None else value.get(attribute.type)
-        if not content or len(content) > _SURELY_SHORT:
+        if not content or len(content) > SURELY_SHORT:
             _check_key_values(table.keys, key)
             return
 
@@ -109,7 +126,7 @@ def check_key(table: Table, key: Item) -> None:
 def check_key_length(value: AttributeValue, *, partition: bool) -> None:
     """Raises ValidationException when a query asks for a key value longer than any item's can be."""
     for content in value.values():
-        if len(content) > _SURELY_SHORT:
+        if len(content) > SURELY_SHORT:
             _check_size(value_size(value), partition)
 
 
@@ -117,8 +134,8 @@ def check_start_key(table: Table, index: Index | None, key: Item, *, query: bool
     """The storage key behind an ExclusiveStartKey, for a read of the table (`index` None) or of an index.
 
     Raises ValidationException when it is not exactly the key attributes of the table and of the index. A query,
-    and a scan of an index, look at the attributes they are keyed by first, in words of their own; then the table's
-    key must be whole.
+    and a scan of an index, check the attributes they are keyed by first, with messages of their own; then the
+    table's key must be whole.
     """
     read = table.keys if index is None else index.keys
     if query or index is not None:
@@ -148,7 +165,7 @@ def _check_key_values(keys: KeySchema, key: Item, *, missing: str = SCHEMA_MISMA
         content = value.get(attribute.type)
         if content is None:
             raise validation_error(SCHEMA_MISMATCH)
-        if len(content) > _SURELY_SHORT or not content:
+        if len(content) > SURELY_SHORT or not content:
             _check_content(attribute, value, content, partition=position < partitions)
 
 
@@ -188,3 +205,14 @@ def _index_keys(indexes: tuple[Index, ...]) -> tuple[_IndexKey, ...]:
             _IndexKey(index.name, attribute, attribute in index.keys.partition) for attribute in attributes
         )
     return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _compound_keys(indexes: tuple[Index, ...]) -> tuple[tuple[tuple[KeyAttribute, ...], bool], ...]:
+    """The partition keys (True) and sort keys of several attributes, whose sizes count together."""
+    parts = [
+        (part, part is keys.partition)
+        for keys in (index.keys for index in indexes)
+        for part in (keys.partition, keys.sort)
+    ]
+    return tuple(part for part in parts if len(part[0]) > 1)

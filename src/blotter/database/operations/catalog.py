@@ -1,0 +1,20 @@
+"""Saves changed tables. Control-plane operations see a table without the indexes that are gone by time
+(`Table.at`), while the catalog may still hold them; whoever saves what it saw must not leave their entries behind.
+"""
+
+from __future__ import annotations
+
+from blotter.database.model.table import Table
+from blotter.database.storage.protocol import WriteTransaction
+
+
+def save_table(tx: WriteTransaction, table: Table) -> None:
+    """Replaces the table of the same name in the catalog and gives up the key spaces of indexes that are no longer
+    in it."""
+    stored = tx.find_table(table.account, table.region, table.name)
+    if stored is not None and stored.id == table.id:
+        kept = {index.space for index in table.indexes}
+        for index in stored.indexes:
+            if index.space not in kept:
+                tx.drop_space(index.space)
+    tx.save_table(table)
