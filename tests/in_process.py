@@ -36,8 +36,8 @@ def headers_for(operation: str, region: str = REGION) -> dict[str, str]:
 
 
 class InProcessDatabase:
-    """`call` is a `golden.Call`. Tables settle after `table_delay` seconds, at once by default; background work
-    runs after every request; `clock` may be moved by the test."""
+    """`call` is a `golden.Call`. Tables settle after `table_delay` seconds, at once by default. The upkeep of
+    tables runs after every request unless `background` is False; `clock` may be moved by the test."""
 
     def __init__(
         self,
@@ -45,7 +45,9 @@ class InProcessDatabase:
         clock: Callable[[], float] = time.time,
         table_delay: float = 0.0,
         vfs: str | None = None,
+        background: bool = True,
     ) -> None:
+        self.background = background
         self._loop = asyncio.new_event_loop()
         self.storage = SqliteStorage.open(folder, vfs=vfs)
         authenticate = OpenAccess(ACCOUNT).authenticate
@@ -71,7 +73,7 @@ class InProcessDatabase:
     async def answer(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
         answer = self._pipeline.answer(Request("POST", "/", headers_for(operation), body))
         response = await answer if inspect.isawaitable(answer) else answer
-        while await self._keeper.run_once():
+        while self.background and await self._keeper.run_once():
             pass
         return response.status, json.loads(response.body or b"{}")
 

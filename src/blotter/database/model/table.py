@@ -70,6 +70,11 @@ class Throughput(msgspec.Struct, frozen=True):
     last_increase: float | None = None
     last_decrease: float | None = None
 
+    def decreases_on(self, now: float) -> int:
+        """How often the units were decreased on the UTC day of `now`."""
+        same_day = self.last_decrease is not None and int(self.last_decrease // 86_400) == int(now // 86_400)
+        return self.decreases_today if same_day else 0
+
 
 class OnDemandMaxima(msgspec.Struct, frozen=True):
     """MaxReadRequestUnits and MaxWriteRequestUnits; None is "no maximum" (-1 on the wire)."""

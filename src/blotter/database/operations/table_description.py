@@ -41,7 +41,7 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
         "KeySchema": describe_keys(table.keys),
         "TableStatus": status,
         "CreationDateTime": round(table.created_at, 3),
-        "ProvisionedThroughput": describe_throughput(_throughput_at(table, table, now)),
+        "ProvisionedThroughput": describe_throughput(_throughput_at(table, table, now), now),
         "TableSizeBytes": statistics.bytes,
         "ItemCount": statistics.items,
         "TableArn": table.arn,
@@ -80,7 +80,7 @@ def describe_created(tx: ReadTransaction, table: Table, now: float) -> dict[str,
 
 
 def describe_updated(tx: ReadTransaction, table: Table, now: float) -> dict[str, Any]:
-    """The table as the answer to an UpdateTable that takes time shows it: UPDATING, even if that is over at once."""
+    """The table as the answer to an UpdateTable shows it: UPDATING, even if that is over at once."""
     return describe_table(tx, replace(table, updating_until=now + 1), now)
 
 
@@ -96,9 +96,9 @@ def _throughput_at(table: Table, part: Table | Index, now: float) -> Throughput:
     return part.throughput if before is None or is_over(table.updating_until, now) else before
 
 
-def describe_throughput(throughput: Throughput) -> dict[str, Any]:
+def describe_throughput(throughput: Throughput, now: float) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "NumberOfDecreasesToday": throughput.decreases_today,
+        "NumberOfDecreasesToday": throughput.decreases_on(now),
         "ReadCapacityUnits": throughput.read,
         "WriteCapacityUnits": throughput.write,
     }
@@ -160,7 +160,7 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
         described["IndexStatus"] = status
         if index.backfilling:
             described["Backfilling"] = True
-        described["ProvisionedThroughput"] = describe_throughput(_throughput_at(table, index, now))
+        described["ProvisionedThroughput"] = describe_throughput(_throughput_at(table, index, now), now)
         described["WarmThroughput"] = _warm_throughput(table, index.throughput, index.warm, status)
         if index.on_demand_maxima is not None:
             described["OnDemandThroughput"] = describe_maxima(index.on_demand_maxima)

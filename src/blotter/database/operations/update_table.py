@@ -153,11 +153,10 @@ def _changed_throughput(current: Throughput, wanted: wire.ProvisionedThroughput,
     read, write = wanted.ReadCapacityUnits, wanted.WriteCapacityUnits
     increases = read > current.read or write > current.write
     decreases = read < current.read or write < current.write
-    same_day = current.last_decrease is not None and int(current.last_decrease // 86_400) == int(now // 86_400)
     return Throughput(
         read,
         write,
-        decreases_today=(current.decreases_today if same_day else 0) + decreases,
+        decreases_today=current.decreases_on(now) + decreases,
         last_increase=now if increases else current.last_increase,
         last_decrease=now if decreases else current.last_decrease,
     )

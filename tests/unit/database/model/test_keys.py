@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blotter.database.model.keys import (
+    any_index_key,
     exclusive_start,
     hash64,
     index_key,
@@ -110,7 +111,7 @@ def test_index_ranges_follow_the_values_behind_a_leading_equality(type_: KeyType
         for number, value in enumerate(values):
             item: Item = {"p0": {"S": "p"}, "s0": first, "s1": value, "s2": {"S": "\x00"}}
             base_key = table_key(table, {"p0": {"N": str(number)}})
-            key = index_key(index_of(keys), item, base_key)
+            key = any_index_key(index_of(keys), item, base_key)
             assert key is not None
             stored[key] = (first, value)
     for operator, holds in CONDITIONS.items():
@@ -129,7 +130,7 @@ def test_begins_with(index: bool, values: list[AttributeValue], start: Attribute
     key_range = sort_range(partition_prefix(keys, [{"S": "p"}]), "begins_with", [start], index=index)
     for value in values:
         item: Item = {"p0": {"S": "p"}, "s0": value}
-        key = index_key(index_of(keys), item, b"base") if index else table_key(keys, item)
+        key = any_index_key(index_of(keys), item, b"base") if index else table_key(keys, item)
         assert key is not None
         assert inside(key, key_range) == value["S"].startswith(start["S"])
 
@@ -162,6 +163,43 @@ def test_a_partition_holds_its_keys_and_no_others(a: AttributeValue, b: Attribut
 )
 def test_an_item_without_an_index_key_is_not_in_the_index(item: Item) -> None:
     assert index_key(index_of(schema("S", "N")), item, b"base") is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "values", "fits"),
+    [
+        (("S",), [{"S": "x" * 2048}], True),
+        (("S",), [{"S": "x" * 2049}], False),
+        (("S",), [{"S": "é" * 1024}], True),
+        (("S",), [{"S": "é" * 1025}], False),
+        (("S",), [{"S": ""}], False),
+        (("B",), [{"B": ""}], False),
+        (("B",), [{"B": "A" * 2732}], False),  # 2,049 bytes
+        (("B",), [{"B": "A" * 2728}], True),  # 2,046 bytes
+        (("S", "S"), [{"S": "p"}, {"S": "x" * 1024}], True),
+        (("S", "S"), [{"S": "p"}, {"S": "x" * 1025}], False),
+        (("S", "S"), [{"S": "p"}, {"S": "\x00" * 1024}], True),
+        (("N", "N"), [{"N": "1"}, {"N": "-" + "9" * 38 + "0" * 88}], True),
+        (("SS",), [{"S": "x" * 1024}, {"S": "x" * 1024}], True),
+        (("SS",), [{"S": "x" * 1024}, {"S": "x" * 1025}], False),
+        (("S", "SSS"), [{"S": "p"}, {"S": "x" * 400}, {"S": "x" * 400}, {"S": "x" * 224}], True),
+        (("S", "SSS"), [{"S": "p"}, {"S": "x" * 400}, {"S": "x" * 400}, {"S": "x" * 225}], False),
+    ],
+)
+def test_what_may_be_a_key_of_an_index(parts: tuple[str, ...], values: list[AttributeValue], fits: bool) -> None:
+    keys = schema(*parts)
+    item = {attribute.name: value for attribute, value in zip(keys.attributes, values, strict=True)}
+    index = index_of(keys)
+    assert (index_key(index, item, b"base") is not None) is fits
+    if fits:
+        assert index_key(index, item, b"base") == any_index_key(index, item, b"base")
+
+
+def test_an_entry_that_cannot_have_been_made_has_no_key() -> None:
+    index = index_of(schema("S"))
+    assert any_index_key(index, {"p0": {"S": "x" * 70_000}}, b"base") is None
+    assert any_index_key(index, {"p0": {"S": "é" * 40_000}}, b"base") is None
+    assert any_index_key(index, {"p0": {"S": "x" * 3_000}}, b"base") is not None
 
 
 def test_index_keys_are_unique_by_the_table_key() -> None:
