@@ -1,8 +1,8 @@
 """The expression languages: conditions, key conditions, projections and updates.
 
-Start at `attributes.ExpressionAttributes`; how text becomes a function of an item is told in
-docs/architecture/expressions.md. Everything here is pure: text, placeholders and items in, values or errors in
-AWS's words out. Nothing here knows tables beyond their key schema, storage or the wire.
+Start at `attributes.ExpressionAttributes`; how text becomes a function of an item is explained in
+docs/architecture/expressions.md. Everything here is pure: text, placeholders and items in, values or AWS's
+errors out. Nothing here knows tables beyond their key schema, storage or the wire.
 """
 
 from blotter.database.expressions.attributes import ExpressionAttributes

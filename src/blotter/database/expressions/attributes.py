@@ -3,10 +3,10 @@
 An operation hands over ExpressionAttributeNames and ExpressionAttributeValues, asks for its expressions in the
 order in which AWS checks them, and calls `finish`, which refuses placeholders that none of them used.
 
-What costs time is kept: the parsed text (`_parsed`, least recently used texts go), and under it the compiled
-form for each meaning of its names and types of its values. Whatever was compiled has passed `checks` for that
-meaning; what depends on the values themselves (`checks.value_checks`) is looked at for each request. A check that
-fails raises and keeps nothing, so a wrong expression always gets AWS's words for its own values.
+Expensive results are cached: the parsed text (`_parsed`, least recently used texts are evicted), and under it the
+compiled form for each meaning of its names and types of its values. Whatever was compiled has passed `checks` for
+that meaning; what depends on the values themselves (`checks.value_checks`) is checked for each request. A check
+that fails raises and caches nothing, so a wrong expression always gets the message for its own values.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _GRAMMARS: dict[Language, Grammar] = {
 
 MAX_TEXTS = 2048
 MAX_MEANINGS = 16
-"""Of one text: other names behind its placeholders or other types of its values."""
+"""Compiled forms of one text: they differ in the names of its placeholders or the types of its values."""
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def _parsed(language: Language, text: str) -> _CachedText:
 class ExpressionAttributes:
     """The placeholders of a request, and the expressions that use them.
 
-    Names and values are as admitted: names map `#placeholder` to attribute name, values map `:placeholder` to a
+    Names and values are as validated: names map `#placeholder` to attribute name, values map `:placeholder` to a
     canonical attribute value; None when the request has none.
     """
 
@@ -99,7 +99,7 @@ class ExpressionAttributes:
 
     def key_condition(self, text: str) -> KeyCondition:
         """The KeyConditionExpression. What only a key condition may not hold is refused by `finish`, because AWS
-        looks for it after everything else that can be judged without the table."""
+        checks it after everything else that can be checked without the table."""
         parameter = "KeyConditionExpression"
         compiled = self._compiled(parameter, "key condition", text, _key_condition)
         if isinstance(compiled, Problem):
@@ -129,7 +129,7 @@ class ExpressionAttributes:
             cached = _parsed(language, text)
             names, values = self._names, self._values
             try:
-                # The names behind the placeholders; of the values their types, which are their dicts' only keys.
+                # The names that the placeholders stand for, and the types of the values: their dicts' only keys.
                 meaning: tuple[Any, ...] = tuple([tuple(values[name]) for name in cached.values])
                 if cached.names:
                     meaning = (*[names[name] for name in cached.names], *meaning)

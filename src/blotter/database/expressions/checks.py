@@ -1,9 +1,9 @@
-"""Everything an expression can be refused for without an item, in the order in which AWS looks.
+"""Every check of an expression that needs no item, in AWS's order.
 
 `check_form` needs the text alone: reserved words, indexes, which function may stand where, sections used twice;
 it runs once for a text. `check_condition`, `check_update` and `check_projection` need the placeholders as well:
 they walk in the order of the text (an update from its last action to its first) and stop at the first thing
-wrong, be it a placeholder without a meaning or an operand of the wrong type. What a path holds is not known
+wrong, be it an undefined placeholder or an operand of the wrong type. What a path holds is not known
 here, so it passes.
 
 The fast path does not come here: `attributes` remembers for which types of values an expression was found right.
@@ -86,7 +86,7 @@ _TYPE_NAMES = "{B,NULL,SS,BOOL,L,BS,N,NS,S,M}"
 
 
 def check_form(tree: Tree) -> None:
-    """Raises `Problem` for the first thing wrong with the words of an expression, in the order of the text."""
+    """Raises `Problem` for the first thing wrong with the form of an expression, in the order of the text."""
     if isinstance(tree, UpdateTree):
         _check_update_form(tree)
     elif isinstance(tree, ProjectionTree):
@@ -354,7 +354,7 @@ def _static_type(operand: Operand, values: Values) -> str | None:
 
 
 def value_checks(tree: Tree) -> Iterator[Callable[[Values], bool]]:
-    """What depends on the values themselves, not only their types, as quick tests that say whether all is well:
+    """What depends on the values themselves, not only their types, as quick tests that hold for correct values:
     the bounds of BETWEEN and the type name of attribute_type."""
     if isinstance(tree, (And, Or)):
         for condition in tree.conditions:

@@ -2,9 +2,9 @@
 
 Expected, QueryFilter and ScanFilter become conditions, AttributeUpdates an update, KeyConditions a key
 condition, AttributesToGet a projection. They make syntax trees of the same kind as the parser's, so one
-evaluator serves both; attribute names stand behind placeholders, because here they may be any text. What the
-parameters may hold has been checked before (`validation.legacy`), and their values are admitted; what only a
-table or an item shows is refused with the legacy parameters' own words.
+evaluator serves both; attribute names become placeholders, because here they may be any text. What the
+parameters may hold has been checked before (`validation.legacy`), and their values are validated; what only a
+table or an item shows is refused with the legacy parameters' own messages.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/LegacyConditionalParameters.html;
 dynalite's tests (query.js, updateItem.js); for missing attributes ScyllaDB Alternator's tests
 (test_expected.py).

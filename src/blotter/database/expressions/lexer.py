@@ -37,7 +37,7 @@ class Token(NamedTuple):
 
 
 def tokenize(text: str) -> list[Token]:
-    """The tokens of an expression, an EOF token behind them."""
+    """The tokens of an expression, followed by an EOF token."""
     tokens = []
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "UNKNOWN"

@@ -22,7 +22,7 @@ Getter: TypeAlias = Callable[[Item], AttributeValue | None]
 
 
 def resolve(path: Path, names: Mapping[str, str]) -> ResolvedPath:
-    """Raises `Problem` for a placeholder without a meaning and for a path that is too deep."""
+    """Raises `Problem` for an undefined placeholder and for a path that is too deep."""
     steps: list[str | int] = []
     for step in path.steps:
         if isinstance(step, str) and step[0] == "#":
@@ -99,8 +99,8 @@ def refuse_meeting(paths: Sequence[ResolvedPath]) -> None:
 
 
 class _Node:
-    """Where paths that begin alike part: to compare each with each would take an expression of hundreds of paths
-    a tenth of a second."""
+    """A step that paths share: a prefix tree, because comparing each path with each would take a tenth of a second
+    for an expression of hundreds of paths."""
 
     __slots__ = ("children", "is_end", "kinds")
 

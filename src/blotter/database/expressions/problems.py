@@ -1,8 +1,8 @@
-"""What can be wrong with an expression, in DynamoDB's words.
+"""What can be wrong with an expression, with DynamoDB's messages.
 
 The parsers and checks raise `Problem` and do not know in which parameter the text stood; `attributes` puts
 "Invalid FilterExpression: " before it. Problems that only an item reveals are made here too, but they carry no
-such prefix and are raised as DynamoDBError. Every word is as recorded from the service: the conformance suites
+such prefix and are raised as DynamoDBError. Every message is as recorded from the service: the conformance suites
 nubo-db/dynamodb-conformance and paritysuite/dynamodb-conformance, dynalite's tests, ScyllaDB Alternator's tests.
 """
 

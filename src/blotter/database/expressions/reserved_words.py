@@ -1,4 +1,4 @@
-"""The words that may not stand in an expression as attribute names, except behind a `#` placeholder.
+"""The words that may not stand in an expression as attribute names, except through a `#` placeholder.
 
 They are DynamoDB's list as published, 573 words, compared without regard to case. Those that the expression
 languages use themselves (AND, OR, SET and so on) never reach this check, because the lexer makes keywords of

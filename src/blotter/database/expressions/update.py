@@ -7,7 +7,7 @@ alone are larger.
 
 The fast path raises at the first thing wrong; then `_first_error` looks again for the one that AWS reports.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html;
-messages in dynalite's tests (updateItem.js); list behaviour and returned values in ScyllaDB Alternator's tests.
+messages in dynalite's tests (updateItem.js); list behavior and returned values in ScyllaDB Alternator's tests.
 """
 
 from __future__ import annotations
@@ -114,21 +114,21 @@ class Update:
 
     @property
     def given(self) -> Item:
-        """What can be said of the new item without the old one: the attributes that it sets, adds to or takes
+        """What is known of the new item without the old one: the attributes that it sets, adds to or takes
         from, with the request's values for them, or with an example of the type that they will have."""
         values = self._values
         return {name: values[g] if isinstance(g, str) else g for name, g in self._program.given}
 
     @property
     def charge(self) -> int:
-        """What the statement itself weighs in bytes, for UpdateItem's limit; 0 for AttributeUpdates."""
+        """The size of the statement itself in bytes, for UpdateItem's limit; 0 for AttributeUpdates."""
         constant, placeholders = self._program.charge
         values = self._values
         return constant + sum([value_size(values[placeholder]) for placeholder in placeholders])
 
     @property
     def creates(self) -> bool:
-        """Whether it may bring an item into being: REMOVE and DELETE alone leave nothing where nothing was; an
+        """Whether it may create an item: REMOVE and DELETE alone leave nothing where nothing was; an
         update without any action, which only AttributeUpdates can ask for, makes an item of its key."""
         actions = self._program.actions
         return not actions or any(action.keyword in ("SET", "ADD") for action in actions)

@@ -1,8 +1,8 @@
-"""What an UpdateExpression weighs: UpdateItem holds its statement to 400 KB too, not only the item it makes.
+"""The size of an UpdateExpression: UpdateItem limits its statement to 400 KB too, not only the item it makes.
 
-The weight counts what the statement writes and reads by itself, with a fixed amount for each clause and function.
+It counts what the statement writes and reads by itself, with a fixed amount for each clause and function.
 It depends on nothing but the request, so it is known before any condition is looked at. Updates in transactions,
-in PartiQL and by AttributeUpdates are held to the size of the item alone.
+in PartiQL and by AttributeUpdates are limited by the size of the item alone.
 Source: amounts measured against AWS in the conformance suite paritysuite/dynamodb-conformance,
 tests/tier3/limits/itemSizeBySurface (2026-10; 22 of 32 regions, us-east-1 among them).
 """
@@ -23,7 +23,7 @@ _OPERAND, _OPERAND_STEP = 1, 14
 
 
 class Charge(NamedTuple):
-    """The constant part in bytes, and the placeholders whose values weigh too, once for every use."""
+    """The constant part in bytes, and the placeholders whose values count too, once for every use."""
 
     constant: int
     values: tuple[str, ...]

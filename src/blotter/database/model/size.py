@@ -33,13 +33,13 @@ def binary_size(text: str) -> int:
 
 
 def value_size(value: AttributeValue) -> int:
-    """Bytes of one admitted attribute value, without a name."""
+    """Bytes of one validated attribute value, without a name."""
     ((type_, content),) = value.items()
     return _SIZES[type_](content)
 
 
 def item_size(item: Item) -> int:
-    """Bytes of an admitted item: its attribute names and values."""
+    """Bytes of a validated item: its attribute names and values."""
     size = 0
     for name, value in item.items():
         ((type_, content),) = value.items()

@@ -1,7 +1,7 @@
 """Attribute values in the form in which they travel: a dict of one entry, type to value.
 
 {"S": str} {"N": canonical number text} {"B": canonical base64 text} {"BOOL": bool} {"NULL": True} {"L":
-[value]} {"M": {name: value}} {"SS": [str]} {"NS": [number text]} {"BS": [base64 text]}. Values are admitted
+[value]} {"M": {name: value}} {"SS": [str]} {"NS": [number text]} {"BS": [base64 text]}. Values are validated
 once (`validation.attribute_values`), which makes their text canonical, and are never changed in place
 afterwards; so equal scalars have equal text here, and only sets need more than `==`.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
@@ -27,7 +27,7 @@ TYPES = SCALAR_TYPES | SET_TYPES | {"M", "L"}
 
 
 def type_of(value: AttributeValue) -> str:
-    """The type letter(s) of an admitted value."""
+    """The type letter(s) of a validated value."""
     for type_ in value:
         return type_
     raise ValueError("an attribute value without a type")

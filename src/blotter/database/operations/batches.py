@@ -24,7 +24,7 @@ from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import collection_metrics
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
-from blotter.database.validation.attribute_values import admit_item, check_item_size
+from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import check_item_keys, check_key
 from blotter.database.wire import requests as wire
 
@@ -55,7 +55,7 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
         elif wanted.AttributesToGet is not None:
             projection = legacy.attributes_to_get(wanted.AttributesToGet)
         for key in wanted.Keys:
-            admit_item(key)
+            validate_item(key)
         reads.append(TableReads(name, wanted.Keys, projection, bool(wanted.ConsistentRead), wanted))
     return BatchGetPlan(reads, request.ReturnConsumedCapacity)
 
@@ -138,11 +138,11 @@ def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
         writes: list[tuple[Item, int | None]] = []
         for write in requests:
             if write.PutRequest is not None:
-                item, size = admit_item(write.PutRequest.Item)
+                item, size = validate_item(write.PutRequest.Item)
                 check_item_size(size)
                 writes.append((item, size))
             elif write.DeleteRequest is not None:
-                writes.append((admit_item(write.DeleteRequest.Key)[0], None))
+                writes.append((validate_item(write.DeleteRequest.Key)[0], None))
         tables.append(TableWrites(name, writes))
     return BatchWritePlan(tables, request.ReturnConsumedCapacity, request.ReturnItemCollectionMetrics == "SIZE")
 

@@ -1,6 +1,6 @@
 """GetItem, PutItem, UpdateItem, DeleteItem.
 
-Each comes in two halves. `prepare_…` takes a request whose values `validation` admitted, judges what is left of it
+Each comes in two halves. `prepare_…` takes a request that `validation` checked, judges what is left of it
 without the table and returns a plan, its expressions compiled. The second half runs inside a storage transaction
 and may run more than once, so it reads the plan and never changes it.
 """

@@ -26,7 +26,7 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.partiql_select import Select, select
 from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
 from blotter.database.storage.protocol import WriteTransaction
-from blotter.database.validation.attribute_values import admit_value, check_item_size
+from blotter.database.validation.attribute_values import check_item_size, validate_value
 from blotter.database.wire import requests as wire
 
 
@@ -71,10 +71,10 @@ def prepare_statement(request: wire.ExecuteStatementInput) -> SelectPlan | Write
 
 
 def check_parameters(parameters: Sequence[AttributeValue] | None) -> None:
-    """Admits a statement's parameters in place; raises ValidationException for one that is no attribute value."""
+    """Validates a statement's parameters in place. Raises ValidationException."""
     partiql.check_parameters(parameters or ())
     for parameter in parameters or ():
-        admit_value(parameter)
+        validate_value(parameter)
 
 
 def bind(text: str, parameters: Sequence[AttributeValue] | None) -> partiql.Statement:

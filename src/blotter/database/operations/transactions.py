@@ -36,7 +36,7 @@ from blotter.database.operations.items import (
 )
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
-from blotter.database.validation.attribute_values import admit_item, check_item_size
+from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import EmptyKeyError, check_item_keys, check_key
 from blotter.database.validation.transactions import check_action
 from blotter.database.wire import requests as wire
@@ -99,7 +99,7 @@ def _prepare_action(item: wire.TransactWriteItem) -> Action:
     update = attributes.update(request.UpdateExpression) if kind == "Update" else None
     options = prepare_options(request, attributes)
     attributes.finish()
-    key, size = admit_item(request.Item if kind == "Put" else request.Key)
+    key, size = validate_item(request.Item if kind == "Put" else request.Key)
     if kind == "Put":
         check_item_size(size)
     return Action(kind, options, key, size, update)
@@ -302,7 +302,7 @@ def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan
             attributes = expression_attributes(get)
             projection = attributes.projection(get.ProjectionExpression)
             attributes.finish()
-        admit_item(get.Key)
+        validate_item(get.Key)
         gets.append(TransactGet(get.TableName, get.Key, projection))
     return TransactGetPlan(gets, request.ReturnConsumedCapacity)
 

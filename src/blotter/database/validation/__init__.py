@@ -1,7 +1,7 @@
 """Stage 4 of a request: what can be judged without the table.
 
 `check_request` runs after the service model's constraints (`wire.decode`) and before expressions are compiled.
-It raises AWS's error, or leaves the request with every attribute value that AWS looks at here admitted in
+It raises AWS's error, or leaves every attribute value of the request that AWS looks at here validated, in
 place: canonical and well-formed (items, keys, expression values and legacy conditions; the keys and items of
 batches and transactions are left to their operations, because AWS reads them after the expressions beside
 them).

@@ -1,11 +1,11 @@
-"""Admits attribute values: after this, a value is well-formed, canonical and measured, and nobody checks it again.
+"""Validates attribute values: afterwards a value is well-formed, canonical and measured, and is not checked again.
 
 One fast pass validates and measures an item and makes its numbers canonical, in place, in the dicts the decoder
-just made. It only notices that something is wrong; which of several faults AWS names, and in which words, is
+just made. It only notices that something is wrong; which of several faults AWS names, and with which message, is
 found by `_explain`, which reads the value again in AWS's order: undecodable base64, attribute names, nesting,
 then the values themselves, depth first. So an item that is right pays nothing for the exactness of errors.
 Rules: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html and
-.../ServiceQuotas.html; words: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages,
+.../ServiceQuotas.html; messages: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages,
 tier3/limits).
 """
 
@@ -35,38 +35,38 @@ class _Refused(Exception):
     """Something is wrong with a value; what, is for `_explain` to say."""
 
 
-def admit_item(item: Item) -> tuple[Item, int]:
-    """The item with canonical numbers (the same object, changed in place) and its size in bytes.
+def validate_item(item: Item) -> tuple[Item, int]:
+    """The item with canonical numbers (the same object, modified in place) and its size in bytes.
 
-    Raises SerializationException or ValidationException in AWS's words. The 400 KB limit is `check_item_size`.
+    Raises SerializationException or ValidationException with AWS's message. The 400 KB limit is `check_item_size`.
     """
     try:
-        return item, _admit_members(item, 1)
+        return item, _validate_members(item, 1)
     except (_Refused, DynamoDBError, KeyError, ValueError, AttributeError, TypeError):
         raise _explain(item) from None
 
 
-def admit_value(value: AttributeValue) -> int:
-    """Admits one attribute value, in place, and returns its size; raises like `admit_item`."""
+def validate_value(value: AttributeValue) -> int:
+    """Validates one attribute value, in place, and returns its size; raises like `validate_item`."""
     try:
-        return _admit(value, 1)
+        return _validate(value, 1)
     except (_Refused, DynamoDBError, KeyError, ValueError, AttributeError, TypeError):
         raise _explain_value(value) from None
 
 
 def check_attribute_names(names: Iterable[str]) -> None:
-    """Raises ValidationException for a name that no attribute can have; items are checked by `admit_item`."""
+    """Raises ValidationException for a name that no attribute can have; items are checked by `validate_item`."""
     for problem in _name_problems(names):
         raise problem
 
 
 def check_item_size(size: int, *, update: bool = False) -> None:
-    """Raises ValidationException when an item of `size` bytes is over 400 KB; `update` for an update's words."""
+    """Raises ValidationException when an item of `size` bytes is over 400 KB; `update` for an update's message."""
     if size > MAX_ITEM_SIZE:
         raise item_too_large(update=update)
 
 
-def _admit_members(members: Item, depth: int) -> int:
+def _validate_members(members: Item, depth: int) -> int:
     """The size of names and values of an item or map."""
     size = 0
     for name, value in members.items():
@@ -82,7 +82,7 @@ def _admit_members(members: Item, depth: int) -> int:
                     value["N"] = number
                 size += number_size(number)
             else:
-                size += _admit(value, depth)
+                size += _validate(value, depth)
         else:
             raise _Refused
         length = len(name) if name.isascii() else len(name.encode())
@@ -92,9 +92,9 @@ def _admit_members(members: Item, depth: int) -> int:
     return size
 
 
-def _admit(value: AttributeValue, depth: int) -> int:
+def _validate(value: AttributeValue, depth: int) -> int:
     ((type_, content),) = value.items()
-    return _ADMISSIONS[type_](value, content, depth)
+    return _VALIDATORS[type_](value, content, depth)
 
 
 def _string(value: AttributeValue, content: str, depth: int) -> int:  # noqa: ARG001
@@ -133,7 +133,7 @@ def _null(value: AttributeValue, content: bool, depth: int) -> int:  # noqa: ARG
 def _map(value: AttributeValue, content: Item, depth: int) -> int:  # noqa: ARG001
     if depth >= MAX_DEPTH and content:
         raise _Refused
-    return DOCUMENT_OVERHEAD + MEMBER_OVERHEAD * len(content) + _admit_members(content, depth + 1)
+    return DOCUMENT_OVERHEAD + MEMBER_OVERHEAD * len(content) + _validate_members(content, depth + 1)
 
 
 def _list(value: AttributeValue, content: list[AttributeValue], depth: int) -> int:  # noqa: ARG001
@@ -141,7 +141,7 @@ def _list(value: AttributeValue, content: list[AttributeValue], depth: int) -> i
         raise _Refused
     size = DOCUMENT_OVERHEAD + MEMBER_OVERHEAD * len(content)
     for member in content:
-        size += _admit(member, depth + 1)
+        size += _validate(member, depth + 1)
     return size
 
 
@@ -164,7 +164,7 @@ def _binary_set(value: AttributeValue, content: list[str], depth: int) -> int:  
     return sum(map(_binary_size, content))
 
 
-_ADMISSIONS: dict[str, Callable[[AttributeValue, Any, int], int]] = {
+_VALIDATORS: dict[str, Callable[[AttributeValue, Any, int], int]] = {
     "S": _string,
     "N": _number,
     "B": _binary,
@@ -182,7 +182,7 @@ _ADMISSIONS: dict[str, Callable[[AttributeValue, Any, int], int]] = {
 
 
 def _explain(item: Item) -> DynamoDBError:
-    """The error AWS answers an item with that `admit_item` refused."""
+    """The error AWS answers an item with that `validate_item` refused."""
     for problem in _item_problems(item):
         return problem
     raise AssertionError("an item was refused without a reason")

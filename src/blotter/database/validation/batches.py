@@ -2,7 +2,7 @@
 
 How many keys one table's list may hold is the service model's to say; how many the request may hold is checked
 here.
-Order and words: dynalite's recorded tests, conformance suite nubo-db/dynamodb-conformance
+Order and messages: dynalite's recorded tests, conformance suite nubo-db/dynamodb-conformance
 (tier3/error-messages); limits:
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html, …_BatchWriteItem.html
 """

@@ -1,8 +1,8 @@
 """What PutItem, GetItem, UpdateItem and DeleteItem can be refused for before the table is known.
 
-After a check every attribute value of the request is admitted (canonical and well-formed), and expressions are
+After a check every attribute value of the request is validated (canonical and well-formed), and expressions are
 the only thing left to judge; `CHECKS` maps an operation to its check.
-Order: dynalite's recorded tests; words: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages).
+Order: dynalite's recorded tests; messages: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from blotter.database.model.errors import validation_error
-from blotter.database.validation.attribute_values import admit_item, check_item_size
+from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.legacy import check_attribute_updates, check_conditional_operator, check_expected
 from blotter.database.validation.parameters import (
     PROJECTION,
@@ -35,7 +35,7 @@ _UPDATE = Parameters(
 def check_put_item(request: PutItemInput) -> int:
     """Returns the size of the item in bytes."""
     check_parameters(request, _CONDITION)
-    _, size = admit_item(request.Item)
+    _, size = validate_item(request.Item)
     if request.ReturnValues is not None:
         check_old_values_only(request.ReturnValues)
     check_item_size(size)
@@ -45,7 +45,7 @@ def check_put_item(request: PutItemInput) -> int:
 
 def check_delete_item(request: DeleteItemInput) -> None:
     check_parameters(request, _CONDITION)
-    admit_item(request.Key)
+    validate_item(request.Key)
     if request.ReturnValues is not None:
         check_old_values_only(request.ReturnValues)
     _check_condition(request)
@@ -53,14 +53,14 @@ def check_delete_item(request: DeleteItemInput) -> None:
 
 def check_update_item(request: UpdateItemInput) -> None:
     check_parameters(request, _UPDATE)
-    admit_item(request.Key)
+    validate_item(request.Key)
     check_attribute_updates(request.AttributeUpdates)
     _check_condition(request)
 
 
 def check_get_item(request: GetItemInput) -> None:
     check_parameters(request, PROJECTION)
-    admit_item(request.Key)
+    validate_item(request.Key)
     check_unique_attributes(request.AttributesToGet)
     check_names_and_values(request.ExpressionAttributeNames, None)
 

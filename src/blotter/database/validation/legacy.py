@@ -1,8 +1,8 @@
 """Checks the parameters that expressions replaced: Expected, AttributeUpdates, KeyConditions, filters.
 
 Each condition has a comparison operator that fixes how many values it takes and of which types; Expected may
-instead say just that an attribute exists or not. Every value in them is admitted, in place.
-Words and order: dynalite's recorded tests, conformance suite nubo-db/dynamodb-conformance (tier3/legacy-api);
+instead say just that an attribute exists or not. Every value in them is validated, in place.
+Messages and order: dynalite's recorded tests, conformance suite nubo-db/dynamodb-conformance (tier3/legacy-api);
 rules: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/LegacyConditionalParameters.html
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from blotter.database.model.errors import parameter_error, validation_error
 from blotter.database.model.values import AttributeValue, compare_values, type_of
-from blotter.database.validation.attribute_values import admit_value, check_attribute_names
+from blotter.database.validation.attribute_values import check_attribute_names, validate_value
 from blotter.database.wire.requests import AttributeValueUpdate, Condition, ExpectedAttributeValue
 
 
@@ -70,9 +70,9 @@ def check_conditions(conditions: Mapping[str, Condition] | None) -> None:
 
 
 def check_comparison(operator: str, values: list[AttributeValue]) -> None:
-    """Admits the values and raises ValidationException when they do not suit the operator."""
+    """Validates the values and raises ValidationException when they do not suit the operator."""
     for value in values:
-        admit_value(value)
+        validate_value(value)
     rule = _OPERATORS[operator]
     if len(values) < rule.least or (rule.most is not None and len(values) > rule.most):
         raise parameter_error(f"Invalid number of argument(s) for the {operator} ComparisonOperator")
@@ -110,7 +110,7 @@ def check_attribute_updates(updates: Mapping[str, AttributeValueUpdate] | None) 
             if update.Action != "DELETE":
                 raise parameter_error("Only DELETE action is allowed when no attribute value is specified")
             continue
-        admit_value(update.Value)
+        validate_value(update.Value)
         allowed = _UPDATE_TYPES.get(update.Action or "PUT")
         type_ = type_of(update.Value)
         if allowed is not None and type_ not in allowed:
@@ -140,4 +140,4 @@ def _check_expected_existence(name: str, condition: ExpectedAttributeValue) -> N
     if condition.Value is None:
         exists = "null" if condition.Exists is None else "true"
         raise parameter_error(f"Value must be provided when Exists is {exists} for Attribute: {name}")
-    admit_value(condition.Value)
+    validate_value(condition.Value)

@@ -3,7 +3,7 @@
 An operation takes either expressions or the legacy parameters, never both; names and values for expressions
 only with an expression that can use them, never empty, each under a well-formed key. What stands inside an
 expression is the parser's business, which comes after these checks.
-Words and order: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages) and dynalite's recorded
+Messages and order: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages) and dynalite's recorded
 tests.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
 from blotter.database.model.values import AttributeValue
-from blotter.database.validation.attribute_values import admit_value
+from blotter.database.validation.attribute_values import validate_value
 
 _PLACEHOLDER = {
     "ExpressionAttributeNames": re.compile("#[0-9a-zA-Z_]+", re.ASCII),
@@ -90,14 +90,14 @@ def mixed_parameters_error(legacy: Sequence[str], expressions: Sequence[str]) ->
 
 
 def check_names_and_values(names: dict[str, str] | None, values: dict[str, AttributeValue] | None) -> None:
-    """Checks ExpressionAttributeNames and ExpressionAttributeValues themselves, and admits the values in place."""
+    """Checks ExpressionAttributeNames and ExpressionAttributeValues, and validates the values in place."""
     if names is not None:
         _check_placeholders("ExpressionAttributeNames", names)
     if values is not None:
         _check_placeholders("ExpressionAttributeValues", values)
         for key, value in values.items():
             try:
-                admit_value(value)
+                validate_value(value)
             except DynamoDBError as error:
                 if error.code != "ValidationException":
                     raise

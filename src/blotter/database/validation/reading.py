@@ -1,8 +1,8 @@
 """What Query and Scan can be refused for before the table is known.
 
-After a check every attribute value of the request is admitted, start keys included, and expressions are what is
+After a check every attribute value of the request is validated, start keys included, and expressions are what is
 left to judge. Whether a start key fits a table or index is `keys.check_start_key`.
-Order: dynalite's recorded tests; words: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages,
+Order: dynalite's recorded tests; messages: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages,
 tier1/query/select, tier1/scan/select).
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.values import Item
-from blotter.database.validation.attribute_values import admit_item
+from blotter.database.validation.attribute_values import validate_item
 from blotter.database.validation.keys import STARTING_KEY_INVALID
 from blotter.database.validation.legacy import check_conditional_operator, check_conditions
 from blotter.database.validation.parameters import (
@@ -50,7 +50,7 @@ def check_query(request: QueryInput) -> None:
         check_conditional_operator(request.ConditionalOperator, request.QueryFilter)
     check_unique_attributes(request.AttributesToGet)
     if request.ExclusiveStartKey is not None:
-        admit_start_key(request.ExclusiveStartKey)
+        validate_start_key(request.ExclusiveStartKey)
     if request.KeyConditions is None and request.KeyConditionExpression is None:
         raise validation_error(
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
@@ -58,7 +58,7 @@ def check_query(request: QueryInput) -> None:
     check_names_and_values(request.ExpressionAttributeNames, request.ExpressionAttributeValues)
     if request.KeyConditions is not None:
         check_conditions(request.KeyConditions)
-        # An index of several attributes takes more than the two that the words still name.
+        # An index of several attributes takes more than the two that the message still names.
         if not 1 <= len(request.KeyConditions) <= MAX_KEY_CONDITIONS:
             raise validation_error("Conditions can be of length 1 or 2 only")
 
@@ -70,15 +70,15 @@ def check_scan(request: ScanInput) -> None:
     check_conditions(request.ScanFilter)
     check_conditional_operator(request.ConditionalOperator, request.ScanFilter)
     if request.ExclusiveStartKey is not None:
-        admit_start_key(request.ExclusiveStartKey)
+        validate_start_key(request.ExclusiveStartKey)
     _check_segment(request.Segment, request.TotalSegments)
     check_names_and_values(request.ExpressionAttributeNames, request.ExpressionAttributeValues)
 
 
-def admit_start_key(key: Item) -> None:
-    """Admits an ExclusiveStartKey in place; AWS puts its own opening before most problems, but not before all."""
+def validate_start_key(key: Item) -> None:
+    """Validates an ExclusiveStartKey in place; most messages get a prefix of their own, but not all."""
     try:
-        admit_item(key)
+        validate_item(key)
     except DynamoDBError as error:
         if error.code != "ValidationException" or _WITHOUT_PREFIX.search(error.message):
             raise

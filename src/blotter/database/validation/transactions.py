@@ -3,7 +3,7 @@
 AWS reads the actions one by one, each completely (parameters, values of expressions, expressions, then the item or
 key) before the next, so the operation calls `check_action` for each in turn; only the form of the list is judged
 here at once.
-Order and words: conformance suite nubo-db/dynamodb-conformance (tier2/transactions, tier3/error-messages).
+Order and messages: conformance suite nubo-db/dynamodb-conformance (tier2/transactions, tier3/error-messages).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def check_transact_write_items(request: TransactWriteItemsInput) -> None:
 
 
 def check_action(kind: str, action: Any) -> None:
-    """Checks the parameters of one action ("Put", "Update", "Delete", "ConditionCheck", "Get") and admits its
+    """Checks the parameters of one action ("Put", "Update", "Delete", "ConditionCheck", "Get") and validates its
     expression values in place."""
     check_parameters(action, _ACTIONS[kind])
     check_names_and_values(

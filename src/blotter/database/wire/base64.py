@@ -1,6 +1,6 @@
 """What AWS says of text that is not base64. The check itself is C; this is only reached when it failed.
 
-Shared by the deserializer and by the admission of attribute values, which meets binaries that the fast decoder
+Shared by the deserializer and by the validation of attribute values, which meets binaries that the fast decoder
 let through as plain strings.
 """
 

@@ -1,4 +1,4 @@
-"""Admission of attribute values: what it makes of them, what it measures, and AWS's words for what it refuses.
+"""Validation of attribute values: what it makes of them, what it measures, and AWS's words for what it refuses.
 
 Words: conformance suite nubo-db/dynamodb-conformance, tests/tier3/error-messages/putItem, tests/tier3/limits;
 order of several faults: paritysuite/dynamodb-conformance, tests/tier3/validation-ordering/deepRequests.
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.size import item_size, value_size
 from blotter.database.model.values import AttributeValue, Item
-from blotter.database.validation.attribute_values import admit_item, admit_value, check_item_size
+from blotter.database.validation.attribute_values import check_item_size, validate_item, validate_value
 
 INVALID = "One or more parameter values were invalid: "
 EMPTY = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
@@ -35,7 +35,7 @@ LAST_CHARACTER = "Invalid last non-pad Base64 character dectected"
 
 def refusal(item: Item) -> tuple[str, str]:
     with pytest.raises(DynamoDBError) as refused:
-        admit_item(item)
+        validate_item(item)
     return refused.value.code, refused.value.message
 
 
@@ -85,13 +85,13 @@ def encodable(value: Any) -> bool:
 
 
 @given(items.filter(encodable))
-def test_admission_measures_what_the_size_rules_say_and_is_idempotent(item: Item) -> None:
+def test_validation_measures_what_the_size_rules_say_and_is_idempotent(item: Item) -> None:
     before = deepcopy(item)
-    admitted, size = admit_item(item)
-    assert admitted is item
+    validated, size = validate_item(item)
+    assert validated is item
     assert size == item_size(item)
     once = deepcopy(item)
-    assert admit_item(item) == (once, size)
+    assert validate_item(item) == (once, size)
     assert_same(before, item)
 
 
@@ -116,13 +116,13 @@ def assert_same(before: Any, after: Any) -> None:
 
 @given(values.filter(encodable))
 def test_a_value_alone(value: AttributeValue) -> None:
-    size = admit_value(value)
+    size = validate_value(value)
     assert size == value_size(value)
 
 
 def test_numbers_become_canonical_wherever_they_stand() -> None:
     item: Item = {"a": {"N": "1.0"}, "b": {"L": [{"M": {"c": {"N": "00042"}}}]}, "d": {"NS": ["1E2", "-0"]}}
-    admit_item(item)
+    validate_item(item)
     assert item == {"a": {"N": "1"}, "b": {"L": [{"M": {"c": {"N": "42"}}}]}, "d": {"NS": ["100", "0"]}}
 
 
@@ -152,7 +152,7 @@ def test_numbers_become_canonical_wherever_they_stand() -> None:
 def test_refused_values(value: Any, message: str) -> None:
     assert refusal({"pk": {"S": "a"}, "bad": deepcopy(value)}) == ("ValidationException", message)
     with pytest.raises(DynamoDBError) as refused:
-        admit_value(value)
+        validate_value(value)
     assert (refused.value.code, refused.value.message) == ("ValidationException", message)
 
 
@@ -178,15 +178,15 @@ def test_text_that_is_no_base64(value: Any, message: str) -> None:
 
 @pytest.mark.parametrize("kind", ["M", "L"])
 def test_nesting(kind: str) -> None:
-    admit_item({"a": deep(31, kind=kind)})
-    admit_item({"a": deep(31, {kind: {} if kind == "M" else []}, kind=kind)})
+    validate_item({"a": deep(31, kind=kind)})
+    validate_item({"a": deep(31, {kind: {} if kind == "M" else []}, kind=kind)})
     assert refusal({"a": deep(32, kind=kind)}) == ("ValidationException", NESTING)
     assert refusal({"a": deep(150, kind=kind)}) == ("ValidationException", NESTING)
 
 
 def test_attribute_names() -> None:
-    admit_item({"n" * 65535: {"S": "a"}})
-    admit_item({"é" * 32767: {"S": "a"}})
+    validate_item({"n" * 65535: {"S": "a"}})
+    validate_item({"é" * 32767: {"S": "a"}})
     too_large = INVALID + "Attribute name is too large, must be less than 65536 bytes"
     assert refusal({"n" * 65536: {"S": "a"}}) == ("ValidationException", too_large)
     assert refusal({"é" * 32768: {"S": "a"}}) == ("ValidationException", too_large)
@@ -211,7 +211,7 @@ def test_undecodable_binaries_come_before_everything_else() -> None:
 
 
 def test_empty_strings_and_binaries_are_values() -> None:
-    assert admit_item({"a": {"S": ""}, "b": {"B": ""}, "c": {"SS": [""]}})[1] == 3
+    assert validate_item({"a": {"S": ""}, "b": {"B": ""}, "c": {"SS": [""]}})[1] == 3
 
 
 def test_item_size_limit() -> None:

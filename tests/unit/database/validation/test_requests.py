@@ -419,7 +419,7 @@ def test_transactions() -> None:
         check_action("Put", Put(TableName="abc", Item=ITEM, ExpressionAttributeValues={":a": {"S": "a"}}))
 
 
-def test_checks_leave_the_values_admitted() -> None:
+def test_checks_leave_the_values_validated() -> None:
     request = decode_request("PutItem", b'{"TableName": "abc", "Item": {"a": {"N": "1.0"}, "b": {"SS": ["x"]}}}')
     assert check_put_item(request) == 1 + 2 + 1 + 1
     assert request.Item["a"] == {"N": "1"}

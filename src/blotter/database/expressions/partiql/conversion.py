@@ -1,8 +1,8 @@
 """What a statement asks for, in the syntax trees of expressions.
 
 A WHERE clause becomes a condition and SET and REMOVE become an update, so that one evaluator and one updater serve
-both languages. Attribute names stand behind `#` placeholders, because here they may be any text; literals and
-parameters behind `:` placeholders. What PartiQL can say and DynamoDB cannot do is refused here; operand types and
+both languages. Attribute names become `#` placeholders, because here they may be any text; literals and
+parameters become `:` placeholders. What PartiQL can say and DynamoDB cannot do is refused here; operand types and
 the like are checked with the values, by `checks`.
 Sources: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlFunctions.test.ts and
 tests/tier2/partiql/whereFunctions.test.ts, recorded in October 2026; Floci's
@@ -114,7 +114,7 @@ class Converter:
         self._doubled = False
 
     def values(self, parameters: Parameters) -> dict[str, AttributeValue]:
-        """What stands behind the value placeholders in one request."""
+        """The values of the placeholders in one request."""
         values = dict(self.constants)
         for index, parameter in enumerate(parameters):
             values[f":{index}"] = parameter

@@ -1,8 +1,8 @@
 """Tokens to expressions: conditions, operands, paths and values, by operator precedence.
 
-Precedence and the order in which things are looked at follow the reference parser, because the error words depend
-on it. The depth of nesting is bounded, so that no statement exhausts the stack. `parser` adds the statements; one
-of them, SELECT, is a term here as well.
+Precedence and the order of checks follow the reference parser, because the error messages depend on it. The
+depth of nesting is bounded, so that no statement exhausts the stack. `parser` adds the statements; one of them,
+SELECT, is a term here as well.
 Sources: the PartiQL specification and the reference implementation partiql/partiql-lang-kotlin.
 """
 
@@ -81,7 +81,7 @@ class ExpressionParser(ABC):
 
     @abstractmethod
     def _from_first(self) -> Update:
-        """An UPDATE written with FROM, behind that keyword."""
+        """An UPDATE written with FROM, after that keyword."""
 
     # Tokens
 

@@ -1,9 +1,9 @@
-"""Words that mean something to PartiQL, as data, and the type names behind IS.
+"""PartiQL's keywords, as data, and the type names that may follow IS.
 
 An unquoted keyword is no attribute name: it has to stand in double quotes. The words are those of SQL-92 and
 PartiQL's own, case-insensitive, lower case here.
 Source: the PartiQL specification (https://partiql.org/spec.html) and the reference implementation's lexer,
-partiql/partiql-lang-kotlin, whose parser and words DynamoDB uses.
+partiql/partiql-lang-kotlin, whose parser and keywords DynamoDB uses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Statement text to tokens.
 
 Names and keywords are ASCII; a quoted name or string doubles its quote to hold it. Comments, `--` to the end of
-the line and `/* */`, are whitespace. A number's exponent and scale are 32-bit integers, as the parser behind
-DynamoDB reads them; whether DynamoDB can store the number is not known here. What makes no token at all has no
+the line and `/* */`, are whitespace. A number's exponent and scale are 32-bit integers, as DynamoDB's
+parser reads them; whether DynamoDB can store the number is not known here. What makes no token at all has no
 detail in its error.
 Source: paritysuite/dynamodb-conformance, tests/tier2/partiql/grammar.test.ts, recorded in October 2026.
 """
@@ -55,7 +55,7 @@ class Token(NamedTuple):
 
 
 def tokenize(statement: str) -> list[Token]:
-    """The tokens, an EOF token behind them; raises `Problem` for what is none."""
+    """The tokens, followed by an EOF token; raises `Problem` for text that is no token."""
     tokens: list[Token] = []
     offset, line, line_start = 0, 1, 0
     while offset < len(statement):

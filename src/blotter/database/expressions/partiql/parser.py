@@ -1,7 +1,7 @@
-"""Tokens to a statement, with the words of the PartiQL parser that DynamoDB uses.
+"""Tokens to a statement, with the messages of the PartiQL parser that DynamoDB uses.
 
-Clauses are read by descent. A clause is read to its end, and what then stands there is left over. Clauses and
-aliases that PartiQL has and DynamoDB has not are read and refused only when the whole statement could be read
+Clauses are read by descent. A clause is read to its end, and what follows it is left over. Clauses and
+aliases that PartiQL has and DynamoDB lacks are read and refused only when the whole statement could be read
 (`_refuse_later`). Nothing here knows tables, values or what an operation means.
 Sources: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlGrammar.test.ts, recorded in October
 2026; the PartiQL specification and the reference implementation partiql/partiql-lang-kotlin.

@@ -1,7 +1,7 @@
-"""What can be wrong with a statement, in DynamoDB's words.
+"""What can be wrong with a statement, with DynamoDB's messages.
 
 What the parser cannot read gets the envelope "Statement wasn't well formed, can't be processed: " and, except for
-what has no tokens, a detail in the words of the PartiQL parser. What can be read but not done has words of its
+what has no tokens, a detail from the PartiQL parser. What can be parsed but not executed has messages of its
 own, often with a position, line:column:length from 1. None of it mentions a parameter, unlike an expression.
 Sources: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlGrammar.test.ts and
 partiqlFunctions.test.ts, recorded in October 2026; partiql/partiql-lang-kotlin for details not recorded there.
@@ -65,7 +65,7 @@ def parameters_missing() -> DynamoDBError:
 
 
 class KeyMismatch(DynamoDBError):
-    """A WHERE clause that does not fit the table's key, which a transaction tells in other words."""
+    """A WHERE clause that does not fit the table's key, which a transaction reports with another message."""
 
     __slots__ = ()
 

@@ -3,7 +3,7 @@
 `read` keeps parsed statements by their text, and under them what was compiled for each combination of parameter
 types. `Prepared.bind` makes the statement of one request. What needs the table comes last: `plan` of a SELECT and
 `target` of everything else. An operation calls them in this order, as DynamoDB checks: `read`, `check_parameters`
-and the admission of the parameters, `bind`, the table's existence, then `plan` or `target`.
+and the validation of the parameters, `bind`, the table's existence, then `plan` or `target`.
 
 An UPDATE is no upsert: its condition is the whole WHERE clause, key included, which a missing item never meets. A
 DELETE of a missing item is fine, whatever else its clause says.
@@ -49,7 +49,7 @@ from blotter.database.model.values import AttributeValue, Item, compare_values, 
 
 MAX_STATEMENTS = 2048
 MAX_MEANINGS = 16
-"""Of one statement: other types of its parameters."""
+"""Compiled forms of one statement: they differ in the types of its parameters."""
 
 
 class OrderTerm(NamedTuple):
@@ -95,7 +95,7 @@ class SelectStatement(msgspec.Struct, frozen=True):
             key = self.where.only_key(keys)
             if key is not None:
                 return key
-            self.where.ranges(keys)  # May know better words.
+            self.where.ranges(keys)  # May raise a more exact message.
         raise problems.select_needs_key(operation)
 
 
@@ -239,7 +239,7 @@ class Prepared:
         return self._kind is Select
 
     def bind(self, parameters: Sequence[AttributeValue] | None = None) -> Statement:
-        """The statement with its parameters, which are admitted already; those it has no use for are ignored."""
+        """The statement with its parameters, which are validated already; those it has no use for are ignored."""
         parameters = parameters or ()
         if len(parameters) < self.parameter_count:
             raise problems.parameters_missing()
