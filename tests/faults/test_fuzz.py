@@ -34,7 +34,7 @@ Judge = Callable[[InProcessDatabase, bytes, str], None]
 # HTTP
 
 _LIMITS = Limits(head=1 << 20)
-_STATUSES = {None, 400, 405, 413, 417}
+_STATUSES = {None, 400, 405, 413, 417, 501}
 
 
 def _read(pieces: list[bytes]) -> tuple[list[Any], int | None]:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
+from blotter.database.http.content_encoding import ContentEncodingError, unpack
+from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.access import Access
@@ -36,6 +38,9 @@ from blotter.database.wire.encode import encode_error
 from blotter.database.wire.target import parse_target
 
 log = logging.getLogger(__name__)
+
+# An unpacked body may be as large as a plain one.
+_MAX_BODY = Limits().body
 
 # A member looked up in its enumeration costs 0.1 µs.
 _PLANNED, _READ, _WRITE = Access.PLANNED, Access.READ, Access.WRITE
@@ -61,9 +66,12 @@ class Pipeline:
     def answer(self, request: Request) -> Response | Pending:
         """The answer, or what it will come as. Raises nothing: every failure is an answer too."""
         try:
-            name = parse_target(request.headers.get("x-amz-target"), request.body)
+            body = request.body
+            if "content-encoding" in request.headers:
+                body = unpack(body, request.headers["content-encoding"], _MAX_BODY)
+            name = parse_target(request.headers.get("x-amz-target"), body)
             identity = self._authenticate(request)
-            arguments = decode_request(name, request.body)
+            arguments = decode_request(name, body)
             check_request(name, arguments)
             operation = _operation(name)
             plan = arguments if operation.prepare is None else operation.prepare(arguments)
@@ -225,6 +233,10 @@ def _operation(name: str) -> Operation:
 def _refused(error: BaseException, request: Request) -> Response:
     if isinstance(error, DynamoDBError):
         return Response(error.status, encode_error(error))
+    if isinstance(error, ContentEncodingError):
+        log.warning("request %s: %s", request.id, error)
+        body = encode_error(DynamoDBError("InternalServerError", "Internal server error", 500))
+        return Response(error.status, body if error.status == 500 else b"")
     if isinstance(error, StorageUnavailable):
         log.warning("request %s: storage unavailable: %s", request.id, error)
     else:

@@ -7,7 +7,8 @@ before it is sent. Memory is bounded: heads and chunk furniture by `Limits.head`
 all connections, by `BodyBudget`. Knows HTTP/1.1, not DynamoDB; times are the connection's.
 
 RFC 9112; what httptools' parser (llhttp, strict) refuses by itself: both Content-Length and Transfer-Encoding,
-two lengths, bare line feeds, blanks before the colon.
+two lengths, bare line feeds, blanks before the colon. Transfer encodings other than chunked are refused here:
+taking their bytes for the body would carry out another request than was sent.
 """
 
 from __future__ import annotations
@@ -165,7 +166,11 @@ class RequestReader:
         headers = self._headers
         if "host" not in headers and self._parser.get_http_version() != "1.0":
             self._refuse(400, "no Host header")
-        length = int(headers.get("content-length", 0))
+        declared = headers.get("content-length")
+        # With a length there is no transfer encoding: the parser refuses both together.
+        if declared is None and headers.get("transfer-encoding", "chunked").lower() != "chunked":
+            self._refuse(501, "unknown transfer encoding")
+        length = 0 if declared is None else int(declared)
         if length > self._limits.body:
             self._refuse(413)
         self.body_missing = length

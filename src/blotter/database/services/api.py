@@ -13,6 +13,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
+from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.messages import Request, Response
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.security.identity import Identity, SignedRequest
@@ -46,6 +49,10 @@ class ApiService:
             return self._error(protocol, request, error)
         except DynamoDBError as error:  # Authentication is shared with DynamoDB, and so is its error.
             return self._error(protocol, request, ServiceError(error.code, error.message, error.status))
+        except ContentEncodingError as error:
+            log.warning("request %s: %s", request.id, error)
+            code = "InternalFailure" if error.status == 500 else "RequestEntityTooLarge"
+            return self._error(protocol, request, ServiceError(code, str(error), error.status))
         except Exception:
             log.exception("request %s failed", request.id)
             return self._error(protocol, request, ServiceError("InternalFailure", "Internal failure", 500))
@@ -58,7 +65,7 @@ class ApiService:
         model = load_model(self._name)
         if len(request.body) > MAX_BODY:
             raise ServiceError("RequestEntityTooLarge", f"The body is larger than {MAX_BODY} bytes.", 413)
-        name, arguments = protocol.read(model, request)
+        name, arguments = protocol.read(model, _unpacked(request))
         caller = self._authenticate(request)
         operation = self._operations.get(name)
         if operation is None:
@@ -67,3 +74,11 @@ class ApiService:
 
     def _error(self, protocol: ServiceProtocol, request: Request, error: ServiceError) -> Response:
         return protocol.error(load_model(self._name), request, error)
+
+
+def _unpacked(request: Request) -> Request:
+    """The request with its body as its protocol reads it. CloudWatch's SDKs compress large bodies."""
+    encoding = request.headers.get("content-encoding")
+    if encoding is None:
+        return request
+    return msgspec.structs.replace(request, body=unpack(request.body, encoding, MAX_BODY))

@@ -6,6 +6,7 @@ A request goes through the dispatcher, as on the port. Messages of STS: its API 
 
 from __future__ import annotations
 
+import gzip
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -254,6 +255,15 @@ def test_hostile_json_is_a_serialization_error(body: bytes) -> None:
     )
     assert answer.status == 400
     assert orjson.loads(answer.body)["__type"] == "SerializationException"
+
+
+def test_compressed_bodies_are_understood() -> None:
+    """boto3 and others compress PutMetricData."""
+    packed = gzip.compress(cbor2.dumps({"Namespace": "x"}))
+    assert _cbor("PutMetricData", packed, content_encoding="gzip")[1]["__type"] == "UnknownOperationException"
+    assert _cbor("PutMetricData", b"broken", content_encoding="gzip")[0].status == 500
+    bomb = gzip.compress(b"\0" * 2_000_000)
+    assert _cbor("PutMetricData", bomb, content_encoding="gzip")[0].status == 413
 
 
 def test_bodies_are_bounded_in_every_protocol() -> None:
