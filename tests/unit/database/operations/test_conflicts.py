@@ -58,6 +58,7 @@ def test_a_single_write_on_a_held_item_is_refused(database: InProcessDatabase) -
     )
     assert (first, second, other) == (200, 400, 200)
     assert error["__type"].endswith("#TransactionConflictException")
+    assert error["message"] == "Transaction is ongoing for the item"
     assert balance(database, "a") == "1"
 
 
