@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from blotter.database.background.tables import TableKeeper
 from blotter.database.http.messages import Request
-from blotter.database.pipeline import Pipeline
+from blotter.database.pipeline import Account, Pipeline
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.storage.sqlite.storage import SqliteStorage
 
@@ -46,12 +46,15 @@ class InProcessDatabase:
         table_delay: float = 0.0,
         vfs: str | None = None,
         background: bool = True,
+        account: Account | None = None,
     ) -> None:
         self.background = background
         self._loop = asyncio.new_event_loop()
         self.storage = SqliteStorage.open(folder, vfs=vfs)
         authenticate = OpenAccess(ACCOUNT).authenticate
-        self._pipeline = Pipeline(self.storage, authenticate, clock=clock, table_delay=table_delay)
+        self._pipeline = Pipeline(
+            self.storage, authenticate, clock=clock, table_delay=table_delay, account=account
+        )
         self._keeper = TableKeeper(self.storage, clock)
 
     def call(self, operation: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:

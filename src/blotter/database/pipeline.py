@@ -1,10 +1,11 @@
 """START HERE: the way of a request, one call per stage.
 
-    parse → authenticate → decode → validate → prepare → execute (in a storage transaction) → answer
+    parse → authenticate → decode → validate → prepare → execute (in a storage transaction) → account → response
 
 `Pipeline.answer` is this line. Which of two errors a doubly wrong request gets is decided by the order of these
-calls and by nothing else. A point read is answered at once; a write or a long read comes back as `Pending` and is
-settled later. Nothing here knows sockets, SQL or a single operation.
+calls and by nothing else. A point read is answered at once; a write or a long read is answered with a `Pending`
+that is settled later. Whatever becomes of a request, `account` is told: what it was, what its plan touches, and
+its result with the capacity it consumed, or its error. Nothing here knows sockets, SQL or a single operation.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
-from blotter.database.operations.access import Access
-from blotter.database.operations.conflicts import OngoingTransactions, Target
+from blotter.database.operations.answers import Result
+from blotter.database.operations.conflicts import NOTHING_HELD, OngoingTransactions
 from blotter.database.operations.context import Context
-from blotter.database.operations.registry import OPERATIONS, Operation
+from blotter.database.operations.operation import Operation, Reading, Slicing, Writing
+from blotter.database.operations.registry import OPERATIONS
+from blotter.database.operations.touches import Plan
 from blotter.database.security.identity import Identity, SignedRequest
 from blotter.database.storage.protocol import (
     ReadTransaction,
@@ -42,8 +45,9 @@ log = logging.getLogger(__name__)
 # An unpacked body may be as large as a plain one.
 _MAX_BODY = Limits().body
 
-# A member looked up in its enumeration costs 0.1 µs.
-_PLANNED, _READ, _WRITE = Access.PLANNED, Access.READ, Access.WRITE
+Account = Callable[[Request, "Context | None", "Plan | None", "Result | DynamoDBError"], None]
+"""Called once for every request that ends, before its response leaves. There is no context when the request failed
+before or in authentication, and no plan when it failed before it had one."""
 
 
 class Pipeline:
@@ -56,64 +60,81 @@ class Pipeline:
         *,
         table_delay: float = 0.0,
         clock: Callable[[], float] = time.time,
+        account: Account | None = None,
     ) -> None:
         self._storage = storage
         self._authenticate = authenticate
         self._table_delay = table_delay
         self._clock = clock
+        self._account = account
         self._transactions = OngoingTransactions()
 
     def answer(self, request: Request) -> Response | Pending:
-        """The answer, or what it will come as. Raises nothing: every failure is an answer too."""
+        """The response, or a `Pending` that is settled with it later. Raises nothing: every failure is a response
+        too."""
+        context: Context | None = None
+        plan: Plan | None = None
         try:
             body = request.body
             if "content-encoding" in request.headers:
                 body = unpack(body, request.headers["content-encoding"], _MAX_BODY)
             name = parse_target(request.headers.get("x-amz-target"), body)
             identity = self._authenticate(request)
+            context = Context(
+                identity.account,
+                identity.region,
+                self._clock(),
+                self._table_delay,
+                "user",
+                request.headers.get("host", ""),
+                name,
+                identity,
+            )
             arguments = decode_request(name, body)
             check_request(name, arguments)
             operation = _operation(name)
-            plan = arguments if operation.prepare is None else operation.prepare(arguments)
-            host = request.headers.get("host", "")
-            context = Context(identity.account, identity.region, self._clock(), self._table_delay, "user", host)
-            return self._execute(operation, plan, context, request)
+            plan = operation.prepare(arguments)
+            return self._execute(operation.execution(plan), plan, context, request)
         except Exception as error:
-            return _refused(error, request)
+            return self.failed(error, request, context, plan)
 
-    def _execute(self, operation: Operation, plan: Any, context: Context, request: Request) -> Response | Pending:
-        access: Access = plan.access if operation.access is _PLANNED else operation.access
-        if access is _READ:
+    def _execute(
+        self, execution: Reading[Any] | Slicing[Any] | Writing[Any], plan: Plan, context: Context, request: Request
+    ) -> Response | Pending:
+        if isinstance(execution, Reading):
             snapshot = self._storage.read()
             if snapshot is None:
-                return self._read_later(operation, plan, context, request)
+                return self._read_later(execution, plan, context, request)
             with snapshot as tx:
-                if self._transactions.concern(plan):
-                    self._transactions.hold(plan, tx, context)
-                return Response(200, operation.execute(plan, tx, context))
-        if access is _WRITE:
-            return self._write(operation, plan, context, request)
-        return self._read_in_slices(operation, plan, context, request)
+                if self._transactions.concern_read(execution):
+                    self._transactions.refuse(plan, tx, context)
+                result: Result = execution.execute(plan, tx, context)
+            return self.succeeded(result, request, context, plan)
+        if isinstance(execution, Writing):
+            return self._write(execution, plan, context, request)
+        return self._read_in_slices(execution, plan, context, request)
 
-    def _read_later(self, operation: Operation, plan: Any, context: Context, request: Request) -> Pending:
-        """A point read of a store that has to be waited for."""
+    def _read_later(self, reading: Reading[Any], plan: Plan, context: Context, request: Request) -> Pending:
+        """A point read of a store that is asked over a network."""
         pending = Pending()
 
-        def execute(tx: ReadTransaction) -> bytes:
-            if self._transactions.concern(plan):
-                self._transactions.hold(plan, tx, context)
-            body: bytes = operation.execute(plan, tx, context)
-            return body
+        def execute(tx: ReadTransaction) -> Result:
+            if self._transactions.concern_read(reading):
+                self._transactions.refuse(plan, tx, context)
+            return reading.execute(plan, tx, context)
 
-        def settled(body: Any, error: BaseException | None) -> None:
-            pending.settle(Response(200, body) if error is None else _refused(error, request))
+        def settled(result: Any, error: BaseException | None) -> None:
+            if error is None:
+                pending.settle(self.succeeded(result, request, context, plan))
+            else:
+                pending.settle(self.failed(error, request, context, plan))
 
         self._storage.submit_read(execute, settled)
         return pending
 
-    def _write(self, operation: Operation, plan: Any, context: Context, request: Request) -> Pending:
-        write = _Write(operation, plan, context, request, self._transactions)
-        if self._transactions.concern(plan):
+    def _write(self, writing: Writing[Any], plan: Plan, context: Context, request: Request) -> Pending:
+        write = _Write(self, writing, plan, context, request, self._transactions)
+        if self._transactions.concern_write(writing):
             snapshot = self._storage.read()
             if snapshot is None:
                 self._storage.submit_read(write.hold, partial(self._submit_held, write))
@@ -131,7 +152,7 @@ class Pipeline:
             raise
 
     def _submit_held(self, write: _Write, _: Any, error: BaseException | None) -> None:
-        """Goes on with a write after its items are held, if they are."""
+        """Continues a write after its items are held, unless one belongs to another transaction."""
         try:
             if error is not None:
                 raise error
@@ -140,68 +161,100 @@ class Pipeline:
             write.committed(None, failure)
 
     def _read_in_slices(
-        self, operation: Operation, plan: Any, context: Context, request: Request
+        self, slicing: Slicing[Any], plan: Plan, context: Context, request: Request
     ) -> Response | Pending:
         """The first slice at once, which is all for most queries; the rest one by one, others in between."""
         snapshot = self._storage.open_snapshot()
         try:
-            slices = operation.execute(plan, snapshot, context)
+            slices = slicing.execute(plan, snapshot, context)
             next(slices)
         except StopIteration as done:
             snapshot.close()
-            return Response(200, done.value)
+            return self.succeeded(done.value, request, context, plan)
         except BaseException:
             snapshot.close()
             raise
-        return _Slices(slices, snapshot, request)
+        return _Slices(self, slices, snapshot, plan, context, request)
+
+    # How requests end
+
+    def succeeded(self, result: Result, request: Request, context: Context, plan: Plan) -> Response:
+        if self._account is not None:
+            self._account(request, context, plan, result)
+        return Response(200, result.body)
+
+    def failed(
+        self, error: BaseException, request: Request, context: Context | None, plan: Plan | None
+    ) -> Response:
+        """The response to an error. One that is no DynamoDBError is logged and becomes InternalServerError."""
+        refusal = _refusal(error, request)
+        if self._account is not None:
+            self._account(request, context, plan, refusal)
+        return Response(refusal.status, encode_error(refusal) if _has_body(error) else b"")
 
 
 class _Write(Pending):
-    """A write on its way. The storage calls `execute`, perhaps more than once, and `committed` when what came of
-    it may be told."""
+    """A write under way. The storage calls `execute`, perhaps more than once, and then `committed` with what the
+    last run returned or raised."""
 
-    __slots__ = ("_context", "_held", "_operation", "_plan", "_request", "_transactions")
+    __slots__ = ("_context", "_held", "_pipeline", "_plan", "_request", "_transactions", "_writing")
 
     def __init__(
         self,
-        operation: Operation,
-        plan: Any,
+        pipeline: Pipeline,
+        writing: Writing[Any],
+        plan: Plan,
         context: Context,
         request: Request,
         transactions: OngoingTransactions,
     ) -> None:
         super().__init__()
-        self._operation = operation
+        self._pipeline = pipeline
+        self._writing = writing
         self._plan = plan
         self._context = context
         self._request = request
         self._transactions = transactions
-        self._held: frozenset[Target] = frozenset()
+        self._held = NOTHING_HELD
 
     def hold(self, tx: ReadTransaction) -> None:
-        self._held = self._transactions.hold(self._plan, tx, self._context)
+        self._held = self._transactions.hold(self._writing, self._plan, tx, self._context)
 
     def release(self) -> None:
         self._transactions.release(self._held)
 
-    def execute(self, tx: WriteTransaction) -> bytes:
-        answer: bytes = self._operation.execute(self._plan, tx, self._context)
-        return answer
+    def execute(self, tx: WriteTransaction) -> Result:
+        result: Result = self._writing.execute(self._plan, tx, self._context)
+        return result
 
-    def committed(self, answer: Any, error: BaseException | None) -> None:
+    def committed(self, result: Any, error: BaseException | None) -> None:
         self.release()
-        self.settle(Response(200, answer) if error is None else _refused(error, self._request))
+        if error is None:
+            self.settle(self._pipeline.succeeded(result, self._request, self._context, self._plan))
+        else:
+            self.settle(self._pipeline.failed(error, self._request, self._context, self._plan))
 
 
 class _Slices(Pending):
-    """A long read after its first slice: one more in each turn of the event loop, until it is whole."""
+    """A long read after its first slice: one more in each iteration of the event loop, until it is complete."""
 
-    __slots__ = ("_loop", "_request", "_slices", "_snapshot")
+    __slots__ = ("_context", "_loop", "_pipeline", "_plan", "_request", "_slices", "_snapshot")
 
-    def __init__(self, slices: Generator[None, None, bytes], snapshot: Snapshot, request: Request) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        slices: Generator[None, None, Result],
+        snapshot: Snapshot,
+        plan: Plan,
+        context: Context,
+        request: Request,
+    ) -> None:
         super().__init__()
+        self._pipeline = pipeline
         self._slices = slices
         self._snapshot = snapshot
+        self._plan = plan
+        self._context = context
         self._request = request
         self._loop = asyncio.get_running_loop()
         self._loop.call_soon(self._next)
@@ -210,9 +263,9 @@ class _Slices(Pending):
         try:
             next(self._slices)
         except StopIteration as done:
-            self._end(Response(200, done.value))
+            self._end(self._pipeline.succeeded(done.value, self._request, self._context, self._plan))
         except Exception as error:
-            self._end(_refused(error, self._request))
+            self._end(self._pipeline.failed(error, self._request, self._context, self._plan))
         else:
             self._loop.call_soon(self._next)
 
@@ -223,22 +276,25 @@ class _Slices(Pending):
             self.settle(response)
 
 
-def _operation(name: str) -> Operation:
+def _operation(name: str) -> Operation[Any, Any]:
     operation = OPERATIONS.get(name)
     if operation is None:
         raise DynamoDBError("UnknownOperationException", f"Blotter does not implement {name} yet.")
     return operation
 
 
-def _refused(error: BaseException, request: Request) -> Response:
+def _has_body(error: BaseException) -> bool:
+    return not isinstance(error, ContentEncodingError) or error.status == 500
+
+
+def _refusal(error: BaseException, request: Request) -> DynamoDBError:
     if isinstance(error, DynamoDBError):
-        return Response(error.status, encode_error(error))
+        return error
     if isinstance(error, ContentEncodingError):
         log.warning("request %s: %s", request.id, error)
-        body = encode_error(DynamoDBError("InternalServerError", "Internal server error", 500))
-        return Response(error.status, body if error.status == 500 else b"")
+        return DynamoDBError("InternalServerError", "Internal server error", error.status)
     if isinstance(error, StorageUnavailable):
         log.warning("request %s: storage unavailable: %s", request.id, error)
     else:
         log.error("request %s failed", request.id, exc_info=error)
-    return Response(500, encode_error(DynamoDBError("InternalServerError", "Internal server error", 500)))
+    return DynamoDBError("InternalServerError", "Internal server error", 500)

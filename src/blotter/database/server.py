@@ -33,6 +33,7 @@ from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.pipeline import Pipeline
+from blotter.database.request_log import RequestLog
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import make_dispatcher
@@ -51,7 +52,7 @@ _MOST_FILES = 65_536
 
 def serve(settings: Settings, ready_fd: int | None = None) -> int:
     """Runs the server until it is told to stop; returns the process's exit status."""
-    logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=logging.WARNING)
+    logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=settings.log_level.upper())
     try:
         report_to = _open_descriptors(ready_fd)
         store = store_at(settings.store)
@@ -93,7 +94,8 @@ def listen(host: str, port: int) -> socket.socket:
 def build_handler(storage: Storage, settings: Settings) -> Router:
     """What answers requests, from the first look at their headers to the last byte of their body."""
     access = OpenAccess(settings.account)
-    pipeline = Pipeline(storage, access.authenticate, table_delay=settings.table_delay)
+    account = RequestLog() if RequestLog.wanted() else None
+    pipeline = Pipeline(storage, access.authenticate, table_delay=settings.table_delay, account=account)
     services = make_dispatcher(pipeline.answer, access.authenticate)
     line = health(settings.region)
     probes = {"/": lambda: line, "/health": lambda: _HEALTHY, "/ready": lambda: _readiness(storage)}

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
     """Seconds a table stays CREATING, UPDATING or DELETING."""
     insecure_open_access: bool = False
     allowed_hosts: tuple[str, ...] = ()
+    log_level: str = "warning"
     limits: Limits = Limits()
 
     @property
@@ -125,6 +126,8 @@ def cores() -> int:
     return available
 
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "host",
@@ -166,6 +169,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Further host names, separated by commas, that clients may use for this server "
         "(as in http://blotter:8000 within Docker Compose).",
         "none",
+    ),
+    Setting(
+        "log_level",
+        _text(f"one of {', '.join(LOG_LEVELS)}", LOG_LEVELS.__contains__),
+        "Least severe messages to log on standard error; debug logs every request.",
+        "warning",
     ),
     Setting(
         "max_connections", _whole(1, 1_000_000), "Open connections for each worker.", "10000", limit="connections"

@@ -116,7 +116,7 @@ def delete_expired(tx: WriteTransaction, table: Table, keys: list[bytes], now: f
     for key in keys:
         item = Current(key, tx.get(current.space, key))
         if item.item is not None and _is_expired(item.item.get(attribute), now):
-            write_item(tx, current, item, None, 0, context, ConsumedCapacity(current.name))
+            write_item(tx, current, item, None, 0, context, ConsumedCapacity(current.name, True))
             deleted += 1
     return deleted
 

@@ -8,7 +8,10 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Err
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from blotter.database.model.capacity import ConsumedCapacity
 
 DYNAMODB_NAMESPACE = "com.amazonaws.dynamodb.v20120810#"
 CORAL_SERVICE_NAMESPACE = "com.amazon.coral.service#"
@@ -31,8 +34,8 @@ _NAMESPACES = {
 class DynamoDBError(Exception):
     """A refusal as the client sees it.
 
-    `members` are further members of the error's body: `Item` of a failed condition,
-    `CancellationReasons` of a cancelled transaction.
+    `members` are further members of the error's body: `Item` of a failed condition, `CancellationReasons` of a
+    canceled transaction. `consumed` is the capacity that the refused request is charged.
     """
 
     def __init__(self, code: str, message: str, status: int = 400, members: dict[str, Any] | None = None) -> None:
@@ -41,6 +44,7 @@ class DynamoDBError(Exception):
         self.message = message
         self.status = status
         self.members = members
+        self.consumed: Sequence[ConsumedCapacity] = ()
 
     @property
     def type(self) -> str:
@@ -88,6 +92,10 @@ def resource_in_use(message: str) -> DynamoDBError:
     return DynamoDBError("ResourceInUseException", message)
 
 
-def condition_failed(item: dict[str, Any] | None = None) -> DynamoDBError:
+def condition_failed(
+    item: dict[str, Any] | None = None, consumed: Sequence[ConsumedCapacity] = ()
+) -> DynamoDBError:
     members = {"Item": item} if item is not None else None
-    return DynamoDBError("ConditionalCheckFailedException", "The conditional request failed", members=members)
+    error = DynamoDBError("ConditionalCheckFailedException", "The conditional request failed", members=members)
+    error.consumed = consumed
+    return error

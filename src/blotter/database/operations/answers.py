@@ -1,10 +1,25 @@
-"""Answers as bytes: members of a JSON object glued together, so that stored items are copied, never re-encoded."""
+"""Results of operations, and bodies as bytes: stored items are copied into them, never encoded again.
+
+answer((b"Item", b'{"id":{"S":"a"}}'), (b"ConsumedCapacity", None))  →  b'{"Item":{"id":{"S":"a"}}}'
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import orjson
+
+from blotter.database.model.capacity import ConsumedCapacity
+
+
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """What an operation that succeeded hands back: the body of its response and the capacity it consumed, one
+    entry for each table. `consumed` is always there, whatever the request asks to be told."""
+
+    body: bytes
+    consumed: Sequence[ConsumedCapacity] = ()
 
 
 def answer(*members: tuple[bytes, bytes | None]) -> bytes:
@@ -15,3 +30,10 @@ def answer(*members: tuple[bytes, bytes | None]) -> bytes:
 def encoded(value: Any) -> bytes | None:
     """JSON of a value, or None for "leave the member out"."""
     return None if value is None else orjson.dumps(value)
+
+
+def encoded_capacities(consumed: Iterable[ConsumedCapacity], mode: str | None) -> bytes | None:
+    """The ConsumedCapacity of a request on several tables: a list, empty when nothing was read or written."""
+    if mode is None or mode == "NONE":
+        return None
+    return orjson.dumps([each.render(mode) for each in consumed])

@@ -18,11 +18,12 @@ from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
 from blotter.database.model.values import Item
-from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded, encoded_capacities
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import collection_metrics
 from blotter.database.operations.placeholders import expression_attributes
+from blotter.database.operations.touches import Touch, names_of
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import check_item_keys, check_key
@@ -43,6 +44,18 @@ class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
     reads: list[TableReads]
     capacity: str | None
 
+    def touches(self) -> list[Touch]:
+        return [
+            Touch(
+                "dynamodb:BatchGetItem",
+                read.table,
+                key,
+                None if read.projection is None else names_of(key, read.projection),
+            )
+            for read in self.reads
+            for key in read.keys
+        ]
+
 
 def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
     reads = []
@@ -60,10 +73,10 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
     return BatchGetPlan(reads, request.ReturnConsumedCapacity)
 
 
-def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> bytes:
+def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> Result:
     responses: list[tuple[bytes, bytes]] = []
     unprocessed: dict[str, Any] = {}
-    capacities = []
+    consumed = []
     size = 0
     for read, table, keys in _opened(plan, tx, context):
         found = tx.get_many(table.space, keys, ANSWER_BYTES - size) if size < ANSWER_BYTES else []
@@ -75,15 +88,15 @@ def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> byte
         responses.append((read.table.encode(), b"[" + b",".join(bodies) + b"]"))
         if len(found) < len(keys):
             unprocessed[read.table] = _unprocessed(read.request, read.keys[len(found) :])
-        if found and plan.capacity in ("TOTAL", "INDEXES"):
-            consumed = ConsumedCapacity(table.name)
-            consumed.add_table(sum(read_units(0 if each is None else each[0], read.consistent) for each in found))
-            capacities.append(consumed.render(plan.capacity))
-    return answer(
-        (b"ConsumedCapacity", encoded(capacities) if plan.capacity in ("TOTAL", "INDEXES") else None),
+        if found:
+            units = sum([read_units(0 if each is None else each[0], read.consistent) for each in found])
+            consumed.append(ConsumedCapacity(table.name, False, units))
+    body = answer(
+        (b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity)),
         (b"Responses", answer(*responses)),
         (b"UnprocessedKeys", encoded(unprocessed)),
     )
+    return Result(body, consumed)
 
 
 def _opened(
@@ -131,6 +144,13 @@ class BatchWritePlan(NamedTuple):
     capacity: str | None
     collection_metrics: bool
 
+    def touches(self) -> list[Touch]:
+        return [
+            Touch("dynamodb:BatchWriteItem", writes.table, item, names_of(item))
+            for writes in self.tables
+            for item, _ in writes.writes
+        ]
+
 
 def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
     tables = []
@@ -147,30 +167,30 @@ def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
     return BatchWritePlan(tables, request.ReturnConsumedCapacity, request.ReturnItemCollectionMetrics == "SIZE")
 
 
-def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) -> bytes:
+def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) -> Result:
     checked = []
     for writes in plan.tables:
         table = open_table(tx, context, writes.table)
         checked.append((writes, table, [_checked(table, *write) for write in writes.writes]))
         # Table by table, and all together: a table may be named twice, by its name and by its ARN.
         _refuse_duplicates([(table.space, key) for _, table, keys in checked for key in keys])
-    capacities = []
+    consumed = []
     metrics: dict[str, list[Any]] = {}
     for writes, table, keys in checked:
-        consumed = ConsumedCapacity(table.name)
+        on_table = ConsumedCapacity(table.name, True)
+        consumed.append(on_table)
         for (item, size), key in zip(writes.writes, keys, strict=True):
             current = Current(key, tx.get(table.space, key))
-            write_item(tx, table, current, None if size is None else item, size or 0, context, consumed)
+            write_item(tx, table, current, None if size is None else item, size or 0, context, on_table)
             measured = collection_metrics(table, item)
             if measured is not None:
                 metrics.setdefault(writes.table, []).append(measured)
-        capacities.append(consumed.render(plan.capacity))
-    shown = capacities if plan.capacity in ("TOTAL", "INDEXES") else None
-    return answer(
-        (b"ConsumedCapacity", encoded(shown)),
+    body = answer(
+        (b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity)),
         (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
         (b"UnprocessedItems", b"{}"),
     )
+    return Result(body, consumed)
 
 
 def _checked(table: Table, item: Item, size: int | None) -> bytes:

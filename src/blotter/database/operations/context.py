@@ -1,24 +1,23 @@
-"""What an operation knows beside its request: who asks, where, and when.
+"""What an operation knows beside its request: who asks, for which operation, where, and when.
 
 One value per request, made by the pipeline. Time comes from here and nowhere else, so that a test can set it.
 """
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
+from blotter.database.model.arns import parse_arn
 from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
 from blotter.database.model.table import PAST, Table
+from blotter.database.security.identity import Identity
 from blotter.database.storage.protocol import Origin, ReadTransaction
-
-_TABLE_ARN = re.compile(r"arn:[^:]+:dynamodb:(?P<region>[^:]*):(?P<account>[^:]*):table/(?P<name>[^/]+)")
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """`now` in seconds since the epoch; `table_delay` is how long CREATING, UPDATING and DELETING last; `origin`
-    says in the change log on whose behalf is written; `host` is where the request was sent to, if it said so."""
+    """`now` is when the request arrived, in seconds since the epoch; `table_delay` is how long CREATING, UPDATING
+    and DELETING last; `origin` is recorded in the change log; `host` is the request's Host header, empty without
+    one. `operation` and `caller` are empty and None for work of the server's own."""
 
     account: str
     region: str
@@ -26,6 +25,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     table_delay: float = 0.0
     origin: Origin = "user"
     host: str = ""
+    operation: str = ""
+    caller: Identity | None = None
 
     @property
     def settled_at(self) -> float:
@@ -34,30 +35,31 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
 
 def table_name(context: Context, name_or_arn: str) -> str:
-    """The name in a TableName, which may also be an ARN of the caller's own account and region."""
+    """The table's name in a TableName, which may also be an ARN of the caller's own account and region. Raises
+    ValidationException for what is no table's ARN, then AccessDeniedException for one from elsewhere."""
     if not name_or_arn.startswith("arn:"):
         return name_or_arn
-    match = _TABLE_ARN.fullmatch(name_or_arn)
-    if match is None:
+    arn = parse_arn(name_or_arn)
+    if arn is None or not arn.is_table:
         raise validation_error(f"Invalid table ARN: {name_or_arn}")
-    if match["region"] != context.region or match["account"] != context.account:
+    if arn.region != context.region or arn.account != context.account:
         raise DynamoDBError(
             "AccessDeniedException",
             f"The table {name_or_arn} belongs to another account or region than the request "
             f"({context.account}, {context.region}).",
         )
-    return match["name"]
+    return arn.table
 
 
 def find_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table | None:
-    """The table in whatever status, or None when there is none or its deletion is over. Indexes whose deletion is
-    over are not in it: save a changed one with `catalog.save_table`."""
+    """The table in any status; None when there is none, or its deletion is complete. Indexes whose deletion is
+    complete are not in it: save a changed one with `catalog.save_table`."""
     table = tx.find_table(context.account, context.region, table_name(context, name_or_arn))
     return None if table is None else table.at(context.now)
 
 
 def get_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
-    """The table in whatever status, for the control plane, whose message names it."""
+    """The table in any status, for the control plane, whose ResourceNotFoundException names the table."""
     table = find_table(tx, context, name_or_arn)
     if table is None:
         name = table_name(context, name_or_arn)
@@ -66,8 +68,8 @@ def get_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
 
 
 def open_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
-    """The table ready for items: ACTIVE or UPDATING, with the indexes that take entries. A table still CREATING or
-    already DELETING is not found."""
+    """The table ready for items, with the indexes that take entries. Raises ResourceNotFoundException unless it is
+    ACTIVE or UPDATING."""
     name = table_name(context, name_or_arn) if name_or_arn.startswith("arn:") else name_or_arn
     table = tx.find_table(context.account, context.region, name)
     if table is None or not table.has_items_at(context.now):

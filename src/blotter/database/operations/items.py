@@ -20,16 +20,23 @@ from blotter.database.expressions import (
     legacy,
     refuse_nested_keys,
 )
-from blotter.database.model.capacity import ConsumedCapacity, read_units
-from blotter.database.model.errors import NESTING, condition_failed, item_too_large, nesting_error
+from blotter.database.model.capacity import ConsumedCapacity, read_units, write_units
+from blotter.database.model.errors import (
+    NESTING,
+    DynamoDBError,
+    condition_failed,
+    item_too_large,
+    nesting_error,
+)
 from blotter.database.model.keys import table_key
 from blotter.database.model.size import LimitExceeded, item_size, limited_item_size
 from blotter.database.model.table import Table
 from blotter.database.model.values import AttributeValue, Item
-from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.placeholders import expression_attributes
+from blotter.database.operations.touches import Touch, names_of
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
@@ -42,6 +49,10 @@ class GetPlan(msgspec.Struct, frozen=True, gc=False):
     consistent: bool
     projection: Projection | None
     capacity: str | None
+
+    def touches(self) -> tuple[Touch]:
+        names = None if self.projection is None else names_of(self.key, self.projection)
+        return (Touch("dynamodb:GetItem", self.table, self.key, names),)
 
 
 def prepare_get(request: wire.GetItemInput) -> GetPlan:
@@ -58,7 +69,7 @@ def prepare_get(request: wire.GetItemInput) -> GetPlan:
     )
 
 
-def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> bytes:
+def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> Result:
     table = open_table(tx, context, plan.table)
     check_key(table, plan.key)
     projection = plan.projection
@@ -68,11 +79,12 @@ def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> bytes:
     body = None
     if stored is not None:
         body = stored.body if projection is None else orjson.dumps(projection.project(orjson.loads(stored.body)))
+    units = read_units(0 if stored is None else stored.size, plan.consistent)
+    consumed = ConsumedCapacity(table.name, False, units)
     if plan.capacity is None:
-        return b"{}" if body is None else b'{"Item":%b}' % body
-    consumed = ConsumedCapacity(table.name)
-    consumed.add_table(read_units(0 if stored is None else stored.size, plan.consistent))
-    return answer((b"ConsumedCapacity", encoded(consumed.render(plan.capacity))), (b"Item", body))
+        return Result(b"{}" if body is None else b'{"Item":%b}' % body, (consumed,))
+    capacity = encoded(consumed.render(plan.capacity))
+    return Result(answer((b"ConsumedCapacity", capacity), (b"Item", body)), (consumed,))
 
 
 class WriteOptions(NamedTuple):
@@ -85,22 +97,34 @@ class WriteOptions(NamedTuple):
     capacity: str | None
     collection_metrics: bool
 
+    def touch(self, action: str, key: Item, update: Update | None = None) -> Touch:
+        return Touch(action, self.table, key, names_of(key, self.condition, update))
+
 
 class PutPlan(NamedTuple):
     options: WriteOptions
     item: Item
     size: int
 
+    def touches(self) -> tuple[Touch]:
+        return (self.options.touch("dynamodb:PutItem", self.item),)
+
 
 class DeletePlan(NamedTuple):
     options: WriteOptions
     key: Item
+
+    def touches(self) -> tuple[Touch]:
+        return (self.options.touch("dynamodb:DeleteItem", self.key),)
 
 
 class UpdatePlan(NamedTuple):
     options: WriteOptions
     key: Item
     update: Update | None
+
+    def touches(self) -> tuple[Touch]:
+        return (self.options.touch("dynamodb:UpdateItem", self.key, self.update),)
 
 
 AnyWriteInput = wire.PutItemInput | wire.UpdateItemInput | wire.DeleteItemInput
@@ -151,31 +175,31 @@ def prepare_options(request: AnyWriteAction, attributes: ExpressionAttributes) -
     )
 
 
-def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> bytes:
+def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> Result:
     options = plan.options
     table = open_table(tx, context, options.table)
     check_item_keys(table, plan.item)
     check_condition_paths(table, options)
     current = load(tx, table, plan.item)
-    check_condition(options, current)
-    consumed = ConsumedCapacity(table.name)
+    check_condition(table, options, current)
+    consumed = ConsumedCapacity(table.name, True)
     write_item(tx, table, current, plan.item, plan.size, context, consumed)
     return _write_answer(options, table, consumed, plan.item, _replaced_body(options, current))
 
 
-def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> bytes:
+def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> Result:
     options = plan.options
     table = open_table(tx, context, options.table)
     check_key(table, plan.key)
     check_condition_paths(table, options)
     current = load(tx, table, plan.key)
-    check_condition(options, current)
-    consumed = ConsumedCapacity(table.name)
+    check_condition(table, options, current)
+    consumed = ConsumedCapacity(table.name, True)
     write_item(tx, table, current, None, 0, context, consumed)
     return _write_answer(options, table, consumed, plan.key, _replaced_body(options, current))
 
 
-def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> bytes:
+def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> Result:
     options = plan.options
     table = open_table(tx, context, options.table)
     check_key(table, plan.key)
@@ -184,9 +208,9 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> byt
         check_item_size(plan.update.charge, update=True)
     check_condition_paths(table, options)
     current = load(tx, table, plan.key)
-    check_condition(options, current)
+    check_condition(table, options, current)
     new, size = updated_item(table, plan.key, plan.update, current.item)
-    consumed = ConsumedCapacity(table.name)
+    consumed = ConsumedCapacity(table.name, True)
     write_item(tx, table, current, new, size, context, consumed)
     returned = updated_attributes(options.return_values, plan.update, current.item, new)
     return _write_answer(options, table, consumed, plan.key, None if not returned else orjson.dumps(returned))
@@ -217,10 +241,18 @@ def check_condition_paths(table: Table, options: WriteOptions) -> None:
         refuse_nested_keys(table, condition)
 
 
-def check_condition(options: WriteOptions, current: Current) -> None:
+def check_condition(table: Table, options: WriteOptions, current: Current) -> None:
+    """Raises ConditionalCheckFailedException unless the write's condition holds for the current item."""
     condition = options.condition
     if condition is not None and not condition.matches(current.item):
-        raise condition_failed(current.item if options.return_item_on_failure else None)
+        raise failed_condition(table, current, show_item=options.return_item_on_failure)
+
+
+def failed_condition(table: Table, current: Current, *, show_item: bool) -> DynamoDBError:
+    """A write whose condition fails consumes what it would have consumed to write the item that is there. Source:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html"""
+    consumed = ConsumedCapacity(table.name, True, write_units(current.size))
+    return condition_failed(current.item if show_item else None, (consumed,))
 
 
 def updated_item(
@@ -275,13 +307,14 @@ def updated_attributes(
 
 def _write_answer(
     options: WriteOptions, table: Table, consumed: ConsumedCapacity, key: Item, attributes: bytes | None
-) -> bytes:
+) -> Result:
     metrics = collection_metrics(table, key) if options.collection_metrics else None
-    return answer(
+    body = answer(
         (b"Attributes", attributes),
         (b"ConsumedCapacity", encoded(consumed.render(options.capacity))),
         (b"ItemCollectionMetrics", encoded(metrics)),
     )
+    return Result(body, (consumed,))
 
 
 def collection_metrics(table: Table, key: Item) -> dict[str, object] | None:

@@ -11,7 +11,7 @@ September 2026.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -20,12 +20,14 @@ from blotter.database.expressions.partiql import problems
 from blotter.database.model.capacity import ConsumedCapacity
 from blotter.database.model.size import item_size
 from blotter.database.model.values import AttributeValue
-from blotter.database.operations.access import Access
-from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.partiql_select import Select, select
+from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
-from blotter.database.storage.protocol import WriteTransaction
+from blotter.database.operations.reading import Slices
+from blotter.database.operations.touches import Touch
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_value
 from blotter.database.wire import requests as wire
 
@@ -33,9 +35,8 @@ from blotter.database.wire import requests as wire
 class SelectPlan(NamedTuple):
     select: Select
 
-    @property
-    def access(self) -> Access:
-        return Access.SLICES
+    def touches(self) -> tuple[Touch]:
+        return (touch_of(self.select.statement),)
 
 
 class WritePlan(NamedTuple):
@@ -44,9 +45,8 @@ class WritePlan(NamedTuple):
     """Whether a failed condition shows the item."""
     capacity: str | None
 
-    @property
-    def access(self) -> Access:
-        return Access.WRITE
+    def touches(self) -> tuple[Touch]:
+        return (touch_of(self.statement),)
 
 
 def prepare_statement(request: wire.ExecuteStatementInput) -> SelectPlan | WritePlan:
@@ -85,20 +85,18 @@ def bind(text: str, parameters: Sequence[AttributeValue] | None) -> partiql.Stat
     return statement
 
 
-def execute_statement(plan: SelectPlan | WritePlan, tx: Any, context: Context) -> Any:
-    """The answer's bytes, or a generator that returns them."""
-    if isinstance(plan, SelectPlan):
-        return select(plan.select, tx, context)
-    return _write(plan, tx, context)
+def execute_select(plan: SelectPlan, tx: ReadTransaction, context: Context) -> Slices:
+    return select(plan.select, tx, context)
 
 
-def _write(plan: WritePlan, tx: WriteTransaction, context: Context) -> bytes:
+def execute_write(plan: WritePlan, tx: WriteTransaction, context: Context) -> Result:
     statement = plan.statement
     table = open_table(tx, context, statement.table)
     write = judge(statement, table, locate(statement, table), tx, show_item=plan.show_item)
-    consumed = ConsumedCapacity(table.name)
+    consumed = ConsumedCapacity(table.name, True)
     apply(write, tx, context, consumed)
-    return answer(
+    body = answer(
         (b"ConsumedCapacity", encoded(consumed.render(plan.capacity))),
         (b"Items", b"[]" if not write.returned else b"[" + orjson.dumps(write.returned) + b"]"),
     )
+    return Result(body, (consumed,))

@@ -20,13 +20,14 @@ from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
 from blotter.database.model.values import Item
-from blotter.database.operations.access import Access
-from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded, encoded_capacities
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.partiql import bind, check_parameters
+from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
-from blotter.database.operations.transactions import reason_of
-from blotter.database.storage.protocol import ReadTransaction
+from blotter.database.operations.touches import Touch
+from blotter.database.operations.transactions import Capacities, reason_of
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.keys import check_key
 from blotter.database.wire import requests as wire
 
@@ -40,17 +41,30 @@ class Member(NamedTuple):
     consistent: bool
 
 
-class BatchPlan(NamedTuple):
+class BatchReadPlan(NamedTuple):
+    """Statements that all read; also those of a batch in which every one is refused."""
+
     members: list[Member]
-    writes: bool
     capacity: str | None
 
-    @property
-    def access(self) -> Access:
-        return Access.WRITE if self.writes else Access.READ
+    def touches(self) -> list[Touch]:
+        return _touches(self.members)
 
 
-def prepare_batch(request: wire.BatchExecuteStatementInput) -> BatchPlan:
+class BatchWritePlan(NamedTuple):
+    members: list[Member]
+    capacity: str | None
+
+    def touches(self) -> list[Touch]:
+        return _touches(self.members)
+
+
+def _touches(members: list[Member]) -> list[Touch]:
+    """One for each statement that can be carried out."""
+    return [touch_of(statement) for statement, _ in members if not isinstance(statement, DynamoDBError)]
+
+
+def prepare_batch(request: wire.BatchExecuteStatementInput) -> BatchReadPlan | BatchWritePlan:
     members = [Member(_bound(member), bool(member.ConsistentRead)) for member in request.Statements]
     reads = [
         isinstance(statement, partiql.SelectStatement)
@@ -61,7 +75,9 @@ def prepare_batch(request: wire.BatchExecuteStatementInput) -> BatchPlan:
         raise validation_error(
             f"{OPERATION} API does not support both read and write operations in the same request."
         )
-    return BatchPlan(members, bool(reads) and not any(reads), request.ReturnConsumedCapacity)
+    if reads and not any(reads):
+        return BatchWritePlan(members, request.ReturnConsumedCapacity)
+    return BatchReadPlan(members, request.ReturnConsumedCapacity)
 
 
 def _bound(request: wire.BatchStatementRequest) -> partiql.SelectStatement | WriteStatement | DynamoDBError:
@@ -73,17 +89,30 @@ def _bound(request: wire.BatchStatementRequest) -> partiql.SelectStatement | Wri
     return problems.exists_out_of_place() if isinstance(statement, partiql.ExistsStatement) else statement
 
 
-def batch_execute_statement(plan: BatchPlan, tx: Any, context: Context) -> bytes:
-    capacities: dict[str, ConsumedCapacity] = {}
-    responses = [_response(member, tx, context, capacities) for member in plan.members]
-    shown = [consumed.render(plan.capacity) for consumed in capacities.values()]
-    return answer(
-        (b"ConsumedCapacity", encoded(shown if plan.capacity in ("TOTAL", "INDEXES") else None)),
-        (b"Responses", b"[" + b",".join(responses) + b"]"),
+def batch_read(plan: BatchReadPlan, tx: ReadTransaction, context: Context) -> Result:
+    capacities = Capacities(writes=False, transactional=False)
+    return _result(
+        [_response(member, tx, context, capacities) for member in plan.members], capacities, plan.capacity
     )
 
 
-def _response(member: Member, tx: Any, context: Context, capacities: dict[str, ConsumedCapacity]) -> bytes:
+def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) -> Result:
+    capacities = Capacities(writes=True, transactional=False)
+    return _result(
+        [_response(member, tx, context, capacities) for member in plan.members], capacities, plan.capacity
+    )
+
+
+def _result(responses: list[bytes], capacities: Capacities, mode: str | None) -> Result:
+    consumed = capacities.all()
+    body = answer(
+        (b"ConsumedCapacity", encoded_capacities(consumed, mode)),
+        (b"Responses", b"[" + b",".join(responses) + b"]"),
+    )
+    return Result(body, consumed)
+
+
+def _response(member: Member, tx: Any, context: Context, capacities: Capacities) -> bytes:
     """A failed statement names its table only when it came as far as its item."""
     table_name: str | None = None
     try:
@@ -93,20 +122,16 @@ def _response(member: Member, tx: Any, context: Context, capacities: dict[str, C
         if isinstance(member.statement, partiql.SelectStatement):
             key = _key(member.statement, table)
             table_name = table.name
-            item = _read(member, table, key, tx, _consumed(capacities, table))
+            item = _read(member, table, key, tx, capacities.of(table))
         else:
             location = locate(member.statement, table)
             table_name = table.name
             write = judge(member.statement, table, location, tx, show_item=False)
-            apply(write, tx, context, _consumed(capacities, table))
+            apply(write, tx, context, capacities.of(table))
             item = orjson.dumps(write.returned) if write.returned else None
     except DynamoDBError as error:
         return answer((b"Error", encoded(reason_of(error))), (b"TableName", encoded(table_name)))
     return answer((b"Item", item), (b"TableName", encoded(table_name)))
-
-
-def _consumed(capacities: dict[str, ConsumedCapacity], table: Table) -> ConsumedCapacity:
-    return capacities.setdefault(table.name, ConsumedCapacity(table.name))
 
 
 def _key(statement: partiql.SelectStatement, table: Table) -> Item:

@@ -27,7 +27,7 @@ from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import resume_after, table_key
 from blotter.database.model.table import Index, Table, is_over
 from blotter.database.model.values import AttributeValue, Item
-from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.reading import (
     PAGE_BYTES,
@@ -221,8 +221,8 @@ def _read_page(
     return None
 
 
-def _answer(read: _Read, token: str | None) -> bytes:
-    consumed = ConsumedCapacity(read.table.name)
+def _answer(read: _Read, token: str | None) -> Result:
+    consumed = ConsumedCapacity(read.table.name, False)
     last_key = None
     if read.index is None:
         consumed.add_table(read.units)
@@ -231,12 +231,13 @@ def _answer(read: _Read, token: str | None) -> bytes:
         consumed.add_index(read.index.name, read.units, local=read.index.local)
     if read.last is not None:
         last_key = last_evaluated_key(read.table, read.index, read.last)
-    return answer(
+    body = answer(
         (b"ConsumedCapacity", encoded(consumed.render(read.plan.capacity))),
         (b"Items", b"[" + b",".join(read.bodies) + b"]"),
         (b"LastEvaluatedKey", encoded(last_key)),
         (b"NextToken", encoded(token)),
     )
+    return Result(body, (consumed,))
 
 
 # NextToken

@@ -21,19 +21,20 @@ from blotter.database.model.capacity import ConsumedCapacity, read_units
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
-from blotter.database.operations.access import Access
-from blotter.database.operations.answers import answer
+from blotter.database.operations.answers import Result, answer, encoded_capacities
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.partiql import bind, check_parameters
 from blotter.database.operations.partiql_batch import selected
+from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import Location, Write, apply, judge, locate
+from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import (
-    all_or_cancelled,
+    Capacities,
+    all_or_canceled,
     fingerprint,
     refuse_repeated,
     refuse_too_large,
     remember,
-    rendered_capacities,
     was_done,
 )
 from blotter.database.storage.protocol import ReadTransaction, StoredItem, WriteTransaction
@@ -49,16 +50,22 @@ class Member(NamedTuple):
     """Whether a failed condition shows the item."""
 
 
-class TransactionPlan(NamedTuple):
+class ReadTransactionPlan(NamedTuple):
     members: list[Member]
-    writes: bool
+    capacity: str | None
+
+    def touches(self) -> list[Touch]:
+        return [touch_of(member.statement) for member in self.members]
+
+
+class WriteTransactionPlan(NamedTuple):
+    members: list[Member]
     capacity: str | None
     token: str | None
     fingerprint: bytes
 
-    @property
-    def access(self) -> Access:
-        return Access.WRITE if self.writes else Access.READ
+    def touches(self) -> list[Touch]:
+        return [touch_of(member.statement) for member in self.members]
 
 
 class Opened(NamedTuple):
@@ -72,7 +79,9 @@ class Opened(NamedTuple):
         return self.table.space, table_key(self.table.keys, self.location.key)
 
 
-def prepare_transaction(request: wire.ExecuteTransactionInput) -> TransactionPlan:
+def prepare_transaction(
+    request: wire.ExecuteTransactionInput,
+) -> ReadTransactionPlan | WriteTransactionPlan:
     for statement in request.TransactStatements:
         check_parameters(statement.Parameters)
     members = []
@@ -85,10 +94,11 @@ def prepare_transaction(request: wire.ExecuteTransactionInput) -> TransactionPla
         raise validation_error(
             f"{OPERATION} API does not support both read and write operations in the same request."
         )
+    if any(reads):
+        return ReadTransactionPlan(members, request.ReturnConsumedCapacity)
     token = request.ClientRequestToken
-    return TransactionPlan(
+    return WriteTransactionPlan(
         members,
-        not any(reads),
         request.ReturnConsumedCapacity,
         token,
         b"" if token is None else fingerprint(request.TransactStatements),
@@ -106,18 +116,8 @@ def _validation_of(number: int) -> Iterator[None]:
         raise validation_error(message) from None
 
 
-def execute_transaction(plan: TransactionPlan, tx: Any, context: Context) -> bytes:
-    opened = [_open(number, member.statement, tx, context) for number, member in enumerate(plan.members)]
-    return _write(plan, opened, tx, context) if plan.writes else _read(plan, opened, tx)
-
-
-def find_target(statement: Any, tx: ReadTransaction, context: Context) -> tuple[int, bytes] | None:
-    """Key space and storage key of a statement's item; None when it has none."""
-    try:
-        opened = _open(0, statement, tx, context)
-    except DynamoDBError:
-        return None
-    return opened.target if isinstance(opened, Opened) else None
+def _open_all(members: list[Member], tx: ReadTransaction, context: Context) -> list[Opened | DynamoDBError]:
+    return [_open(number, member.statement, tx, context) for number, member in enumerate(members)]
 
 
 def _open(number: int, statement: Any, tx: ReadTransaction, context: Context) -> Opened | DynamoDBError:
@@ -158,32 +158,33 @@ def _open_read(
         return validation_error(SCHEMA_MISMATCH)
 
 
-def _write(
-    plan: TransactionPlan, opened: Sequence[Opened | DynamoDBError], tx: WriteTransaction, context: Context
-) -> bytes:
-    capacities: dict[str, ConsumedCapacity] = {}
+def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context: Context) -> Result:
+    opened = _open_all(plan.members, tx, context)
     if plan.token is not None and was_done(tx, context, plan.token, plan.fingerprint):
-        _consume_reads(opened, capacities)
+        consumed = _consume_reads(opened)
     else:
         refuse_repeated(part.target for part in opened if isinstance(part, Opened))
-        writes = all_or_cancelled(
+        writes = all_or_canceled(
             _judge(member, part, tx) for member, part in zip(plan.members, opened, strict=True)
         )
         refuse_too_large(write.size for write in writes)
+        capacities = Capacities(writes=True)
         for write in writes:
-            name = write.table.name
-            apply(write, tx, context, capacities.setdefault(name, ConsumedCapacity(name, "Write")))
+            apply(write, tx, context, capacities.of(write.table))
+        consumed = capacities.all()
         if plan.token is not None:
             remember(tx, context, plan.token, plan.fingerprint)
-    return answer((b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)), (b"Responses", b"[]"))
+    body = answer((b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity)), (b"Responses", b"[]"))
+    return Result(body, consumed)
 
 
-def _consume_reads(opened: Sequence[Opened | DynamoDBError], capacities: dict[str, ConsumedCapacity]) -> None:
+def _consume_reads(opened: Sequence[Opened | DynamoDBError]) -> list[ConsumedCapacity]:
     """A repetition costs the reads that found everything done."""
+    capacities = Capacities(writes=False)
     for part in opened:
         if isinstance(part, Opened):
-            consumed = capacities.setdefault(part.table.name, ConsumedCapacity(part.table.name, "Read"))
-            consumed.add_table(read_units(0, consistent=True))
+            capacities.of(part.table).add_table(read_units(0, consistent=True))
+    return capacities.all()
 
 
 def _judge(member: Member, part: Opened | DynamoDBError, tx: ReadTransaction) -> Write | DynamoDBError:
@@ -195,21 +196,22 @@ def _judge(member: Member, part: Opened | DynamoDBError, tx: ReadTransaction) ->
         return error
 
 
-def _read(plan: TransactionPlan, opened: Sequence[Opened | DynamoDBError], tx: ReadTransaction) -> bytes:
-    found = all_or_cancelled(opened)
+def read_transaction(plan: ReadTransactionPlan, tx: ReadTransaction, context: Context) -> Result:
+    found = all_or_canceled(_open_all(plan.members, tx, context))
     refuse_repeated(part.target for part in found)
     items: list[StoredItem | None] = [tx.get(*part.target) for part in found]
     sizes = [0 if stored is None else stored.size for stored in items]
     refuse_too_large(sizes)
-    capacities: dict[str, ConsumedCapacity] = {}
+    capacities = Capacities(writes=False)
     for part, size in zip(found, sizes, strict=True):
-        consumed = capacities.setdefault(part.table.name, ConsumedCapacity(part.table.name, "Read"))
-        consumed.add_table(read_units(size, consistent=True))
+        capacities.of(part.table).add_table(read_units(size, consistent=True))
+    consumed = capacities.all()
     rows = [
         None if stored is None else selected(member.statement, stored.body)
         for member, stored in zip(plan.members, items, strict=True)
     ]
-    return answer(
-        (b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)),
+    body = answer(
+        (b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity)),
         (b"Responses", b"[" + b",".join(answer((b"Item", row)) for row in rows) + b"]"),
     )
+    return Result(body, consumed)

@@ -2,7 +2,7 @@
 
 A statement goes three steps: `locate` finds its item's key in the table, `judge` looks at the item and decides
 what it becomes, `apply` writes. Nothing is written before everything is judged, so that a statement of a batch
-that fails leaves no trace and a transaction can be cancelled as a whole.
+that fails leaves no trace and a transaction can be canceled as a whole.
 Sources: paritysuite/dynamodb-conformance, tests/tier2/partiql (executeStatement, batchExecuteStatement,
 writeResponses), recorded from August to October 2026.
 """
@@ -20,13 +20,19 @@ from blotter.database.expressions.partiql import (
     UpdateStatement,
 )
 from blotter.database.model.capacity import ConsumedCapacity, write_units
-from blotter.database.model.errors import DynamoDBError, condition_failed
+from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Table
 from blotter.database.model.values import Item
 from blotter.database.operations.context import Context
 from blotter.database.operations.item_store import Current, write_item
-from blotter.database.operations.items import check_update, load, updated_attributes, updated_item
+from blotter.database.operations.items import (
+    check_update,
+    failed_condition,
+    load,
+    updated_attributes,
+    updated_item,
+)
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.keys import check_item_keys, check_key
 
@@ -78,7 +84,7 @@ def judge(statement: Action, table: Table, location: Location, tx: ReadTransacti
         # Whatever its condition says: it is about an item.
         return Write(table, location.key, current, None, 0)
     if location.condition is not None and not location.condition.matches(current.item):
-        raise condition_failed(current.item if show_item else None)
+        raise failed_condition(table, current, show_item=show_item)
     return _JUDGES[type(statement)](statement, table, location.key, current)
 
 

@@ -9,8 +9,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.P
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import msgspec
 import orjson
@@ -37,8 +36,10 @@ from blotter.database.model.keys import (
 )
 from blotter.database.model.table import Index, KeySchema, Table, is_over
 from blotter.database.model.values import Item
+from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.placeholders import expression_attributes
+from blotter.database.operations.touches import Touch, names_of
 from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import STARTING_KEY_INVALID, check_key_length, check_start_key, has_partition
 from blotter.database.wire import requests as wire
@@ -48,7 +49,7 @@ SLICE_BYTES = 64 * 1024
 SLICE_ITEMS = 256
 
 KeyRange = tuple[bytes, bytes | None]
-Slices = Generator[None, None, bytes]
+Slices = Generator[None, None, Result]
 
 
 class ReadPlan(msgspec.Struct, frozen=True, gc=False):
@@ -64,17 +65,31 @@ class ReadPlan(msgspec.Struct, frozen=True, gc=False):
     consistent: bool
     capacity: str | None
 
+    def touch(self, action: str, key: Item | None, key_names: Iterable[str]) -> Touch:
+        names = None
+        if self.projection is not None or self.select == "COUNT":
+            names = names_of(key_names, self.projection, self.filter)
+        return Touch(action, self.table, key, names, self.index_name)
+
 
 class QueryPlan(msgspec.Struct, frozen=True, gc=False):
     read: ReadPlan
     key_condition: KeyCondition
     reverse: bool
 
+    def touches(self) -> tuple[Touch]:
+        clauses = self.key_condition.clauses
+        key = {clause.attribute: clause.operands[0] for clause in clauses if clause.operator == "="}
+        return (self.read.touch("dynamodb:Query", key, [clause.attribute for clause in clauses]),)
+
 
 class ScanPlan(msgspec.Struct, frozen=True, gc=False):
     read: ReadPlan
     segment: int
     total_segments: int
+
+    def touches(self) -> tuple[Touch]:
+        return (self.read.touch("dynamodb:Scan", None, ()),)
 
 
 def prepare_query(request: wire.QueryInput) -> QueryPlan:
@@ -376,29 +391,28 @@ def _fetches_from_table(read: ReadPlan, table: Table, index: Index) -> bool:
     return read.projection is not None and any(name not in held for name in read.projection.top_level_names)
 
 
-def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> bytes:
-    """Glued together in one go: a page may have a megabyte."""
+def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> Result:
+    """Joined in one go: a page may have a megabyte."""
+    consumed = _consumed(read, table, index, page)
     pieces = [b"{"]
     if read.capacity is not None and read.capacity != "NONE":
-        pieces += b'"ConsumedCapacity":', orjson.dumps(_capacity(read, table, index, page)), b","
+        pieces += b'"ConsumedCapacity":', orjson.dumps(consumed.render(read.capacity)), b","
     pieces.append(b'"Count":%d,' % page.count)
     if read.select != "COUNT":
         pieces += b'"Items":[', b",".join(page.bodies), b"],"
     if page.last is not None:
         pieces += b'"LastEvaluatedKey":', orjson.dumps(last_evaluated_key(table, index, page.last)), b","
     pieces.append(b'"ScannedCount":%d}' % page.scanned)
-    return b"".join(pieces)
+    return Result(b"".join(pieces), (consumed,))
 
 
-def _capacity(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> Any:
-    consumed = ConsumedCapacity(table.name)
+def _consumed(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> ConsumedCapacity:
     units = read_units(page.size, read.consistent)
     if index is None:
-        consumed.add_table(units)
-    else:
-        consumed.add_table(page.fetched)
-        consumed.add_index(index.name, units, local=index.local)
-    return consumed.render(read.capacity)
+        return ConsumedCapacity(table.name, False, units)
+    consumed = ConsumedCapacity(table.name, False, page.fetched)
+    consumed.add_index(index.name, units, local=index.local)
+    return consumed
 
 
 def last_evaluated_key(table: Table, index: Index | None, last: bytes) -> Item:

@@ -1,4 +1,4 @@
-"""Every operation the database answers: how it is prepared, how it is carried out, and what it needs of the store.
+"""Every operation the database answers: how it is prepared, how it is executed and what it needs of the store.
 
 This table is the whole dispatch. An operation of the service model that is not in it is refused by name
 (`pipeline`), and `docs/differences-from-dynamodb.md` lists it.
@@ -7,7 +7,7 @@ This table is the whole dispatch. An operation of the service model that is not 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Protocol, TypeVar
 
 from blotter.database.operations import (
     batches,
@@ -23,52 +23,128 @@ from blotter.database.operations import (
     transactions,
     update_table,
 )
-from blotter.database.operations.access import Access
+from blotter.database.operations.answers import Result
+from blotter.database.operations.context import Context
+from blotter.database.operations.operation import OnConflict, Operation, Reading, Slicing, Writing
+from blotter.database.operations.touches import EVERYTHING, RequestPlan
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+
+R = TypeVar("R")
 
 
-class Operation(NamedTuple):
-    """`prepare(request) -> plan`; `execute(plan, transaction, context)` -> the answer's bytes, or a generator that
-    returns them (SLICES). Without a `prepare` the request is the plan."""
-
-    access: Access
-    execute: Callable[[Any, Any, Any], Any]
-    prepare: Callable[[Any], Any] | None = None
+class _NamesTable(Protocol):
+    @property
+    def TableName(self) -> str: ...  # noqa: N802
 
 
-OPERATIONS: dict[str, Operation] = {
-    "GetItem": Operation(Access.READ, items.get_item, items.prepare_get),
-    "PutItem": Operation(Access.WRITE, items.put_item, items.prepare_put),
-    "UpdateItem": Operation(Access.WRITE, items.update_item, items.prepare_update),
-    "DeleteItem": Operation(Access.WRITE, items.delete_item, items.prepare_delete),
-    "Query": Operation(Access.SLICES, reading.query, reading.prepare_query),
-    "Scan": Operation(Access.SLICES, reading.scan, reading.prepare_scan),
-    "BatchGetItem": Operation(Access.READ, batches.batch_get, batches.prepare_batch_get),
-    "BatchWriteItem": Operation(Access.WRITE, batches.batch_write, batches.prepare_batch_write),
-    "TransactGetItems": Operation(Access.READ, transactions.transact_get, transactions.prepare_transact_get),
-    "TransactWriteItems": Operation(
-        Access.WRITE, transactions.transact_write, transactions.prepare_transact_write
+class _NamesResource(Protocol):
+    @property
+    def ResourceArn(self) -> str: ...  # noqa: N802
+
+
+class _NamesStream(Protocol):
+    @property
+    def StreamArn(self) -> str: ...  # noqa: N802
+
+
+def _table(request: _NamesTable) -> str:
+    return request.TableName
+
+
+def _resource(request: _NamesResource) -> str:
+    return request.ResourceArn
+
+
+def _stream(request: _NamesStream) -> str:
+    return request.StreamArn
+
+
+def _everything(_: object) -> str:
+    return EVERYTHING
+
+
+def _reader(
+    name: str, handler: Callable[[R, ReadTransaction, Context], bytes], resource: Callable[[R], str]
+) -> Operation[R, RequestPlan[R]]:
+    """An operation that reads settings: its request is its plan, and it consumes no capacity."""
+
+    def execute(plan: RequestPlan[R], tx: ReadTransaction, context: Context) -> Result:
+        return Result(handler(plan.request, tx, context))
+
+    return Operation(name, _preparation(name, resource), Reading(execute))
+
+
+def _writer(
+    name: str, handler: Callable[[R, WriteTransaction, Context], bytes], resource: Callable[[R], str]
+) -> Operation[R, RequestPlan[R]]:
+    """An operation that changes settings: its request is its plan, and it consumes no capacity."""
+
+    def execute(plan: RequestPlan[R], tx: WriteTransaction, context: Context) -> Result:
+        return Result(handler(plan.request, tx, context))
+
+    return Operation(name, _preparation(name, resource), Writing(execute))
+
+
+def _preparation(name: str, resource: Callable[[R], str]) -> Callable[[R], RequestPlan[R]]:
+    action = f"dynamodb:{name}"
+    return lambda request: RequestPlan(request, action, resource(request))
+
+
+_REFUSE, _CANCEL = OnConflict.REFUSE, OnConflict.CANCEL
+
+_ALL: tuple[Operation[Any, Any], ...] = (
+    Operation("GetItem", items.prepare_get, Reading(items.get_item)),
+    Operation("PutItem", items.prepare_put, Writing(items.put_item, _REFUSE)),
+    Operation("UpdateItem", items.prepare_update, Writing(items.update_item, _REFUSE)),
+    Operation("DeleteItem", items.prepare_delete, Writing(items.delete_item, _REFUSE)),
+    Operation("Query", reading.prepare_query, Slicing(reading.query)),
+    Operation("Scan", reading.prepare_scan, Slicing(reading.scan)),
+    Operation("BatchGetItem", batches.prepare_batch_get, Reading(batches.batch_get)),
+    Operation("BatchWriteItem", batches.prepare_batch_write, Writing(batches.batch_write)),
+    Operation("TransactGetItems", transactions.prepare_transact_get, Reading(transactions.transact_get, _CANCEL)),
+    Operation(
+        "TransactWriteItems", transactions.prepare_transact_write, Writing(transactions.transact_write, _CANCEL)
     ),
-    "ExecuteStatement": Operation(Access.PLANNED, partiql.execute_statement, partiql.prepare_statement),
-    "BatchExecuteStatement": Operation(
-        Access.PLANNED, partiql_batch.batch_execute_statement, partiql_batch.prepare_batch
+    Operation(
+        "ExecuteStatement",
+        partiql.prepare_statement,
+        {
+            partiql.SelectPlan: Slicing(partiql.execute_select),
+            partiql.WritePlan: Writing(partiql.execute_write, _REFUSE),
+        },
     ),
-    "ExecuteTransaction": Operation(
-        Access.PLANNED, partiql_transaction.execute_transaction, partiql_transaction.prepare_transaction
+    Operation(
+        "BatchExecuteStatement",
+        partiql_batch.prepare_batch,
+        {
+            partiql_batch.BatchReadPlan: Reading(partiql_batch.batch_read),
+            partiql_batch.BatchWritePlan: Writing(partiql_batch.batch_write),
+        },
     ),
-    "CreateTable": Operation(Access.WRITE, tables.create_table),
-    "DescribeTable": Operation(Access.READ, tables.describe),
-    "ListTables": Operation(Access.READ, tables.list_tables),
-    "UpdateTable": Operation(Access.WRITE, update_table.update_table),
-    "DeleteTable": Operation(Access.WRITE, tables.delete_table),
-    "TagResource": Operation(Access.WRITE, tags_and_ttl.tag_resource),
-    "UntagResource": Operation(Access.WRITE, tags_and_ttl.untag_resource),
-    "ListTagsOfResource": Operation(Access.READ, tags_and_ttl.list_tags),
-    "UpdateTimeToLive": Operation(Access.WRITE, tags_and_ttl.update_time_to_live),
-    "DescribeTimeToLive": Operation(Access.READ, tags_and_ttl.describe_time_to_live),
-    "ListStreams": Operation(Access.READ, streams.list_streams),
-    "DescribeStream": Operation(Access.READ, streams.describe_stream),
-    "GetShardIterator": Operation(Access.READ, streams.get_shard_iterator),
-    "GetRecords": Operation(Access.SLICES, streams.get_records, streams.prepare_get_records),
-    "DescribeLimits": Operation(Access.READ, service.describe_limits),
-    "DescribeEndpoints": Operation(Access.READ, service.describe_endpoints),
-}
+    Operation(
+        "ExecuteTransaction",
+        partiql_transaction.prepare_transaction,
+        {
+            partiql_transaction.ReadTransactionPlan: Reading(partiql_transaction.read_transaction, _CANCEL),
+            partiql_transaction.WriteTransactionPlan: Writing(partiql_transaction.write_transaction, _CANCEL),
+        },
+    ),
+    _writer("CreateTable", tables.create_table, _table),
+    _reader("DescribeTable", tables.describe, _table),
+    _reader("ListTables", tables.list_tables, _everything),
+    _writer("UpdateTable", update_table.update_table, _table),
+    _writer("DeleteTable", tables.delete_table, _table),
+    _writer("TagResource", tags_and_ttl.tag_resource, _resource),
+    _writer("UntagResource", tags_and_ttl.untag_resource, _resource),
+    _reader("ListTagsOfResource", tags_and_ttl.list_tags, _resource),
+    _writer("UpdateTimeToLive", tags_and_ttl.update_time_to_live, _table),
+    _reader("DescribeTimeToLive", tags_and_ttl.describe_time_to_live, _table),
+    _reader("ListStreams", streams.list_streams, _everything),
+    _reader("DescribeStream", streams.describe_stream, _stream),
+    _reader("GetShardIterator", streams.get_shard_iterator, _stream),
+    Operation("GetRecords", streams.prepare_get_records, Slicing(streams.get_records)),
+    _reader("DescribeLimits", service.describe_limits, _everything),
+    _reader("DescribeEndpoints", service.describe_endpoints, _everything),
+)
+
+OPERATIONS: dict[str, Operation[Any, Any]] = {operation.name: operation for operation in _ALL}

@@ -6,11 +6,11 @@ is stored. It is not signed: whoever forges one gets what GetShardIterator would
 
 from __future__ import annotations
 
-import re
 import struct
 from base64 import b64decode, b64encode
 from typing import Final, NamedTuple
 
+from blotter.database.model.arns import parse_arn
 from blotter.database.model.errors import validation_error
 
 LIFETIME: Final = 15 * 60.0
@@ -18,10 +18,6 @@ EXACTLY: Final = 0.0
 FROM_HORIZON: Final = -1.0
 
 _PACKED = struct.Struct(">QQdd")
-_ARN = re.compile(
-    r"arn:[^:]+:dynamodb:(?P<region>[^:]+):(?P<account>[^:]+):"
-    r"table/(?P<table>[A-Za-z0-9_.-]{3,255})/stream/(?P<label>[0-9T:.-]+)"
-)
 
 
 class StreamName(NamedTuple):
@@ -47,11 +43,12 @@ class ShardIterator(NamedTuple):
         return f"{self.arn}|1|{b64encode(packed).decode()}"
 
 
-def parse_stream_arn(arn: str) -> StreamName:
-    match = _ARN.fullmatch(arn)
-    if match is None:
+def parse_stream_arn(text: str) -> StreamName:
+    """Raises ValidationException for a text that is no stream's ARN."""
+    arn = parse_arn(text)
+    if arn is None or arn.stream is None:
         raise validation_error("Invalid StreamArn")
-    return StreamName(match["account"], match["region"], match["table"], match["label"])
+    return StreamName(arn.account, arn.region, arn.table, arn.stream)
 
 
 def parse_iterator(text: str) -> ShardIterator:
@@ -60,6 +57,7 @@ def parse_iterator(text: str) -> ShardIterator:
         shard, position, since, created_at = _PACKED.unpack(b64decode(rest, validate=True))
     except (ValueError, struct.error):
         raise validation_error("Invalid ShardIterator") from None
-    if _ARN.fullmatch(arn) is None:
+    parts = parse_arn(arn)
+    if parts is None or parts.stream is None:
         raise validation_error("Invalid ShardIterator")
     return ShardIterator(arn, shard, position, since, created_at)

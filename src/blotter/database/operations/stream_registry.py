@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
+from blotter.database.model.arns import stream_arn
 from blotter.database.model.streams import (
     ON_DEMAND_SLOTS,
     PROVISIONED_SLOTS,
@@ -41,8 +42,7 @@ class Stream(msgspec.Struct, frozen=True):
 
     @property
     def arn(self) -> str:
-        table = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.table_name}"
-        return f"{table}/stream/{self.settings.label}"
+        return stream_arn(self.region, self.account, self.table_name, self.settings.label)
 
 
 _encode = msgspec.json.Encoder().encode

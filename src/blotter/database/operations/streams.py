@@ -25,7 +25,7 @@ from blotter.database.model.streams import (
     sequence_number,
 )
 from blotter.database.model.table import is_over
-from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded
 from blotter.database.operations.context import Context
 from blotter.database.operations.shard_iterators import (
     EXACTLY,
@@ -38,6 +38,7 @@ from blotter.database.operations.shard_iterators import (
 from blotter.database.operations.stream_records import StreamRecord, stream_record
 from blotter.database.operations.stream_registry import Stream, find_stream, streams
 from blotter.database.operations.table_description import describe_keys
+from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import Change, ReadTransaction, SnapshotTooOld
 from blotter.database.wire import requests as wire
 
@@ -122,12 +123,15 @@ class GetRecordsPlan(NamedTuple):
     iterator: ShardIterator
     limit: int
 
+    def touches(self) -> tuple[Touch]:
+        return (Touch("dynamodb:GetRecords", self.iterator.arn),)
+
 
 def prepare_get_records(request: wire.GetRecordsInput) -> GetRecordsPlan:
     return GetRecordsPlan(parse_iterator(request.ShardIterator), _limit(request.Limit, MAXIMUM_RECORDS))
 
 
-def get_records(plan: GetRecordsPlan, tx: ReadTransaction, context: Context) -> Generator[None, None, bytes]:
+def get_records(plan: GetRecordsPlan, tx: ReadTransaction, context: Context) -> Generator[None, None, Result]:
     iterator = plan.iterator
     if context.now > iterator.created_at + LIFETIME:
         raise DynamoDBError("ExpiredIteratorException", "Shard iterator has expired")
@@ -144,10 +148,11 @@ def get_records(plan: GetRecordsPlan, tx: ReadTransaction, context: Context) -> 
     elif not page.ended:
         since = EXACTLY if page.records else iterator.since
         following = ShardIterator(stream.arn, shard.number, page.position, since, context.now)
-    return answer(
+    body = answer(
         (b"Records", b"[" + b",".join([record.body for record in page.records]) + b"]"),
         (b"NextShardIterator", None if following is None else encoded(following.encode())),
     )
+    return Result(body)
 
 
 class _Page:

@@ -22,7 +22,7 @@ from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
 from blotter.database.model.values import Item
-from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded, encoded_capacities
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import (
@@ -35,6 +35,7 @@ from blotter.database.operations.items import (
     updated_item,
 )
 from blotter.database.operations.placeholders import expression_attributes
+from blotter.database.operations.touches import Touch, names_of
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import EmptyKeyError, check_item_keys, check_key
@@ -58,6 +59,18 @@ class Action(NamedTuple):
     size: int
     update: Update | None
 
+    def touch(self) -> Touch:
+        return self.options.touch(_ACTIONS[self.kind], self.key, self.update)
+
+
+# Kind of an action → what IAM calls it.
+_ACTIONS = {
+    "ConditionCheck": "dynamodb:ConditionCheckItem",
+    "Delete": "dynamodb:DeleteItem",
+    "Put": "dynamodb:PutItem",
+    "Update": "dynamodb:UpdateItem",
+}
+
 
 class TransactWritePlan(NamedTuple):
     actions: list[Action]
@@ -65,6 +78,9 @@ class TransactWritePlan(NamedTuple):
     collection_metrics: bool
     token: str | None
     fingerprint: bytes
+
+    def touches(self) -> list[Touch]:
+        return [action.touch() for action in self.actions]
 
 
 class _Prepared(NamedTuple):
@@ -111,13 +127,13 @@ def fingerprint(actions: Any) -> bytes:
     return hashlib.blake2b(msgspec.json.encode(actions, order="deterministic"), digest_size=16).digest()
 
 
-def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> bytes:
+def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> Result:
     opened = [(action, open_table(tx, context, action.options.table)) for action in plan.actions]
     if plan.token is not None and was_done(tx, context, plan.token, plan.fingerprint):
         return _apply_nothing(opened, tx, plan.capacity)
     keys = [_action_key(action, table) for action, table in opened]
     refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
-    prepared = all_or_cancelled(
+    prepared = all_or_canceled(
         _judge(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True)
     )
     refuse_too_large(part.size for part in prepared)
@@ -165,7 +181,7 @@ def _judge(
         return key
     current = Current(key, tx.get(table.space, key))
     try:
-        check_condition(action.options, current)
+        check_condition(table, action.options, current)
         if action.kind == "Put":
             return _Prepared(action, table, current, action.key, action.size)
         if action.kind == "Update":
@@ -195,19 +211,19 @@ def reason_of(error: DynamoDBError) -> dict[str, Any]:
     }
 
 
-def all_or_cancelled(outcomes: Iterable[_Outcome | DynamoDBError]) -> list[_Outcome]:
+def all_or_canceled(outcomes: Iterable[_Outcome | DynamoDBError]) -> list[_Outcome]:
     """What became of each action. Raises TransactionCanceledException, with a reason for each in their order, when
     one of them was refused."""
     judged = list(outcomes)
     accepted = [outcome for outcome in judged if not isinstance(outcome, DynamoDBError)]
     if len(accepted) < len(judged):
-        raise cancelled(
+        raise canceled(
             [reason_of(outcome) if isinstance(outcome, DynamoDBError) else {"Code": "None"} for outcome in judged]
         )
     return accepted
 
 
-def cancelled(reasons: list[dict[str, Any]]) -> DynamoDBError:
+def canceled(reasons: list[dict[str, Any]]) -> DynamoDBError:
     codes = ", ".join(reason["Code"] for reason in reasons)
     return DynamoDBError(
         "TransactionCanceledException",
@@ -216,11 +232,11 @@ def cancelled(reasons: list[dict[str, Any]]) -> DynamoDBError:
     )
 
 
-def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransaction, context: Context) -> bytes:
-    capacities: dict[str, ConsumedCapacity] = {}
+def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransaction, context: Context) -> Result:
+    capacities = Capacities(writes=True)
     metrics: dict[str, list[Any]] = {}
     for action, table, current, new, size in prepared:
-        consumed = capacities.setdefault(table.name, ConsumedCapacity(table.name, "Write"))
+        consumed = capacities.of(table)
         if action.kind == "ConditionCheck":
             consumed.add_table(write_units(current.size))
             continue
@@ -228,17 +244,33 @@ def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransact
         measured = collection_metrics(table, action.key)
         if measured is not None:
             metrics.setdefault(table.name, []).append(measured)
-    return answer(
-        (b"ConsumedCapacity", rendered_capacities(capacities, plan.capacity)),
+    consumed_by_all = capacities.all()
+    body = answer(
+        (b"ConsumedCapacity", encoded_capacities(consumed_by_all, plan.capacity)),
         (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
     )
+    return Result(body, consumed_by_all)
 
 
-def rendered_capacities(capacities: dict[str, ConsumedCapacity], mode: str | None) -> bytes | None:
-    """The ConsumedCapacity of an answer. Transactions cost twice: once to prepare and once to commit."""
-    if mode not in ("TOTAL", "INDEXES"):
-        return None
-    return encoded([consumed.doubled().render(mode) for consumed in capacities.values()])
+class Capacities:
+    """What a request on several tables consumes, by table, in the order in which it comes to them."""
+
+    __slots__ = ("_by_table", "_transactional", "_writes")
+
+    def __init__(self, *, writes: bool, transactional: bool = True) -> None:
+        self._writes = writes
+        self._transactional = transactional
+        self._by_table: dict[str, ConsumedCapacity] = {}
+
+    def of(self, table: Table) -> ConsumedCapacity:
+        consumed = self._by_table.get(table.name)
+        if consumed is None:
+            consumed = ConsumedCapacity(table.name, self._writes, 0.0, self._transactional)
+            self._by_table[table.name] = consumed
+        return consumed
+
+    def all(self) -> list[ConsumedCapacity]:
+        return list(self._by_table.values())
 
 
 def _token_key(token: str, context: Context) -> bytes:
@@ -271,14 +303,14 @@ def is_expired_token(record: bytes, now: float) -> bool:
     return float(record.partition(b" ")[0]) <= now
 
 
-def _apply_nothing(opened: list[tuple[Action, Table]], tx: ReadTransaction, capacity: str | None) -> bytes:
+def _apply_nothing(opened: list[tuple[Action, Table]], tx: ReadTransaction, capacity: str | None) -> Result:
     """A replay costs the reads of its items."""
-    capacities: dict[str, ConsumedCapacity] = {}
+    capacities = Capacities(writes=False)
     for action, table in opened:
         stored = tx.get(table.space, table_key(table.keys, action.key))
-        consumed = capacities.setdefault(table.name, ConsumedCapacity(table.name, "Read"))
-        consumed.add_table(read_units(0 if stored is None else stored.size, consistent=True))
-    return answer((b"ConsumedCapacity", rendered_capacities(capacities, capacity)))
+        capacities.of(table).add_table(read_units(0 if stored is None else stored.size, consistent=True))
+    consumed = capacities.all()
+    return Result(answer((b"ConsumedCapacity", encoded_capacities(consumed, capacity))), consumed)
 
 
 class TransactGet(msgspec.Struct, frozen=True, gc=False):
@@ -286,10 +318,17 @@ class TransactGet(msgspec.Struct, frozen=True, gc=False):
     key: Item
     projection: Projection | None
 
+    def touch(self) -> Touch:
+        names = None if self.projection is None else names_of(self.key, self.projection)
+        return Touch("dynamodb:GetItem", self.table, self.key, names)
+
 
 class TransactGetPlan(msgspec.Struct, frozen=True, gc=False):
     gets: list[TransactGet]
     capacity: str | None
+
+    def touches(self) -> list[Touch]:
+        return [get.touch() for get in self.gets]
 
 
 def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan:
@@ -307,22 +346,22 @@ def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan
     return TransactGetPlan(gets, request.ReturnConsumedCapacity)
 
 
-def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -> bytes:
+def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -> Result:
     tables = {name: open_table(tx, context, name) for name in dict.fromkeys([get.table for get in plan.gets])}
-    targets = all_or_cancelled([_get_target(get, tables[get.table]) for get in plan.gets])
+    targets = all_or_canceled([_get_target(get, tables[get.table]) for get in plan.gets])
     refuse_repeated(targets)
     found = _read_all(tx, targets)
     refuse_too_large([0 if stored is None else stored[0] for stored in found])
     responses = [_response(get.projection, stored) for get, stored in zip(plan.gets, found, strict=True)]
-    capacity = None
-    if plan.capacity is not None:
-        capacities: dict[str, ConsumedCapacity] = {}
-        for get, stored in zip(plan.gets, found, strict=True):
-            name = tables[get.table].name
-            consumed = capacities.setdefault(name, ConsumedCapacity(name, "Read"))
-            consumed.add_table(read_units(0 if stored is None else stored[0], consistent=True))
-        capacity = rendered_capacities(capacities, plan.capacity)
-    return answer((b"ConsumedCapacity", capacity), (b"Responses", b"[" + b",".join(responses) + b"]"))
+    capacities = Capacities(writes=False)
+    for get, stored in zip(plan.gets, found, strict=True):
+        units = read_units(0 if stored is None else stored[0], consistent=True)
+        capacities.of(tables[get.table]).add_table(units)
+    consumed = capacities.all()
+    capacity = encoded_capacities(consumed, plan.capacity)
+    return Result(
+        answer((b"ConsumedCapacity", capacity), (b"Responses", b"[" + b",".join(responses) + b"]")), consumed
+    )
 
 
 def _read_all(tx: ReadTransaction, targets: list[tuple[int, bytes]]) -> list[tuple[int, bytes] | None]:

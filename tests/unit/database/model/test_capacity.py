@@ -12,37 +12,32 @@ from blotter.database.model.capacity import ConsumedCapacity, read_units, write_
 
 
 @pytest.mark.parametrize(
-    ("size", "consistent", "transactional", "units"),
+    ("size", "consistent", "units"),
     [
-        (0, True, False, 1.0),
-        (0, False, False, 0.5),
-        (4096, True, False, 1.0),
-        (4097, True, False, 2.0),
-        (4097, False, False, 1.0),
-        (12288, False, False, 1.5),
-        (4096, False, True, 2.0),
-        (4097, True, True, 4.0),
+        (0, True, 1.0),
+        (0, False, 0.5),
+        (4096, True, 1.0),
+        (4097, True, 2.0),
+        (4097, False, 1.0),
+        (12288, False, 1.5),
     ],
 )
-def test_read_units(size: int, consistent: bool, transactional: bool, units: float) -> None:
-    assert read_units(size, consistent, transactional) == units
+def test_read_units(size: int, consistent: bool, units: float) -> None:
+    assert read_units(size, consistent) == units
 
 
-@pytest.mark.parametrize(
-    ("size", "transactional", "units"),
-    [(0, False, 1.0), (1024, False, 1.0), (1025, False, 2.0), (1025, True, 4.0), (409600, False, 400.0)],
-)
-def test_write_units(size: int, transactional: bool, units: float) -> None:
-    assert write_units(size, transactional) == units
+@pytest.mark.parametrize(("size", "units"), [(0, 1.0), (1024, 1.0), (1025, 2.0), (409600, 400.0)])
+def test_write_units(size: int, units: float) -> None:
+    assert write_units(size) == units
 
 
 def test_nothing_is_reported_unless_asked_for() -> None:
-    assert ConsumedCapacity("t").render(None) is None
-    assert ConsumedCapacity("t").render("NONE") is None
+    assert ConsumedCapacity("t", writes=False).render(None) is None
+    assert ConsumedCapacity("t", writes=False).render("NONE") is None
 
 
 def test_total_and_breakdown() -> None:
-    consumed = ConsumedCapacity("t")
+    consumed = ConsumedCapacity("t", writes=True)
     consumed.add_table(1.0)
     consumed.add_index("local", 2.0, local=True)
     consumed.add_index("global", 1.0, local=False)
@@ -58,17 +53,19 @@ def test_total_and_breakdown() -> None:
 
 
 def test_indexes_that_cost_nothing_are_left_out() -> None:
-    consumed = ConsumedCapacity("t")
+    consumed = ConsumedCapacity("t", writes=False)
     consumed.add_table(0.5)
     assert consumed.render("INDEXES") == {"TableName": "t", "CapacityUnits": 0.5, "Table": {"CapacityUnits": 0.5}}
 
 
-def test_transactions_tell_reads_from_writes() -> None:
-    consumed = ConsumedCapacity("t", "Write")
-    consumed.add_table(2.0)
+def test_transactions_tell_reads_from_writes_and_cost_twice_on_the_table_alone() -> None:
+    consumed = ConsumedCapacity("t", writes=True, transactional=True)
+    consumed.add_table(1.0)
+    consumed.add_index("global", 1.0, local=False)
     assert consumed.render("INDEXES") == {
         "TableName": "t",
-        "CapacityUnits": 2.0,
-        "WriteCapacityUnits": 2.0,
+        "CapacityUnits": 3.0,
+        "WriteCapacityUnits": 3.0,
         "Table": {"CapacityUnits": 2.0, "WriteCapacityUnits": 2.0},
+        "GlobalSecondaryIndexes": {"global": {"CapacityUnits": 1.0, "WriteCapacityUnits": 1.0}},
     }

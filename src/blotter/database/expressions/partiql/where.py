@@ -112,6 +112,15 @@ class Where:
         key, others = self._named_key(keys, first=True)
         return key if len(key) == len(keys.attributes) and others else None
 
+    def equalities(self) -> Item:
+        """The attributes that must have one value, whatever the table's key is; of two values, the first."""
+        required: Item = {}
+        for conjunct in _conjuncts(self._tree):
+            clause = self._equality(conjunct, lists=True)
+            if clause is not None:
+                required.setdefault(clause.attribute, clause.operands[0])
+        return required
+
     def _named_key(self, keys: KeySchema, *, lists: bool = False, first: bool = False) -> tuple[Item, bool]:
         """The equalities for key attributes, and whether there is more in the clause."""
         key: Item = {}

@@ -1,0 +1,91 @@
+"""An operation: how its request becomes a plan, and how the plan is executed over the store.
+
+`registry` fills these in for every operation; `pipeline` runs them and knows nothing else of any operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from blotter.database.operations.answers import Result
+from blotter.database.operations.context import Context
+from blotter.database.operations.touches import Plan
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+
+R = TypeVar("R")
+P = TypeVar("P", bound=Plan)
+
+
+class OnConflict(Enum):
+    """What happens when an item is part of a transaction under way (`conflicts`)."""
+
+    PROCEED = "nothing: it reads what is committed, or writes after it"
+    REFUSE = "a single write: TransactionConflictException"
+    CANCEL = "a transaction: TransactionCanceledException; its own items are held if it writes"
+
+
+class Reading(Generic[P]):
+    """One short read, executed at once."""
+
+    __slots__ = ("execute", "on_conflict")
+
+    def __init__(
+        self,
+        execute: Callable[[P, ReadTransaction, Context], Result],
+        on_conflict: OnConflict = OnConflict.PROCEED,
+    ) -> None:
+        self.execute = execute
+        self.on_conflict = on_conflict
+
+
+class Slicing(Generic[P]):
+    """A long read over one snapshot, a generator that yields between slices of bounded work."""
+
+    __slots__ = ("execute",)
+
+    def __init__(self, execute: Callable[[P, ReadTransaction, Context], Generator[None, None, Result]]) -> None:
+        self.execute = execute
+
+
+class Writing(Generic[P]):
+    """A write transaction. The store may run `execute` more than once; only the last run counts."""
+
+    __slots__ = ("execute", "on_conflict")
+
+    def __init__(
+        self,
+        execute: Callable[[P, WriteTransaction, Context], Result],
+        on_conflict: OnConflict = OnConflict.PROCEED,
+    ) -> None:
+        self.execute = execute
+        self.on_conflict = on_conflict
+
+
+Execution = Reading[Any] | Slicing[Any] | Writing[Any]
+
+
+class Operation(Generic[R, P]):
+    """`prepare(request) -> plan` raises DynamoDBError for what is wrong whatever the store holds. A PartiQL
+    operation reads or writes as its statements say: its `executions` are told apart by the type of the plan."""
+
+    __slots__ = ("_by_plan", "_only", "name", "prepare")
+
+    def __init__(
+        self,
+        name: str,
+        prepare: Callable[[R], P],
+        execution: Reading[P] | Slicing[P] | Writing[P] | Mapping[type[Plan], Execution],
+    ) -> None:
+        self.name = name
+        self.prepare = prepare
+        self._only: Execution | None = None
+        self._by_plan: Mapping[type[Plan], Execution] = {}
+        if isinstance(execution, (Reading, Slicing, Writing)):
+            self._only = execution
+        else:
+            self._by_plan = execution
+
+    def execution(self, plan: P) -> Execution:
+        return self._only if self._only is not None else self._by_plan[type(plan)]
