@@ -112,13 +112,25 @@ def score(file: Path, out: Path | None, model: str) -> None:
 @click.option("--host", help="Address of the pages.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the pages.  [default: 8080]")
 @click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Processes that score.")
-def serve(config: str | None, environment: str | None, host: str | None, port: int | None, workers: int) -> None:
+@click.option(
+    "--insecure-open-access",
+    is_flag=True,
+    help="Listen beyond loopback although everyone who reaches the port may do everything.",
+)
+def serve(
+    config: str | None,
+    environment: str | None,
+    host: str | None,
+    port: int | None,
+    workers: int,
+    insecure_open_access: bool,
+) -> None:
     """Serve the pages and the API, with workers beside them, until Ctrl-C or SIGTERM."""
     from blotter.crimes.serve_command import serve_application
 
     _log_to_stderr()
     with _one_line_errors():
-        serve_application(config, environment, host, port, workers)
+        serve_application(config, environment, host, port, workers, insecure_open_access)
 
 
 @crimes.command()

@@ -13,14 +13,14 @@ import re
 import secrets
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from blotter.crimes.events import LocalQueue, object_created_event
-from blotter.crimes.objects import InvalidKey, ObjectNotFound, ObjectStore
+from blotter.crimes.objects import Draft, InvalidKey, ObjectNotFound, ObjectStore
 from blotter.crimes.results import ResultsTable
 
 UPLOADS = "uploads/"
@@ -49,13 +49,26 @@ class Intake:
         self._max_bytes = max_bytes
 
     def accept(self, file_name: str, chunks: Iterable[bytes]) -> str:
-        """Stores a file and starts its work; returns its `file_key`.
+        """Stores a file and starts its work; returns its `file_key`. Raises UploadTooLarge."""
+        arrival = self.begin(file_name)
+        try:
+            for chunk in chunks:
+                arrival.write(chunk)
+            return arrival.finish()
+        except BaseException:
+            arrival.discard()
+            raise
 
-        Blocks on disk and network: call it from a thread. Raises UploadTooLarge. A table that cannot be reached
-        does not refuse the upload: the object is safe, and the sweeper will find it.
+    def begin(self, file_name: str) -> Arrival:
+        """An upload whose bytes come piece by piece."""
+        return Arrival(self, file_name, self._objects.open_draft(new_key(file_name)), self._max_bytes)
+
+    def stored(self, file_name: str, key: str) -> None:
+        """Records a stored object and sends its event.
+
+        A table that cannot be reached does not refuse the upload: the object is safe, and the sweeper finds it.
         """
-        key = new_key(file_name)
-        info = self._objects.put_stream(key, self._limited(chunks))
+        info = self._objects.head(key)
         try:
             self._results.uploaded(
                 key, file_name=shown_name(file_name), object_version=info.version, size_bytes=info.size
@@ -64,7 +77,6 @@ class Intake:
             _log.warning("%s is stored but not in the table yet: %s", key, error)
         if self._queue is not None:
             self._queue.send(object_created_event(self._objects.bucket, info))
-        return key
 
     def again(self, file_key: str) -> bool:
         """Has a finished file worked on once more; False when it is not finished or its object is gone.
@@ -98,13 +110,33 @@ class Intake:
         self._results.delete(file_key)
         return True
 
-    def _limited(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        size = 0
-        for chunk in chunks:
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise UploadTooLarge(_too_large(self._max_bytes))
-            yield chunk
+
+class Arrival:
+    """One upload under way: `write` its bytes, then `finish` or `discard` it. Every call may block."""
+
+    def __init__(self, intake: Intake, file_name: str, draft: Draft, max_bytes: int) -> None:
+        self._intake = intake
+        self._file_name = file_name
+        self._draft = draft
+        self._left = max_bytes
+        self._max_bytes = max_bytes
+
+    def write(self, data: bytes) -> None:
+        """Raises UploadTooLarge."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise UploadTooLarge(_too_large(self._max_bytes))
+        self._draft.write(data)
+
+    def finish(self) -> str:
+        """Makes the file visible and starts its work; returns its `file_key`."""
+        self._draft.commit()
+        self._intake.stored(self._file_name, self._draft.key)
+        return self._draft.key
+
+    def discard(self) -> None:
+        """Frees the space of an upload that was refused or broke off."""
+        self._draft.discard()
 
 
 def new_key(file_name: str) -> str:

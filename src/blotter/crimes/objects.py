@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 LOCAL_BUCKET = "local"
 _READ_BLOCK = 4 * 1024 * 1024
-_WRITE_BUFFER = 8 * 1024 * 1024  # the size of one part; S3 wants at least 5 MiB
+# Bytes of one part and how many parts may be on their way: an open draft holds at most their product in memory.
+_S3_PARTS = (8 * 1024 * 1024, 4)  # S3 requires parts of at least 5 MiB
+_LOCAL_PARTS = (1024 * 1024, 2)
 
 
 class ObjectNotFound(Exception):
@@ -98,6 +100,11 @@ class ObjectStore:
         return cls(S3Store(bucket, **options), bucket)
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of a local store, None for S3."""
+        return self._root
+
+    @property
     def is_remote(self) -> bool:
         """Whether objects lie in S3, which sends its events itself."""
         return self._root is None
@@ -119,10 +126,19 @@ class ObjectStore:
     @contextmanager
     def writer(self, key: str) -> Iterator[Sink]:
         """A sink whose bytes become the object when the block ends, or vanish when it raises."""
-        sink = obstore.open_writer(self._store, _checked(key), buffer_size=_WRITE_BUFFER)
-        yield sink  # when the block raises, the unfinished upload is dropped with the sink, never closed
-        sink.close()
-        self._sync(key)
+        draft = self.open_draft(key)
+        try:
+            yield draft
+        except BaseException:
+            draft.discard()
+            raise
+        draft.commit()
+
+    def open_draft(self, key: str) -> Draft:
+        """An object under way, invisible until `commit`. Raises InvalidKey."""
+        buffer, parts = _S3_PARTS if self._root is None else _LOCAL_PARTS
+        sink = obstore.open_writer(self._store, _checked(key), buffer_size=buffer, max_concurrency=parts)
+        return Draft(self, key, sink)
 
     def read(self, info: ObjectInfo, block: int = _READ_BLOCK) -> Iterator[bytes]:
         """The bytes of exactly this version, in blocks. Raises ObjectChanged, ObjectNotFound.
@@ -156,8 +172,10 @@ class ObjectStore:
         except FileNotFoundError:
             return
 
-    def discard_drafts(self, older_than: float, key: str | None = None) -> int:
-        """Removes what killed writers left in a local folder: of one key, or of all; returns how many.
+    def discard_drafts(
+        self, older_than: float, key: str | None = None, chosen: Callable[[str], bool] = lambda _: True
+    ) -> int:
+        """Removes unfinished writes from a local folder: of one key, or of all `chosen` ones; returns how many.
 
         `older_than` in seconds since the last write, so that a running upload keeps its draft. S3 has a lifecycle
         rule for that (AbortIncompleteMultipartUpload).
@@ -170,6 +188,8 @@ class ObjectStore:
         for path in folder.rglob("*") if key is None else folder.glob("*"):
             name, _, number = path.name.rpartition("#")
             if not number.isdigit() or (start and name != start) or not path.is_file():
+                continue
+            if not chosen(path.relative_to(self._root).with_name(name).as_posix()):
                 continue
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime >= older_than:
@@ -188,6 +208,28 @@ class ObjectStore:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+class Draft:
+    """An object that is being written: `write` its bytes, then `commit` or `discard`. Every call may block."""
+
+    def __init__(self, store: ObjectStore, key: str, sink: Any) -> None:
+        self._store = store
+        self.key = key
+        self._sink = sink
+
+    def write(self, data: bytes, /) -> int:
+        return int(self._sink.write(data))
+
+    def commit(self) -> None:
+        """Makes the object visible; a local one is on the disk when this returns."""
+        self._sink.close()
+        self._store._sync(self.key)
+
+    def discard(self) -> None:
+        """Drops what was written and frees its space at once (on S3 a lifecycle rule does)."""
+        self._sink = None  # never closed: closing would make the object visible
+        self._store.discard_drafts(0.0, self.key)
 
 
 def _checked(key: str) -> str:

@@ -22,8 +22,8 @@ from typing import Any
 
 import click
 
-from blotter.config import ConfigurationError
-from blotter.crimes.settings import Application
+from blotter.config import ConfigurationError, load_configuration
+from blotter.crimes.settings import Application, CrimesSettings
 
 _STOP_SECONDS = 15.0
 _YOUNG_SECONDS = 5.0
@@ -37,17 +37,30 @@ class _Stopped(Exception):
 
 
 def serve_application(
-    config: str | None, environment: str | None, host: str | None, port: int | None, workers: int
+    config: str | None,
+    environment: str | None,
+    host: str | None,
+    port: int | None,
+    workers: int,
+    insecure_open_access: bool = False,
 ) -> None:
     """Serves until a signal. Raises ConfigurationError."""
+    from blotter.crimes.upload_drafts import discard_dead_drafts
+    from blotter.crimes.web.security import is_loopback
     from blotter.crimes.web.server import WebServer
     from blotter.crimes.web.services import Services
 
-    application = Application.start(config, environment)
-    settings = application.settings
+    settings = load_configuration(config, environment).section("crimes", CrimesSettings)
     host = host or settings.host
     port = settings.port if port is None else port
-    server = WebServer(Services.of(application), host, port)
+    if not is_loopback(host) and not (insecure_open_access or settings.insecure_open_access):
+        raise ConfigurationError(
+            f"listening on {host} lets everyone who reaches this machine read, change and delete everything: "
+            "there is no access control. Use 127.0.0.1, or say --insecure-open-access"
+        )
+    application = Application.start(config, environment)
+    discard_dead_drafts(application.objects)
+    server = WebServer(Services.of(application, host), host, port)
     try:
         url = server.bind()
     except OSError as error:

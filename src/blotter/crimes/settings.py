@@ -35,6 +35,8 @@ class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The folder of the model to score with; empty is the one shipped with the package."""
     host: str = "127.0.0.1"
     port: int = 8080
+    insecure_open_access: bool = False
+    """Whether the pages may listen beyond loopback, where there is no access control."""
     max_upload_bytes: int = 2 * GIBIBYTE
     max_decompressed_bytes: int = 4 * GIBIBYTE
     """A file that unpacks to more is refused as TOO_LARGE."""

@@ -8,7 +8,7 @@ that stream with the client are asynchronous. What they answer is described in `
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
@@ -27,12 +27,13 @@ _ERRORS: dict[int, str] = {
     400: "The request cannot be read.",
     403: "The request comes from another site.",
     404: "There is no such result.",
-    409: "The file is not COMPLETED.",
-    410: "The predictions file was removed.",
+    408: "The upload was too slow.",
+    409: "The state of the file does not allow it.",
+    410: "The object was removed.",
     413: "The file is too large.",
     415: "The body is not multipart/form-data.",
     422: "A parameter is out of its range, or the answer cannot be sent.",
-    503: "The results table cannot be used at the moment.",
+    503: "The results table cannot be used at the moment, or there are too many uploads or streams.",
 }
 
 
@@ -67,6 +68,7 @@ _UPLOAD_BODY = {
 def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) -> APIRouter:
     """The routes over these services; `closing` tells long streams that the server stops."""
     routes = APIRouter()
+    streams = live.Streams(services.results.find, services.settings.pace, closing)
 
     def get_result(file_key: str) -> Result:
         result = services.results.find(file_key)
@@ -79,7 +81,7 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
         status_code=202,
         response_description="The file is stored; `Location` names its result.",
         response_model=schemas.Accepted,
-        responses=_errors(400, 403, 413, 415, 503),
+        responses=_errors(400, 403, 408, 413, 415, 503),
         openapi_extra=_UPLOAD_BODY,
         tags=["Files"],
         summary="Upload a file",
@@ -133,7 +135,9 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
         first = await to_thread.run_sync(get_result, file_key)
         if first.finished and request.headers.get("last-event-id") == live.FINAL_ID:
             return Response(status_code=204)  # tells an EventSource to stay away
-        stream = live.event_stream(first, lambda: services.results.find(file_key), services.settings.pace, closing)
+        client = request.client.host if request.client else ""
+        streams.check(client)
+        stream = streams.events(first, client)
         headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
@@ -147,10 +151,63 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
         tags=["Results"],
         summary="Download predictions",
     )
-    def predictions(file_key: str) -> Response:
+    def predictions(
+        file_key: str,
+        formulas: Annotated[
+            Literal["keep", "neutralize"],
+            Query(
+                description="`neutralize`: cells that a spreadsheet would run as formulas get an apostrophe in "
+                "front. The pages link it; programs get the cells as they were uploaded."
+            ),
+        ] = "keep",
+    ) -> Response:
         """Every row of the upload in its order, with `probability` (empty where skipped) and the reason."""
-        limit = services.settings.max_download_bytes
-        return downloads.predictions(get_result(file_key), services.objects, limit)
+        return downloads.predictions(
+            get_result(file_key),
+            services.objects,
+            services.settings.max_download_bytes,
+            neutralize=formulas == "neutralize",
+        )
+
+    @routes.post(
+        "/api/results/{file_key:key}/cancel",
+        response_model=schemas.ResultDetail,
+        response_description="The result, now FAILED with CANCELED.",
+        responses=_errors(403, 404, 409, 503),
+        tags=["Results"],
+        summary="Cancel a file",
+    )
+    def cancel(file_key: str) -> JSONResponse:
+        """Ends the work on a file that is UPLOADED or PROCESSING; its worker notices within a second."""
+        services.cancel(get_result(file_key))
+        return JSONResponse(schemas.detail_of(get_result(file_key)))
+
+    @routes.post(
+        "/api/results/{file_key:key}/retry",
+        status_code=202,
+        response_model=schemas.Accepted,
+        response_description="The file is UPLOADED and will be processed again.",
+        responses=_errors(403, 404, 409, 410, 503),
+        tags=["Results"],
+        summary="Process a file again",
+    )
+    def retry(file_key: str) -> JSONResponse:
+        """Processes a file that is COMPLETED or FAILED again, with the model of today."""
+        services.retry(get_result(file_key))
+        return JSONResponse(schemas.accepted(file_key), 202, {"Location": paths.result_api(file_key)})
+
+    @routes.delete(
+        "/api/results/{file_key:key}",
+        status_code=204,
+        response_description="Upload, predictions and result are removed.",
+        responses=_errors(403, 404, 503),
+        tags=["Results"],
+        summary="Delete a file",
+    )
+    def delete(file_key: str) -> Response:
+        """Removes the upload, its predictions and its result. Work under way is cancelled first."""
+        services.delete(get_result(file_key))
+        return Response(status_code=204)
 
     @routes.get(
         "/api/results/{file_key:key}",

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blotter import __version__
 from blotter.crimes.web import api, errors, pages
+from blotter.crimes.web.connections import SendTimeoutMiddleware
 from blotter.crimes.web.paths import ExactPathMiddleware
 from blotter.crimes.web.security import SecurityMiddleware
 from blotter.crimes.web.services import Services
@@ -54,9 +55,7 @@ def create_app(services: Services, closing: Callable[[], bool] = lambda: False) 
         redoc_url=None,
         redirect_slashes=False,  # an address with a slash too many is a 404 that says so, not an empty redirect
     )
-    uploads = Uploads(
-        services.intake.accept, services.settings.max_upload_bytes, services.settings.concurrent_uploads
-    )
+    uploads = Uploads(services.intake.begin, services.settings.max_upload_bytes, services.settings.uploads)
     app.state.pages = pages.Pages(services)
     app.include_router(api.router(services, uploads, closing))
     app.include_router(pages.router(app.state.pages, uploads))
@@ -64,5 +63,6 @@ def create_app(services: Services, closing: Callable[[], bool] = lambda: False) 
     errors.install(app)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(ExactPathMiddleware)
+    app.add_middleware(SendTimeoutMiddleware)
     app.add_middleware(SecurityMiddleware, allowed_hosts=services.settings.allowed_hosts)  # added last: outermost
     return app

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from blotter import __version__
+from blotter.crimes.item import Result
 from blotter.crimes.web import explain, paths, text, views
 from blotter.crimes.web.errors import WebError, result_not_found
 from blotter.crimes.web.newest import newest
@@ -46,7 +47,7 @@ class Pages:
         self._environment.filters["result_page"] = paths.result_page
         self._environment.filters["result_api"] = paths.result_api
         self._environment.filters["events_api"] = paths.events_api
-        self._environment.filters["predictions_api"] = paths.predictions_api
+        self._environment.filters["predictions_download"] = paths.neutralized_predictions
         self._environment.globals |= {
             "elapsed": text.elapsed,
             "bin_range": views.bin_range,
@@ -77,6 +78,12 @@ def router(pages: Pages, uploads: Uploads) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     services = pages.services
 
+    def get_result(file_key: str) -> Result:
+        found = services.results.find(file_key)
+        if found is None:
+            raise result_not_found(file_key)
+        return found
+
     @routes.get("/")
     def files() -> Response:
         return pages.page("files.html", {"newest": newest(services.results, LISTED), "listed": LISTED})
@@ -89,11 +96,24 @@ def router(pages: Pages, uploads: Uploads) -> APIRouter:
 
     @routes.get("/results/{file_key:key}")
     def result(file_key: str) -> Response:
-        found = services.results.find(file_key)
-        if found is None:
-            raise result_not_found(file_key)
+        found = get_result(file_key)
         values = {"result": found, "charts": views.charts_of(found), "folded_after": views.FOLDED_AFTER}
         return pages.page("result.html", values)
+
+    @routes.post("/results/{file_key:key}/cancel")
+    def cancel(file_key: str) -> Response:
+        services.cancel(get_result(file_key))
+        return RedirectResponse(paths.result_page(file_key), 303)
+
+    @routes.post("/results/{file_key:key}/retry")
+    def retry(file_key: str) -> Response:
+        services.retry(get_result(file_key))
+        return RedirectResponse(paths.result_page(file_key), 303)
+
+    @routes.post("/results/{file_key:key}/delete")
+    def delete(file_key: str) -> Response:
+        services.delete(get_result(file_key))
+        return RedirectResponse("/", 303)
 
     @routes.get("/docs")
     def documentation(request: Request) -> Response:

@@ -67,3 +67,7 @@ def events_api(file_key: str) -> str:
 
 def predictions_api(file_key: str) -> str:
     return f"{result_api(file_key)}/predictions.csv"
+
+
+def neutralized_predictions(file_key: str) -> str:
+    return f"{predictions_api(file_key)}?formulas=neutralize"

@@ -141,7 +141,9 @@ def _type(schema: Schema) -> tuple[str, str | None]:
 
 
 def _example(path: str, method: str, base_url: str) -> str:
-    if method == "post":
+    if method == "post" and path == "/api/files":
         return f"curl -F file=@incidents.csv {base_url}{path}"
+    if method != "get":
+        return f"curl -X {method.upper()} '{base_url}{path.replace('{file_key}', 'FILE_KEY')}'"
     option = "-N " if path.endswith("/events") else "-OJ " if path.endswith(".csv") else ""
     return f"curl {option}'{base_url}{path.replace('{file_key}', 'FILE_KEY')}'"

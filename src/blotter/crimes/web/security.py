@@ -1,15 +1,25 @@
 """What a browser is allowed to do here: Host and Origin checks on the way in, protective headers on the way out.
 
-The application listens on loopback without a login, so any page its user visits could try to reach it. Checking
-Host stops DNS rebinding, checking Origin on writing requests stops cross-site uploads, and there is no CORS. The
-content policy allows scripts and styles from this server's files only; no inline script, no outside service.
-Programs that send no Origin (curl, SDKs) are not browsers and pass.
+The application has no login, so any page its user visits could try to reach it. The rules are those of the
+database's open access (`blotter serve`):
+
+- **Host.** A page that points its own name at this server (DNS rebinding) sends that name as Host. Accepted are
+  loopback names and addresses, the host that was bound, the configured names and, where the server listens
+  beyond loopback, any literal IP address (a page cannot rebind an address). Exactly one Host header is
+  required.
+- **Origin.** Browsers add it to every request of a page that is not a plain navigation: it must name this very
+  host and port. A request that changes something and carries no Origin must not say that it comes from another
+  site (Sec-Fetch-Site). Programs send neither and pass. There are no CORS headers.
+
+The content policy allows scripts and styles from this server's files only; no inline script, no outside service.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,15 +48,39 @@ SECURITY_HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class AllowedHosts:
+    """Which Host headers are accepted: these names, loopback and, when `any_address`, every literal IP address."""
+
+    names: frozenset[str] = LOOPBACK_HOSTS
+    any_address: bool = False
+
+    @classmethod
+    def of(cls, bound_host: str, names: Iterable[str] = ()) -> AllowedHosts:
+        """The rule for a server that listens on `bound_host`."""
+        known = {bound_host.casefold(), *(name.casefold() for name in names if name)}
+        return cls(LOOPBACK_HOSTS | known, not is_loopback(bound_host))
+
+    def accept(self, host: str) -> bool:
+        """Whether a Host header's value is one of them."""
+        name = host_name(host)
+        if name is None:
+            return False
+        name = name.removesuffix(".")
+        if name in self.names or name.endswith(".localhost") or is_loopback(name):
+            return True
+        return self.any_address and _is_address(name)
+
+
 class SecurityMiddleware:
     """Outermost: refuses foreign hosts and origins, adds the headers to every answer, hides what crashed.
 
     `allowed_hosts` None means that something in front (API Gateway) already decides which host names arrive here.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] | None) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: AllowedHosts | None) -> None:
         self._app = app
-        self._hosts = None if allowed_hosts is None else frozenset(host.casefold() for host in allowed_hosts)
+        self._hosts = allowed_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,7 +99,7 @@ class SecurityMiddleware:
             await send(message)
 
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope["method"], scope["scheme"], headers)
+        refusal = self._refusal(scope["method"], headers)
         if refusal is not None:
             await refusal(scope, receive, protected_send)
             return
@@ -78,13 +112,26 @@ class SecurityMiddleware:
             body = error_body("INTERNAL_ERROR", "Something went wrong here. The server's log says what.")
             await JSONResponse(body, 500)(scope, receive, protected_send)
 
-    def _refusal(self, method: str, scheme: str, headers: Headers) -> JSONResponse | None:
-        host = headers.get("host", "")
-        if self._hosts is not None and host_name(host) not in self._hosts:
+    def _refusal(self, method: str, headers: Headers) -> JSONResponse | None:
+        hosts = headers.getlist("host")
+        if len(hosts) > 1:
+            return JSONResponse(error_body("BAD_REQUEST", "Send one Host header."), 400)
+        host = hosts[0] if hosts else ""
+        if self._hosts is not None and not self._hosts.accept(host):
             return JSONResponse(error_body("HOST_NOT_ALLOWED", "This host name is not served here."), 421)
-        if method not in _SAFE_METHODS and not _same_origin(scheme, host, headers):
+        if not _same_origin(method, host, headers):
             return JSONResponse(error_body("CROSS_ORIGIN", "Requests from other sites are refused."), 403)
         return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only mean this machine. Does not ask DNS."""
+    if host.casefold().removesuffix(".") == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def host_name(host: str) -> str | None:
@@ -99,8 +146,17 @@ def host_name(host: str) -> str | None:
     return split.hostname
 
 
-def _same_origin(scheme: str, host: str, headers: Headers) -> bool:
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _same_origin(method: str, host: str, headers: Headers) -> bool:
+    """Whether a request may come from where it says it does; TLS may end before this server."""
     origin = headers.get("origin")
     if origin is not None:
-        return origin.casefold() == f"{scheme}://{host}".casefold()
-    return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+        return origin.casefold() in (f"http://{host}".casefold(), f"https://{host}".casefold())
+    return method in _SAFE_METHODS or headers.get("sec-fetch-site", "none") in ("same-origin", "none")

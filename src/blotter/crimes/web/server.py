@@ -8,21 +8,22 @@ This server tells the streams first, and they end by themselves within one poll.
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 
 import uvicorn
 
 from blotter.crimes.web.app import create_app
+from blotter.crimes.web.connections import BoundedProtocol
 from blotter.crimes.web.services import Services
 
 _GRACE_SECONDS = 10
+_CONNECTIONS = 4000  # more are answered 503; event streams have their own, lower limit (`live.Pace`)
 
 
 class WebServer(uvicorn.Server):
     """`run()` serves until a signal or `stop()`; afterwards `url` still says where it was."""
 
     def __init__(self, services: Services, host: str, port: int, *, access_log: bool = False) -> None:
-        app = create_app(_reachable_as(services, host), closing=lambda: self.should_exit)
+        app = create_app(services, closing=lambda: self.should_exit)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -31,6 +32,9 @@ class WebServer(uvicorn.Server):
                 access_log=access_log,
                 log_level="warning",
                 server_header=False,
+                http=BoundedProtocol,
+                limit_concurrency=_CONNECTIONS,
+                proxy_headers=False,  # who a client is decides limits: nothing it says itself
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
@@ -43,6 +47,7 @@ class WebServer(uvicorn.Server):
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((self.config.host, self.config.port))
+            listening.listen(self.config.backlog)  # from here on a client waits instead of being refused
         except OSError:
             listening.close()
             raise
@@ -60,11 +65,3 @@ class WebServer(uvicorn.Server):
     def stop(self) -> None:
         """Ask the server to end; may be called from any thread."""
         self.should_exit = True
-
-
-def _reachable_as(services: Services, host: str) -> Services:
-    """The address that is listened on is a name under which requests may come."""
-    settings = services.settings
-    if settings.allowed_hosts is None:
-        return services
-    return replace(services, settings=replace(settings, allowed_hosts=settings.allowed_hosts | {host}))

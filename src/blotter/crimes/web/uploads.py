@@ -1,20 +1,20 @@
 """One uploaded file, from the request's bytes to the intake, never whole in memory or twice on disk.
 
-The multipart body is parsed as it arrives; the bytes of the field `file` go in blocks of about one megabyte
-through a short queue to a thread in which the intake iterates over them. When the intake is slow the queue is
-full and the client waits. A body that breaks off, is malformed or too long makes that iteration raise, so that
-no half file becomes an object. The client's file name is passed on as it came: the intake decides what of it
-goes into a key.
+The multipart body is parsed as it arrives; the bytes of the field `file` are written in blocks of about one
+megabyte from a thread. No thread is held while the client is silent, so slow clients cost an open draft each
+and nothing else. A body that stops, is malformed or too long discards the draft at once, so that no half file
+becomes an object and no space stays taken. The client's file name is passed on as it came: the intake decides
+what of it goes into a key. How many uploads run side by side, and which one gives way when there are too many,
+is `UploadSlots`' matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
-from anyio import from_thread, to_thread
-from anyio.streams.memory import MemoryObjectSendStream
+from anyio import to_thread
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
@@ -22,45 +22,77 @@ from starlette.requests import ClientDisconnect, Request
 from blotter.crimes.intake import UploadTooLarge
 from blotter.crimes.web import text
 from blotter.crimes.web.errors import WebError
+from blotter.crimes.web.upload_slots import UploadLimits, UploadSlots
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 FIELD = "file"
-Accept = Callable[[str, Iterator[bytes]], str]  # file name and its bytes in blocks → file key
 _BLOCK = 1 << 20
-_QUEUED_BLOCKS = 2
-_ENVELOPE = 1 << 16  # what boundaries, part headers and small other fields may add to the file
+_ENVELOPE = 1 << 16  # bytes that boundaries, part headers and small other fields may add to the file
 _MAX_OTHER_FIELD = 1 << 16
+_WRITING_THREADS = 8
+
+
+class Arriving(Protocol):
+    """`intake.Arrival`, seen from here. Every call may block."""
+
+    def write(self, data: bytes) -> None: ...
+    def finish(self) -> str: ...
+    def discard(self) -> None: ...
+
+
+Begin = Callable[[str], Arriving]
+"""File name → the upload it begins."""
 
 
 class Uploads:
-    """The way in for files: `accept` stores one, at most `concurrent` at a time, of at most `max_bytes` each."""
+    """Receives files: `begin` opens one in the intake; each has at most `max_bytes`."""
 
-    def __init__(self, accept: Accept, max_bytes: int, concurrent: int) -> None:
-        self._accept = accept
+    def __init__(self, begin: Begin, max_bytes: int, limits: UploadLimits) -> None:
+        self._begin = begin
         self._max_bytes = max_bytes
-        self._limiter = anyio.CapacityLimiter(concurrent)  # slow clients must not hold every thread there is
+        self._slots = UploadSlots(limits)
+        self._threads = anyio.CapacityLimiter(_WRITING_THREADS)
 
     async def receive(self, request: Request) -> str:
-        """The file key of the request's file, once it is stored. Raises WebError as `receive_file` does."""
-        return await receive_file(request, self._accept, self._max_bytes, self._limiter)
+        """Stores the request's file and returns its file key.
 
+        Raises WebError, in this order: 415 not multipart, 413 declared too long, 503 no slot is free, then as the
+        body arrives 400 malformed or without a file, 413 longer than `max_bytes`, 408 too slow.
+        """
+        form = _Form(_boundary(request), self._max_bytes)
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._max_bytes + _ENVELOPE:
+            raise too_large(self._max_bytes)
+        client = request.client.host if request.client else ""
+        stored: list[str] = []
+        async with self._slots.take(client) as slot:
+            stored.append(await self._store(form, slot.watched(request.stream())))
+        return stored[0]
 
-async def receive_file(request: Request, accept: Accept, max_bytes: int, limiter: anyio.CapacityLimiter) -> str:
-    """Stream the request's file into `accept(file_name, blocks)` (called in a thread); returns its file key.
+    async def _store(self, form: _Form, chunks: AsyncIterator[bytes]) -> str:
+        arrival: Arriving | None = None
+        try:
+            async for block in _blocks(chunks, form):
+                if arrival is None:
+                    arrival = await self._in_thread(self._begin, form.file_name)
+                await self._in_thread(arrival.write, block)
+            if arrival is None:  # a file without a byte is a file: the worker says what is wrong with it
+                if form.file_name is None:
+                    raise _bad_form(f'The form has no field named "{FIELD}" with a file in it.')
+                arrival = await self._in_thread(self._begin, form.file_name)
+            return str(await self._in_thread(arrival.finish))
+        except BaseException as error:
+            if arrival is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._in_thread(arrival.discard)
+            if isinstance(error, UploadTooLarge):
+                raise too_large(self._max_bytes) from error
+            raise
 
-    Raises WebError: 415 not multipart, 400 malformed or without a file, 413 longer than `max_bytes`.
-    """
-    form = _Form(_boundary(request), max_bytes)
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes + _ENVELOPE:
-        raise too_large(max_bytes)
-    blocks = _blocks(request, form)
-    first = await anext(blocks, b"")
-    if form.file_name is None:
-        raise _bad_form(f'The form has no field named "{FIELD}" with a file in it.')
-    return await _hand_over(form.file_name, first, blocks, accept, max_bytes, limiter)
+    async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await to_thread.run_sync(call, *arguments, limiter=self._threads)
 
 
 def too_large(max_bytes: int) -> WebError:
@@ -172,14 +204,12 @@ def _file_name(raw: bytes) -> str:
     return raw.decode("utf-8", "replace").replace("%22", '"').replace("%0A", "\n").replace("%0D", "\r")
 
 
-async def _blocks(request: Request, form: _Form) -> AsyncGenerator[bytes, None]:
-    """The file's bytes in blocks; the first comes as soon as the file's name is known."""
-    named = False
+async def _blocks(chunks: AsyncIterator[bytes], form: _Form) -> AsyncIterator[bytes]:
+    """The file's bytes in blocks of about a megabyte. Raises WebError when the form breaks off."""
     try:
-        async for chunk in request.stream():
+        async for chunk in chunks:
             form.feed(chunk)
-            if len(form.waiting) >= _BLOCK or (form.file_name is not None and not named):
-                named = True
+            if len(form.waiting) >= _BLOCK:
                 yield form.take()
     except ClientDisconnect as error:
         raise _bad_form("The upload broke off.") from error
@@ -187,57 +217,3 @@ async def _blocks(request: Request, form: _Form) -> AsyncGenerator[bytes, None]:
         raise _bad_form("The upload broke off before its end.")
     if form.waiting:
         yield form.take()
-
-
-async def _hand_over(
-    file_name: str,
-    first: bytes,
-    blocks: AsyncGenerator[bytes, None],
-    accept: Accept,
-    max_bytes: int,
-    limiter: anyio.CapacityLimiter,
-) -> str:
-    """Run the intake in a thread while the blocks go to it; whichever side fails first decides the outcome."""
-    send, receive = anyio.create_memory_object_stream[bytes | None](_QUEUED_BLOCKS)
-    broken: list[WebError] = []
-
-    async def pump() -> None:
-        with send:
-            try:
-                await _send_all(first, blocks, send)
-            except WebError as error:  # closing without the end mark makes the intake's read raise
-                broken.append(error)
-
-    def arriving() -> Iterator[bytes]:
-        try:
-            while (block := from_thread.run(receive.receive)) is not None:
-                yield block
-        except anyio.EndOfStream:
-            raise OSError("the upload broke off") from None
-
-    outcome: list[str] = []
-    failure: list[Exception] = []
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(pump)
-        try:
-            outcome.append(await to_thread.run_sync(accept, file_name, arriving(), limiter=limiter))
-        except Exception as error:
-            failure.append(error)  # raised below: a task group would wrap it
-        tasks.cancel_scope.cancel()  # an intake that gave up does not wait for the rest of the body
-    if broken:
-        raise broken[0]
-    if failure:
-        raise too_large(max_bytes) if isinstance(failure[0], UploadTooLarge) else failure[0]
-    return outcome[0]
-
-
-async def _send_all(
-    first: bytes, blocks: AsyncGenerator[bytes, None], send: MemoryObjectSendStream[bytes | None]
-) -> None:
-    try:
-        await send.send(first)
-        async for block in blocks:
-            await send.send(block)
-        await send.send(None)
-    except anyio.BrokenResourceError:  # the intake has stopped reading: its own error tells why
-        return

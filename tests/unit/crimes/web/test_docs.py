@@ -17,7 +17,7 @@ def test_every_operation_is_documented(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     operations = {f"{method.upper()} {path}" for path, methods in schema["paths"].items() for method in methods}
     documented = {
-        found.partition("?")[0] for found in re.findall(r"^\| `((?:GET|POST) [^`]+)`", PAGE, re.MULTILINE)
+        found.partition("?")[0] for found in re.findall(r"^\| `((?:GET|POST|DELETE) [^`]+)`", PAGE, re.MULTILINE)
     }
     assert documented == operations
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -15,7 +17,10 @@ from botocore.exceptions import EndpointConnectionError
 from fastapi.testclient import TestClient
 
 from blotter.crimes.item import Result
-from blotter.crimes.web.live import Pace, event_stream
+from blotter.crimes.settings import Application
+from blotter.crimes.web import connections
+from blotter.crimes.web.errors import WebError
+from blotter.crimes.web.live import Pace, Streams
 from blotter.crimes.web.server import WebServer
 from blotter.crimes.web.services import Services
 
@@ -24,6 +29,13 @@ FAST = Pace(poll=0.001, heartbeat=1000)
 
 def result(status: str = "PROCESSING", **values: Any) -> Result:
     return Result(file_key="k", status=status, **values)  # type: ignore[arg-type]
+
+
+def event_stream(
+    first: Result, read: Callable[[], Result | None], pace: Pace, closing: Callable[[], bool]
+) -> AsyncIterator[bytes]:
+    """The events of one stream alone."""
+    return Streams(lambda _: read(), pace, closing).events(first, "a")
 
 
 async def collect(stream: AsyncIterator[bytes]) -> str:
@@ -95,7 +107,56 @@ def test_a_client_that_leaves_stops_the_reading() -> None:
                 await anext(stream)
 
     anyio.run(main)
-    assert reads == 2
+    assert reads <= 3
+
+
+def test_a_thousand_streams_of_one_file_read_its_item_as_often_as_one() -> None:
+    reads = 0
+    states = iter([result(progress=number) for number in range(5)] + [result("COMPLETED")])
+
+    def read(_: str) -> Result:
+        nonlocal reads
+        reads += 1
+        return next(states)
+
+    async def main() -> None:
+        streams = Streams(read, FAST, lambda: False)
+        texts: list[str] = []
+
+        async def follow() -> None:
+            texts.append(await collect(streams.events(result(), "a")))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(1000):
+                tasks.start_soon(follow)
+        assert len(texts) == 1000
+        assert all('"COMPLETED"' in text for text in texts)
+
+    anyio.run(main)
+    assert reads == 6
+
+
+def test_streams_are_limited_for_a_client_and_in_all() -> None:
+    async def main() -> None:
+        streams = Streams(lambda _: result(), Pace(poll=60, streams=2, streams_per_client=1), lambda: False)
+        async with aclosing(streams.events(result(), "a")) as one, aclosing(streams.events(result(), "b")) as two:  # type: ignore[type-var]
+            for stream in (one, two):
+                await anext(stream)
+                await anext(stream)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anext, one)  # type: ignore[arg-type]
+                await anyio.sleep(0.01)
+                with pytest.raises(WebError, match="TOO_MANY_STREAMS"):
+                    streams.check("a")
+                streams.check("c")
+                tasks.start_soon(anext, two)  # type: ignore[arg-type]
+                await anyio.sleep(0.01)
+                with pytest.raises(WebError, match="TOO_MANY_STREAMS"):
+                    streams.check("c")
+                tasks.cancel_scope.cancel()
+        streams.check("a")
+
+    anyio.run(main)
 
 
 def test_the_endpoint_streams_and_a_returning_client_is_told_to_stay_away(client: TestClient, files: Any) -> None:
@@ -177,8 +238,23 @@ def test_the_server_stops_although_a_page_is_open(served: tuple[WebServer, str],
         assert list(seen) == []
 
 
-def test_the_address_that_is_listened_on_is_a_name_to_come_by(services: Services) -> None:
-    server = WebServer(services, "192.0.2.7", 0)
+def test_a_head_that_never_ends_is_closed(served: tuple[WebServer, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
+    address = urlsplit(served[1])
+    assert address.hostname is not None
+    for start in (b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "):
+        with socket.create_connection((address.hostname, address.port or 80), timeout=20) as slow:
+            slow.sendall(start)
+            assert slow.recv(1) == b""
+
+
+def test_a_head_that_is_too_long_is_refused(served: tuple[WebServer, str]) -> None:
+    answer = httpx.get(served[1] + "/health", headers={f"x-{number}": "y" * 1000 for number in range(70)})
+    assert answer.status_code == 431
+
+
+def test_the_address_that_is_listened_on_is_a_name_to_come_by(application: Application) -> None:
+    server = WebServer(Services.of(application, "192.0.2.7"), "192.0.2.7", 0)
     client = TestClient(server.config.app, base_url="http://192.0.2.7:8080")  # type: ignore[arg-type]
     assert client.get("/health").status_code == 200
-    assert client.get("/health", headers={"host": "192.0.2.8"}).status_code == 421
+    assert client.get("/health", headers={"host": "evil.example"}).status_code == 421

@@ -176,8 +176,10 @@ def test_the_documentation_covers_the_whole_api(client: TestClient) -> None:
         "/api/files",
         "/api/results",
         "/api/results/{file_key}",
+        "/api/results/{file_key}/cancel",
         "/api/results/{file_key}/events",
         "/api/results/{file_key}/predictions.csv",
+        "/api/results/{file_key}/retry",
         "/health",
     }
     assert "HTTPValidationError" not in schema["components"]["schemas"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from blotter.crimes.web.security import SECURITY_HEADERS, host_name
+from blotter.crimes.web.security import SECURITY_HEADERS, AllowedHosts, host_name
 from blotter.crimes.web.services import Services, WebSettings
 
 
@@ -32,8 +33,8 @@ def test_other_hosts_are_refused(client: TestClient, host: str) -> None:
     [
         {"origin": "http://evil.example"},
         {"origin": "null"},
-        {"origin": "https://127.0.0.1:8080"},
         {"origin": "http://127.0.0.1:9999"},
+        {"origin": "http://localhost:8080"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ],
@@ -43,6 +44,54 @@ def test_uploads_from_other_sites_are_refused(client: TestClient, path: str, hea
     answer = client.post(path, files={"file": ("a.csv", b"x")}, headers=headers)
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "CROSS_ORIGIN"
+
+
+def test_every_route_that_changes_something_is_protected(client: TestClient, app: FastAPI, files: Any) -> None:
+    """Whatever route is added: with a foreign origin it answers 403 before it does anything."""
+    key = quote(files.completed("uploads/x/a.csv"), safe="")
+    routes = {
+        (method, path)
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if method.upper() not in ("GET", "HEAD", "OPTIONS")
+    }
+    routes |= {("post", path) for path in ("/", "/results/{file_key}/delete", "/results/{file_key}/retry")}
+    assert len(routes) >= 7
+    for method, path in routes:
+        for headers in ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+            answer = client.request(method, path.replace("{file_key}", key), headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "CROSS_ORIGIN"), path
+    assert files.results.find("uploads/x/a.csv").status == "COMPLETED"
+
+
+def test_a_page_of_another_site_reads_nothing(client: TestClient) -> None:
+    assert client.get("/api/results", headers={"origin": "https://evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "accepted"),
+    [
+        ("127.0.0.1", "127.0.0.1:8080", True),
+        ("127.0.0.1", "127.9.9.9", True),
+        ("127.0.0.1", "app.localhost:8080", True),
+        ("127.0.0.1", "localhost.", True),
+        ("127.0.0.1", "192.168.1.5", False),
+        ("127.0.0.1", "pages.example", True),
+        ("0.0.0.0", "192.168.1.5:8080", True),
+        ("0.0.0.0", "[2001:db8::1]", True),
+        ("0.0.0.0", "evil.example", False),
+        ("::", "evil.example:8080", False),
+        ("box.lan", "BOX.LAN:8080", True),
+        ("box.lan", "box.lan.evil.example", False),
+    ],
+)
+def test_hosts_are_accepted_as_by_the_database(bound: str, host: str, accepted: bool) -> None:
+    assert AllowedHosts.of(bound, ["Pages.example", ""]).accept(host) is accepted
+
+
+def test_two_host_headers_are_refused(client: TestClient) -> None:
+    answer = client.get("/health", headers=[("host", "127.0.0.1"), ("host", "evil.example")])
+    assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "http://127.0.0.1:8080"}, {"sec-fetch-site": "same-origin"}])

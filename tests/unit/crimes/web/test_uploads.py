@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -13,6 +14,7 @@ from starlette.requests import Request
 
 from blotter.crimes.objects import ObjectStore
 from blotter.crimes.web.errors import WebError
+from blotter.crimes.web.upload_slots import UploadLimits, UploadSlots
 from blotter.crimes.web.uploads import Uploads
 
 BOUNDARY = "a-boundary"
@@ -47,30 +49,38 @@ def request_of(chunks: list[bytes], headers: dict[str, str] | None = None, *, cu
 
 
 class Kept:
-    """An intake that keeps what it is given, and whether it got all of it."""
+    """An intake that keeps what it is given, and how it ended."""
 
     def __init__(self) -> None:
         self.name = ""
         self.blocks: list[bytes] = []
         self.whole = False
+        self.discarded = False
         self.thread: threading.Thread | None = None
 
-    def accept(self, name: str, blocks: Iterator[bytes]) -> str:
-        self.thread = threading.current_thread()
+    def begin(self, name: str) -> Kept:
         self.name = name
-        for block in blocks:
-            self.blocks.append(block)
+        return self
+
+    def write(self, data: bytes) -> None:
+        self.thread = threading.current_thread()
+        self.blocks.append(data)
+
+    def finish(self) -> str:
         self.whole = True
         return "the-key"
+
+    def discard(self) -> None:
+        self.discarded = True
 
     @property
     def content(self) -> bytes:
         return b"".join(self.blocks)
 
 
-def receive(kept: Any, request: Request, max_bytes: int = 10_000_000) -> str:
+def receive(kept: Kept, request: Request, max_bytes: int = 10_000_000) -> str:
     async def main() -> str:
-        return await Uploads(kept.accept, max_bytes, 2).receive(request)
+        return await Uploads(kept.begin, max_bytes, UploadLimits(concurrent=2)).receive(request)
 
     return anyio.run(main)
 
@@ -97,12 +107,10 @@ def test_blocks_are_large_and_memory_is_bounded() -> None:
 
 
 def test_a_slow_intake_holds_the_client_back() -> None:
-    """Of a body of 40 blocks no more is taken from the client than the queue and the hands hold."""
+    """While a block is being written nothing more is taken from the client."""
     taken = 0
     block = b"x" * (1 << 20)
     pieces = [body_of(b"")[: -len(f"\r\n--{BOUNDARY}--\r\n")], *[block] * 40]
-    release = threading.Event()
-    seen_while_waiting: list[int] = []
 
     async def receive_message() -> dict[str, Any]:
         nonlocal taken
@@ -111,17 +119,19 @@ def test_a_slow_intake_holds_the_client_back() -> None:
             return {"type": "http.request", "body": pieces[taken - 1], "more_body": True}
         return {"type": "http.request", "body": f"\r\n--{BOUNDARY}--\r\n".encode(), "more_body": False}
 
-    def accept(_: str, blocks: Iterator[bytes]) -> str:
-        next(blocks)
-        release.wait(0.3)  # let the sending side run as far as it can
-        seen_while_waiting.append(taken)
-        return str(sum(len(block) for block in blocks))
+    class Slow(Kept):
+        taken_before_writing: ClassVar[list[int]] = []
+
+        def write(self, data: bytes) -> None:
+            self.taken_before_writing.append(taken)
+            super().write(data)
 
     headers = [(b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode())]
     request = Request({"type": "http", "method": "POST", "headers": headers, "path": "/"}, receive_message)  # type: ignore[arg-type]
-    kept = type("Slow", (), {"accept": staticmethod(accept)})
-    assert receive(kept, request, 1 << 30) == str(40 << 20)
-    assert seen_while_waiting[0] < 10
+    kept = Slow()
+    receive(kept, request, 1 << 30)
+    assert len(kept.content) == 40 << 20
+    assert kept.taken_before_writing[0] <= 3
 
 
 @pytest.mark.parametrize(
@@ -168,17 +178,18 @@ def test_a_body_that_breaks_off_never_looks_complete(cut: bool) -> None:
         receive(kept, request_of([body[:100], body[100:3_000_000]], cut=cut))
     assert kept.content
     assert not kept.whole
+    assert kept.discarded
 
 
 def test_an_intake_that_fails_answers_at_once_and_with_its_own_error() -> None:
-    class Full:
-        def accept(self, _: str, blocks: Iterator[bytes]) -> str:
-            next(blocks)
+    class Full(Kept):
+        def write(self, data: bytes) -> None:  # noqa: ARG002
             raise OSError(28, "No space left on device")
 
     pieces = [body_of(b"x" * 5_000_000)[at : at + 500_000] for at in range(0, 5_000_000, 500_000)]
     with pytest.raises(OSError, match="No space left"):
-        receive(Full(), request_of(pieces))
+        receive(kept := Full(), request_of(pieces))
+    assert kept.discarded
 
 
 def test_a_refused_upload_leaves_no_object(client: TestClient, objects: ObjectStore) -> None:
@@ -187,3 +198,86 @@ def test_a_refused_upload_leaves_no_object(client: TestClient, objects: ObjectSt
     assert "3.0 MB" in answer.json()["error"]["message"]
     assert list(objects.list("uploads")) == []
     assert client.get("/api/results").json()["results"] == []
+
+
+def test_an_upload_that_is_refused_late_frees_its_space_at_once(client: TestClient, tmp_path: Path) -> None:
+    """12 MB are several parts of a draft on the disk by the time the limit is reached."""
+    content = {"file": ("a.csv", b"x" * 12_000_000)}
+    answer = client.post("/api/files", files=content, headers={"content-length": ""})  # nothing declared
+    assert answer.status_code == 413
+    assert [path for path in (tmp_path / "objects").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_discarded_draft_leaves_nothing(objects: ObjectStore, tmp_path: Path, committed: bool) -> None:
+    draft = objects.open_draft("uploads/x/a.csv")
+    for _ in range(6):
+        draft.write(b"x" * (1 << 20))
+    if committed:
+        draft.commit()
+    else:
+        draft.discard()
+    found = [path.name for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+    assert found == (["a.csv"] if committed else [])
+
+
+async def _drip(pause: float, pieces: int = 10_000) -> AsyncIterator[bytes]:
+    for _ in range(pieces):
+        await anyio.sleep(pause)
+        yield b"x"
+
+
+def test_a_silent_and_a_dripping_upload_are_cut_off() -> None:
+    async def follow(limits: UploadLimits, pause: float) -> None:
+        async with UploadSlots(limits).take("a") as slot:
+            async for _ in slot.watched(_drip(pause)):
+                pass
+
+    for limits, pause in (
+        (UploadLimits(idle_seconds=0.02), 5.0),
+        (UploadLimits(patience_seconds=0.02, young_seconds=0.0), 0.001),
+    ):
+        with pytest.raises(WebError, match="UPLOAD_TOO_SLOW"):
+            anyio.run(follow, limits, pause)
+
+
+def test_a_newcomer_takes_the_place_of_the_slowest_of_its_own_address() -> None:
+    ended: list[str] = []
+
+    async def main() -> None:
+        slots = UploadSlots(UploadLimits(concurrent=3, per_client=2, young_seconds=0.0))
+
+        async def hold(name: str, client: str, sent: int, started: anyio.Event) -> None:
+            async def body() -> AsyncIterator[bytes]:
+                yield b"x" * sent
+                started.set()
+                await anyio.sleep_forever()
+
+            try:
+                async with slots.take(client) as slot:
+                    async for _ in slot.watched(body()):
+                        pass
+            except WebError as error:
+                ended.append(f"{name} {error.code}")
+
+        async with anyio.create_task_group() as tasks:
+            for name, client, sent in (("fast", "a", 50_000_000), ("slow", "a", 1), ("other", "b", 0)):
+                started = anyio.Event()
+                tasks.start_soon(hold, name, client, sent, started)
+                await started.wait()
+            async with slots.take("a"):  # over its own limit: its own slowest gives way
+                assert ended == ["slow UPLOAD_TOO_SLOW"]
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+
+
+def test_fast_uploads_keep_their_places_and_the_newcomer_is_told_to_come_again() -> None:
+    async def main() -> None:
+        slots = UploadSlots(UploadLimits(concurrent=1, wait_seconds=0.0))
+        async with slots.take("a"):  # young, so it counts as fast
+            with pytest.raises(WebError, match="TOO_MANY_UPLOADS"):
+                async with slots.take("b"):
+                    raise AssertionError("not reached")
+
+    anyio.run(main)
