@@ -28,6 +28,74 @@ class Group(BaseModel):
     actual_arrests: int | None = Field(default=None, description="Recorded arrests among them.")
 
 
+class CalibrationBin(BaseModel):
+    """Incidents of a range of probability: what was predicted and what the file records."""
+
+    low: float
+    high: float
+    rows: int
+    predicted: float = Field(description="Mean probability.")
+    observed: float = Field(description="Share with a recorded arrest.")
+
+
+class Outcomes(BaseModel):
+    """Predictions against the file's own Arrest column."""
+
+    rows: int = Field(description="Scored incidents whose Arrest column can be read.")
+    actual_arrests: int
+    expected_arrests: float
+    brier: float = Field(description="Mean squared error of the probabilities.")
+    roc_auc: float | None
+    calibration_error: float = Field(description="Expected calibration error.")
+    calibration: list[CalibrationBin]
+    rows_by_step: list[int] = Field(description="Incidents in 100 equal steps of probability.")
+    arrests_by_step: list[int] = Field(description="Recorded arrests in the same steps.")
+
+
+class Timeline(BaseModel):
+    """Incidents by day, month or year, whichever suits the file's span."""
+
+    unit: Literal["day", "month", "year"]
+    groups: dict[str, Group] = Field(description="By `2022-01-31`, `2022-01` or `2022`.")
+
+
+class ColumnCheck(BaseModel):
+    """How usable a column was in the scored incidents."""
+
+    heading: str | None = Field(description="null: the file lacks the column.")
+    blank: int
+    unknown: int = Field(description="Values that the model has never seen or that cannot be read.")
+    renamed: int = Field(description="Values read under the portal's newer name.")
+    examples: list[str] = Field(description="Some unknown values.")
+
+
+class Reading(BaseModel):
+    """How the file was understood."""
+
+    delimiter: str
+    date_order: str
+    date_order_reason: str
+    date_example: str
+    date_read_as: str
+
+
+class Problem(BaseModel):
+    """A row that was not scored."""
+
+    line: int
+    code: str
+    column: str
+    example: str
+    message: str
+
+
+class Note(BaseModel):
+    """Something the reader of a result should know."""
+
+    code: str
+    message: str = Field(description="A sentence for people.")
+
+
 class Risk(BaseModel):
     """Scored incidents by level."""
 
@@ -57,7 +125,10 @@ class ResultSummary(Progress):
     uploaded_at: str | None = Field(description="ISO 8601, UTC.")
     started_at: str | None
     completed_at: str | None = Field(description="When it was COMPLETED or FAILED.")
-    predicted_arrests: int
+    predicted_arrests: int = Field(description="Incidents with a probability above 0.5.")
+    expected_arrests: float | None = Field(description="Sum of the probabilities.")
+    expected_low: float | None = Field(description="Lower end of the 95 % interval of the number of arrests.")
+    expected_high: float | None = Field(description="Its upper end.")
     mean_probability: float | None
     risk: Risk | None
     model_version: str | None
@@ -69,9 +140,23 @@ class ResultDetail(ResultSummary):
     skipped_reasons: dict[str, int] = Field(description="Reason → skipped rows.")
     probability_histogram: list[int] = Field(description="Scored rows in 20 equal steps of probability, 0 to 1.")
     by_primary_type: dict[str, Group] = Field(description="By the portal's primary type.")
-    by_hour: dict[str, Group] = Field(description='By hour of the day, "0" to "23".')
+    by_hour: dict[str, Group] = Field(description='By hour of the day, "0" to "23" and "unknown".')
     by_weekday: dict[str, Group] = Field(description='By day of the week, "0" (Monday) to "6".')
     by_community_area: dict[str, Group] = Field(description='By community area, "1" to "77" and "unknown".')
+    rows_by_step: list[int] = Field(description="Scored rows in 100 equal steps of probability, 0 to 1.")
+    timeline: Timeline | None
+    outcomes: Outcomes | None = Field(description="null without a readable Arrest column.")
+    midnight_rows: int = Field(description="Incidents at exactly 00:00:00, mostly without a known time.")
+    date_only_rows: int = Field(description="Incidents with a day but no time.")
+    first_day: str | None = Field(description="ISO day of the first scored incident.")
+    last_day: str | None
+    columns: dict[str, ColumnCheck]
+    reading: Reading | None
+    problems: list[Problem] = Field(description="The first skipped rows of each kind.")
+    notes: list[Note]
+    trained_from: str | None = Field(description="First day that the model was trained on.")
+    trained_to: str | None
+    training_overlap_rows: int = Field(description="Scored incidents inside the training period.")
     predictions_url: str | None = Field(description="Where the predictions are, once COMPLETED.")
 
 

@@ -94,7 +94,14 @@ def test_a_result_is_described_as_the_schema_says(client: TestClient, files: Any
     schema = client.get("/openapi.json").json()["components"]["schemas"]
     assert set(answer) == set(schema["ResultDetail"]["properties"])
     assert answer["risk"] == {"high": 80, "medium": 119, "low": 900}
-    assert answer["by_community_area"]["8"] == {"rows": 500, "mean_probability": 0.2, "predicted_arrests": 60}
+    assert answer["by_community_area"]["8"] == {
+        "rows": 500,
+        "mean_probability": 0.2,
+        "predicted_arrests": 60,
+        "expected_arrests": 0.0,
+        "outcome_rows": 0,
+        "actual_arrests": None,
+    }
     assert answer["predictions_url"].endswith("/predictions.csv")
     listed = client.get("/api/results").json()["results"][0]
     assert set(listed) == set(schema["ResultSummary"]["properties"])
