@@ -14,7 +14,9 @@ from blotter.database.background.tables import TableKeeper
 from blotter.database.http.messages import Request
 from blotter.database.pipeline import Account, Pipeline
 from blotter.database.security.open_access import OpenAccess
-from blotter.database.storage.sqlite.storage import SqliteStorage
+from blotter.database.storage.memory import MemoryStore
+from blotter.database.storage.protocol import Storage
+from blotter.database.storage.sqlite import SqliteStorage
 
 T = TypeVar("T")
 
@@ -35,22 +37,29 @@ def headers_for(operation: str, region: str = REGION) -> dict[str, str]:
     }
 
 
+STORES: dict[str, Callable[[Path], Storage]] = {
+    "sqlite": SqliteStorage.open,
+    "memory": lambda _: MemoryStore().open(),
+}
+
+
 class InProcessDatabase:
     """`call` is a `golden.Call`. Tables settle after `table_delay` seconds, at once by default. The upkeep of
-    tables runs after every request unless `background` is False; `clock` may be moved by the test."""
+    tables runs after every request unless `background` is False; `clock` may be moved by the test. `store` is a name
+    of STORES, or opens one."""
 
     def __init__(
         self,
         folder: Path,
         clock: Callable[[], float] = time.time,
         table_delay: float = 0.0,
-        vfs: str | None = None,
         background: bool = True,
         account: Account | None = None,
+        store: str | Callable[[Path], Storage] = "sqlite",
     ) -> None:
         self.background = background
         self._loop = asyncio.new_event_loop()
-        self.storage = SqliteStorage.open(folder, vfs=vfs)
+        self.storage = (STORES[store] if isinstance(store, str) else store)(folder)
         authenticate = OpenAccess(ACCOUNT).authenticate
         self._pipeline = Pipeline(
             self.storage, authenticate, clock=clock, table_delay=table_delay, account=account

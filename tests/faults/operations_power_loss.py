@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ import orjson
 
 from blotter.database.model.size import item_size
 from blotter.database.storage.protocol import SpaceStatistics
+from blotter.database.storage.sqlite import SqliteStorage
 from tests.faults.storage_power_loss import Marks, Record, check_integrity, crashes, recording, write_files
 from tests.in_process import ACCOUNT, REGION, InProcessDatabase
 from tests.unit.database.operations.model import IndexModel, Item, key_schema, multiset, updated
@@ -220,12 +222,12 @@ class Workload:
         self.clients = [Client(number, seed) for number in range(CLIENTS)]
         self.record = Record()
         with tempfile.TemporaryDirectory() as folder, recording(self.record) as vfs:
-            databases = [InProcessDatabase(Path(folder), _clock, vfs=vfs) for _ in range(stores)]
+            databases = [InProcessDatabase(Path(folder), _clock, store=partial(SqliteStorage.open, vfs=vfs)) for _ in range(stores)]
             assert databases[0].call("CreateTable", MAIN)[0] == 200
             self.ready = len(self.record.events)
             while len(self.clients[0].steps) * CLIENTS < requests:
                 self._use(databases, 25)
-                databases = [InProcessDatabase(Path(folder), _clock, vfs=vfs) for _ in range(stores)]
+                databases = [InProcessDatabase(Path(folder), _clock, store=partial(SqliteStorage.open, vfs=vfs)) for _ in range(stores)]
             for database in databases:
                 database.close()
 

@@ -1,6 +1,6 @@
 """Which store a server uses. The only place that names the backends; a new one is a line in `STORES`.
 
-A location is a kind and, after a colon, where it is: `sqlite:/srv/blotter`.
+A location is a kind and, after a colon, where it is: `sqlite:/srv/blotter`, or `memory:`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from blotter.database.storage.protocol import Store
-from blotter.database.storage.sqlite import SqliteStore
 
-STORES: dict[str, Callable[[str], Store]] = {
-    "sqlite": lambda place: SqliteStore(Path(place)),
-}
-"""Kind of store → what makes one out of the rest of its location."""
+
+def _sqlite(place: str) -> Store:
+    from blotter.database.storage.sqlite import SqliteStore
+
+    return SqliteStore(Path(place))
+
+
+def _memory(_: str) -> Store:
+    from blotter.database.storage.memory import MemoryStore
+
+    return MemoryStore()
+
+
+STORES: dict[str, Callable[[str], Store]] = {"sqlite": _sqlite, "memory": _memory}
+"""Kind of store → what makes one out of the rest of its location. Only the store in use is imported."""
 
 
 def store_at(location: str) -> Store:

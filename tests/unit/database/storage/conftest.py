@@ -13,10 +13,19 @@ from typing import Any
 import pytest
 
 from blotter.database.model.table import KeyAttribute, KeySchema, Table
+from blotter.database.storage.memory import MemoryStore
 from blotter.database.storage.protocol import Storage
 from blotter.database.storage.sqlite import SqliteStorage
 
-OPENERS: dict[str, Callable[[Path], Storage]] = {"sqlite": SqliteStorage.open}
+_in_memory: dict[Path, MemoryStore] = {}
+
+
+def open_in_memory(path: Path) -> Storage:
+    """A memory store has no path; here it stands for one, so that a test finds again what it stored."""
+    return _in_memory.setdefault(path, MemoryStore()).open()
+
+
+OPENERS: dict[str, Callable[[Path], Storage]] = {"sqlite": SqliteStorage.open, "memory": open_in_memory}
 
 
 @pytest.fixture(params=OPENERS)

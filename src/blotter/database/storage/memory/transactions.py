@@ -1,0 +1,228 @@
+"""Read and write transactions over the ordered maps: the protocol's methods, for the current state and snapshots.
+
+Key spaces are maps with their own numbers. What else the protocol asks for are maps with negative numbers, so that
+undo and snapshots hold for all of it alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from blotter.database.model.table import Table
+from blotter.database.storage.memory.maps import MapsSnapshot, OrderedMaps, View
+from blotter.database.storage.protocol import (
+    ANY_SIZE,
+    Action,
+    Change,
+    Row,
+    SnapshotTooOld,
+    SpaceStatistics,
+    StoredItem,
+)
+
+_CATALOG: Final = -1
+_STATISTICS: Final = -2
+_COUNTERS: Final = -3
+_CHANGES: Final = -4
+_SHARDS: Final = -5
+
+_LAST_SPACE: Final = b"space"
+_LAST_CHANGE: Final = b"change"
+_CATALOG_VERSION: Final = b"catalog"
+
+_NO_STATISTICS: Final = SpaceStatistics(0, 0)
+_TRIM_SLICE: Final = 500
+
+
+class MemoryReader:
+    """The reading half of the protocol, over a view."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def find_table(self, account: str, region: str, name: str) -> Table | None:
+        table: Table | None = self._get(_CATALOG, _catalog_key(account, region, name))
+        return table
+
+    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
+        start, end = _catalog_key(account, region, after + "\0"), _catalog_key(account, region + "\1", "")
+        return [table.name for table in islice(self._range(_CATALOG, start, end[:-1]), limit)]
+
+    def tables(self) -> Iterable[Table]:
+        return list(self._range(_CATALOG, b"", None))
+
+    def catalog_version(self) -> int:
+        return self._counter(_CATALOG_VERSION)
+
+    def get(self, space: int, key: bytes) -> StoredItem | None:
+        item: StoredItem | None = self._get(space, key)
+        return item
+
+    def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
+        found: list[tuple[int, bytes] | None] = []
+        for key in keys:
+            item = self._get(space, key)
+            if item is None:
+                found.append(None)
+                continue
+            found.append((item.size, item.body))
+            size -= item.size
+            if size <= 0:
+                break
+        return found
+
+    def items(
+        self,
+        space: int,
+        start: bytes,
+        end: bytes | None,
+        limit: int,
+        size: int = ANY_SIZE,
+        *,
+        reverse: bool = False,
+    ) -> list[Row]:
+        rows: list[Row] = []
+        for item in islice(self._range(space, start, end, reverse), limit):
+            rows.append(item)
+            size -= item.size
+            if size <= 0:
+                break
+        return rows
+
+    def statistics(self, space: int) -> SpaceStatistics:
+        return self._get(_STATISTICS, _number(space)) or _NO_STATISTICS
+
+    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
+        start, end = _shard_key(table_id, shard, after + 1), _shard_key(table_id, shard + 1, 0)
+        sequences = islice(self._range(_SHARDS, start, end), limit)
+        return [self._get(_CHANGES, sequence) for sequence in sequences]
+
+    def first_change(self) -> int:
+        for change in self._range(_CHANGES, b"", None):
+            return int(change.sequence)
+        return self.last_change() + 1
+
+    def last_change(self) -> int:
+        return self._counter(_LAST_CHANGE)
+
+    def _counter(self, name: bytes) -> int:
+        return self._get(_COUNTERS, name) or 0
+
+    def _get(self, number: int, key: bytes) -> Any:
+        return self._view.get(number, key)
+
+    def _range(self, number: int, start: bytes, end: bytes | None, reverse: bool = False) -> Any:
+        return self._view.range(number, start, end, reverse)
+
+
+class MemorySnapshot(MemoryReader):
+    """A snapshot with a maximum age."""
+
+    def __init__(self, snapshot: MapsSnapshot, deadline: float, monotonic: Callable[[], float]) -> None:
+        super().__init__(snapshot)
+        self._snapshot: MapsSnapshot | None = snapshot
+        self._deadline = deadline
+        self._monotonic = monotonic
+
+    def close(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.close()
+            self._snapshot = None
+
+    def _get(self, number: int, key: bytes) -> Any:
+        self._check_age()
+        return super()._get(number, key)
+
+    def _range(self, number: int, start: bytes, end: bytes | None, reverse: bool = False) -> Any:
+        self._check_age()
+        return super()._range(number, start, end, reverse)
+
+    def _check_age(self) -> None:
+        if self._snapshot is None or self._monotonic() > self._deadline:
+            self.close()
+            raise SnapshotTooOld
+
+
+class MemoryWriter(MemoryReader):
+    """The transaction that the handlers of a batch share, one after another."""
+
+    def __init__(self, maps: OrderedMaps) -> None:
+        super().__init__(maps)
+        self._maps = maps
+        self.actions: list[Action] = []
+        """What the running handler has registered with `after_commit`."""
+
+    def new_space(self) -> int:
+        return self._next(_LAST_SPACE)
+
+    def save_table(self, table: Table) -> None:
+        self._maps.put(_CATALOG, _catalog_key(table.account, table.region, table.name), table)
+        self._next(_CATALOG_VERSION)
+
+    def remove_table(self, table: Table) -> None:
+        key = _catalog_key(table.account, table.region, table.name)
+        if self._get(_CATALOG, key) is not None:
+            self._maps.delete(_CATALOG, key)
+        self._next(_CATALOG_VERSION)
+        self.drop_space(table.space)
+        for index in table.indexes:
+            self.drop_space(index.space)
+
+    def drop_space(self, space: int) -> None:
+        self._maps.clear(space)
+        self._maps.put(_STATISTICS, _number(space), _NO_STATISTICS)
+
+    def put(self, space: int, item: StoredItem, previous: StoredItem | None) -> None:
+        self._maps.put(space, item.key, item)
+        if previous is None:
+            self._grow(space, 1, item.size)
+        elif previous.size != item.size:
+            self._grow(space, 0, item.size - previous.size)
+
+    def delete(self, space: int, previous: StoredItem) -> None:
+        self._maps.delete(space, previous.key)
+        self._grow(space, -1, -previous.size)
+
+    def append_change(self, change: Change) -> int:
+        sequence = self._next(_LAST_CHANGE)
+        key = _number(sequence)
+        values = (change.time, change.table_id, change.shard, change.key, change.old, change.new, change.origin)
+        self._maps.put(_CHANGES, key, Change(sequence, *values))
+        self._maps.put(_SHARDS, _shard_key(change.table_id, change.shard, sequence), key)
+        return sequence
+
+    def trim_changes(self, before: float) -> int:
+        count = 0
+        for change in list(islice(self._range(_CHANGES, b"", None), _TRIM_SLICE)):
+            if change.time >= before:
+                break
+            self._maps.delete(_CHANGES, _number(change.sequence))
+            self._maps.delete(_SHARDS, _shard_key(change.table_id, change.shard, change.sequence))
+            count += 1
+        return count
+
+    def after_commit(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def _grow(self, space: int, items: int, size: int) -> None:
+        now = self.statistics(space)
+        self._maps.put(_STATISTICS, _number(space), SpaceStatistics(now.items + items, now.bytes + size))
+
+    def _next(self, counter: bytes) -> int:
+        value = self._counter(counter) + 1
+        self._maps.put(_COUNTERS, counter, value)
+        return value
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(8, "big", signed=True)
+
+
+def _catalog_key(account: str, region: str, name: str) -> bytes:
+    return f"{account}\0{region}\0{name}".encode()
+
+
+def _shard_key(table_id: str, shard: int, sequence: int) -> bytes:
+    return table_id.encode() + b"\0" + _number(shard) + _number(sequence)
