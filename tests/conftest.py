@@ -76,9 +76,8 @@ def serve_command(*arguments: str) -> tuple[list[str], dict[str, str]]:
 
 def _start(directory: Path, data_dir: Path, *arguments: str) -> Serving:
     ours, theirs = os.pipe()
-    command, environment = serve_command(
-        "--port", "0", "--data-dir", str(data_dir), "--ready-fd", str(theirs), *arguments
-    )
+    place = [] if "--in-memory" in arguments else ["--data-dir", str(data_dir)]
+    command, environment = serve_command("--port", "0", *place, "--ready-fd", str(theirs), *arguments)
     log = directory / "serve.log"
     with log.open("ab") as errors:
         process = subprocess.Popen(

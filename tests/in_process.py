@@ -14,8 +14,9 @@ from blotter.database.background.tables import TableKeeper
 from blotter.database.http.messages import Request
 from blotter.database.pipeline import Account, Pipeline
 from blotter.database.security.open_access import OpenAccess
-from blotter.database.storage.memory import MemoryStore
-from blotter.database.storage.protocol import Storage
+from blotter.database.storage.memory import MemoryStorage
+from blotter.database.storage.memory.maps import OrderedMaps
+from blotter.database.storage.protocol import ReadTransaction, Settled, Storage
 from blotter.database.storage.sqlite import SqliteStorage
 
 T = TypeVar("T")
@@ -37,9 +38,20 @@ def headers_for(operation: str, region: str = REGION) -> dict[str, str]:
     }
 
 
+class WaitingStorage(MemoryStorage):
+    """Answers reads later, as a store over a network does. Long reads still have a snapshot."""
+
+    def read(self) -> None:  # type: ignore[override]
+        return None
+
+    def submit_read(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
+        asyncio.get_running_loop().call_soon(super().submit_read, handler, settled)
+
+
 STORES: dict[str, Callable[[Path], Storage]] = {
     "sqlite": SqliteStorage.open,
-    "memory": lambda _: MemoryStore().open(),
+    "memory": lambda _: MemoryStorage(OrderedMaps()),
+    "waiting": lambda _: WaitingStorage(OrderedMaps()),
 }
 
 

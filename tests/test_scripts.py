@@ -1,4 +1,4 @@
-"""Runs every golden script twice: in process on an empty database, and over HTTP against a running server.
+"""Runs every golden script in process on an empty database of every store, and over HTTP against a running server.
 
 `golden.py` describes the scripts. `pytest tests/test_scripts.py --write-golden` writes the database's responses
 into them (`golden_writing.py`).
@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Serving
 from tests.golden import run_script
 from tests.golden_writing import write_script
-from tests.in_process import InProcessDatabase
+from tests.in_process import STORES, InProcessDatabase
 from tests.over_http import HttpDatabase
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -25,9 +25,9 @@ EVERY_SCRIPT = [path for path in sorted(SCRIPTS.rglob("*")) if path.is_file()]
 OVER_HTTP = [path for path in EVERY_SCRIPT if path.parent.name not in IN_PROCESS_ONLY]
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[InProcessDatabase]:
-    database = InProcessDatabase(tmp_path / "data")
+@pytest.fixture(params=STORES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InProcessDatabase]:
+    database = InProcessDatabase(tmp_path / "data", store=request.param)
     yield database
     database.close()
 

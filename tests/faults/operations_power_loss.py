@@ -222,12 +222,18 @@ class Workload:
         self.clients = [Client(number, seed) for number in range(CLIENTS)]
         self.record = Record()
         with tempfile.TemporaryDirectory() as folder, recording(self.record) as vfs:
-            databases = [InProcessDatabase(Path(folder), _clock, store=partial(SqliteStorage.open, vfs=vfs)) for _ in range(stores)]
+            databases = [
+                InProcessDatabase(Path(folder), _clock, store=partial(SqliteStorage.open, vfs=vfs))
+                for _ in range(stores)
+            ]
             assert databases[0].call("CreateTable", MAIN)[0] == 200
             self.ready = len(self.record.events)
             while len(self.clients[0].steps) * CLIENTS < requests:
                 self._use(databases, 25)
-                databases = [InProcessDatabase(Path(folder), _clock, store=partial(SqliteStorage.open, vfs=vfs)) for _ in range(stores)]
+                databases = [
+                    InProcessDatabase(Path(folder), _clock, store=partial(SqliteStorage.open, vfs=vfs))
+                    for _ in range(stores)
+                ]
             for database in databases:
                 database.close()
 

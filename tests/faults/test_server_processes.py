@@ -244,3 +244,33 @@ def test_wrong_values_stop_with_one_line(
     assert error.startswith("blotter serve: ")
     assert word in error
     assert error.count("\n") == 1
+
+
+def test_a_server_in_memory_is_one_process_that_forgets(serve: Serve) -> None:
+    serving = serve("--in-memory", "--table-delay", "0")
+    assert list(serving.children()) == ["serve worker 1"]
+    connection = _connect(serving)
+    key = {"id": {"S": "a"}}
+    create: dict[str, Any] = {
+        "TableName": "table",
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    }
+    assert post(connection, "CreateTable", **create)[0] == 200
+    assert post(connection, "PutItem", TableName="table", Item=key)[0] == 200
+    assert post(connection, "GetItem", TableName="table", Key=key) == (200, {"Item": key})
+    # Its background work runs too: the name is free again.
+    assert post(connection, "DeleteTable", TableName="table")[0] == 200
+    _until(lambda: post(connection, "CreateTable", **create)[0] == 200)
+    assert "(1 worker, data in memory only)" in serving.log.read_text()
+    assert not serving.data_dir.exists()
+    assert serving.stop() == 0
+
+
+def test_a_server_in_memory_ends_with_its_worker(serve: Serve) -> None:
+    """Another worker would answer from an empty memory."""
+    serving = serve("--in-memory")
+    os.kill(serving.workers()["serve worker 1"], signal.SIGKILL)
+    assert serving.process.wait(60) == 1
+    assert "worker 1 was killed by SIGKILL; its data were in memory and are gone" in serving.log.read_text()

@@ -10,12 +10,12 @@ import sys
 
 import click
 
-from blotter.database.settings import SETTINGS, Setting, SettingsError, load
+from blotter.database.settings import SETTINGS, Setting, SettingsError, load, yes_or_no
 
 
 def _option(setting: Setting) -> click.Option:
     described = f"{setting.help}  [{setting.variable}; default: {setting.shown}]"
-    if setting.name == "insecure_open_access":
+    if setting.read is yes_or_no:
         return click.Option([setting.flag], is_flag=True, flag_value="yes", default=None, help=described)
     return click.Option([setting.flag], default=None, metavar="VALUE", help=described)
 

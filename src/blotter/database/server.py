@@ -155,6 +155,8 @@ def _roles(settings: Settings, listener: socket.socket, store: Store) -> list[Ro
     for slot in range(settings.workers):
         counts[slot] = ConnectionCounts.GONE
     workers = [_worker(settings, listener, counts, slot, store) for slot in range(settings.workers)]
+    if store.single_process:
+        return workers
     return [*workers, Role("background", lambda post: _run(_background(store, post)))]
 
 
@@ -164,6 +166,7 @@ def _worker(settings: Settings, listener: socket.socket, counts: memoryview[int]
         f"worker {slot + 1}",
         lambda post: _run(_work(settings, listener, mine, store, post)),
         lambda: mine.set(ConnectionCounts.GONE),
+        vital=store.single_process,
     )
 
 
@@ -183,8 +186,9 @@ async def _work(
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
     server.start(listener)
+    task = asyncio.create_task(background(storage)) if store.single_process else None
     post.ready()
-    await told.wait()
+    await _until(told, task)
     await server.drain()
     await storage.close()
 
@@ -194,13 +198,22 @@ async def _background(store: Store, post: Post) -> None:
     storage = open_storage(store)
     task = asyncio.create_task(background(storage))
     post.ready()
-    stop = asyncio.create_task(told.wait())
-    await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-    task.cancel()
-    results = await asyncio.gather(task, return_exceptions=True)
+    await _until(told, task)
     await storage.close()
-    if not isinstance(results[0], asyncio.CancelledError):
-        raise RuntimeError("background work ended by itself") from results[0]
+
+
+async def _until(told: asyncio.Event, background: asyncio.Task[None] | None) -> None:
+    """Waits until the process is told to stop, and stops its background work. Raises RuntimeError if that ended by
+    itself."""
+    if background is None:
+        await told.wait()
+        return
+    stop = asyncio.create_task(told.wait())
+    await asyncio.wait({background, stop}, return_when=asyncio.FIRST_COMPLETED)
+    background.cancel()
+    (result,) = await asyncio.gather(background, return_exceptions=True)
+    if not isinstance(result, asyncio.CancelledError):
+        raise RuntimeError("background work ended by itself") from result
 
 
 def _told_to_stop(post: Post) -> asyncio.Event:

@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True):
     host: str = "127.0.0.1"
     port: int = 8000
     data_dir: Path = Path("blotter-data")
+    in_memory: bool = False
+    """Nothing is kept on disk; `data_dir` is not used."""
     workers: int = 1
     account: str = "123456789012"
     region: str = "us-east-1"
@@ -41,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def store(self) -> str:
         """The location of the store, as `storage.stores` reads it."""
-        return f"sqlite:{self.data_dir}"
+        return "memory:" if self.in_memory else f"sqlite:{self.data_dir}"
 
     @property
     def exposed(self) -> bool:
@@ -108,7 +110,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
-def _yes_or_no(text: str) -> bool:
+def yes_or_no(text: str) -> bool:
     answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
     if text.lower() not in answers:
         raise ValueError("yes or no")
@@ -137,6 +139,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("port", _whole(0, 65535), "Port to listen on; 0 takes a free one.", "8000"),
     Setting("data_dir", Path, "Directory that holds the data; made when missing.", "blotter-data"),
+    Setting(
+        "in_memory",
+        yes_or_no,
+        "Keep all data in memory, in one worker process: nothing is written to disk, and everything is gone when "
+        "the server stops.",
+        "no",
+    ),
     Setting("workers", _whole(1, 256), "Worker processes.", "one per core"),
     Setting(
         "account",
@@ -158,7 +167,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "insecure_open_access",
-        _yes_or_no,
+        yes_or_no,
         "Allow a --host that other machines can reach, though NOBODY IS ASKED FOR CREDENTIALS: "
         "everyone who reaches the port can read, change and delete all data.",
         "no",
@@ -238,6 +247,8 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
             values[setting.name] = value
         else:
             limits[setting.limit] = value
+    if values.get("in_memory"):
+        _check_in_memory(flags, values)
     values.setdefault("workers", cores())
     settings = Settings(**values, limits=Limits(**limits))
     if settings.exposed and not settings.insecure_open_access:
@@ -247,3 +258,11 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
             "Use 127.0.0.1, or say --insecure-open-access"
         )
     return settings
+
+
+def _check_in_memory(flags: Mapping[str, str | None], values: dict[str, Any]) -> None:
+    """Memory is not shared between processes, and not kept in a directory."""
+    if flags.get("data_dir") is not None:
+        raise SettingsError("--data-dir and --in-memory contradict each other: in memory, nothing is kept on disk")
+    if values.setdefault("workers", 1) != 1:
+        raise SettingsError(f"--in-memory runs one worker, not {values['workers']}: workers do not share memory")

@@ -54,11 +54,13 @@ class Post:
 
 class Role(msgspec.Struct, frozen=True):
     """A process to keep running: `run` does its work and returns when told to stop (SIGTERM, lifeline).
-    `buried` runs in the supervisor after each of its deaths."""
+    `buried` runs in the supervisor after each of its deaths. A `vital` process is not replaced: the server ends
+    with it, because it held what no other process has."""
 
     name: str
     run: Callable[[Post], None]
     buried: Callable[[], None] = lambda: None
+    vital: bool = False
 
 
 class _Child:
@@ -217,6 +219,10 @@ class Supervisor:
         how = f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
         if not self._announced:
             self._failure = self._failure or f"{child.role.name} {how} while starting"
+            self._stop()
+            return
+        if child.role.vital:
+            self._failure = f"{child.role.name} {how}; its data were in memory and are gone"
             self._stop()
             return
         child.delay = next_delay(child.delay, time.monotonic() - child.started)

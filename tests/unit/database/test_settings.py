@@ -23,6 +23,17 @@ def test_a_flag_beats_the_environment_and_that_beats_the_default() -> None:
     assert load({"port": "9001"}, environment).table_delay == 0
 
 
+def test_in_memory_is_one_worker_and_no_directory() -> None:
+    settings = load({"in_memory": "yes"}, {"BLOTTER_DATA_DIR": "data"})
+    assert (settings.store, settings.workers) == ("memory:", 1)
+    assert load({"workers": "1"}, {"BLOTTER_IN_MEMORY": "1"}).store == "memory:"
+    assert load({"in_memory": "no", "data_dir": "data"}, {}).store == "sqlite:data"
+    with pytest.raises(SettingsError, match="--in-memory runs one worker, not 2: workers do not share memory"):
+        load({"in_memory": "yes", "workers": "2"}, {})
+    with pytest.raises(SettingsError, match="--data-dir and --in-memory contradict each other"):
+        load({"in_memory": "yes", "data_dir": "data"}, {})
+
+
 def test_limits_are_settings_too() -> None:
     settings = load({"idle_timeout": "5"}, {"BLOTTER_MAX_CONNECTIONS": "7"})
     assert (settings.limits.idle_timeout, settings.limits.connections) == (5, 7)

@@ -70,9 +70,11 @@ steps = st.one_of(
 )
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessDatabase]:
-    database = InProcessDatabase(tmp_path_factory.mktemp("model") / "data")
+@pytest.fixture(scope="module", params=["sqlite", "memory"])
+def database(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[InProcessDatabase]:
+    database = InProcessDatabase(tmp_path_factory.mktemp("model") / "data", store=request.param)
     yield database
     database.close()
 

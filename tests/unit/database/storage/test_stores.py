@@ -36,3 +36,11 @@ def test_a_store_is_claimed_by_one_server_and_opened_by_several_processes(tmp_pa
 def test_an_unknown_kind_of_store_is_named() -> None:
     with pytest.raises(ValueError, match="'abacus:x' is no store"):
         store_at("abacus:x")
+
+
+def test_a_store_in_memory_belongs_to_one_process_and_claims_nothing() -> None:
+    store = store_at("memory:")
+    assert store.single_process
+    assert store.description == "data in memory only"
+    store.claim()
+    store.release()

@@ -47,7 +47,7 @@ class MemoryStore:
 
 
 class _QuickRead:
-    """The context manager behind `MemoryStorage.read`: nothing changes while a handler runs, so it does nothing."""
+    """The context manager behind `MemoryStorage.read`: nothing changes while a handler runs."""
 
     def __init__(self, maps: OrderedMaps) -> None:
         self._reader = MemoryReader(maps)
