@@ -57,8 +57,8 @@ STORES: dict[str, Callable[[Path], Storage]] = {
 
 class InProcessDatabase:
     """`call` is a `golden.Call`. Tables settle after `table_delay` seconds, at once by default. The upkeep of
-    tables runs after every request unless `background` is False; `clock` may be moved by the test. `store` is a name
-    of STORES, or opens one."""
+    tables runs after every request unless `background` is False; `clock` may be moved by the test. `store` is a
+    name of STORES, or opens one."""
 
     def __init__(
         self,
