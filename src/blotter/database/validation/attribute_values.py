@@ -56,8 +56,10 @@ def validate_value(value: AttributeValue) -> int:
 
 def check_attribute_names(names: Iterable[str]) -> None:
     """Raises ValidationException for a name that no attribute can have; items are checked by `validate_item`."""
-    for problem in _name_problems(names):
-        raise problem
+    for name in names:
+        if not name or len(name) > MAX_NAME_BYTES // 4:  # otherwise its UTF-8 cannot be too long
+            for problem in _name_problems((name,)):
+                raise problem
 
 
 def check_item_size(size: int, *, update: bool = False) -> None:

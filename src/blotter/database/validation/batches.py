@@ -15,9 +15,9 @@ from typing import Any
 from blotter.database.model.errors import validation_error
 from blotter.database.validation.parameters import (
     PROJECTION,
+    check_attributes_to_get,
     check_names_and_values,
     check_parameters,
-    check_unique_attributes,
     mixed_parameters_error,
 )
 from blotter.database.wire.requests import BatchGetItemInput, BatchWriteItemInput
@@ -32,7 +32,7 @@ def check_batch_get_item(request: BatchGetItemInput) -> None:
         raise validation_error("The requestItems parameter is required for BatchGetItem")
     for read in reads:
         check_parameters(read, PROJECTION)
-        check_unique_attributes(read.AttributesToGet)
+        check_attributes_to_get(read.AttributesToGet)
         check_names_and_values(read.ExpressionAttributeNames, None)
     # Each table's part may be right, and the request still mix both ways of naming attributes.
     if any(read.AttributesToGet is not None for read in reads) and any(

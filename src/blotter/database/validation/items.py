@@ -16,9 +16,9 @@ from blotter.database.validation.legacy import check_attribute_updates, check_co
 from blotter.database.validation.parameters import (
     PROJECTION,
     Parameters,
+    check_attributes_to_get,
     check_names_and_values,
     check_parameters,
-    check_unique_attributes,
 )
 from blotter.database.wire.requests import DeleteItemInput, GetItemInput, PutItemInput, UpdateItemInput
 
@@ -61,7 +61,7 @@ def check_update_item(request: UpdateItemInput) -> None:
 def check_get_item(request: GetItemInput) -> None:
     check_parameters(request, PROJECTION)
     validate_item(request.Key)
-    check_unique_attributes(request.AttributesToGet)
+    check_attributes_to_get(request.AttributesToGet)
     check_names_and_values(request.ExpressionAttributeNames, None)
 
 

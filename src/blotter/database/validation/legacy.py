@@ -65,6 +65,7 @@ def check_expected(expected: Mapping[str, ExpectedAttributeValue] | None) -> Non
 
 def check_conditions(conditions: Mapping[str, Condition] | None) -> None:
     """Raises ValidationException for the first malformed condition of KeyConditions, QueryFilter or ScanFilter."""
+    check_attribute_names(conditions or ())
     for condition in (conditions or {}).values():
         check_comparison(condition.ComparisonOperator, condition.AttributeValueList or [])
 

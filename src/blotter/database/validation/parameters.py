@@ -10,13 +10,13 @@ tests.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
 from blotter.database.model.values import AttributeValue
-from blotter.database.validation.attribute_values import validate_value
+from blotter.database.validation.attribute_values import check_attribute_names, validate_value
 
 _PLACEHOLDER = {
     "ExpressionAttributeNames": re.compile("#[0-9a-zA-Z_]+", re.ASCII),
@@ -93,6 +93,11 @@ def check_names_and_values(names: dict[str, str] | None, values: dict[str, Attri
     """Checks ExpressionAttributeNames and ExpressionAttributeValues, and validates the values in place."""
     if names is not None:
         _check_placeholders("ExpressionAttributeNames", names)
+        for key, name in names.items():
+            try:
+                check_attribute_names((name,))
+            except DynamoDBError as error:
+                raise _invalid_value("ExpressionAttributeNames", key, error) from None
     if values is not None:
         _check_placeholders("ExpressionAttributeValues", values)
         for key, value in values.items():
@@ -101,15 +106,18 @@ def check_names_and_values(names: dict[str, str] | None, values: dict[str, Attri
             except DynamoDBError as error:
                 if error.code != "ValidationException":
                     raise
-                raise validation_error(
-                    f"ExpressionAttributeValues contains invalid value: {error.message} for key {key}"
-                ) from None
+                raise _invalid_value("ExpressionAttributeValues", key, error) from None
 
 
-def check_unique_attributes(names: Iterable[str] | None) -> None:
-    """Raises ValidationException when AttributesToGet names an attribute twice."""
+def _invalid_value(parameter: str, key: str, error: DynamoDBError) -> DynamoDBError:
+    return validation_error(f"{parameter} contains invalid value: {error.message} for key {key}")
+
+
+def check_attributes_to_get(names: Sequence[str] | None) -> None:
+    """Raises ValidationException when AttributesToGet holds what is no attribute's name, or a name twice."""
     if names is None:
         return
+    check_attribute_names(names)
     seen: set[str] = set()
     for name in names:
         if name in seen:

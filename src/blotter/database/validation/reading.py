@@ -19,9 +19,9 @@ from blotter.database.validation.keys import STARTING_KEY_INVALID
 from blotter.database.validation.legacy import check_conditional_operator, check_conditions
 from blotter.database.validation.parameters import (
     Parameters,
+    check_attributes_to_get,
     check_names_and_values,
     check_parameters,
-    check_unique_attributes,
 )
 from blotter.database.wire.requests import QueryInput, ScanInput
 
@@ -48,7 +48,7 @@ def check_query(request: QueryInput) -> None:
     check_conditions(request.QueryFilter)
     if request.QueryFilter is not None or request.KeyConditions is None:
         check_conditional_operator(request.ConditionalOperator, request.QueryFilter)
-    check_unique_attributes(request.AttributesToGet)
+    check_attributes_to_get(request.AttributesToGet)
     if request.ExclusiveStartKey is not None:
         validate_start_key(request.ExclusiveStartKey)
     if request.KeyConditions is None and request.KeyConditionExpression is None:
@@ -66,7 +66,7 @@ def check_query(request: QueryInput) -> None:
 def check_scan(request: ScanInput) -> None:
     check_parameters(request, _SCAN)
     _check_select(request, envelope="")
-    check_unique_attributes(request.AttributesToGet)
+    check_attributes_to_get(request.AttributesToGet)
     check_conditions(request.ScanFilter)
     check_conditional_operator(request.ConditionalOperator, request.ScanFilter)
     if request.ExclusiveStartKey is not None:

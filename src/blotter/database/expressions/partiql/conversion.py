@@ -21,6 +21,7 @@ from blotter.database.expressions.checks import CONDITION_FUNCTIONS, OPERAND_FUN
 from blotter.database.expressions.partiql.keywords import ATTRIBUTE_TYPES
 from blotter.database.expressions.partiql.problems import (
     Problem,
+    empty_path_component,
     unexpected_path_component,
     unrecognized_function,
     unsupported_operation,
@@ -91,7 +92,15 @@ def operation_name(node: Any) -> str:
 
 
 def attribute_path(node: Node) -> ResolvedPath:
-    """The document path of a path that names one; raises `Problem` for anything else."""
+    """The document path of a path that names one; raises `Problem` for anything else, and for an empty name."""
+    steps = path_steps(node)
+    if "" in steps:
+        raise empty_path_component()
+    return steps
+
+
+def path_steps(node: Node) -> ResolvedPath:
+    """The steps of a path without a wildcard, whatever they are; raises `Problem` for anything else."""
     if not isinstance(node, Path):
         raise unexpected_path_component(node.position)
     steps = tuple(step for step in node.steps if step is not None)

@@ -114,3 +114,7 @@ def multiple_key_attributes() -> DynamoDBError:
         "PartiQL statements cannot be executed on tables with multi-attribute HASH keys "
         "or multi-attribute RANGE keys."
     )
+
+
+def empty_path_component() -> Problem:
+    return Problem("Path component cannot be an empty string")

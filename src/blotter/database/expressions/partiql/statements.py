@@ -24,7 +24,7 @@ from blotter.database.expressions import checks, syntax
 from blotter.database.expressions.key_condition import ResolvedKeyCondition
 from blotter.database.expressions.partiql import problems
 from blotter.database.expressions.partiql.columns import Columns
-from blotter.database.expressions.partiql.conversion import Converter, attribute_path, operation_name
+from blotter.database.expressions.partiql.conversion import Converter, attribute_path, operation_name, path_steps
 from blotter.database.expressions.partiql.parser import parse
 from blotter.database.expressions.partiql.problems import Problem
 from blotter.database.expressions.partiql.syntax import (
@@ -289,13 +289,13 @@ _INDEX_REFUSALS: dict[type, str] = {
 
 
 def _source(node: Node) -> tuple[str, str | None]:
-    path = attribute_path(node)
+    path = path_steps(node)
     if not all(isinstance(step, str) for step in path):
         raise problems.unexpected_path_component(node.position)
     if len(path) > 2:
         raise Problem("A path may contain at most 2 components in the FROM clause")
     if "" in path:
-        raise Problem("Path component cannot be an empty string")
+        raise problems.empty_path_component()
     return str(path[0]), str(path[1]) if len(path) == 2 else None
 
 

@@ -106,6 +106,8 @@ def _members(
         if not isinstance(key, Literal) or key.type != "S":
             raise unsupported_value(_name_of(key).lower(), path, key.position)
         name = str(key.content)
+        if not name:
+            raise Problem("Empty attribute name")
         if name in members:
             raise Problem(f"Duplicate keys in tuple. Key: {name} under {path}")
         members[name] = value_of(member, parameters, path_of(name), depth)
