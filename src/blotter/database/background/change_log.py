@@ -1,7 +1,7 @@
 """Trimming: changes older than the streams' retention leave the log; streams disabled that long ago are forgotten.
 
-Readers do not wait for this: they judge a record by its own time, so trimming late shows nothing that should be
-gone. It goes in slices with a rest after each, so that nobody who writes waits for more than one.
+Readers do not depend on this: they compare a record's own time, so that trimming late shows nothing that should be
+gone. Trimming works in slices with a rest after each, so that no writer waits for more than one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from blotter.database.model.streams import RETENTION
 from blotter.database.operations.stream_registry import forget_trimmed_streams, has_trimmed_streams
 from blotter.database.storage.protocol import Storage
 
-# Between slices, for those who wait to write.
+# Between slices, for writers that wait.
 _REST_SECONDS = 0.005
 
 
@@ -30,5 +30,7 @@ class ChangeLogTrimmer:
         now = self._clock()
         if await self._storage.fetch(lambda tx: has_trimmed_streams(tx, now)):
             await self._storage.write(lambda tx: forget_trimmed_streams(tx, now))
+        if await self._storage.fetch(lambda tx: tx.first_change() > tx.last_change()):
+            return  # an empty log: nobody has to wait for the write lock
         while await self._storage.write(lambda tx: tx.trim_changes(now - RETENTION)):
             await asyncio.sleep(_REST_SECONDS)

@@ -1,98 +1,126 @@
-"""The work that nobody waits for, in one place: who runs it, and how often.
+"""The work that nobody waits for, in one place: who runs it, and when.
 
-One process of a server runs `Background`: the one that `server` designates, whose data directory no other
-server may open. Chores run side by side, each at its own pace, each in short transactions that first look
-whether their work is still wanted; so it may be killed at any point, and simply runs again.
+One process of a server runs `Background`: the one that `server` designates, whose data directory no other server
+may open. It sleeps until the catalog changes (`Storage.wait_for_catalog_change`) or something is due, so that an
+idle server costs next to nothing. Chores run side by side, each at its own pace, each in short transactions that
+first look whether their work is still wanted; so it may be killed at any point, and simply runs again. What
+fails is tried again by itself and stops nothing else (`attempts`). What is deleted by time is deleted by a clock
+that does not jump (`steady_clock`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
+from blotter.database.background.attempts import Attempts
 from blotter.database.background.change_log import ChangeLogTrimmer
+from blotter.database.background.steady_clock import SteadyClock, boot_time
 from blotter.database.background.tables import TableKeeper
 from blotter.database.background.time_to_live import TimeToLiveSweeper
 from blotter.database.background.tokens import TokenSweeper
-from blotter.database.storage.protocol import SnapshotTooOld, Storage, StorageUnavailable
+from blotter.database.storage.protocol import Storage
 
-log = logging.getLogger(__name__)
-
-TABLES_SECONDS = 0.05
-"""Between looks for tables and indexes to delete or fill."""
+TABLES_SECONDS = 5.0
+"""Between looks at the catalog though nothing said that it changed: a notification may be lost with its
+process."""
 TIME_TO_LIVE_SECONDS = 10.0
-"""Between walks for expired items; AWS promises to delete them within a few days."""
+"""Between walks for expired items; AWS promises to delete them within a few days. A longer walk is followed by a
+rest as long as itself."""
 TRIM_SECONDS = 60.0
 """Between rounds of what only has to go some day: old changes, old tokens."""
 
-# After a failure of the store.
-_PATIENCE_SECONDS = 1.0
-# After any other error, which will likely come again: a mistake, or data that make no sense.
-_LONG_PATIENCE_SECONDS = 10.0
 
-Chore = Callable[[], Awaitable[object]]
+class _Chore(NamedTuple):
+    name: str
+    run_once: Callable[[], Awaitable[object]]
+    pause: float
+    """Seconds between two rounds."""
 
 
 class Background:
-    """`clock` gives seconds since the epoch; the others are seconds between the rounds of a chore."""
+    """`clock` gives seconds since the epoch, `monotonic` measures pauses; the others are seconds between the
+    rounds of a chore."""
 
     def __init__(
         self,
         storage: Storage,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = boot_time,
         *,
         tables_seconds: float = TABLES_SECONDS,
         time_to_live_seconds: float = TIME_TO_LIVE_SECONDS,
         trim_seconds: float = TRIM_SECONDS,
     ) -> None:
-        self._keeper = TableKeeper(storage, clock)
-        self._sweeper = TimeToLiveSweeper(storage, clock)
-        self._trimmer = ChangeLogTrimmer(storage, clock)
-        self._tokens = TokenSweeper(storage, clock)
-        self._chores: tuple[tuple[Chore, float], ...] = (
-            (self._keep_tables, tables_seconds),
-            (self._sweeper.run_once, time_to_live_seconds),
-            (self._trimmer.run_once, trim_seconds),
-            (self._tokens.run_once, trim_seconds),
-        )
+        self._storage = storage
+        self._monotonic = monotonic
+        self._attempts = Attempts(monotonic)
+        self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._tables_seconds = tables_seconds
+        self._keeper = TableKeeper(storage, clock, monotonic, self._attempts, self._awake.set)
+        steady = SteadyClock(clock, monotonic)
+        sweeper = TimeToLiveSweeper(storage, steady, attempts=self._attempts)
+        self._chores = (
+            _Chore("looking for expired items", sweeper.run_once, time_to_live_seconds),
+            _Chore("trimming the change log", ChangeLogTrimmer(storage, steady).run_once, trim_seconds),
+            _Chore("deleting old tokens", TokenSweeper(storage, steady).run_once, trim_seconds),
+        )
 
     async def run(self) -> None:
-        """Does the chores until it is stopped or cancelled. An error of one is logged and stops neither it nor the
-        others: a damaged item must not keep those from their work that never meet it."""
-        async with asyncio.TaskGroup() as group:
-            for chore, pause in self._chores:
-                group.create_task(self._repeat(chore, pause))
+        """Does the chores until it is stopped or cancelled."""
+        listener = asyncio.create_task(self._listen())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_tables())
+                for chore in self._chores:
+                    group.create_task(self._repeat(chore))
+        finally:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+            await self._keeper.stop()
 
     def stop(self) -> None:
         """`run` returns when the rounds under way are done."""
         self._stopping.set()
+        self._awake.set()
 
     async def run_once(self) -> None:
-        """One round of every chore, without waiting for its time: for whoever has no loop that runs on."""
-        for chore, _ in self._chores:
-            await chore()
-
-    async def _keep_tables(self) -> None:
+        """One round of everything, without waiting for its time: for callers without an event loop that runs
+        on."""
         while await self._keeper.run_once():
             pass
+        for chore in self._chores:
+            await chore.run_once()
 
-    async def _repeat(self, chore: Chore, pause: float) -> None:
+    async def _listen(self) -> None:
+        """Wakes the keeper of the tables when the catalog changes."""
+        while True:
+            if not await self._attempts.run(
+                "listen", "waiting for changes", self._storage.wait_for_catalog_change
+            ):
+                await asyncio.sleep(self._attempts.pause("listen"))
+            self._awake.set()
+
+    async def _keep_tables(self) -> None:
         while not self._stopping.is_set():
-            try:
-                await chore()
-            except (StorageUnavailable, SnapshotTooOld) as error:
-                log.warning("background work has to wait: %s", error)
-                await self._rest(_PATIENCE_SECONDS)
-            except Exception:
-                log.exception("background work failed")
-                await self._rest(_LONG_PATIENCE_SECONDS)
-            await self._rest(pause)
+            self._awake.clear()
+            await self._attempts.run("tables", "looking at the tables", self._keeper.start_due)
+            pause = min(self._keeper.pause(), self._tables_seconds)
+            await _wait(self._awake, max(pause, self._attempts.pause("tables")))
 
-    async def _rest(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+    async def _repeat(self, chore: _Chore) -> None:
+        while not self._stopping.is_set():
+            started = self._monotonic()
+            await self._attempts.run(chore.name, chore.name, chore.run_once)
+            took = self._monotonic() - started
+            await _wait(self._stopping, max(chore.pause, took, self._attempts.pause(chore.name)))
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

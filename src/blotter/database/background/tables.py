@@ -1,124 +1,221 @@
-"""What happens to tables after the answer: deleted tables and indexes go, new indexes are filled.
+"""What happens to tables after the answer: states end, deleted tables and indexes go, new indexes are filled.
 
-One worker runs `TableKeeper.run_once` again and again. Every step is a short write transaction that first looks
-whether its work is still wanted, so that it may be killed anywhere and simply run again: a backfill that was
-interrupted starts over and finds its entries already there.
+`TableKeeper.start_due` looks at the catalog when it changed or when something is due, and starts a job for
+everything that is. Each job is one table's or one index's, runs beside the others, and is tried again by itself
+if it fails (`attempts`). Every job is made of short transactions that first look whether their work is still
+wanted, so it may be killed anywhere and simply runs again.
+
+The end of a state is due when its moment has come by the wall clock, or when as much time as was left at the first
+look has passed by the monotonic clock: a clock that is set back makes nobody wait. It is then stored as `PAST`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
-import orjson
 from msgspec.structs import replace
 
-from blotter.database.model.table import Index, Table
-from blotter.database.operations.item_store import write_index_entry
+from blotter.database.background.attempts import Attempts
+from blotter.database.background.index_entries import IndexKeeper, find_index, same_table
+from blotter.database.model.table import PAST, Table, is_over
+from blotter.database.operations.stream_registry import change_stream
 from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
 
-BACKFILL_ITEMS = 200
-BACKFILL_BYTES = 256 * 1024
+_JobKey = tuple[str, str, int]
+"""(kind, table id, key space of the index or 0): what is not done twice at a time, and is tried again by
+itself."""
+
+
+class _Job(NamedTuple):
+    key: _JobKey
+    name: str
+    work: Callable[[], Any]
+    """Makes the coroutine that does it."""
 
 
 class TableKeeper:
-    """Brings the catalog's promises about. `clock` gives seconds since the epoch."""
+    """Brings the catalog's promises about. `clock` gives seconds since the epoch; `finished` is called when a job
+    has ended."""
 
-    def __init__(self, storage: Storage, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        attempts: Attempts | None = None,
+        finished: Callable[[], None] = lambda: None,
+    ) -> None:
         self._storage = storage
         self._clock = clock
-        # What the last look found: for which catalog it holds, and when something is due by time alone.
+        self._monotonic = monotonic
+        self._attempts = Attempts(monotonic) if attempts is None else attempts
+        self._finished = finished
+        self._indexes = IndexKeeper(storage, monotonic)
+        self._running: dict[_JobKey, asyncio.Task[bool]] = {}
+        # What the last look found: for which catalog, when something is due by either clock, and the jobs that
+        # wait for another attempt.
         self._seen_version: int | None = None
-        self._next_due = 0.0
+        self._due_by_clock = -math.inf
+        self._due = -math.inf
+        self._deadlines: dict[tuple[str, float], float] = {}
 
     async def run_once(self) -> bool:
-        """Does all that is due now; says whether there was anything. Looks at the tables only after one of them
-        changed, or when it is time."""
-        now = self._clock()
-        version, times = await self._storage.fetch(lambda tx: self._look(tx, now))
-        if times is None:
-            return False
-        due = [table for table, time_ in times if time_ <= now]
+        """Does all that is due now; says whether there was anything."""
+        started = await self.start_due()
+        await self.finish()
+        return started > 0
+
+    async def start_due(self) -> int:
+        """Starts a job for all that is due and not under way; returns how many."""
+        now, elapsed = self._clock(), self._monotonic()
+        due = now >= self._due_by_clock or elapsed >= self._due
+        version, tables = await self._storage.fetch(partial(_look, seen=None if due else self._seen_version))
+        if tables is None:
+            return 0
         self._seen_version = version
-        self._next_due = min((time_ for _, time_ in times), default=math.inf)
-        for table in due:
-            await self._tend(table, now)
-        return bool(due)
+        self._due_by_clock = self._due = math.inf
+        self._deadlines = {
+            (table.id, moment): self._deadline(table, moment, now, elapsed)
+            for table in tables
+            for moment in _moments(table)
+        }
+        jobs = [job for table in tables for job in self._jobs(table, now, elapsed)]
+        return sum([self._start(job) for job in jobs])
 
-    def _look(self, tx: ReadTransaction, now: float) -> tuple[int, list[tuple[Table, float]] | None]:
-        """The catalog's version and every table with the time when it is due; None if nothing can have changed."""
-        version = tx.catalog_version()
-        if version == self._seen_version and now < self._next_due:
-            return version, None
-        return version, [(table, _due_time(table)) for table in tx.tables()]
+    def pause(self) -> float:
+        """Seconds until something is due that is known now; infinity for never."""
+        return max(0.0, min(self._due - self._monotonic(), self._due_by_clock - self._clock()))
 
-    async def _tend(self, table: Table, now: float) -> None:
-        if _is_gone(table, now):
-            await self._storage.write(lambda tx: _remove_table(tx, table))
+    async def finish(self) -> None:
+        """Returns when the jobs under way have ended."""
+        await asyncio.gather(*self._running.values())
+
+    async def stop(self) -> None:
+        """Cancels the jobs under way."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, job: _Job) -> bool:
+        if job.key in self._running:
+            return False
+        if not self._attempts.may_run(job.key):
+            self._due = min(self._due, self._monotonic() + self._attempts.pause(job.key))
+            return False
+        task = asyncio.get_running_loop().create_task(self._attempts.run(job.key, job.name, job.work))
+        self._running[job.key] = task
+        task.add_done_callback(partial(self._ended, job.key))
+        return True
+
+    def _ended(self, key: _JobKey, task: asyncio.Task[bool]) -> None:
+        del self._running[key]
+        if (
+            not task.cancelled()
+        ):  # a failure waits for its next attempt; a success may have made something else due
+            self._due = min(self._due, self._monotonic() + self._attempts.pause(key))
+        self._finished()
+
+    def _deadline(self, table: Table, moment: float, now: float, elapsed: float) -> float:
+        """When a moment has come by the monotonic clock."""
+        left = 0.0 if is_over(moment, now) else moment - now
+        return min(elapsed + left, self._deadlines.get((table.id, moment), math.inf))
+
+    def _has_come(self, table: Table, moment: float, now: float, elapsed: float) -> bool:
+        deadline = self._deadlines.get((table.id, moment), -math.inf)  # PAST has none
+        if is_over(moment, now) or elapsed >= deadline:
+            return True
+        self._due_by_clock = min(self._due_by_clock, moment)
+        self._due = min(self._due, deadline)
+        return False
+
+    def _jobs(self, table: Table, now: float, elapsed: float) -> Iterator[_Job]:
+        def has_come(moment: float) -> bool:
+            return self._has_come(table, moment, now, elapsed)
+
+        write = self._storage.write
+        if table.deleting_until is not None:
+            if has_come(table.deleting_until):
+                work = partial(write, partial(_remove_table, table=table))
+                yield _Job(("delete", table.id, 0), f"deleting table {table.arn}", work)
             return
+        over = frozenset(moment for moment in _moments(table) if has_come(moment))
+        if settled(table, over) != table:
+            work = partial(write, partial(_settle, table=table, over=over))
+            yield _Job(("settle", table.id, 0), f"ending a state of table {table.arn}", work)
         for index in table.indexes:
-            if index.deleting and index.active_at <= now:
-                await self._storage.write(lambda tx, name=index.name: _remove_index(tx, table, name))  # type: ignore[misc]
-            elif index.backfilling and index.active_at <= now:
-                await self._backfill(table, index.name)
+            name, space = index.name, index.space
+            if not has_come(index.active_at):
+                continue
+            if index.deleting:
+                work = partial(write, partial(_remove_index, table=table, space=space))
+                yield _Job(("delete", table.id, space), f"deleting index {name} of table {table.arn}", work)
+            elif index.backfilling:
+                fill = partial(self._indexes.fill, table, index)
+                yield _Job(("fill", table.id, space), f"filling index {name} of table {table.arn}", fill)
+            elif not index.verified:
+                verify = partial(self._indexes.verify, table, index)
+                yield _Job(("verify", table.id, space), f"checking index {name} of table {table.arn}", verify)
 
-    async def _backfill(self, table: Table, name: str) -> None:
-        position: bytes | None = b""
-        while position is not None:
-            start = position
-            position = await self._storage.write(lambda tx: _backfill_slice(tx, table, name, start))  # noqa: B023
+
+def settled(table: Table, over: frozenset[float]) -> Table:
+    """The table with every state ended that ends at one of these moments."""
+    indexes = tuple(
+        index if index.deleting or index.active_at not in over else replace(index, active_at=PAST)
+        for index in table.indexes
+    )
+    if table.active_at in over:
+        table = replace(table, active_at=PAST)
+    if table.updating_until in over:
+        table = replace(table, updating_until=PAST, throughput_before=None)
+        indexes = tuple(replace(index, throughput_before=None) for index in indexes)
+    if table.stream is not None and table.stream.settles_at in over:
+        table = replace(table, stream=replace(table.stream, settles_at=PAST))
+    return table if indexes == table.indexes else replace(table, indexes=indexes)
 
 
-def _due_time(table: Table) -> float:
-    """When there is something to do for a table; infinity for never."""
-    times = [index.active_at for index in table.indexes if index.deleting or index.backfilling]
+def _look(tx: ReadTransaction, seen: int | None) -> tuple[int, list[Table] | None]:
+    """The catalog's version and its tables; None if it is the version that was seen."""
+    version = tx.catalog_version()
+    return version, None if version == seen else list(tx.tables())
+
+
+def _moments(table: Table) -> Iterator[float]:
+    """When states of the table end, except for those that have ended for good."""
+    moments = [table.active_at, table.updating_until, *(index.active_at for index in table.indexes)]
     if table.deleting_until is not None:
-        times.append(table.deleting_until)
-    return min(times, default=math.inf)
+        moments.append(table.deleting_until)
+    if table.stream is not None:
+        moments.append(table.stream.settles_at)
+    return (moment for moment in moments if moment != PAST)
 
 
-def _is_gone(table: Table, now: float) -> bool:
-    return table.deleting_until is not None and table.deleting_until <= now
-
-
-def _same_table(tx: ReadTransaction, table: Table) -> Table | None:
-    """The table as it is now, unless it was deleted or replaced by another of its name."""
-    current = tx.find_table(table.account, table.region, table.name)
-    return current if current is not None and current.id == table.id else None
+def _settle(tx: WriteTransaction, table: Table, over: frozenset[float]) -> None:
+    current = same_table(tx, table)
+    if current is None:
+        return
+    new = settled(current, over)
+    if new.stream is not None and new.stream != current.stream:
+        new = change_stream(tx, new, new.stream)
+    if new != current:
+        tx.save_table(new)
 
 
 def _remove_table(tx: WriteTransaction, table: Table) -> None:
-    current = _same_table(tx, table)
+    current = same_table(tx, table)
     if current is not None and current.deleting_until is not None:
         tx.remove_table(current)
 
 
-def _remove_index(tx: WriteTransaction, table: Table, name: str) -> None:
-    current = _same_table(tx, table)
-    index = None if current is None else current.index(name)
-    if current is None or index is None or not index.deleting:
+def _remove_index(tx: WriteTransaction, table: Table, space: int) -> None:
+    found = find_index(tx, table, space)
+    if found is None or not found[1].deleting:
         return
-    tx.save_table(replace(current, indexes=tuple(other for other in current.indexes if other.name != name)))
+    current, index = found
+    tx.save_table(replace(current, indexes=tuple(other for other in current.indexes if other.space != space)))
     tx.drop_space(index.space)
-
-
-def _backfill_slice(tx: WriteTransaction, table: Table, name: str, start: bytes) -> bytes | None:
-    """Enters the next items of the table into the index; returns where to go on, None at the end."""
-    current = _same_table(tx, table)
-    index = None if current is None else current.index(name)
-    if current is None or index is None or not index.backfilling:
-        return None
-    items = tx.items(current.space, start, None, BACKFILL_ITEMS, BACKFILL_BYTES)
-    for key, _, body in items:
-        write_index_entry(tx, current, index, key, None, orjson.loads(body))
-    if items:
-        return items[-1][0] + b"\x00"
-    _finish_backfill(tx, current, index)
-    return None
-
-
-def _finish_backfill(tx: WriteTransaction, table: Table, index: Index) -> None:
-    done = replace(index, backfilling=False)
-    indexes = tuple(done if other.name == index.name else other for other in table.indexes)
-    tx.save_table(replace(table, indexes=indexes))

@@ -2,9 +2,9 @@
 
 An item is expired when its TTL attribute is a number, seconds since the epoch, in the past, and not more than five
 years ago. Readers still see it until it is deleted here, as on AWS. The walk is made of quick reads, each of which
-goes on behind the last key of the one before; an item is looked at as bytes and decoded only if its body holds an
-expired number behind the attribute's name. What looks expired is judged again inside the transaction that deletes
-it, so an item that was renewed meanwhile stays. The change log says that the service deleted it, not a user.
+continues after the last key of the one before; an item is read as bytes and decoded only if its body holds an
+expired number after the attribute's name. What looks expired is checked again inside the transaction that deletes
+it, so that an item that was renewed meanwhile stays. The change log says that the service deleted it, not a user.
 After each slice the walk rests many times as long as the slice took: it uses a small part of one core at most,
 whatever the size of the tables.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html
@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from blotter.database.background.attempts import Attempts
 from blotter.database.model.capacity import ConsumedCapacity
 from blotter.database.model.table import Table
 from blotter.database.operations.context import Context
@@ -37,7 +38,7 @@ DELETED_BYTES_AT_ONCE = 1 << 20
 # A walk that finds nothing rests this many times as long as it reads.
 _REST_FACTOR = 19
 _SHORTEST_REST = 0.005
-# Items between looks at the watch.
+# Items between two looks at the time.
 _ITEMS_BETWEEN_LOOKS = 16
 
 
@@ -49,39 +50,81 @@ class Slice(NamedTuple):
 
 
 class TimeToLiveSweeper:
-    """`clock` gives seconds since the epoch, `monotonic` measures slices."""
+    """`clock` gives seconds since the epoch, `monotonic` measures slices and the pauses of tables that failed."""
 
     def __init__(
         self,
         storage: Storage,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        attempts: Attempts | None = None,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._monotonic = monotonic
+        self._attempts = Attempts(monotonic) if attempts is None else attempts
+        self._slices = asyncio.Lock()
+        self._seen_version: int | None = None
+        self._tables: list[Table] = []
+        """Those that have a time to live in the catalog of that version."""
 
     async def run_once(self) -> int:
-        """One walk over every table that has a time to live; returns how many items were deleted."""
-        tables = await self._storage.fetch(
-            lambda tx: [table for table in tx.tables() if _attribute(table) is not None]
+        """One walk over every table that has a time to live; returns how many items were deleted. Tables take
+        turns slice by slice. One that fails stops none of the others and waits for its next attempt."""
+        version, tables = await self._storage.fetch(self._look)
+        self._seen_version, self._tables = version, tables
+        walks = [_Walk(table) for table in tables if self._attempts.may_run(_job(table))]
+        names = (f"deleting expired items of table {walk.table.arn}" for walk in walks)
+        await asyncio.gather(
+            *(
+                self._attempts.run(_job(walk.table), name, partial(self._sweep, walk))
+                for walk, name in zip(walks, names, strict=True)
+            )
         )
-        return sum([await self._sweep(table) for table in tables])
+        return sum(walk.deleted for walk in walks)
 
-    async def _sweep(self, table: Table) -> int:
-        deleted = 0
-        position: bytes | None = b""
-        while position is not None:
-            started, now = self._monotonic(), self._clock()
-            found = await self._storage.fetch(partial(self._read_slice, table=table, start=position, now=now))
-            took = self._monotonic() - started
-            if found.expired:
-                keys = found.expired
-                deleted += await self._storage.write(lambda tx: delete_expired(tx, table, keys, now))  # noqa: B023
-            position = found.following
-            if position is not None:
-                await asyncio.sleep(max(took * _REST_FACTOR, _SHORTEST_REST))
-        return deleted
+    def _look(self, tx: ReadTransaction) -> tuple[int, list[Table]]:
+        version = tx.catalog_version()
+        if version == self._seen_version:
+            return version, self._tables
+        return version, [table for table in tx.tables() if _attribute(table) is not None]
+
+    async def _sweep(self, walk: _Walk) -> None:
+        table = walk.table
+        while walk.position is not None:
+            async with self._slices:
+                started, now = self._monotonic(), self._clock()
+                read = partial(self._read_slice, table=table, start=walk.position, now=now)
+                found = await self._storage.fetch(read)
+                took = self._monotonic() - started
+                if found.expired:
+                    await self._delete(walk, found.expired, now)
+                walk.position = found.following
+                if walk.position is not None:
+                    await asyncio.sleep(max(took * _REST_FACTOR, _SHORTEST_REST))
+        if walk.failure is not None:
+            raise walk.failure
+
+    async def _delete(self, walk: _Walk, keys: list[bytes], now: float) -> None:
+        """Deletes all together or, if that fails, each by itself: an item that cannot be deleted stops no other.
+        If none can, it is not for the items' sake, and the walk breaks off."""
+        try:
+            walk.deleted += await self._storage.write(
+                partial(delete_expired, table=walk.table, keys=keys, now=now)
+            )
+        except Exception as error:
+            walk.failure = error
+        else:
+            return
+        failed = 0
+        for key in keys:
+            try:
+                work = partial(delete_expired, table=walk.table, keys=[key], now=now)
+                walk.deleted += await self._storage.write(work)
+            except Exception as error:
+                failed, walk.failure = failed + 1, error
+        if failed == len(keys):
+            raise walk.failure
 
     def _read_slice(self, tx: ReadTransaction, table: Table, start: bytes, now: float) -> Slice:
         attribute = _attribute(table)
@@ -101,6 +144,23 @@ class TimeToLiveSweeper:
             if self._monotonic() > deadline:
                 return Slice(expired, start)
         return Slice(expired, None)
+
+
+class _Walk:
+    """How far a walk over one table has come."""
+
+    __slots__ = ("deleted", "failure", "position", "table")
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.position: bytes | None = b""
+        self.deleted = 0
+        self.failure: Exception | None = None
+        """Why an item could not be deleted; the walk goes on, and fails at its end."""
+
+
+def _job(table: Table) -> tuple[str, str]:
+    return "time to live", table.id
 
 
 def delete_expired(tx: WriteTransaction, table: Table, keys: list[bytes], now: float) -> int:
@@ -131,8 +191,8 @@ def _is_expired(value: dict[str, str] | None, now: float) -> bool:
 
 
 def _finder(attribute: str, now: float) -> Callable[[bytes], bool]:
-    """A look at an item's body. The name may also stand inside a document, or in a text: only then does a body
-    have to be decoded to tell."""
+    """A check of an item's body. The name may also stand inside a document or a string: only then does a body have
+    to be decoded to tell."""
     start = orjson.dumps(attribute) + b':{"N":"'
     length = len(start)
 

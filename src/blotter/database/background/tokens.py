@@ -1,4 +1,4 @@
-"""ClientRequestTokens that have had their ten minutes leave the store.
+"""Deletes the ClientRequestTokens whose ten minutes are over.
 
 SDKs send one with every TransactWriteItems, so they would pile up. The walk over them is made of short reads, each
 followed by the deletion of what it found and a rest.

@@ -62,7 +62,7 @@ def enable_stream(tx: WriteTransaction, table: Table, view_type: StreamViewType,
         first_sequence=tx.last_change() + 1,
         now=context.now,
     )
-    return _registered(tx, table, replace(stream, settles_at=context.settled_at))
+    return change_stream(tx, table, replace(stream, settles_at=context.settled_at))
 
 
 def disable_stream(tx: WriteTransaction, table: Table, context: Context) -> Table:
@@ -70,7 +70,7 @@ def disable_stream(tx: WriteTransaction, table: Table, context: Context) -> Tabl
     if table.stream is None or not table.stream.enabled:
         return table
     stream = closed(table.stream, tx.last_change(), context.now)
-    return _registered(tx, table, replace(stream, settles_at=context.settled_at))
+    return change_stream(tx, table, replace(stream, settles_at=context.settled_at))
 
 
 def shard_for_write(tx: WriteTransaction, table: Table, key: bytes, now: float) -> int:
@@ -125,11 +125,13 @@ def _roll_over(tx: WriteTransaction, table: Table, now: float) -> StreamSettings
     if not is_rollover_due(current.stream, now):
         return current.stream
     stream = rolled_over(current.stream, tx.last_change() + 1, now)
-    tx.save_table(_registered(tx, current, stream))
+    tx.save_table(change_stream(tx, current, stream))
     return stream
 
 
-def _registered(tx: WriteTransaction, table: Table, stream: StreamSettings) -> Table:
+def change_stream(tx: WriteTransaction, table: Table, stream: StreamSettings) -> Table:
+    """The table with another stream setting, which is noted for the stream's readers; the caller saves the
+    table."""
     key = _key(table.account, table.region, table.name, stream.label)
     record = Stream(table.account, table.region, table.name, table.id, table.keys, stream)
     tx.put(RECORDS_SPACE, StoredItem(key, 0, _encode(record)), tx.get(RECORDS_SPACE, key))

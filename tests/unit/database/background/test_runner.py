@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
-from blotter.database.background import runner
+from blotter.database.background import attempts
 from blotter.database.background.runner import Background
 from blotter.database.background.tables import TableKeeper
 from blotter.database.background.tokens import TokenSweeper
 from blotter.database.model.streams import RETENTION
+from blotter.database.model.table import PAST, Table
 from blotter.database.storage.protocol import StorageUnavailable
+from tests.in_process import InProcessDatabase
 from tests.stream_database import START, StreamDatabase
 
 
@@ -68,34 +70,56 @@ def test_it_runs_until_it_is_stopped(streams: StreamDatabase) -> None:
     assert items() == 0
 
 
-def test_it_goes_on_after_the_store_failed(streams: StreamDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_PATIENCE_SECONDS", 0.0)
-    background = Background(streams.database.storage, tables_seconds=0.0)
-    rounds = 0
+def test_it_wakes_when_a_table_changes_and_when_something_is_due(tmp_path: Path) -> None:
+    """Hours between looks that nothing asks for: only the notification and the known moment can wake it."""
+    database = InProcessDatabase(tmp_path / "data", table_delay=0.05, background=False)
+    background = Background(database.storage, tables_seconds=7200.0)
 
-    async def fail_once(_: TableKeeper) -> bool:
-        nonlocal rounds
-        rounds += 1
-        if rounds == 1:
-            raise StorageUnavailable("disk full")
+    async def life() -> None:
+        task = asyncio.create_task(background.run())
+        keys = {
+            "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+            "BillingMode": "PAY_PER_REQUEST",
+        }
+        await database.answer("CreateTable", json.dumps({"TableName": "notes", **keys}).encode())
+        await until(lambda: [table.active_at for table in catalog(database)] == [PAST])
+        await database.answer("DeleteTable", b'{"TableName": "notes"}')
+        await until(lambda: not catalog(database))
         background.stop()
-        return False
+        await asyncio.wait_for(task, 10)
 
-    monkeypatch.setattr(TableKeeper, "run_once", fail_once)
-    streams.database.run(asyncio.wait_for(background.run(), 10))
-    assert rounds == 2
+    database.run(asyncio.wait_for(life(), 30))
+    database.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.005)
+
+
+def catalog(database: InProcessDatabase) -> list[Table]:
+    with database.storage.read() as tx:
+        return list(tx.tables())
 
 
 @pytest.mark.parametrize(
-    "error", [apsw.CorruptError("malformed"), json.JSONDecodeError("damaged", "", 0), ZeroDivisionError()]
+    "error",
+    [
+        StorageUnavailable("disk full"),
+        apsw.CorruptError("malformed"),
+        json.JSONDecodeError("damaged", "", 0),
+        ZeroDivisionError(),
+    ],
 )
-def test_any_other_error_of_one_chore_is_logged_and_stops_none(
+def test_an_error_of_one_chore_is_logged_once_and_stops_none(
     streams: StreamDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    monkeypatch.setattr(runner, "_LONG_PATIENCE_SECONDS", 0.001)
+    monkeypatch.setattr(attempts, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(attempts, "LONGEST_PAUSE_SECONDS", 0.002)
     rounds: Counter[str] = Counter()
 
-    async def fail(_: TableKeeper) -> bool:
+    async def fail(_: TableKeeper) -> int:
         rounds["failed"] += 1
         raise error
 
@@ -105,14 +129,12 @@ def test_any_other_error_of_one_chore_is_logged_and_stops_none(
             background.stop()
         return 0
 
-    monkeypatch.setattr(TableKeeper, "run_once", fail)
+    monkeypatch.setattr(TableKeeper, "start_due", fail)
     monkeypatch.setattr(TokenSweeper, "run_once", work)
     background = Background(streams.database.storage, tables_seconds=0.001, trim_seconds=0.001)
     streams.database.run(asyncio.wait_for(background.run(), 10))
-    failures = [record for record in caplog.records if record.getMessage() == "background work failed"]
-    assert len(failures) == rounds["failed"]
-    assert failures[0].exc_info is not None
-    assert failures[0].exc_info[1] is error
+    (failure,) = [record for record in caplog.records if "failed" in record.getMessage()]
+    assert "looking at the tables" in failure.getMessage()
 
 
 def test_the_table_keeper_looks_only_after_a_change_or_when_it_is_time(streams: StreamDatabase) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from blotter.database.background import time_to_live
+from blotter.database.background.steady_clock import HOLD_SECONDS, SteadyClock
 from blotter.database.background.time_to_live import OLDEST_SECONDS, TimeToLiveSweeper, delete_expired
 from tests.stream_database import START, StreamDatabase, keys
 
@@ -197,3 +199,48 @@ def test_what_was_renewed_meanwhile_stays(streams: StreamDatabase) -> None:
     put(streams, "c", ttl=number(NOW - 1))
     assert delete() == 0
     assert remaining(streams) == {"c"}
+
+
+def test_an_item_that_cannot_be_deleted_stops_no_other(
+    streams: StreamDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    streams.create()
+    streams.create("others")
+    for name in ("books", "others"):
+        specification = {"Enabled": True, "AttributeName": "ttl"}
+        streams.call("UpdateTimeToLive", TableName=name, TimeToLiveSpecification=specification)
+        for key in "abc":
+            streams.put(key, name, ttl=NOW - 1)
+    original = time_to_live.write_item
+
+    def failing(tx: Any, table: Any, current: Any, *rest: Any) -> None:
+        if table.name == "books" and current.item["id"] == {"S": "b"}:
+            raise OverflowError("too large")
+        original(tx, table, current, *rest)
+
+    monkeypatch.setattr(time_to_live, "write_item", failing)
+    sweeper = TimeToLiveSweeper(streams.database.storage, lambda: streams.now)
+    assert streams.database.run(sweeper.run_once()) == 5
+    assert remaining(streams) == {"b"}
+    assert streams.call("Scan", TableName="others")["Count"] == 0
+    (record,) = caplog.records
+    assert "table/books" in record.getMessage()
+    streams.put("d", "others", ttl=NOW - 1)
+    assert streams.database.run(sweeper.run_once()) == 1  # the failing table waits, the other does not
+    assert len(caplog.records) == 1
+
+
+def test_a_jump_of_the_clock_deletes_nothing(streams: StreamDatabase) -> None:
+    streams.create()
+    enable(streams)
+    put(streams, "expired", ttl=number(NOW - 1))
+    put(streams, "expires in an hour", ttl=number(NOW + 3600))
+    elapsed = 0.0
+    steady = SteadyClock(lambda: streams.now, lambda: elapsed)
+    sweeper = TimeToLiveSweeper(streams.database.storage, steady)
+    streams.now += 86_400
+    assert streams.database.run(sweeper.run_once()) == 1
+    assert remaining(streams) == {"expires in an hour"}
+    streams.now += HOLD_SECONDS + 1
+    elapsed += HOLD_SECONDS + 1
+    assert streams.database.run(sweeper.run_once()) == 1
