@@ -17,6 +17,8 @@ _COMMANDS = {
     "tables": "blotter.tables.cli:tables",
     "up": "blotter.up:up",
     "serve": "blotter.database.cli:serve",
+    "env": "blotter.env:env",
+    "healthcheck": "blotter.database.healthcheck:healthcheck",
     "crimes": "blotter.crimes.cli:crimes",
 }
 
@@ -44,4 +46,5 @@ def main() -> None:
     blotter tables apply    set up the tables that blotter.toml declares (safe to run again)
     blotter up              database, tables and application on this machine, in that order
     blotter serve           the database alone
+    eval "$(blotter env)"   points this shell's AWS clients at it
     """

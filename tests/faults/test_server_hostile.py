@@ -113,7 +113,7 @@ def test_a_pipelined_flood_is_answered_in_bounded_memory_while_others_are_served
 
 
 def test_many_large_bodies_at_once_are_bounded(serve: Serve) -> None:
-    serving = serve("--workers", "1", "--body-memory", "64")
+    serving = serve("--workers", "1", "--request-memory", "64")
     assert _is_healthy(serving)
     before = _memory(serving)
     half = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16000000\r\n\r\n" + b"x" * 15_000_000

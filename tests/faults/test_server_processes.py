@@ -213,7 +213,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     assert status == 1
     assert error == (
         f"blotter serve: cannot listen on 127.0.0.1 port {port}: Address already in use "
-        "(is another server running there?)\n"
+        "(is another server running there?); choose another with --port or BLOTTER_PORT (0: a free one)\n"
     )
 
 

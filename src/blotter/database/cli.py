@@ -1,4 +1,4 @@
-"""`blotter serve` on the command line: options out of the table of settings, errors as one line.
+"""`blotter serve` on the command line: options out of the declared settings, errors as one line.
 
 Loads nothing of the server before the settings are known to be good, so that `--help` is quick.
 """
@@ -10,12 +10,13 @@ import sys
 
 import click
 
-from blotter.database.settings import SETTINGS, Setting, SettingsError, load, yes_or_no
+from blotter.database.settings import SETTINGS, Setting, SettingsError, load
 
 
 def _option(setting: Setting) -> click.Option:
-    described = f"{setting.help}  [{setting.variable}; default: {setting.shown}]"
-    if setting.read is yes_or_no:
+    help_text = setting.declared.help.replace("`", "")
+    described = f"{help_text}  [{setting.variable}; default: {setting.shown}]"
+    if setting.declared.flag_only:
         return click.Option([setting.flag], is_flag=True, flag_value="yes", default=None, help=described)
     return click.Option([setting.flag], default=None, metavar="VALUE", help=described)
 
@@ -26,7 +27,7 @@ The AWS CLI, boto3 and every other AWS SDK use it unchanged; only the endpoint d
 
 \b
     blotter serve &
-    export AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000
+    eval "$(blotter env)"        # or: export AWS_ENDPOINT_URL=http://127.0.0.1:8000
     aws dynamodb list-tables
 
 On loopback any credentials are accepted. What a write's answer acknowledges is synced to disk. Ctrl-C or SIGTERM

@@ -86,8 +86,14 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
-        taken = " (is another server running there?)" if error.errno == errno.EADDRINUSE else ""
-        raise StartError(f"cannot listen on {host} port {port}: {error.strerror}{taken}") from None
+        advice = ""
+        if error.errno == errno.EADDRINUSE:
+            advice = (
+                " (is another server running there?); choose another with --port or BLOTTER_PORT (0: a free one)"
+            )
+        elif error.errno == errno.EACCES:
+            advice = "; choose one above 1023 with --port or BLOTTER_PORT"
+        raise StartError(f"cannot listen on {host} port {port}: {error.strerror}{advice}") from None
     return listener
 
 
@@ -238,8 +244,7 @@ def _within_open_files(settings: Settings) -> Settings:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     most = max(16, (_MOST_FILES if soft == resource.RLIM_INFINITY else soft) - _OWN_FILES)
-    limits = msgspec.structs.replace(settings.limits, connections=min(settings.limits.connections, most))
-    return msgspec.structs.replace(settings, limits=limits)
+    return msgspec.structs.replace(settings, max_connections=min(settings.max_connections, most))
 
 
 def _announce(settings: Settings, url: str, store: Store, report_to: list[int]) -> None:

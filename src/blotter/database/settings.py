@@ -1,8 +1,9 @@
 """What `blotter serve` can be told, where from, and what it is when nothing is said.
 
-Each setting is declared once, in `SETTINGS`: its flag, its environment variable, its default, how its text is read
-and what it is for. Flag beats environment beats default. The command line's options, the messages for wrong values
-and the test that docs/settings.md names them all are made from that table. Reads no file and opens nothing.
+Each setting is declared once, as a field of `Settings`: its type and default as of any field, and beside them
+how its text is read and what it is for. Flag, environment variable, the command line's options, the messages for
+wrong values and the table of docs/settings.md are derived (`SETTINGS`, `load`, `document`). Flag beats
+environment beats default. Reads no file and opens nothing.
 """
 
 from __future__ import annotations
@@ -10,69 +11,36 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
 from blotter.database.http.limits import Limits
 from blotter.database.http.origins import is_loopback
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_LIMITS = Limits()
+
 
 class SettingsError(Exception):
     """A value that cannot be used; the message is one line that names it and where it came from."""
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """The settings of one server, complete and checked."""
+class Declared(msgspec.Struct, frozen=True):
+    """What a field of `Settings` is declared with. `read` turns its text into its value or raises ValueError
+    saying what it must be; `show` is the opposite. `default` describes a default that is not the field's own."""
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    data_dir: Path = Path("blotter-data")
-    in_memory: bool = False
-    """Nothing is kept on disk; `data_dir` is not used."""
-    workers: int = 1
-    account: str = "123456789012"
-    region: str = "us-east-1"
-    table_delay: float = 0.2
-    """Seconds a table stays CREATING, UPDATING or DELETING."""
-    insecure_open_access: bool = False
-    allowed_hosts: tuple[str, ...] = ()
-    log_level: str = "warning"
-    limits: Limits = Limits()
-
-    @property
-    def store(self) -> str:
-        """The location of the store, as `storage.stores` reads it."""
-        return "memory:" if self.in_memory else f"sqlite:{self.data_dir}"
-
-    @property
-    def exposed(self) -> bool:
-        """Whether other machines can reach the server."""
-        return not is_loopback(self.host)
-
-
-class Setting(msgspec.Struct, frozen=True):
-    """One thing that can be set. `read` turns its text into its value or raises ValueError saying what it must be;
-    `shown` is the default as help and docs spell it; `limit` names the member of `Limits` it sets, if it does."""
-
-    name: str
     read: Callable[[str], Any]
     help: str
-    shown: str
-    limit: str | None = None
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return "BLOTTER_" + self.name.upper()
+    show: Callable[[Any], str] = str
+    default: str = ""
+    flag_only: bool = False
+    """Whether the flag takes no value."""
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        if not text.isascii() or not text.isdigit() or len(text) > 20 or not low <= int(text) <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return int(text)
 
@@ -82,6 +50,10 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _megabytes(low: int, high: int) -> Callable[[str], int]:
     read = _whole(low, high)
     return lambda text: read(text) * 1024 * 1024
+
+
+def _shown_megabytes(size: int) -> str:
+    return str(size // (1024 * 1024))
 
 
 def _seconds(low: float, high: float) -> Callable[[str], float]:
@@ -97,6 +69,10 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+def _shown_seconds(seconds: float) -> str:
+    return f"{seconds:g}"
+
+
 def _text(what: str, fits: Callable[[str], bool]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if not fits(text):
@@ -110,11 +86,199 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
-def yes_or_no(text: str) -> bool:
+def _yes_or_no(text: str) -> bool:
     answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
     if text.lower() not in answers:
         raise ValueError("yes or no")
     return answers[text.lower()]
+
+
+def _shown_yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The settings of one server, complete and checked."""
+
+    host: Annotated[
+        str,
+        Declared(
+            _text("a host name or address", lambda text: bool(text) and not text.isspace()),
+            "Address to listen on. One that other machines can reach needs `--insecure-open-access`.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Declared(_whole(0, 65535), "Port to listen on; 0 takes a free one, which the ready line names."),
+    ] = 8000
+    data_dir: Annotated[
+        Path, Declared(Path, "Directory that holds the data; made when missing. One server at a time.")
+    ] = Path("blotter-data")
+    in_memory: Annotated[
+        bool,
+        Declared(
+            _yes_or_no,
+            "Keeps all data in memory, in one worker process: nothing is written to disk, and everything is gone "
+            "when the server stops. With `--data-dir` or more than one worker it is refused; a data directory "
+            "named by the environment is not used.",
+            _shown_yes_or_no,
+            flag_only=True,
+        ),
+    ] = False
+    workers: Annotated[
+        int,
+        Declared(
+            _whole(1, 256),
+            "Worker processes. Cores are counted by affinity and by the container's quota.",
+            default="one per core",
+        ),
+    ] = 1
+    account: Annotated[
+        str,
+        Declared(
+            _text("12 digits", lambda text: len(text) == 12 and text.isascii() and text.isdigit()),
+            "AWS account that tables belong to, as their ARNs show it.",
+        ),
+    ] = "123456789012"
+    region: Annotated[
+        str,
+        Declared(
+            _text("a region's name", lambda text: text.isascii() and text.replace("-", "").isalnum()),
+            "Region in the health answer (`GET /`) and in `blotter env`. Requests name their own in their "
+            "credentials' scope.",
+        ),
+    ] = "us-east-1"
+    table_delay: Annotated[
+        float,
+        Declared(
+            _seconds(0, 3600),
+            "Seconds that a table stays CREATING, UPDATING or DELETING. With 0 the answer still says so, and the "
+            "next request finds the change done.",
+            _shown_seconds,
+        ),
+    ] = 0.0
+    insecure_open_access: Annotated[
+        bool,
+        Declared(
+            _yes_or_no,
+            "Allows a `--host` that other machines can reach, though nobody is asked for credentials: everyone "
+            "who reaches the port can read, change and delete all data.",
+            _shown_yes_or_no,
+            flag_only=True,
+        ),
+    ] = False
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Declared(
+            _names,
+            "Further host names, separated by commas, that clients may use for the server (as in "
+            "`http://blotter:8000` within Docker Compose).",
+            ",".join,
+            default="none",
+        ),
+    ] = ()
+    log_level: Annotated[
+        str,
+        Declared(
+            _text(f"one of {', '.join(LOG_LEVELS)}", LOG_LEVELS.__contains__),
+            "Least severe messages to log on standard error: `debug`, `info`, `warning` or `error`. `debug` logs "
+            "every request as a line of JSON: operation, tables, capacity units, status, time, request id; never "
+            "keys or values.",
+        ),
+    ] = "warning"
+    max_connections: Annotated[
+        int,
+        Declared(
+            _whole(1, 1_000_000),
+            "Open connections for each worker; past it the ones idle longest are closed. Never more than the "
+            "limit of open files allows.",
+        ),
+    ] = _LIMITS.connections
+    request_memory: Annotated[
+        int,
+        Declared(
+            _megabytes(64, 1_000_000),
+            "Megabytes that requests under way may take at once in each worker: bodies, what they are decoded to, "
+            "and answers that clients have not taken. More large requests get status 503, which SDKs retry.",
+            _shown_megabytes,
+        ),
+    ] = _LIMITS.buffered
+    header_timeout: Annotated[
+        float,
+        Declared(_seconds(0.1, 3600), "Seconds a client may take to send a request's headers.", _shown_seconds),
+    ] = _LIMITS.header_timeout
+    body_timeout: Annotated[
+        float,
+        Declared(_seconds(0.1, 3600), "Seconds a client may take to send a request's body.", _shown_seconds),
+    ] = _LIMITS.body_timeout
+    write_timeout: Annotated[
+        float,
+        Declared(_seconds(0.1, 3600), "Seconds a client may take to receive an answer.", _shown_seconds),
+    ] = _LIMITS.write_timeout
+    idle_timeout: Annotated[
+        float, Declared(_seconds(0.1, 86400), "Seconds an unused connection is kept.", _shown_seconds)
+    ] = _LIMITS.idle_timeout
+    drain_timeout: Annotated[
+        float,
+        Declared(
+            _seconds(0, 3600),
+            "Seconds that requests under way have to finish when the server stops.",
+            _shown_seconds,
+        ),
+    ] = _LIMITS.drain_timeout
+
+    @property
+    def store(self) -> str:
+        """The location of the store, as `storage.stores` reads it."""
+        return "memory:" if self.in_memory else f"sqlite:{self.data_dir}"
+
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines can reach the server."""
+        return not is_loopback(self.host)
+
+    @property
+    def limits(self) -> Limits:
+        """What one client may cost, for the HTTP server."""
+        return Limits(
+            buffered=self.request_memory,
+            connections=self.max_connections,
+            header_timeout=self.header_timeout,
+            body_timeout=self.body_timeout,
+            write_timeout=self.write_timeout,
+            idle_timeout=self.idle_timeout,
+            drain_timeout=self.drain_timeout,
+        )
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One field of `Settings`, as the command line and the documentation see it."""
+
+    name: str
+    declared: Declared
+    default: Any
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "BLOTTER_" + self.name.upper()
+
+    @property
+    def shown(self) -> str:
+        """The default, as a user would write it."""
+        return self.declared.default or self.declared.show(self.default)
+
+
+def _settings() -> tuple[Setting, ...]:
+    hints = get_type_hints(Settings, include_extras=True)
+    fields = msgspec.structs.fields(Settings)
+    return tuple(Setting(field.name, hints[field.name].__metadata__[0], field.default) for field in fields)
+
+
+SETTINGS = _settings()
 
 
 def cores() -> int:
@@ -128,111 +292,12 @@ def cores() -> int:
     return available
 
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "host",
-        _text("a host name or address", lambda text: bool(text) and not text.isspace()),
-        "Address to listen on. Other than loopback only with --insecure-open-access.",
-        "127.0.0.1",
-    ),
-    Setting("port", _whole(0, 65535), "Port to listen on; 0 takes a free one.", "8000"),
-    Setting("data_dir", Path, "Directory that holds the data; made when missing.", "blotter-data"),
-    Setting(
-        "in_memory",
-        yes_or_no,
-        "Keep all data in memory, in one worker process: nothing is written to disk, and everything is gone when "
-        "the server stops.",
-        "no",
-    ),
-    Setting("workers", _whole(1, 256), "Worker processes.", "one per core"),
-    Setting(
-        "account",
-        _text("12 digits", lambda text: len(text) == 12 and text.isascii() and text.isdigit()),
-        "AWS account that tables belong to, as their ARNs show it.",
-        "123456789012",
-    ),
-    Setting(
-        "region",
-        _text("a region's name", lambda text: bool(text) and text.replace("-", "").isalnum()),
-        "Region in the health answer. Requests name their own region in their credentials' scope.",
-        "us-east-1",
-    ),
-    Setting(
-        "table_delay",
-        _seconds(0, 3600),
-        "Seconds that a table stays CREATING, UPDATING or DELETING.",
-        "0.2",
-    ),
-    Setting(
-        "insecure_open_access",
-        yes_or_no,
-        "Allow a --host that other machines can reach, though NOBODY IS ASKED FOR CREDENTIALS: "
-        "everyone who reaches the port can read, change and delete all data.",
-        "no",
-    ),
-    Setting(
-        "allowed_hosts",
-        _names,
-        "Further host names, separated by commas, that clients may use for this server "
-        "(as in http://blotter:8000 within Docker Compose).",
-        "none",
-    ),
-    Setting(
-        "log_level",
-        _text(f"one of {', '.join(LOG_LEVELS)}", LOG_LEVELS.__contains__),
-        "Least severe messages to log on standard error; debug logs every request.",
-        "warning",
-    ),
-    Setting(
-        "max_connections", _whole(1, 1_000_000), "Open connections for each worker.", "10000", limit="connections"
-    ),
-    Setting(
-        "body_memory",
-        _megabytes(16, 1_000_000),
-        "Megabytes that request bodies may take at once in each worker; more large requests get status 503.",
-        "256",
-        limit="buffered",
-    ),
-    Setting(
-        "header_timeout",
-        _seconds(0.1, 3600),
-        "Seconds a client may take to send a request's headers.",
-        "10",
-        limit="header_timeout",
-    ),
-    Setting(
-        "body_timeout",
-        _seconds(0.1, 3600),
-        "Seconds a client may take to send a request's body.",
-        "60",
-        limit="body_timeout",
-    ),
-    Setting(
-        "idle_timeout",
-        _seconds(0.1, 86400),
-        "Seconds an unused connection is kept.",
-        "120",
-        limit="idle_timeout",
-    ),
-    Setting(
-        "drain_timeout",
-        _seconds(0, 3600),
-        "Seconds that requests under way have to finish when the server stops.",
-        "10",
-        limit="drain_timeout",
-    ),
-)
-
-
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
     """The settings out of flags (by setting name; None: not given) and environment.
 
     Raises `SettingsError` for the first value that cannot be used.
     """
     values: dict[str, Any] = {}
-    limits: dict[str, Any] = {}
     for setting in SETTINGS:
         text, source = flags.get(setting.name), setting.flag
         if text is None:
@@ -240,17 +305,13 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
         if text is None:
             continue
         try:
-            value = setting.read(text)
+            values[setting.name] = setting.declared.read(text)
         except ValueError as error:
             raise SettingsError(f"{source} must be {error}, not '{text}'") from None
-        if setting.limit is None:
-            values[setting.name] = value
-        else:
-            limits[setting.limit] = value
     if values.get("in_memory"):
         _check_in_memory(flags, values)
     values.setdefault("workers", cores())
-    settings = Settings(**values, limits=Limits(**limits))
+    settings = Settings(**values)
     if settings.exposed and not settings.insecure_open_access:
         raise SettingsError(
             f"--host {settings.host} can be reached from other machines, and this version asks nobody for "
@@ -266,3 +327,12 @@ def _check_in_memory(flags: Mapping[str, str | None], values: dict[str, Any]) ->
         raise SettingsError("--data-dir and --in-memory contradict each other: in memory, nothing is kept on disk")
     if values.setdefault("workers", 1) != 1:
         raise SettingsError(f"--in-memory runs one worker, not {values['workers']}: workers do not share memory")
+
+
+def document() -> str:
+    """The table of docs/settings.md."""
+    lines = ["| flag | environment | default | what it is |", "| --- | --- | --- | --- |"]
+    for setting in SETTINGS:
+        shown = setting.declared.default or ("no" if setting.shown == "no" else f"`{setting.shown}`")
+        lines.append(f"| `{setting.flag}` | `{setting.variable}` | {shown} | {setting.declared.help} |")
+    return "\n".join(lines) + "\n"

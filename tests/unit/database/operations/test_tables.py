@@ -86,3 +86,31 @@ def test_an_index_is_given_up_while_it_is_filled_and_its_name_is_free_again(tmp_
     assert create("by-b")["__type"].endswith("#LimitExceededException")
     assert call("Scan", IndexName="by-a")["Count"] == 1
     database.close()
+
+
+def test_without_a_delay_each_change_is_shown_once_and_done_at_the_next_look(tmp_path: Path) -> None:
+    """The default of `blotter serve`: the states of AWS in their order, and waiters that need only one look."""
+    database = InProcessDatabase(tmp_path / "data")
+
+    def status(operation: str, **request: Any) -> str:
+        code, answer = database.call(operation, {"TableName": "notes", **request})
+        if code != 200:
+            return str(answer["__type"].partition("#")[2])
+        table = answer.get("Table") or answer["TableDescription"]
+        return str(table["TableStatus"])
+
+    schema = {
+        "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+    }
+    assert status("CreateTable", BillingMode="PAY_PER_REQUEST", **schema) == "CREATING"
+    assert status("DescribeTable") == "ACTIVE"
+    assert status("UpdateTable", DeletionProtectionEnabled=True) in ("UPDATING", "ACTIVE")
+    assert status("UpdateTable", DeletionProtectionEnabled=False) in ("UPDATING", "ACTIVE")
+    units = {"ReadCapacityUnits": 3, "WriteCapacityUnits": 2}
+    assert status("UpdateTable", BillingMode="PROVISIONED", ProvisionedThroughput=units) == "UPDATING"
+    assert status("DescribeTable") == "ACTIVE"
+    assert status("DeleteTable") == "DELETING"
+    assert status("DescribeTable") == "ResourceNotFoundException"
+    assert status("CreateTable", BillingMode="PAY_PER_REQUEST", **schema) == "CREATING"
+    database.close()

@@ -1,0 +1,130 @@
+"""`blotter env`: the exports that point a shell's AWS clients at Blotter.
+
+    eval "$(blotter env)"
+
+`AWS_ENDPOINT_URL` alone is enough for every service that Blotter answers; the credentials are dummies, because
+open access accepts any and the SDKs send none without. Variables that would win over these, or mix real
+credentials with them, are removed. Where the endpoint is comes from the same configuration as everywhere (flag >
+environment > blotter.toml); without a blotter.toml it is that of `blotter serve` with its own settings. Every
+value is quoted for its shell. Must not know the database.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from blotter.config import FILE_NAME, ConfigurationError, Flags, load_configuration
+
+# Dummies: while access is open, anything is accepted. A shared spelling, so that logs show where they come from.
+_ACCESS_KEY = "local"
+
+# What beats AWS_ENDPOINT_URL in an SDK, switches it off, or would add parts of real credentials.
+REMOVED = (
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
+    "AWS_ENDPOINT_URL_STS",
+)
+
+
+def exports(endpoint: str, region: str) -> dict[str, str]:
+    """The variables to set."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": _ACCESS_KEY,
+    }
+
+
+def for_sh(variables: Mapping[str, str]) -> str:
+    """For sh, bash, zsh: `eval "$(blotter env)"`."""
+    lines = [f"unset {' '.join(REMOVED)}"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return "\n".join(lines)
+
+
+def for_fish(variables: Mapping[str, str]) -> str:
+    """For fish: `blotter env --shell fish | source`. In single quotes only backslash and quote are special."""
+    lines = [f"set -e {name}" for name in REMOVED]
+    for name, value in variables.items():
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        lines.append(f"set -gx {name} '{escaped}'")
+    return "\n".join(lines)
+
+
+def for_powershell(variables: Mapping[str, str]) -> str:
+    """For PowerShell: `blotter env --shell powershell | Invoke-Expression`, one statement a line. In single quotes
+    only quotes are special, typographic ones included; each is written twice."""
+    lines = [f"Remove-Item -ErrorAction SilentlyContinue Env:{name}" for name in REMOVED]
+    for name, value in variables.items():
+        escaped = "".join(character * 2 if character in "'‘’‚‛" else character for character in value)
+        lines.append(f"$Env:{name} = '{escaped}'")
+    return "\n".join(lines)
+
+
+SHELLS: dict[str, Callable[[Mapping[str, str]], str]] = {
+    "sh": for_sh,
+    "fish": for_fish,
+    "powershell": for_powershell,
+}
+
+
+def find_endpoint(
+    path: str | None, environment: str | None, flags: Flags, environ: Mapping[str, str]
+) -> tuple[str, str]:
+    """The endpoint and region of the chosen environment. Raises ConfigurationError, also when it is AWS itself."""
+    if path is None and environment is None and "BLOTTER_CONFIG" not in environ and not _has_file():
+        region = flags.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+        return flags.endpoint or _served_here(environ), region or environ.get("BLOTTER_REGION") or "us-east-1"
+    configuration = load_configuration(path, environment, flags, environ)
+    if configuration.endpoint is None:
+        raise ConfigurationError(
+            f"environment {configuration.environment} is on AWS: its clients need no endpoint, and credentials of "
+            "your own; choose another with --env"
+        )
+    return configuration.endpoint, configuration.region
+
+
+def _served_here(environ: Mapping[str, str]) -> str:
+    """Where `blotter serve` listens with the settings of this environment."""
+    host = environ.get("BLOTTER_HOST") or "127.0.0.1"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{environ.get('BLOTTER_PORT') or '8000'}"
+
+
+def _has_file() -> bool:
+    here = Path.cwd()
+    return any((folder / FILE_NAME).is_file() for folder in (here, *here.parents))
+
+
+@click.command("env", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--shell", type=click.Choice(list(SHELLS)), default="sh", show_default=True, help="Whose syntax.")
+@click.option("--config", "path", metavar="FILE", help="The configuration [BLOTTER_CONFIG; blotter.toml].")
+@click.option("--env", "environment", metavar="NAME", help="The environment [BLOTTER_ENV].")
+@click.option("--region", metavar="REGION", help="The region [AWS_REGION].")
+@click.option("--endpoint-url", "endpoint", metavar="URL", help="The endpoint [AWS_ENDPOINT_URL].")
+def env(shell: str, path: str | None, environment: str | None, region: str | None, endpoint: str | None) -> None:
+    """Print the exports that point AWS clients at Blotter.
+
+    \b
+    eval "$(blotter env)"                                        sh, bash, zsh
+    blotter env --shell fish | source                            fish
+    blotter env --shell powershell | Out-String | Invoke-Expression
+    """
+    try:
+        found = find_endpoint(path, environment, Flags(region=region, endpoint=endpoint), os.environ)
+    except ConfigurationError as error:
+        click.echo(f"blotter env: {error}", err=True)
+        sys.exit(2)
+    click.echo(SHELLS[shell](exports(*found)))
