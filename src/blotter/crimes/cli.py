@@ -85,7 +85,7 @@ def train(file: Path, out: Path, card: Path | None, held_out_from: datetime | No
     from blotter.crimes.train_command import train_model
 
     with _one_line_errors():
-        train_model(_chunks(file), out, card, held_out_from.date() if held_out_from else None, click.echo)
+        train_model(lambda: _chunks(file), out, card, held_out_from.date() if held_out_from else None, click.echo)
 
 
 @crimes.command()
@@ -101,7 +101,7 @@ def score(file: Path, out: Path | None, model: str) -> None:
     from blotter.crimes.score_command import score_locally
 
     with _one_line_errors():
-        summary, target = score_locally(file, _chunks(file), out, model)
+        summary, target = score_locally(file, lambda: _chunks(file), out, model)
         click.echo(summary)
         click.echo(f"predictions: {target}", err=True)
 

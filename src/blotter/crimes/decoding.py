@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from blotter.crimes.failures import FileRefused
@@ -49,12 +49,15 @@ _MARKUP = {b"<": "an HTML or XML document", b"{": "a JSON document", b"[": "a JS
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def text_lines(chunks: Iterable[bytes], max_bytes: int, max_line: int) -> Iterator[str]:
+def text_lines(
+    chunks: Iterable[bytes], max_bytes: int, max_line: int, on_block: Callable[[], None] = lambda: None
+) -> Iterator[str]:
     """The lines of a CSV or CSV.gz, endings kept, a BOM removed. At most one block and one line are in memory.
 
-    `max_bytes` limits the unpacked size, `max_line` one line's. Raises FileRefused, also while iterating.
+    `max_bytes` limits the unpacked size, `max_line` one line's. `on_block` is called for every block of at most
+    BLOCK unpacked bytes and may raise to stop the work. Raises FileRefused, also while iterating.
     """
-    stream = _Stream(_unpacked((chunk for chunk in chunks if chunk), max_bytes), max_line)
+    stream = _Stream(_unpacked((chunk for chunk in chunks if chunk), max_bytes), max_line, on_block)
     # newline="" keeps "\r\n", "\n" and "\r" as they are and splits at each: what the csv module asks for.
     text = io.TextIOWrapper(io.BufferedReader(stream, BLOCK), encoding="utf-8-sig", newline="")
     try:
@@ -68,8 +71,9 @@ def text_lines(chunks: Iterable[bytes], max_bytes: int, max_line: int) -> Iterat
 class _Stream(io.RawIOBase):
     """The blocks as a raw stream, refusing a line that grows beyond the limit."""
 
-    def __init__(self, blocks: Iterator[bytes], max_line: int) -> None:
+    def __init__(self, blocks: Iterator[bytes], max_line: int, on_block: Callable[[], None]) -> None:
         self._blocks = blocks
+        self._on_block = on_block
         self._block = memoryview(b"")
         self._max_line = max_line
         self._line = 0
@@ -81,6 +85,7 @@ class _Stream(io.RawIOBase):
     def readinto(self, buffer: Buffer) -> int:
         if not self._block:
             block = next(self._blocks, b"")
+            self._on_block()
             self._measure(block)
             self._block = memoryview(block)
         target = memoryview(buffer)

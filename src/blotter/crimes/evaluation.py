@@ -1,7 +1,8 @@
 """How good the model is on the held-out months: the figures of the model card, computed by plain definitions.
 
 Rank-based ROC AUC with ties, average precision (PR AUC), Brier score, calibration in equal-width bins with the
-expected calibration error, and the same by group. Takes labels and probabilities, knows neither files nor models.
+expected calibration error, the same by group, and how far the rates of single weeks lie from what was predicted.
+Takes labels and probabilities, knows neither files nor models.
 """
 
 from __future__ import annotations
@@ -43,24 +44,52 @@ class Evaluation(msgspec.Struct, frozen=True):
     by_type: list[GroupError]
 
 
-def evaluate(labels: Vector, probabilities: Vector, areas: Sequence[str], types: Sequence[str]) -> Evaluation:
-    """All figures of one held-out set."""
+def evaluate(
+    labels: Vector, probabilities: Vector, areas: Sequence[str], types: Sequence[str], days: NDArray[np.int64]
+) -> Evaluation:
+    """All figures of one held-out set; `days` are day ordinals."""
     bins = calibration_bins(labels, probabilities)
+    by_area, by_type = by_group(labels, probabilities, areas), by_group(labels, probabilities, types)
     metrics = {
         "roc_auc": roc_auc(labels, probabilities),
         "pr_auc": average_precision(labels, probabilities),
         "brier": brier(labels, probabilities),
         "brier_of_base_rate": brier(labels, np.full(len(labels), labels.mean())),
-        "calibration_error": sum(bin_.rows * abs(bin_.predicted - bin_.observed) for bin_ in bins) / len(labels),
+        "calibration_error": _mean_distance(bins),
+        "calibration_error_by_type": _mean_distance(by_type),
+        "calibration_error_by_area": _mean_distance(by_area),
+        "rate_drift": rate_drift(labels, probabilities, days),
         "observed_rate": float(labels.mean()),
         "predicted_rate": float(probabilities.mean()),
     }
     return Evaluation(
         {name: round(float(value), 5) for name, value in metrics.items()},
         bins,
-        by_group(labels, probabilities, areas),
-        by_group(labels, probabilities, types),
+        by_area,
+        by_type,
     )
+
+
+def _mean_distance(parts: Sequence[Bin] | Sequence[GroupError]) -> float:
+    """Distance of predicted and observed rate, weighted by rows."""
+    return sum(part.rows * abs(part.predicted - part.observed) for part in parts) / sum(
+        part.rows for part in parts
+    )
+
+
+def rate_drift(labels: Vector, probabilities: Vector, days: NDArray[np.int64]) -> float:
+    """How far predicted arrests of a week lie from the recorded ones, relative, without what chance explains.
+
+    The root mean square over the weeks with 20 arrests and more; 0.0 when there are none.
+    """
+    squares = []
+    for week in np.unique(days // 7):
+        inside = days // 7 == week
+        recorded = float(labels[inside].sum())
+        if recorded >= 20:
+            chance = float((probabilities[inside] * (1 - probabilities[inside])).sum())
+            squares.append(((float(probabilities[inside].sum()) - recorded) ** 2 - chance) / recorded**2)
+    return max(sum(squares) / len(squares), 0.0) ** 0.5 if squares else 0.0
 
 
 def roc_auc(labels: Vector, scores: Vector) -> float:

@@ -12,13 +12,13 @@ FILE_CODES = {
     "NO_ROWS": "The file has a header but no rows.",
     "MISSING_COLUMNS": "A column that the prediction needs is not in the header.",
     "TOO_MANY_COLUMNS": "The header has more columns than any file of incidents.",
-    "WRONG_DELIMITER": "The columns are not separated by commas.",
+    "WRONG_DELIMITER": "The columns are not separated by commas, semicolons, tabs or bars.",
     "NOT_CSV": "The file is not CSV: a PDF, an archive, a workbook or another format.",
     "NOT_UTF8": "The text is not encoded as UTF-8.",
     "TRUNCATED_GZIP": "The gzip data end too early; the upload or the export was cut off.",
     "CORRUPT_GZIP": "The gzip data are damaged.",
     "TOO_LARGE": "The file unpacks to more than the limit.",
-    "FIELD_TOO_LONG": "A row is longer than the limit; usually a quote that is never closed.",
+    "FIELD_TOO_LONG": "A line is longer than the limit.",
     "UNCLOSED_QUOTE": "So many quotes are never closed that the rows cannot be told apart.",
     "NO_VALID_ROWS": "Not one row could be scored.",
     "TOO_MANY_BAD_ROWS": "Nearly all rows cannot be scored.",
@@ -32,7 +32,7 @@ FILE_CODES = {
 
 # reason → what it means
 ROW_REASONS = {
-    "WRONG_FIELD_COUNT": "The row has more or fewer fields than the header.",
+    "WRONG_FIELD_COUNT": "The row has more fields than the header, or ends before its date and type.",
     "MISSING_DATE": "The row has no date.",
     "BAD_DATE": "The date cannot be read.",
     "UNCLOSED_QUOTE": "The row opens a quote that is never closed.",

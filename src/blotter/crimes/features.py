@@ -3,7 +3,8 @@
 Three sorts of features: what the clock says (hour, weekday, round minutes: officers write the exact minute of what
 they saw, victims guess), what the row says (type, domestic, area, position in the street grid), and how often
 incidents like this one led to an arrest in the training period (target statistics by type, description, place and
-their pairs). What a row does not say is NaN, never a guess; the model has seen such rows in training.
+their pairs). What a row does not say, or says in a way that is not known, is NaN, never a guess; the model has
+seen such rows in training.
 An `Encoder` is data (JSON): vocabularies and counts of the training period, nothing of the file being scored.
 """
 
@@ -18,7 +19,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from blotter.crimes.dates import Moment
+from blotter.crimes import spelling
+from blotter.crimes.dates import NO_TIME, Moment
 
 Matrix = NDArray[np.float64]
 Values = Mapping[str, Sequence[str]]
@@ -27,6 +29,7 @@ Values = Mapping[str, Sequence[str]]
 STATISTICS: dict[str, tuple[str, ...]] = {
     "type": ("primary_type",),
     "description": ("primary_type", "description"),
+    "description_alone": ("description",),
     "place": ("location_description",),
     "area": ("community_area",),
     "block": ("block",),
@@ -49,37 +52,38 @@ SMOOTHING = 10.0
 MINIMUM_ROWS = 3
 _SEPARATOR = "\t"
 
-_SPELLED = ("block", "primary_type", "description", "location_description", "domestic")
+_WORDED = ("primary_type", "description", "location_description")
 
 
 class _Clock(NamedTuple):
-    """Moments as arrays; see `Moment`."""
+    """Moments as arrays; see `Moment`. `minute` is NaN where the time is not known."""
 
-    minute: NDArray[np.int64]
+    minute: NDArray[np.float64]
     weekday: NDArray[np.int64]
     day: NDArray[np.int64]
 
 
+def _when(clock: _Clock, holds: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """1 where it holds, 0 where not, NaN where the time is not known."""
+    return np.where(np.isnan(clock.minute), _NAN, holds.astype(np.float64))
+
+
+_NAN = float("nan")
 _CLOCK: dict[str, Callable[[_Clock], NDArray[Any]]] = {
     "hour": lambda clock: clock.minute // 60,
     "weekday": lambda clock: clock.weekday,
     "day": lambda clock: clock.day,
     "minute_of_day": lambda clock: clock.minute,
     "minute": lambda clock: clock.minute % 60,
-    "full_hour": lambda clock: clock.minute % 60 == 0,
-    "five_minutes": lambda clock: clock.minute % 5 == 0,
-    "quarter_hour": lambda clock: clock.minute % 15 == 0,
-    "midnight": lambda clock: clock.minute == 0,
+    "full_hour": lambda clock: _when(clock, clock.minute % 60 == 0),
+    "five_minutes": lambda clock: _when(clock, clock.minute % 5 == 0),
+    "quarter_hour": lambda clock: _when(clock, clock.minute % 15 == 0),
+    "midnight": lambda clock: _when(clock, clock.minute == 0),
     "first_of_month": lambda clock: clock.day == 1,
 }
 FLAGS = dict.fromkeys(("TRUE", "T", "1", "YES", "Y"), 1.0) | dict.fromkeys(("FALSE", "F", "0", "NO", "N"), 0.0)
 _AREAS = {str(number): float(number) for number in range(1, 78)}
 _HEADINGS = {"N": 0.0, "E": 1.0, "S": 2.0, "W": 3.0}
-_NAN = float("nan")
-# Spellings are remembered, since columns repeat them; both limits bound the memory on hostile input.
-_REMEMBERED = 50_000
-_LONGEST = 120
-
 
 Counts = dict[str, tuple[int, int]]
 """Key → (arrests, rows) of the training period."""
@@ -113,8 +117,9 @@ def feature_names() -> list[str]:
 
 def clean(columns: Values) -> dict[str, list[str]]:
     """The model's columns in one spelling, with `street` made from the block."""
-    values = {name: list(map(_spelled, columns[name])) for name in _SPELLED}
-    values["community_area"] = list(map(area, columns["community_area"]))
+    values = {name: [spelling.spelled(name, text) for text in columns[name]] for name in _WORDED}
+    values |= {name: list(map(spelling.plain, columns[name])) for name in ("block", "domestic")}
+    values["community_area"] = list(map(spelling.area, columns["community_area"]))
     return derive(values)
 
 
@@ -134,7 +139,7 @@ def keys_of(values: Values, columns: tuple[str, ...]) -> list[str]:
 def row_features(values: Values, moments: Sequence[Moment]) -> Matrix:
     """The features that need no statistics: float64, one row an incident."""
     clock = _Clock(
-        np.array([moment.minute for moment in moments], dtype=np.int64),
+        _minutes(moments),
         np.array([moment.weekday for moment in moments], dtype=np.int64),
         np.array([moment.day for moment in moments], dtype=np.int64),
     )
@@ -147,6 +152,12 @@ def row_features(values: Values, moments: Sequence[Moment]) -> Matrix:
             _found(_HEADINGS, [street[:1] for street in values["street"]]),
         ]
     )
+
+
+def _minutes(moments: Sequence[Moment]) -> NDArray[np.float64]:
+    minutes = np.array([moment.minute for moment in moments], dtype=np.float64)
+    minutes[minutes == NO_TIME] = _NAN
+    return minutes
 
 
 class Lookup:
@@ -166,6 +177,14 @@ class Lookup:
             for name, entries in known.items()
         }
         self._rows = {name: {key: float(rows) for key, (_, rows) in known[name].items()} for name in COUNTED}
+        self._known: dict[str, Mapping[Any, float]] = {
+            "primary_type": self._rates["type"],
+            "description": self._rates["description_alone"],
+            "location_description": self._rates["place"],
+            "domestic": FLAGS,
+            "arrest": FLAGS,
+            "community_area": _AREAS,
+        }
         self._codes = {
             name: {_split(key, columns): float(code) for code, key in enumerate(encoder.vocabularies[name])}
             for name, columns in CATEGORIES.items()
@@ -176,6 +195,12 @@ class Lookup:
         rates = [_found(known, _keys(values, STATISTICS[name])) for name, known in self._rates.items()]
         rows = [_found(known, _keys(values, STATISTICS[name])) for name, known in self._rows.items()]
         return np.column_stack([row_features(values, moments), *rates, *rows, self.codes(values)])
+
+    def knows(self, name: str, text: str) -> bool:
+        """Whether a cleaned value of a column is one that the training period had, or that can be read."""
+        if name == "block":
+            return text in self._rates["block"] or text.partition(" ")[2] in self._rates["street"]
+        return text in self._known[name]
 
     def codes(self, values: Values) -> Matrix:
         """The categories' columns alone; they are the same inside the training period."""
@@ -218,23 +243,7 @@ def _rate(entry: tuple[int, int], overall: float) -> float:
     return (entry[0] + SMOOTHING * overall) / (entry[1] + SMOOTHING)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _spelled(text: str) -> str:
-    """Upper case, single spaces."""
-    return " ".join(text[:_LONGEST].upper().split())
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def area(text: str) -> str:
-    """A community area as "1".."77" ("8.0" is what a table program makes of 8), else ""."""
-    try:
-        number = float(text[:_LONGEST])
-    except ValueError:
-        return ""
-    return str(int(number)) if number.is_integer() and 1 <= number <= 77 else ""
-
-
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=50_000)
 def _hundred(block: str) -> float:
     """The house-number hundred of a block: 26 for "026XX S KEDVALE AVE"."""
     number = block.partition("XX")[0]

@@ -92,8 +92,10 @@ class ColumnCheck(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True):
     """How the file was understood. `date_example` is a date of the file, `date_read_as` what it was taken for."""
 
-    delimiter: Literal["comma", "semicolon", "tab", "bar"] = "comma"
-    date_order: Literal["", "year first", "month first", "day first"] = ""
+    delimiter: str = "comma"
+    """comma, semicolon, tab or bar"""
+    date_order: str = ""
+    """year first, month first, day first, or "" when the dates show none"""
     date_order_reason: str = ""
     date_example: str = ""
     date_read_as: str = ""

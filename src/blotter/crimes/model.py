@@ -66,6 +66,10 @@ class Model:
     def version(self) -> str:
         return self.manifest.version
 
+    def knows(self, column: str, value: str) -> bool:
+        """Whether a cleaned value of a column counts in a prediction."""
+        return self._lookup.knows(column, value)
+
     def matrix(self, batch: Batch) -> Matrix | None:
         """The features of `batch.valid`, in order; None when there are none. Python's half of the work."""
         return self._lookup.matrix(features.clean(batch.columns), batch.moments) if batch.valid else None

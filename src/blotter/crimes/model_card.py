@@ -20,15 +20,26 @@ DISCLAIMER = (
 )
 
 
-def write_card(path: Path, manifest: Manifest, evaluation: Evaluation, area_names: Mapping[str, str]) -> None:
-    """Writes the card and, beside it, its plot."""
+def write_card(
+    path: Path,
+    manifest: Manifest,
+    evaluation: Evaluation,
+    blanked: Mapping[tuple[str, ...], Mapping[str, float]],
+    area_names: Mapping[str, str],
+) -> None:
+    """Writes the card and, beside it, its plot. `blanked`: blanked columns → the metrics without them."""
     plot = path.parent / PLOT
     plot.parent.mkdir(parents=True, exist_ok=True)
     plot.write_text(calibration_plot(evaluation.bins), encoding="utf-8")
-    path.write_text(_card(manifest, evaluation, area_names), encoding="utf-8")
+    path.write_text(_card(manifest, evaluation, blanked, area_names), encoding="utf-8")
 
 
-def _card(manifest: Manifest, evaluation: Evaluation, area_names: Mapping[str, str]) -> str:
+def _card(
+    manifest: Manifest,
+    evaluation: Evaluation,
+    blanked: Mapping[tuple[str, ...], Mapping[str, float]],
+    area_names: Mapping[str, str],
+) -> str:
     areas = sorted(evaluation.by_area, key=lambda group: (not group.name.isdigit(), group.name.zfill(3)))
     return f"""# Model card: probability of arrest
 
@@ -66,9 +77,17 @@ know.
 Clock (hour, weekday, day, minute and whether it is a round one: officers write the minute of what they saw),
 primary type, description, location description, domestic, community area, block and street, and arrest rates of
 the training period by type, description, place, area, block, street and some of their pairs. The rates of a
-training row come from other days than its own. Columns a file lacks, and values the model has never seen, are
-unknown to it, not guessed; a fifth of the training rows were shown a second time with columns blanked so that it
-knows that case. The incident's own arrest column is never read when scoring.
+training row come from other days than its own. Values are compared by their words, and older names and
+abbreviations of the portal are read as the present ones. The incident's own arrest column is never read when
+scoring.
+
+## When something is not known
+
+Columns a file lacks, values the model has never seen and days without a time are unknown to it, not guessed. A
+third of the training rows were shown a second time with columns blanked at random, the crime type among them, so
+that what is left is the base rate of what is still known. The held-out months, with columns blanked:
+
+{_blanked_table(evaluation.metrics, blanked)}
 
 ## Error by community area
 
@@ -95,11 +114,31 @@ def _metric_table(metrics: Mapping[str, float]) -> str:
         "pr_auc": ("PR AUC", f"average precision; a model without skill has {base_rate:.4f}"),
         "brier": ("Brier score", f"mean squared error; always saying the average gives {base_brier:.4f}"),
         "calibration_error": ("calibration error", "mean distance of predicted and observed rate over the bins"),
+        "calibration_error_by_type": ("… by primary type", "the same over crime types instead of bins"),
+        "calibration_error_by_area": ("… by area", "the same over areas, where chance alone gives about 0.009"),
+        "rate_drift": (
+            "drift of the rate",
+            "how far a week's predicted arrests lie from the recorded ones, relative, beyond chance",
+        ),
         "predicted_rate": ("predicted rate", "mean probability"),
         "observed_rate": ("observed rate", "share of incidents with arrest"),
     }
     rows = [f"| {title} | {metrics[name]:.4f} | {meaning} |" for name, (title, meaning) in meanings.items()]
     return "\n".join(["| figure | value | meaning |", "| --- | --- | --- |", *rows])
+
+
+def _blanked_table(metrics: Mapping[str, float], blanked: Mapping[tuple[str, ...], Mapping[str, float]]) -> str:
+    lines = [
+        "| not known | ROC AUC | PR AUC | Brier | calibration error | predicted | observed |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for names, found in {(): metrics, **blanked}.items():
+        title = ", ".join(names).replace("_", " ") or "nothing"
+        lines.append(
+            f"| {title} | {found['roc_auc']:.4f} | {found['pr_auc']:.4f} | {found['brier']:.4f} |"
+            f" {found['calibration_error']:.4f} | {found['predicted_rate']:.4f} | {found['observed_rate']:.4f} |"
+        )
+    return "\n".join(lines)
 
 
 def _bin_rows(bins: Sequence[Bin]) -> str:

@@ -160,14 +160,14 @@ class Processor:
         return Done("COMPLETED")
 
     def _score(self, claim: Claim, info: ObjectInfo, time_left: Callable[[], float]) -> Summary:
-        shown_at = time.monotonic()
+        began = shown_at = time.monotonic()
 
         def show(progress: Progress) -> None:
             nonlocal shown_at
             self._reached = progress
             if self._stopping():
                 raise WorkerStopping
-            if time_left() < _TIME_LEFT_SECONDS:
+            if time_left() < _TIME_LEFT_SECONDS or time.monotonic() - began > self._settings.file_seconds:
                 raise FileRefused(
                     "TIME_LIMIT", f"only {progress.rows_read:,} rows could be read in the time given"
                 )
@@ -180,10 +180,10 @@ class Processor:
         with self._objects.writer(predictions_key(info)) as sink:
             return score_file(
                 self._load_model(),
-                self._objects.read(info, block),
+                lambda: self._objects.read(info, block),
                 sink,
-                max_bytes=self._settings.max_decompressed_bytes,
-                max_line=self._settings.max_line_bytes,
+                size=info.size,
+                limits=self._settings.limits(),
                 on_progress=show,
             )
 

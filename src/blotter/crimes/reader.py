@@ -1,30 +1,41 @@
-"""From lines of text to batches of incidents: the header in any portal style, each row judged alone.
+"""From an uploaded file to batches of incidents: the header in any portal style, each row judged alone.
 
 Rules: a bad row is skipped with a reason and never stops the file; a bad file raises `FileRefused`. Every input
 row stays in its batch, in order, skipped or not, so that the predictions file can repeat the input. Blank lines
-are no rows. A record may span lines (quotes); its length is limited, or one quote that is never closed would
-swallow the file. Must not know what a feature or a model is.
+are no rows. Fields may be separated by commas, semicolons, tabs or bars; which one, the header shows. Rows that
+end early are read when they have a date and a type: spreadsheets leave out empty cells at the end.
+The first skipped rows of each kind are kept with line, column and value, for a person to look up.
+Must not know what a feature or a model is.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from blotter.crimes.dates import Moment, find_moment
+from blotter.crimes.dates import DateReader, Moment, Order, decide_order
 from blotter.crimes.decoding import text_lines
 from blotter.crimes.failures import FileRefused
+from blotter.crimes.item import Problem
+from blotter.crimes.records import Record, RecordReader
 
 BATCH_ROWS = 8_192
-# A batch ends early when its rows are long: a row may have a megabyte, and 8,192 of them would not fit.
-BATCH_CHARACTERS = 8 * 1024 * 1024
+# A batch ends early when its rows are heavy: a row may have a megabyte, and 8,192 of them would not fit. A field
+# costs an object beside its characters, and a file of a few kilobytes can hold millions of them.
+BATCH_WEIGHT = 16 * 1024 * 1024
+_FIELD_WEIGHT = 60
 _MOST_COLUMNS = 1000
-_BLANK_LINES = 1_000_000
+_PROBLEMS_OF_A_KIND = 5
+_MOST_PROBLEMS = 20
+_LONGEST_EXAMPLE = 60
+LONG_RECORD = 100  # lines; a record of more is told, because a missing quote may have made it
 
-# The model's columns, by the portal's export heading. The API's headings and those of the portal's yearly extracts
-# become the same names once spaces, case and signs are gone.
+# The model's columns, by the portal's export heading. Headings are compared without case, blanks and signs, which
+# covers the API's as well.
 COLUMNS = {
     "date": "Date",
     "block": "Block",
@@ -35,14 +46,19 @@ COLUMNS = {
     "community_area": "Community Area",
     "arrest": "Arrest",
 }
+# Other headings of the portal's data sets, its API's misspelled one included.
 _ALIASES = {
-    "date_of_occurrence": "date",
-    "primary_description": "primary_type",
-    "secondary_description": "description",
-    "community_area_number": "community_area",
+    "dateofoccurrence": "date",
+    "primarydescription": "primary_type",
+    "primarydecsription": "primary_type",
+    "secondarydescription": "description",
+    "communityareanumber": "community_area",
 }
 REQUIRED = ("date", "primary_type")
-_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_OTHER_DELIMITERS = {":": "colons", "^": "carets", "~": "tildes", "\x01": "control characters"}
+_SEPARATOR_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
+_READABLE = "2022-09-16 21:30:00, 2022-09-16T21:30, 09/16/2022 09:30:00 PM or 16.09.2022 21:30"
 
 
 @dataclass(slots=True)
@@ -60,134 +76,230 @@ class Batch:
     columns: dict[str, list[str]] = field(default_factory=dict)
 
 
-class IncidentReader:
-    """Reads one file. `header` is known once the reader is made; iterate for the batches.
+@dataclass(slots=True)
+class Found:
+    """What was noticed while a file was read, complete when the last batch was given out."""
 
-    Raises FileRefused from the constructor and from the iteration.
+    problems: list[Problem] = field(default_factory=list)
+    short_rows: int = 0
+    zoned_dates: int = 0
+    long_records: int = 0
+    longest_record: tuple[int, int] = (0, 0)
+    """Lines and first line of the longest record of many lines."""
+    date_example: str = ""
+    date_example_moment: Moment | None = None
+
+
+def find_order(
+    chunks: Iterable[bytes], max_bytes: int, max_line: int, *, on_block: Callable[[], None] = lambda: None
+) -> Order:
+    """How the dates of a file are ordered, from a reading of its own; it ends as soon as that is clear."""
+    reader = IncidentReader(chunks, max_bytes=max_bytes, max_line=max_line, required=("date",), on_block=on_block)
+    return decide_order(reader.dates())
+
+
+class IncidentReader:
+    """Reads one file. `header` and `headings` are known once the reader is made; iterate for the batches.
+
+    `order` is how the file's dates are written (`find_order`). `headings` has the file's own heading of each
+    column that it has. Raises FileRefused from the constructor and from the iteration.
     """
 
     def __init__(
         self,
         chunks: Iterable[bytes],
-        *,
         max_bytes: int,
         max_line: int,
+        *,
+        order: Order | None = None,
         required: tuple[str, ...] = REQUIRED,
         batch_rows: int = BATCH_ROWS,
+        on_block: Callable[[], None] = lambda: None,
     ) -> None:
         csv.field_size_limit(max_line)  # the module's only knob is global; every reader here sets the same
-        self._record = _RecordGuard(text_lines(chunks, max_bytes, max_line), max_line)
-        self._rows = csv.reader(self._record)
+        lines = text_lines(chunks, max_bytes, max_line, on_block)
+        first, delimiter = _first_lines(lines, required)
+        self.delimiter = DELIMITERS[delimiter]
+        self._records = RecordReader(itertools.chain(first, lines), delimiter, max_line)
+        self._rows = iter(self._records)
+        self._separator = delimiter
         self._batch_rows = batch_rows
-        self._characters = 0
+        self._dates = DateReader(day_first=order is not None and order.day_first)
+        self._order = order
+        self._told: Counter[str] = Counter()
+        self.found = Found()
         self.header = self._read_header()
+        self._records.width = len(self.header)
         self._places = find_columns(self.header)
         _check_header(self.header, self._places, required)
+        self._needed = max(self._places.get(name, 0) for name in REQUIRED)
+        self.headings = {name: self.header[place].strip() for name, place in self._places.items()}
 
     def _read_header(self) -> list[str]:
-        for row in self._checked_rows():
-            return row
+        for record in self._rows:
+            if len(record.fields) > _MOST_COLUMNS:
+                raise FileRefused(
+                    "TOO_MANY_COLUMNS",
+                    f"the header has {len(record.fields):,} columns, more than {_MOST_COLUMNS:,}",
+                )
+            return record.fields
         raise FileRefused("EMPTY_FILE", "the file has no content")
 
+    def dates(self) -> Iterator[str]:
+        """The texts of the date column alone."""
+        place = self._places["date"]
+        return (record.fields[place] for record in self._rows if place < len(record.fields))
+
     def __iter__(self) -> Iterator[Batch]:
-        rows: list[list[str]] = []
-        for row in self._checked_rows():
-            rows.append(row)
-            if len(rows) == self._batch_rows or self._characters > BATCH_CHARACTERS:
-                yield self._judge(rows)
-                rows, self._characters = [], 0
-        if rows:
-            yield self._judge(rows)
+        records: list[Record] = []
+        weight = 0
+        for record in self._rows:
+            records.append(record)
+            weight += _FIELD_WEIGHT * len(record.fields) + sum(map(len, record.fields))
+            if len(records) == self._batch_rows or weight > BATCH_WEIGHT:
+                yield self._judge(records)
+                records, weight = [], 0
+        if records:
+            yield self._judge(records)
 
-    def _checked_rows(self) -> Iterator[list[str]]:
-        """The rows that are not blank; what the csv module cannot read is the file's fault."""
-        guard = self._record
-        blank = 0
-        try:
-            for row in self._rows:
-                self._characters += guard.length
-                guard.length = 0
-                if row:
-                    blank = 0
-                    yield row
-                elif (blank := blank + 1) > _BLANK_LINES:
-                    raise FileRefused("NOT_CSV", f"the file has more than {_BLANK_LINES:,} empty lines in a row")
-        except csv.Error as error:
-            code = "FIELD_TOO_LONG" if "limit" in str(error) else "NOT_CSV"
-            raise FileRefused(code, f"line {self._rows.line_num:,}: {error}; is a quote never closed?") from error
-
-    def _judge(self, rows: list[list[str]]) -> Batch:
-        batch = Batch(rows=rows)
-        width, date_place = len(self.header), self._places["date"]
+    def _judge(self, records: list[Record]) -> Batch:
+        batch = Batch()
         kept: list[list[str]] = []
-        for position, row in enumerate(rows):
-            if len(row) != width and not _mend(row, width):
-                batch.reasons.append("WRONG_FIELD_COUNT")
-                continue
-            text = row[date_place].strip()
-            moment = find_moment(text)
+        place = self._places["date"]
+        for position, record in enumerate(records):
+            row = record.fields
+            batch.rows.append(row)
+            if record.lines > LONG_RECORD:
+                self._tell_long(record)
+            reason = self._mend(record)
+            moment = None
+            if not reason:
+                text = row[place].strip()
+                moment = self._dates.find(text)
+                if moment is None:
+                    reason = "BAD_DATE" if text else "MISSING_DATE"
+            batch.reasons.append(reason)
             if moment is None:
-                batch.reasons.append("BAD_DATE" if text else "MISSING_DATE")
+                self._tell(record, reason)
                 continue
-            batch.reasons.append("")
             batch.valid.append(position)
             batch.moments.append(moment)
             kept.append(row)
         for name in COLUMNS:
-            place = self._places.get(name)
-            batch.columns[name] = [""] * len(kept) if place is None else [row[place].strip() for row in kept]
+            column = self._places.get(name)
+            batch.columns[name] = [""] * len(kept) if column is None else [row[column].strip() for row in kept]
+        if batch.moments and self.found.date_example_moment is None:
+            self.found.date_example = batch.columns["date"][0][:_LONGEST_EXAMPLE]
+            self.found.date_example_moment = batch.moments[0]
+        self.found.zoned_dates = self._dates.zoned
         return batch
 
+    def _mend(self, record: Record) -> str:
+        """Makes the row as wide as the header, or says why that cannot be."""
+        if record.broken:
+            return "UNCLOSED_QUOTE"
+        row, width = record.fields, len(self.header)
+        if len(row) == width:
+            return ""
+        while len(row) > width and not row[-1].strip():
+            row.pop()  # a trailing comma
+        if len(row) > width:
+            row[width - 1 :] = [self._separator.join(row[width - 1 :])]
+            return "WRONG_FIELD_COUNT"
+        if len(row) <= self._needed or not all(row[self._places[name]].strip() for name in REQUIRED):
+            return "" if len(row) == width else "WRONG_FIELD_COUNT"
+        if any(heading.strip() for heading in self.header[len(row) :]):
+            self.found.short_rows += 1
+        row += [""] * (width - len(row))
+        return ""
 
-class _RecordGuard:
-    """Hands lines to the csv module and limits how long one record may get; the consumer resets `length`."""
+    def _tell(self, record: Record, reason: str) -> None:
+        """Keeps the first rows of each reason."""
+        self._told[reason] += 1
+        if self._told[reason] > _PROBLEMS_OF_A_KIND or len(self.found.problems) >= _MOST_PROBLEMS:
+            return
+        column = self.headings["date"]
+        example = shown(record.fields[self._places["date"]] if "DATE" in reason else ",".join(record.fields))
+        if reason == "BAD_DATE":
+            order = f" with the {self._order.name}" if self._order is not None and self._order.reason else ""
+            message = f"{column} “{example}” cannot be read{order}; read would be {_READABLE}"
+        elif reason == "MISSING_DATE":
+            message = f"{column} is empty; read would be {_READABLE}"
+        elif reason == "UNCLOSED_QUOTE":
+            column, message = "", f"a quote is opened and never closed: {example}"
+        else:
+            column = ""
+            message = f"the row has not the header's {len(self.header):,} fields: {example}"
+        self.found.problems.append(Problem(record.line, reason, column, example, message))
 
-    def __init__(self, lines: Iterator[str], limit: int) -> None:
-        self._lines = lines
-        self._limit = limit
-        self.length = 0
+    def _tell_long(self, record: Record) -> None:
+        self.found.long_records += 1
+        self.found.longest_record = max(self.found.longest_record, (record.lines, record.line))
 
-    def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self.length += len(line)
-            if self.length > self._limit:
-                raise FileRefused(
-                    "FIELD_TOO_LONG", f"a row is longer than {self._limit:,} characters; is a quote never closed?"
-                )
-            yield line
+
+def shown(text: str) -> str:
+    """A value of a file as a message may show it: one line, printable, at most 60 characters."""
+    line = "".join(character if character.isprintable() else " " for character in text[: _LONGEST_EXAMPLE + 1])
+    return line if len(line) <= _LONGEST_EXAMPLE else line[: _LONGEST_EXAMPLE - 1] + "…"
 
 
 def find_columns(header: list[str]) -> dict[str, int]:
-    """Where each known column stands, whatever the heading's case, spaces and signs; of two the first counts."""
+    """Where each known column stands; the portal's own heading counts before an alias, the first before others."""
+    names = {re.sub(r"[^a-z0-9]", "", heading.casefold()): heading for heading in COLUMNS.values()}
+    own = dict(zip(names, COLUMNS, strict=True))
     places: dict[str, int] = {}
+    aliased: dict[str, int] = {}
     for place, heading in enumerate(header):
-        name = re.sub(r"[^a-z0-9]+", "_", heading.casefold()).strip("_")
-        name = _ALIASES.get(name, name)
-        if name in COLUMNS:
-            places.setdefault(name, place)
-    return places
+        plain = re.sub(r"[^a-z0-9]", "", heading.casefold())
+        if plain in own:
+            places.setdefault(own[plain], place)
+        elif plain in _ALIASES:
+            aliased.setdefault(_ALIASES[plain], place)
+    return aliased | places
+
+
+def _first_lines(lines: Iterator[str], required: tuple[str, ...]) -> tuple[list[str], str]:
+    """The lines up to the header's first, and the delimiter that makes the needed columns of it.
+
+    Blank lines are kept, so that line numbers are right. A first line `sep=;`, which Excel writes and reads, names
+    the delimiter; it is kept as a blank line.
+    """
+    first: list[str] = []
+    named = ""
+    for line in itertools.islice(lines, 1000):
+        match = _SEPARATOR_LINE.fullmatch(line)
+        if match is not None and not named and match[1] in DELIMITERS:
+            named = match[1]
+            first.append("\n")
+            continue
+        first.append(line)
+        if line.strip():
+            break
+    if named or not first:
+        return first, named or ","
+    line = first[-1]
+    for delimiter in DELIMITERS:
+        fields = next(csv.reader([line], delimiter=delimiter), [])
+        if all(column in find_columns(fields) for column in required):
+            return first, delimiter
+    return first, ","
 
 
 def _check_header(header: list[str], places: dict[str, int], required: tuple[str, ...]) -> None:
-    if len(header) > _MOST_COLUMNS:
-        raise FileRefused(
-            "TOO_MANY_COLUMNS", f"the header has {len(header):,} columns, more than {_MOST_COLUMNS:,}"
-        )
     missing = [COLUMNS[name] for name in required if name not in places]
     if not missing:
         return
     line = ",".join(header)
-    for delimiter, name in _DELIMITERS.items():
+    for delimiter, name in _OTHER_DELIMITERS.items():
         if all(column in find_columns(line.split(delimiter)) for column in required):
-            raise FileRefused("WRONG_DELIMITER", f"the columns are separated by {name}; separate them by commas")
-    if len(header) == 1 and any(delimiter in line for delimiter in _DELIMITERS):
-        raise FileRefused("WRONG_DELIMITER", "the header has no comma; separate the columns by commas")
-    found = ", ".join(heading.strip()[:40] for heading in header[:12])
-    raise FileRefused("MISSING_COLUMNS", f"missing: {', '.join(missing)}; the header has: {found[:300]}")
-
-
-def _mend(row: list[str], width: int) -> bool:
-    """Drops empty fields beyond the header (a trailing comma); whether the row then fits."""
-    while len(row) > width and not row[-1].strip():
-        row.pop()
-    return len(row) == width
+            raise FileRefused(
+                "WRONG_DELIMITER",
+                f"the columns are separated by {name}; separate them by commas, semicolons, tabs or bars",
+            )
+    found = ", ".join(shown(heading.strip())[:40] for heading in header[:12])
+    wanted, api = " and ".join(missing), " and ".join(name for name in required if name not in places)
+    raise FileRefused(
+        "MISSING_COLUMNS",
+        f"missing: {', '.join(missing)}; the first row has: {found[:300]}. It must name the columns: "
+        f"{wanted}, or as the portal's API has them, {api}",
+    )

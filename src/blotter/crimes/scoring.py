@@ -2,8 +2,9 @@
 
 The one loop behind the worker, the Lambda handler and `blotter crimes score`: it reads from an iterator of bytes,
 writes CSV text to a sink and says how far it is after every batch. A predictions file repeats every input row in
-order, with `probability` (empty where the row was skipped) and `skipped_reason` behind it. Memory holds two
-batches, whatever the size of the file. Knows neither table nor store.
+order, with `probability` (empty where the row was skipped) and `skipped_reason` at its end. Memory holds three
+batches, whatever the size of the file. What a file may cost is limited: its predictions against its own size, and
+the share of rows that cannot be scored. Knows neither table nor store.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+from blotter.crimes.column_checks import ColumnChecks
 from blotter.crimes.failures import FileRefused
-from blotter.crimes.item import Summary
+from blotter.crimes.item import Problem, Summary
+from blotter.crimes.limits import Limits
 from blotter.crimes.model import Model, Vector
 from blotter.crimes.objects import Sink
-from blotter.crimes.reader import Batch, IncidentReader
+from blotter.crimes.reader import Batch, IncidentReader, find_order
 from blotter.crimes.summary import SummaryBuilder
 
 ADDED_COLUMNS = ["probability", "skipped_reason"]
@@ -36,39 +39,66 @@ class Progress(NamedTuple):
 
 def score_file(
     model: Model,
-    chunks: Iterable[bytes],
+    open_chunks: Callable[[], Iterable[bytes]],
     sink: Sink,
     *,
-    max_bytes: int,
-    max_line: int,
+    size: int,
+    limits: Limits,
     on_progress: Callable[[Progress], None],
 ) -> Summary:
-    """Scores a CSV or CSV.gz; raises FileRefused when the file as a whole is no good.
+    """Scores a CSV or CSV.gz of `size` stored bytes; raises FileRefused when the file as a whole is no good.
 
-    `on_progress` is called after every batch and may raise to stop the work.
+    `open_chunks` begins the file anew; it is called twice, because the order of the dates is found first.
+    `on_progress` is called after every batch and every block that is read, and may raise to stop the work.
     """
-    counted = _Counting(chunks)
-    reader = IncidentReader(counted, max_bytes=max_bytes, max_line=max_line)
-    output = _PredictionWriter(sink, reader.header)
-    summary = SummaryBuilder()
+    counted = _Counting(open_chunks())
+    summary = SummaryBuilder(ColumnChecks(model.knows))
+
+    def tell() -> None:
+        on_progress(
+            Progress(
+                counted.taken, summary.rows_read, summary.rows_scored, summary.rows_skipped, dict(summary.skipped)
+            )
+        )
+
+    bounds = (limits.max_bytes, limits.max_line)
+    order = find_order(open_chunks(), *bounds, on_block=tell)
+    reader = IncidentReader(counted, *bounds, order=order, on_block=tell)
+    most = max(limits.output_floor, int(size * limits.output_ratio))
+    output = _PredictionWriter(sink, reader.header, most)
     for batch, probabilities in _predicted(model, reader):
         output.write(batch, probabilities)
         summary.add(batch, probabilities)
-        on_progress(
-            Progress(
-                counted.taken,
-                summary.rows_read,
-                summary.rows_scored,
-                summary.rows_skipped,
-                dict(summary.skipped),
-            )
-        )
+        if summary.rows_read >= limits.bad_rows_floor:
+            _check_share(summary, reader.found.problems, limits.bad_rows_share)
+        tell()
     if summary.rows_read == 0:
         raise FileRefused("NO_ROWS", "the file has a header but no rows")
     if summary.rows_scored == 0:
-        reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in summary.skipped.most_common())
-        raise FileRefused("NO_VALID_ROWS", f"none of {summary.rows_read:,} rows could be scored: {reasons}")
-    return summary.build(model.version)
+        raise FileRefused(
+            "NO_VALID_ROWS",
+            f"none of {summary.rows_read:,} rows could be scored: {_reasons(summary, reader.found.problems)}",
+        )
+    return summary.build(model.manifest, reader, order)
+
+
+def _check_share(summary: SummaryBuilder, problems: list[Problem], most: float) -> None:
+    if summary.rows_skipped > most * summary.rows_read:
+        raise FileRefused(
+            "TOO_MANY_BAD_ROWS",
+            f"{summary.rows_skipped:,} of the first {summary.rows_read:,} rows cannot be scored:"
+            f" {_reasons(summary, problems)}",
+        )
+
+
+def _reasons(summary: SummaryBuilder, problems: list[Problem]) -> str:
+    """`1,200 BAD_DATE (line 2: Date “31.31.2022” cannot be read …)`, the most frequent reason first."""
+    first = {problem.code: problem for problem in reversed(problems)}
+    return ", ".join(
+        f"{rows:,} {reason}"
+        + (f" (line {first[reason].line:,}: {first[reason].message})" if reason in first else "")
+        for reason, rows in summary.skipped.most_common()
+    )
 
 
 def _predicted(model: Model, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vector]]:
@@ -98,11 +128,16 @@ class _Counting:
 
 
 class _PredictionWriter:
-    """Repeats rows as CSV with the added columns, aligned whatever the width of a row was."""
+    """Repeats rows as CSV with the added columns, aligned whatever the width of a row was.
 
-    def __init__(self, sink: Sink, header: list[str]) -> None:
+    Raises FileRefused before it writes more than `most` bytes.
+    """
+
+    def __init__(self, sink: Sink, header: list[str], most: int) -> None:
         self._sink = sink
         self._width = len(header)
+        self._most = most
+        self._written = 0
         self._write_rows([header + ADDED_COLUMNS])
 
     def write(self, batch: Batch, probabilities: Vector) -> None:
@@ -120,6 +155,25 @@ class _PredictionWriter:
         return [*row[: self._width - 1], ",".join(row[self._width - 1 :])]
 
     def _write_rows(self, rows: list[list[str]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._sink.write(text.getvalue().encode())
+        data = csv_text(rows).encode("utf-8", "surrogatepass")
+        self._written += len(data)
+        if self._written > self._most:
+            raise FileRefused(
+                "OUTPUT_TOO_LARGE",
+                f"the predictions would be larger than {self._most:,} bytes, far more than the upload",
+            )
+        self._sink.write(data)
+
+
+def csv_text(rows: Iterable[list[str]]) -> str:
+    """Rows as CSV with "\\n" at their ends.
+
+    A row with a bare "\\r" in a field is quoted whole: before Python 3.11.9 and 3.12.3 the csv module writes such
+    a field without quotes, and every reader then takes it for the end of a row.
+    """
+    text = io.StringIO()
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if "\r" in "".join(row) else plain).writerow(row)
+    return text.getvalue()

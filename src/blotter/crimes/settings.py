@@ -16,11 +16,14 @@ from blotter import aws
 from blotter.config import Configuration, ConfigurationError, load_configuration
 from blotter.crimes.events import LocalQueue
 from blotter.crimes.intake import Intake
+from blotter.crimes.limits import Limits
 from blotter.crimes.objects import ObjectStore
 from blotter.crimes.results import ResultsTable
 from blotter.crimes.table_check import LABEL, check_declaration, check_table
 
 GIBIBYTE = 1024**3
+OUTPUT_FLOOR = 64 * 1024**2
+BAD_ROWS_FLOOR = 10_000
 DATA_FOLDER = "blotter-data"  # the database's own default, so that one folder holds everything
 
 
@@ -41,7 +44,13 @@ class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_decompressed_bytes: int = 4 * GIBIBYTE
     """A file that unpacks to more is refused as TOO_LARGE."""
     max_line_bytes: int = 1024 * 1024
-    """The longest row, quoted line breaks included; a longer one is refused as FIELD_TOO_LONG."""
+    """The longest line and the longest row of several lines; a longer line is refused as FIELD_TOO_LONG."""
+    max_output_ratio: float = 100.0
+    """The predictions may be so many times larger than the stored upload, and 64 MiB in any case."""
+    max_bad_rows: float = 0.95
+    """A file of 10,000 rows and more whose share of rows that cannot be scored is larger is given up."""
+    file_seconds: float = 1800.0
+    """How long one attempt on a file may take before it is refused as TIME_LIMIT."""
     lease_seconds: float = 20.0
     """How long a silent worker keeps its file; progress renews it about twice a second."""
     sweep_seconds: float = 10.0
@@ -62,6 +71,17 @@ class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
     smtp_starttls: bool = False
     public_url: str = ""
     """The address of the pages, for links in notifications."""
+
+    def limits(self) -> Limits:
+        """What one file may cost."""
+        return Limits(
+            max_bytes=self.max_decompressed_bytes,
+            max_line=self.max_line_bytes,
+            output_ratio=self.max_output_ratio,
+            output_floor=OUTPUT_FLOOR,
+            bad_rows_share=self.max_bad_rows,
+            bad_rows_floor=BAD_ROWS_FLOOR,
+        )
 
 
 @dataclass(frozen=True, slots=True)

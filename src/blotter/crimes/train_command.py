@@ -21,16 +21,30 @@ from blotter.crimes.settings import CrimesSettings
 from blotter.crimes.training import Incidents
 
 _LEAST_ARRESTS = 20
+# The columns that the card shows the model without.
+_BLANKED: tuple[tuple[str, ...], ...] = (
+    *((name,) for name in (*training.BLANKABLE, "time")),
+    ("primary_type", "description"),
+    tuple(name for name in training.BLANKABLE if name != "primary_type"),
+    (*training.BLANKABLE, "time"),
+)
 
 
 def train_model(
-    chunks: Iterable[bytes], out: Path, card: Path | None, held_out_from: date | None, say: Callable[[str], None]
+    open_chunks: Callable[[], Iterable[bytes]],
+    out: Path,
+    card: Path | None,
+    held_out_from: date | None,
+    say: Callable[[str], None],
 ) -> Manifest:
-    """Trains, stores and reports. Raises FileRefused when the file cannot be trained on."""
+    """Trains, stores and reports; `open_chunks` begins the file anew.
+
+    Raises FileRefused when the file cannot be trained on.
+    """
     began = time.monotonic()
     limits = CrimesSettings()
     incidents = training.read_incidents(
-        chunks, max_bytes=limits.max_decompressed_bytes, max_line=limits.max_line_bytes
+        open_chunks, max_bytes=limits.max_decompressed_bytes, max_line=limits.max_line_bytes
     )
     if not incidents.moments:
         raise FileRefused("NO_VALID_ROWS", "no row has a readable date and outcome")
@@ -45,18 +59,28 @@ def train_model(
     say(f"{len(earlier.moments):,} incidents to train on, {len(held_out.moments):,} from {start} held out")
     encoder, trees = training.fit(earlier)
     probabilities = training.predict(encoder, trees, held_out)
-    found = evaluation.evaluate(
-        held_out.labels, probabilities, held_out.values["community_area"], held_out.values["primary_type"]
-    )
+    found = _evaluate(held_out, probabilities)
     facts = {**_period(earlier, "trained"), **_period(held_out, "held_out"), "metrics": found.metrics}
     manifest = save_model(out, trees.model_to_string(), encoder, facts)
     if card is not None:
-        write_card(card, manifest, found, area_names())
+        blanked = {
+            names: _evaluate(part, training.predict(encoder, trees, part)).metrics
+            for names in _BLANKED
+            for part in (training.without(held_out, names),)
+        }
+        write_card(card, manifest, found, blanked, area_names())
     size = sum(path.stat().st_size for path in out.iterdir() if path.is_file())
     for name, value in found.metrics.items():
         say(f"  {name:20} {value:.5f}")
     say(f"{manifest.version}: {size:,} bytes in {out}, after {time.monotonic() - began:.0f} s")
     return manifest
+
+
+def _evaluate(incidents: Incidents, probabilities: training.Vector) -> evaluation.Evaluation:
+    values = incidents.values
+    return evaluation.evaluate(
+        incidents.labels, probabilities, values["community_area"], values["primary_type"], incidents.days
+    )
 
 
 def area_names() -> dict[str, str]:

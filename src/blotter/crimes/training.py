@@ -2,14 +2,15 @@
 
 Honest by construction: statistics, vocabularies, trees and calibration see the training period only; a training
 row's statistics come from the other days (out of fold), so that no row sees its own arrest; the last months are
-held out and touched once, to report. A fifth of the rows is seen a second time with columns blanked, so that the
-model knows what to do with a file that lacks them.
+held out and touched once, to report. A third of the rows is seen a second time with columns blanked, the crime
+type and the time of day among them, so that the model knows what to do with a file that lacks them and with values
+it has never seen: what is left of the base rate.
 Deterministic: fixed seeds, row order and thread count; no clock goes into the artifact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 import lightgbm
@@ -18,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blotter.crimes import features
-from blotter.crimes.dates import Moment
+from blotter.crimes.dates import NO_TIME, Moment
 from blotter.crimes.features import Counts, Encoder, Matrix
-from blotter.crimes.reader import IncidentReader
+from blotter.crimes.reader import IncidentReader, find_order
 
 THREADS = 2
 ROUNDS = 200
@@ -45,7 +46,8 @@ PARAMETERS = {
     "num_threads": THREADS,
     "verbose": -1,
 }
-_BLANKABLE = ("block", "description", "location_description", "domestic", "community_area")
+BLANKABLE = ("block", "primary_type", "description", "location_description", "domestic", "community_area")
+_COPIED = 0.33
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -71,10 +73,18 @@ class Incidents(msgspec.Struct, frozen=True):
         return np.array([moment.ordinal for moment in self.moments], dtype=np.int64)
 
 
-def read_incidents(chunks: Iterable[bytes], *, max_bytes: int, max_line: int) -> Incidents:
-    """Reads a file with an Arrest column; rows without a readable one are left out. Raises FileRefused."""
+def read_incidents(open_chunks: Callable[[], Iterable[bytes]], *, max_bytes: int, max_line: int) -> Incidents:
+    """Reads a file with an Arrest column; rows without a readable one are left out. Raises FileRefused.
+
+    `open_chunks` is called twice: the order of the dates is found first.
+    """
+    order = find_order(open_chunks(), max_bytes=max_bytes, max_line=max_line)
     reader = IncidentReader(
-        chunks, max_bytes=max_bytes, max_line=max_line, required=("date", "primary_type", "arrest")
+        open_chunks(),
+        max_bytes=max_bytes,
+        max_line=max_line,
+        order=order,
+        required=("date", "primary_type", "arrest"),
     )
     columns: dict[str, list[str]] = {}
     moments: list[Moment] = []
@@ -92,6 +102,16 @@ def holdout_start(incidents: Incidents) -> date:
     """The first day of the month before the last one: the file's last two calendar months are held out."""
     last = date.fromordinal(int(incidents.days.max()))
     return date(last.year, last.month - 1, 1) if last.month > 1 else date(last.year - 1, 12, 1)
+
+
+def without(incidents: Incidents, names: Sequence[str]) -> Incidents:
+    """The incidents with columns blanked; `time` stands for the time of day."""
+    blank = [""] * len(incidents.moments)
+    values = features.derive({**incidents.values, **{name: blank for name in names if name != "time"}})
+    moments = incidents.moments
+    if "time" in names:
+        moments = [moment._replace(minute=NO_TIME) for moment in moments]
+    return Incidents(values, moments, incidents.labels)
 
 
 def split(incidents: Incidents, start: date) -> tuple[Incidents, Incidents]:
@@ -178,15 +198,20 @@ def _counts(keys: Sequence[str], labels: Vector) -> Counts:
 
 
 def _blanked(training: Incidents) -> Incidents:
-    """Every fifth row again, with each optional column blanked half of the time, and in some rows all of them."""
+    """A third of the rows again; in each, columns are blanked at a rate of its own, from nearly none to all."""
     generator = np.random.default_rng(SEED)
-    chosen = training.where(generator.random(len(training.moments)) < 0.2)
-    everything = generator.random(len(chosen.moments)) < 0.1
+    chosen = training.where(generator.random(len(training.moments)) < _COPIED)
+    rates = generator.random(len(chosen.moments)) * 1.1
     values = dict(chosen.values)
-    for name in _BLANKABLE:
-        blank = everything | (generator.random(len(chosen.moments)) < 0.5)
+    for name in BLANKABLE:
+        blank = generator.random(len(chosen.moments)) < rates
         values[name] = ["" if hide else text for text, hide in zip(values[name], blank.tolist(), strict=True)]
-    return Incidents(features.derive(values), chosen.moments, chosen.labels)
+    no_time = generator.random(len(chosen.moments)) < rates / 2
+    moments = [
+        moment._replace(minute=NO_TIME) if hide else moment
+        for moment, hide in zip(chosen.moments, no_time.tolist(), strict=True)
+    ]
+    return Incidents(features.derive(values), moments, chosen.labels)
 
 
 def _out_of_fold_matrix(encoder: Encoder, incidents: Incidents, own: int) -> Matrix:

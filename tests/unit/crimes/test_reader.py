@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blotter.crimes.failures import FILE_CODES, ROW_REASONS, FileRefused
-from blotter.crimes.reader import BATCH_CHARACTERS, Batch, IncidentReader
+from blotter.crimes.reader import BATCH_WEIGHT, Batch, IncidentReader
 
 HEADER = "Date,Block,Primary Type,Description,Location Description,Arrest,Domestic,Community Area\n"
 ROW = "2022-09-16 21:30:00,026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,STREET,false,false,30\n"
@@ -25,7 +25,7 @@ def read(
 ) -> list[Batch]:
     data = content.encode() if isinstance(content, str) else content
     pieces = (data[start : start + piece] for start in range(0, len(data), piece))
-    return list(IncidentReader(pieces, max_bytes=max_bytes, max_line=max_line, batch_rows=100))
+    return list(IncidentReader(pieces, max_bytes, max_line, batch_rows=100))
 
 
 def read_one(content: bytes | str, piece: int = 1000) -> Batch:
@@ -49,12 +49,20 @@ def refusal(content: bytes | str, max_bytes: int = 50 * MEBIBYTE, max_line: int 
         " DATE , PRIMARY  TYPE ,COMMUNITY AREA",
         '"Date","Primary Type","Community Area"',
         "DATE  OF OCCURRENCE, PRIMARY DESCRIPTION,Community Area",
+        "date_of_occurrence,_primary_decsription,community_area",
+        "Date,PrimaryType,CommunityArea",
+        "Date;Primary Type;Community Area",
+        "\ufeffDate\tPrimary Type\tCommunity Area",
+        "Date|Primary Type|Community Area",
+        "Date,Primary Type,Community Area,",
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 def test_every_heading_style_and_line_end(header: str, end: str, piece: int) -> None:
-    batch = read_one(header + end + "2022-01-02 03:04:05,THEFT,8" + end + "2022-01-02 03:04:05,ARSON,9", piece)
+    delimiter = next((each for each in ";\t|" if each in header), ",")
+    rows = ["2022-01-02 03:04:05,THEFT,8", "2022-01-02 03:04:05,ARSON,9"]
+    batch = read_one(end.join([header, *(row.replace(",", delimiter) for row in rows)]), piece)
     assert batch.columns["primary_type"] == ["THEFT", "ARSON"]
     assert batch.columns["community_area"] == ["8", "9"]
     assert batch.columns["block"] == ["", ""]
@@ -78,14 +86,89 @@ def test_rows_are_judged_alone() -> None:
         "not a date,THEFT,true\n"
         ",THEFT,true\n"
         "2022-01-02,THEFT\n"
+        "2022-01-02\n"
         "2022-01-02,THEFT,true,surplus\n"
         "\n"
         "2022-01-02,THEFT,true,,\n"
     )
-    assert batch.reasons == ["", "BAD_DATE", "MISSING_DATE", "WRONG_FIELD_COUNT", "WRONG_FIELD_COUNT", ""]
+    wrong = "WRONG_FIELD_COUNT"
+    assert batch.reasons == ["", "BAD_DATE", "MISSING_DATE", "", wrong, wrong, ""]
     assert set(batch.reasons) - {""} <= set(ROW_REASONS)
-    assert batch.valid == [0, 5]
-    assert len(batch.rows) == 6
+    assert batch.valid == [0, 3, 6]
+    assert batch.columns["domestic"] == ["true", "", "true"], "spreadsheets leave out empty cells at the end"
+    assert len(batch.rows) == 7
+
+
+def test_a_skipped_row_is_told_with_line_column_value_and_what_would_be_read() -> None:
+    rows = '2022-01-02,THEFT,a\n\n2022-01-03,THEFT,"b\nc"\nnever,THEFT,d\n,THEFT,e\n1,2,3,4\n'
+    content = "Date,Primary Type,Block\n" + rows
+    reader = IncidentReader([content.encode()], 1 << 30, MEBIBYTE)
+    (batch,) = reader
+    assert batch.reasons == ["", "", "BAD_DATE", "MISSING_DATE", "WRONG_FIELD_COUNT"]
+    bad, missing, wide = reader.found.problems
+    assert (bad.line, bad.code, bad.column, bad.example) == (6, "BAD_DATE", "Date", "never")
+    assert "2022-09-16 21:30:00" in bad.message
+    assert (missing.line, missing.code) == (7, "MISSING_DATE")
+    assert (wide.line, wide.code) == (8, "WRONG_FIELD_COUNT")
+
+
+def test_problems_are_few_and_harmless_whatever_the_file_says() -> None:
+    rows = "".join(f"\u202e\x1b[31m{number}{'x' * 5000},THEFT\n" for number in range(500))
+    reader = IncidentReader([b"Date,Primary Type\n" + rows.encode()], 1 << 30, MEBIBYTE)
+    assert sum(len(batch.rows) for batch in reader) == 500
+    assert len(reader.found.problems) == 5
+    for problem in reader.found.problems:
+        assert len(problem.message) < 300
+        assert problem.message.isprintable()
+
+
+UNCLOSED = '2022-09-16 21:30:00,"026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,STREET,false,false,30\n'
+LATE = '2022-09-16 21:30:00,026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,STREET,false,false,"30\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "broken"),
+    [
+        (ROW * 5 + UNCLOSED + ROW * 20_004, [7]),
+        (ROW * 5 + UNCLOSED + ROW * 10 + UNCLOSED + ROW * 3, [7, 18]),
+        (ROW * 5 + LATE + ROW * 2, [7]),
+        (ROW * 7 + UNCLOSED.rstrip("\n"), [9]),
+        (UNCLOSED + ROW, [2]),
+        (ROW + UNCLOSED + ROW.replace("STREET", '"A ""B"", C"') * 2 + ROW, [3]),
+        ((UNCLOSED + ROW) * 50, list(range(2, 102, 2))),
+    ],
+)
+def test_a_quote_that_is_never_closed_costs_one_row(content: str, broken: list[int]) -> None:
+    """20,010 rows were read as 2, without a word; source: our own review of 2026-11."""
+    reader = IncidentReader([(HEADER + content).encode()], 1 << 30, 100_000)
+    reasons = [reason for batch in reader for reason in batch.reasons]
+    assert len(reasons) == content.rstrip("\n").count("\n") + 1
+    assert [number + 2 for number, reason in enumerate(reasons) if reason] == broken
+    assert {reason for reason in reasons if reason} == {"UNCLOSED_QUOTE"}
+    assert [problem.line for problem in reader.found.problems] == broken[:5]
+
+
+def test_a_record_of_many_lines_that_is_meant_is_one_row_and_told() -> None:
+    note = "\n".join(["line, with a comma"] * 300)
+    reader = IncidentReader([f'Date,Primary Type,Note\n2022-01-02,THEFT,"{note}"\n'.encode()], 1 << 30, MEBIBYTE)
+    (batch,) = reader
+    assert batch.rows == [["2022-01-02", "THEFT", note]]
+    assert (reader.found.long_records, reader.found.longest_record) == (1, (300, 2))
+
+
+def test_too_many_unclosed_quotes_are_refused_with_the_first_line() -> None:
+    content = HEADER + ROW + (UNCLOSED.replace("\n", '""\n') + ROW) * 3000
+    error = refusal(content, max_line=5_000)
+    assert (error.code, "line 3" in error.message) == ("UNCLOSED_QUOTE", True)
+
+
+def test_excels_separator_line_names_the_delimiter() -> None:
+    assert read_one("sep=;\nDate;Primary Type\n2022-01-02;A,B\n").columns["primary_type"] == ["A,B"]
+
+
+def test_the_portals_own_heading_counts_before_another() -> None:
+    batch = read_one("date_of_occurrence,Primary Type,Date\n2022-01-01,THEFT,2022-02-02\n")
+    assert batch.moments[0].month == 2
 
 
 def test_batches_keep_order() -> None:
@@ -109,10 +192,12 @@ def test_missing_columns_are_named() -> None:
     assert "Date" in error.message
     assert "Primary Type" in error.message
     assert "Block, Description" in error.message
-    assert "missing: Date;" in refusal("Primary Type,x\nTHEFT,1\n").message
+    message = refusal("Primary Type,x\nTHEFT,1\n").message
+    assert "missing: Date;" in message
+    assert "Primary Type, x" in message
 
 
-@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize("delimiter", ["^", "~"])
 def test_wrong_delimiter(delimiter: str) -> None:
     assert refusal((HEADER + ROW).replace(",", delimiter)).code == "WRONG_DELIMITER"
 
@@ -130,11 +215,10 @@ def test_wrong_delimiter(delimiter: str) -> None:
         gzip.compress(gzip.compress(b"Date,Primary Type\n", mtime=0), mtime=0),
     ],
 )
-@pytest.mark.parametrize("packed", [False, True])
-def test_other_formats(content: bytes, packed: bool) -> None:
-    if packed and content.startswith(b"\x1f\x8b"):
-        pytest.skip("packed already")
-    assert refusal(gzip.compress(content) if packed else content).code == "NOT_CSV"
+def test_other_formats(content: bytes) -> None:
+    assert refusal(content).code == "NOT_CSV"
+    if not content.startswith(b"\x1f\x8b"):
+        assert refusal(gzip.compress(content)).code == "NOT_CSV"
 
 
 @pytest.mark.parametrize(
@@ -199,9 +283,7 @@ def test_a_plain_file_has_the_same_limit() -> None:
     "content",
     [
         HEADER + "x" * 300_000,
-        HEADER + '"' + ROW * 3000,
-        HEADER + '2022-01-01,"' + "a\n" * 150_000,
-        HEADER + '"a\n",' * 60_000,
+        HEADER + '"' + "x" * 300_000 + '"',
         "x" * 300_000,
     ],
 )
@@ -218,9 +300,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
             yield ROW.encode() * 300
 
     tracemalloc.start()
-    total = sum(
-        len(batch.rows) for batch in IncidentReader(rows(), max_bytes=1 << 30, max_line=MEBIBYTE, batch_rows=1000)
-    )
+    total = sum(len(batch.rows) for batch in IncidentReader(rows(), 1 << 30, MEBIBYTE, batch_rows=1000))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total == 30_000
@@ -228,25 +308,56 @@ def test_memory_does_not_grow_with_the_file() -> None:
 
 
 def test_long_rows_make_small_batches() -> None:
-    """A batch is limited by its text too: thousands of rows of a megabyte each would not fit in memory."""
+    """A batch is limited by its weight too: thousands of rows of a megabyte each would not fit in memory."""
     rows = [HEADER.encode(), *[b"x" * 100_000 + b"\n"] * 200]
-    batches = list(IncidentReader(rows, max_bytes=1 << 30, max_line=MEBIBYTE))
+    batches = list(IncidentReader(rows, 1 << 30, MEBIBYTE))
     assert sum(len(batch.rows) for batch in batches) == 200
-    assert max(len(batch.rows) for batch in batches) * 100_000 <= BATCH_CHARACTERS + MEBIBYTE
+    assert max(len(batch.rows) for batch in batches) * 100_000 <= BATCH_WEIGHT + MEBIBYTE
+
+
+def test_forty_kilobytes_of_gzip_take_little_memory() -> None:
+    """Millions of tiny fields, and long cells that differ, are what little gzip becomes; 833 MB were seen."""
+    import tracemalloc
+
+    header = ",".join(["Date", "Primary Type", *(f"c{number}" for number in range(900))]) + "\n"
+    contents = [
+        header + ("2022-01-02,THEFT," + "a," * 899 + "b\n") * 6000,
+        "Date,Primary Type\n" + ("2022-01-02," + "é€," * 50_000 + "\n") * 40,
+        "Date,Primary Type,Block\n" + "".join(f"2022-01-02,T{n},{n}{'x' * 500_000}\n" for n in range(40)),
+    ]
+    for content in contents:
+        packed = gzip.compress(content.encode())
+        assert len(packed) < 60_000
+        tracemalloc.start()
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        for batch in IncidentReader([packed], 1 << 30, MEBIBYTE):
+            assert batch.rows
+        peak = tracemalloc.get_traced_memory()[1] - before
+        tracemalloc.stop()
+        assert peak < 80 * MEBIBYTE
 
 
 def test_a_header_without_end() -> None:
     assert refusal("Date,Primary Type" + ",x" * 5000 + "\n").code == "TOO_MANY_COLUMNS"
 
 
-FIELDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+FIELDS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from(list('"\r\n,;\t|')),
+    max_size=12,
+)
 
 
-@given(st.lists(st.lists(FIELDS, min_size=3, max_size=3), max_size=20), st.sampled_from(["\n", "\r\n"]))
+@given(
+    st.lists(st.lists(FIELDS, min_size=3, max_size=3), max_size=20),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(list(",;\t|")),
+)
 @settings(deadline=None)
-def test_what_was_written_is_read(fields: list[list[str]], end: str) -> None:
+def test_what_was_written_is_read(fields: list[list[str]], end: str, delimiter: str) -> None:
     text = io.StringIO()
-    csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([["Date", "Primary Type", "x"], *fields])
+    writer = csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL, delimiter=delimiter)
+    writer.writerows([["Date", "Primary Type", "x"], *fields])
     for piece in (5, 100_000):
         rows = [row for batch in read(text.getvalue(), piece=piece) for row in batch.rows]
         assert rows == fields

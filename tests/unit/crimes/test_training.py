@@ -49,7 +49,7 @@ def incidents_file(rows: int = 3000, seed: int = 1, months: int = 6) -> bytes:
 
 
 def read(content: bytes) -> training.Incidents:
-    return training.read_incidents([content], max_bytes=1 << 30, max_line=1 << 20)
+    return training.read_incidents(lambda: [content], max_bytes=1 << 30, max_line=1 << 20)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_the_same_file_gives_the_same_model(tmp_path: Path) -> None:
     content = incidents_file()
     said: list[str] = []
     for name in ("a", "b"):
-        train_model([content], tmp_path / name, tmp_path / name / "card.md", None, said.append)
+        train_model(lambda: [content], tmp_path / name, tmp_path / name / "card.md", None, said.append)
     for name in (TREES, ENCODER, MANIFEST, "card.md", "images/model-calibration.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     model = load_model(str(tmp_path / "a"))
@@ -109,10 +109,21 @@ def test_blanked_columns_are_unknown_not_guessed() -> None:
     assert not np.isnan(matrix[:, names.index("rate_type")]).any()
 
 
+def test_what_is_not_known_is_the_base_rate() -> None:
+    """A type the model has never seen was predicted as an arrest at 0.7; with nothing known it is the average."""
+    incidents = read(incidents_file(6000))
+    encoder, trees = training.fit(incidents)
+    everything = (*training.BLANKABLE, "time")
+    for names in (("primary_type",), ("primary_type", "description"), everything):
+        found = training.predict(encoder, trees, training.without(incidents, names))
+        assert abs(found.mean() - incidents.labels.mean()) < 0.05, names
+        assert found.max() < 0.6
+
+
 def test_a_file_without_outcomes_is_refused(tmp_path: Path) -> None:
     content = incidents_file(50).replace(b"Arrest", b"Other")
     with pytest.raises(FileRefused) as caught:
-        train_model([content], tmp_path, None, None, print)
+        train_model(lambda: [content], tmp_path, None, None, print)
     assert caught.value.code == "MISSING_COLUMNS"
     assert "Arrest" in caught.value.message
 
@@ -120,12 +131,12 @@ def test_a_file_without_outcomes_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("held_out", [date(2021, 1, 1), date(2030, 1, 1)])
 def test_too_little_to_train_or_test(tmp_path: Path, held_out: date) -> None:
     with pytest.raises(FileRefused):
-        train_model([incidents_file(500)], tmp_path, None, held_out, print)
+        train_model(lambda: [incidents_file(500)], tmp_path, None, held_out, print)
 
 
 @pytest.mark.parametrize("name", [TREES, ENCODER])
 def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
-    train_model([incidents_file(2000)], tmp_path, None, None, lambda _: None)
+    train_model(lambda: [incidents_file(2000)], tmp_path, None, None, lambda _: None)
     path = tmp_path / name
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
     with pytest.raises(ModelError, match=name):
@@ -171,7 +182,8 @@ def test_the_shipped_model_is_what_the_card_says() -> None:
     card = (Path(__file__).parents[3] / "docs" / "model-card.md").read_text()
     assert manifest.version in card
     assert f"| ROC AUC | {manifest.metrics['roc_auc']:.4f} |" in card
-    assert manifest.metrics["roc_auc"] >= 0.905
+    assert manifest.metrics["roc_auc"] >= 0.915
+    assert manifest.metrics["calibration_error"] <= 0.01
     assert (manifest.held_out_from, manifest.trained_to) == ("2022-10-01", "2022-09-30")
 
 
@@ -187,7 +199,7 @@ def held_out_rows() -> Iterator[bytes]:
     not CRIMES_2022.exists(), reason="needs the year of incidents beside the checkout (3.4 MB, not committed)"
 )
 def test_the_shipped_model_on_the_held_out_months() -> None:
-    incidents = training.read_incidents(held_out_rows(), max_bytes=1 << 30, max_line=1 << 20)
+    incidents = training.read_incidents(held_out_rows, max_bytes=1 << 30, max_line=1 << 20)
     model = load_model(threads=1)
     probabilities = training.predict(model._encoder, model._booster, incidents)
     found = evaluation.evaluate(
@@ -195,6 +207,11 @@ def test_the_shipped_model_on_the_held_out_months() -> None:
         probabilities,
         incidents.values["community_area"],
         incidents.values["primary_type"],
+        incidents.days,
     )
     assert found.metrics == model.manifest.metrics
-    assert found.metrics["roc_auc"] >= 0.905
+    assert found.metrics["roc_auc"] >= 0.915
+    assert found.metrics["calibration_error"] <= 0.01
+    for names in (("primary_type",), ("primary_type", "description"), (*training.BLANKABLE, "time")):
+        blanked = training.predict(model._encoder, model._booster, training.without(incidents, names))
+        assert abs(blanked.mean() - incidents.labels.mean()) < 0.03, f"without {names}"
