@@ -31,6 +31,7 @@ from blotter.database.security.identity import Identity, SignedRequest
 from blotter.database.storage.protocol import (
     ReadTransaction,
     Snapshot,
+    SnapshotTooOld,
     Storage,
     StorageUnavailable,
     WriteTransaction,
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 
 # An unpacked body may be as large as a plain one.
 _MAX_BODY = Limits().body
+_MOST_ATTEMPTS = 3
 
 Account = Callable[[Request, "Context | None", "Plan | None", "Result | DynamoDBError"], None]
 """Called once for every request that ends, before its response leaves. There is no context when the request failed
@@ -171,10 +173,15 @@ class Pipeline:
         except StopIteration as done:
             snapshot.close()
             return self.succeeded(done.value, request, context, plan)
+        except SnapshotTooOld:
+            snapshot.close()
+            return _Slices(self, slicing, plan, context, request, self._storage)
         except BaseException:
             snapshot.close()
             raise
-        return _Slices(self, slices, snapshot, plan, context, request)
+        pending = _Slices(self, slicing, plan, context, request, self._storage)
+        pending.resume(snapshot, slices)
+        return pending
 
     # How requests end
 
@@ -236,42 +243,79 @@ class _Write(Pending):
 
 
 class _Slices(Pending):
-    """A long read after its first slice: one more in each iteration of the event loop, until it is complete."""
+    """A long read: one slice more in each iteration of the event loop, until it is complete.
 
-    __slots__ = ("_context", "_loop", "_pipeline", "_plan", "_request", "_slices", "_snapshot")
+    A read whose snapshot ended before it had read anything (the process may have been suspended meanwhile) starts
+    over with another snapshot, a few times at most.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_context",
+        "_loop",
+        "_pipeline",
+        "_plan",
+        "_request",
+        "_slices",
+        "_slicing",
+        "_snapshot",
+        "_storage",
+    )
 
     def __init__(
         self,
         pipeline: Pipeline,
-        slices: Generator[None, None, Result],
-        snapshot: Snapshot,
+        slicing: Slicing[Any],
         plan: Plan,
         context: Context,
         request: Request,
+        storage: Storage,
     ) -> None:
         super().__init__()
         self._pipeline = pipeline
-        self._slices = slices
-        self._snapshot = snapshot
+        self._slicing = slicing
         self._plan = plan
         self._context = context
         self._request = request
+        self._storage = storage
+        self._attempts = 1
+        self._snapshot: Snapshot | None = None
+        self._slices: Generator[None, None, Result] | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.call_soon(self._next)
 
+    def resume(self, snapshot: Snapshot, slices: Generator[None, None, Result]) -> None:
+        """Goes on from a first slice."""
+        self._snapshot = snapshot
+        self._slices = slices
+
     def _next(self) -> None:
         try:
+            if self._slices is None:
+                self._snapshot = self._storage.open_snapshot()
+                self._slices = self._slicing.execute(self._plan, self._snapshot, self._context)
             next(self._slices)
         except StopIteration as done:
             self._end(self._pipeline.succeeded(done.value, self._request, self._context, self._plan))
         except Exception as error:
-            self._end(self._pipeline.failed(error, self._request, self._context, self._plan))
+            if isinstance(error, SnapshotTooOld) and self._attempts < _MOST_ATTEMPTS:
+                self._attempts += 1
+                self._close()
+                self._slices = None
+                self._loop.call_soon(self._next)
+            else:
+                self._end(self._pipeline.failed(error, self._request, self._context, self._plan))
         else:
             self._loop.call_soon(self._next)
 
+    def _close(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.close()
+            self._snapshot = None
+
     def _end(self, response: Response) -> None:
         try:
-            self._snapshot.close()
+            self._close()
         finally:
             self.settle(response)
 

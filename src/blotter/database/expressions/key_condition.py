@@ -80,6 +80,11 @@ class KeyCondition:
         self.clauses = tuple(clauses)
         self._not_indexable = tuple(not_indexable)
 
+    @property
+    def top_level_names(self) -> frozenset[str]:
+        """The attributes it is about."""
+        return frozenset(clause.attribute for clause in self.clauses)
+
     def resolve(self, keys: KeySchema) -> ResolvedKeyCondition:
         """Fits the condition to the key of a table or index; raises ValidationException when it does not fit."""
         if self._not_indexable:

@@ -39,7 +39,8 @@ def write_units(size: int) -> float:
 
 class ConsumedCapacity(msgspec.Struct, gc=False):
     """What one request consumed on one table and its indexes. All units are read units, or with `writes` write
-    units; no request consumes both on one table. `transactional` doubles what is added for the table."""
+    units; no request consumes both on one table. `transactional` says in which shape it is rendered; its units are
+    doubled by `Capacities`."""
 
     table_name: str
     writes: bool
@@ -48,9 +49,6 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
     local_indexes: dict[str, float] | None = None
     """Units by index name; None while there are none."""
     global_indexes: dict[str, float] | None = None
-
-    def add_table(self, units: float) -> None:
-        self.table += units * 2 if self.transactional else units
 
     def add_index(self, name: str, units: float, *, local: bool) -> None:
         units_by_name = self.local_indexes if local else self.global_indexes
@@ -91,3 +89,30 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
         if not self.transactional:
             return {"CapacityUnits": units}
         return {"CapacityUnits": units, f"{'Write' if self.writes else 'Read'}CapacityUnits": units}
+
+
+class Capacities:
+    """What a request on several tables consumes, by table, in the order in which it comes to them."""
+
+    __slots__ = ("_by_table", "_transactional", "_writes")
+
+    def __init__(self, *, writes: bool, transactional: bool) -> None:
+        self._writes = writes
+        self._transactional = transactional
+        self._by_table: dict[str, ConsumedCapacity] = {}
+
+    def of(self, table_name: str) -> ConsumedCapacity:
+        """The entry of a table, to which units are added as they would cost outside a transaction."""
+        consumed = self._by_table.get(table_name)
+        if consumed is None:
+            consumed = ConsumedCapacity(table_name, self._writes, 0.0, self._transactional)
+            self._by_table[table_name] = consumed
+        return consumed
+
+    def finish(self) -> list[ConsumedCapacity]:
+        """All entries, complete. To be called once, when everything is added."""
+        consumed = list(self._by_table.values())
+        if self._transactional:
+            for each in consumed:
+                each.table *= 2
+        return consumed

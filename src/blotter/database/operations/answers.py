@@ -32,6 +32,11 @@ def encoded(value: Any) -> bytes | None:
     return None if value is None else orjson.dumps(value)
 
 
+def encoded_capacity(consumed: ConsumedCapacity, mode: str | None) -> bytes | None:
+    """The ConsumedCapacity of a request on one table."""
+    return None if mode is None or mode == "NONE" else orjson.dumps(consumed.render(mode))
+
+
 def encoded_capacities(consumed: Iterable[ConsumedCapacity], mode: str | None) -> bytes | None:
     """The ConsumedCapacity of a request on several tables: a list, empty when nothing was read or written."""
     if mode is None or mode == "NONE":

@@ -23,7 +23,7 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import collection_metrics
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, names_of
+from blotter.database.operations.touches import NOTHING_ELSE, Touch, projected
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import check_item_keys, check_key
@@ -50,7 +50,7 @@ class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
                 "dynamodb:BatchGetItem",
                 read.table,
                 key,
-                None if read.projection is None else names_of(key, read.projection),
+                projected(read.projection),
             )
             for read in self.reads
             for key in read.keys
@@ -146,7 +146,7 @@ class BatchWritePlan(NamedTuple):
 
     def touches(self) -> list[Touch]:
         return [
-            Touch("dynamodb:BatchWriteItem", writes.table, item, names_of(item))
+            Touch("dynamodb:BatchWriteItem", writes.table, item, NOTHING_ELSE)
             for writes in self.tables
             for item, _ in writes.writes
         ]

@@ -50,7 +50,7 @@ def write_item(
     consumed: ConsumedCapacity,
 ) -> None:
     """Replaces the current item by a new one, or deletes it (`new` None); does nothing when neither exists."""
-    consumed.add_table(write_units(max(current.size, new_size)))
+    consumed.table += write_units(max(current.size, new_size))
     stored = current.stored
     body = None
     if new is not None:

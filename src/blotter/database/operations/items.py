@@ -32,11 +32,11 @@ from blotter.database.model.keys import table_key
 from blotter.database.model.size import LimitExceeded, item_size, limited_item_size
 from blotter.database.model.table import Table
 from blotter.database.model.values import AttributeValue, Item
-from blotter.database.operations.answers import Result, answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, names_of
+from blotter.database.operations.touches import Touch, projected
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
@@ -51,8 +51,7 @@ class GetPlan(msgspec.Struct, frozen=True, gc=False):
     capacity: str | None
 
     def touches(self) -> tuple[Touch]:
-        names = None if self.projection is None else names_of(self.key, self.projection)
-        return (Touch("dynamodb:GetItem", self.table, self.key, names),)
+        return (Touch("dynamodb:GetItem", self.table, self.key, projected(self.projection)),)
 
 
 def prepare_get(request: wire.GetItemInput) -> GetPlan:
@@ -83,7 +82,7 @@ def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> Result:
     consumed = ConsumedCapacity(table.name, False, units)
     if plan.capacity is None:
         return Result(b"{}" if body is None else b'{"Item":%b}' % body, (consumed,))
-    capacity = encoded(consumed.render(plan.capacity))
+    capacity = encoded_capacity(consumed, plan.capacity)
     return Result(answer((b"ConsumedCapacity", capacity), (b"Item", body)), (consumed,))
 
 
@@ -98,7 +97,7 @@ class WriteOptions(NamedTuple):
     collection_metrics: bool
 
     def touch(self, action: str, key: Item, update: Update | None = None) -> Touch:
-        return Touch(action, self.table, key, names_of(key, self.condition, update))
+        return Touch(action, self.table, key, (self.condition, update))
 
 
 class PutPlan(NamedTuple):
@@ -311,7 +310,7 @@ def _write_answer(
     metrics = collection_metrics(table, key) if options.collection_metrics else None
     body = answer(
         (b"Attributes", attributes),
-        (b"ConsumedCapacity", encoded(consumed.render(options.capacity))),
+        (b"ConsumedCapacity", encoded_capacity(consumed, options.capacity)),
         (b"ItemCollectionMetrics", encoded(metrics)),
     )
     return Result(body, (consumed,))

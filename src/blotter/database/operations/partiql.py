@@ -20,7 +20,7 @@ from blotter.database.expressions.partiql import problems
 from blotter.database.model.capacity import ConsumedCapacity
 from blotter.database.model.size import item_size
 from blotter.database.model.values import AttributeValue
-from blotter.database.operations.answers import Result, answer, encoded
+from blotter.database.operations.answers import Result, answer, encoded_capacity
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.partiql_select import Select, select
 from blotter.database.operations.partiql_touches import touch_of
@@ -96,7 +96,7 @@ def execute_write(plan: WritePlan, tx: WriteTransaction, context: Context) -> Re
     consumed = ConsumedCapacity(table.name, True)
     apply(write, tx, context, consumed)
     body = answer(
-        (b"ConsumedCapacity", encoded(consumed.render(plan.capacity))),
+        (b"ConsumedCapacity", encoded_capacity(consumed, plan.capacity)),
         (b"Items", b"[]" if not write.returned else b"[" + orjson.dumps(write.returned) + b"]"),
     )
     return Result(body, (consumed,))

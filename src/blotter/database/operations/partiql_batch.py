@@ -15,7 +15,7 @@ import orjson
 
 from blotter.database.expressions import partiql
 from blotter.database.expressions.partiql import problems
-from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.capacity import Capacities, ConsumedCapacity, read_units
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
@@ -26,7 +26,7 @@ from blotter.database.operations.partiql import bind, check_parameters
 from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
 from blotter.database.operations.touches import Touch
-from blotter.database.operations.transactions import Capacities, reason_of
+from blotter.database.operations.transactions import reason_of
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.keys import check_key
 from blotter.database.wire import requests as wire
@@ -104,7 +104,7 @@ def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) ->
 
 
 def _result(responses: list[bytes], capacities: Capacities, mode: str | None) -> Result:
-    consumed = capacities.all()
+    consumed = capacities.finish()
     body = answer(
         (b"ConsumedCapacity", encoded_capacities(consumed, mode)),
         (b"Responses", b"[" + b",".join(responses) + b"]"),
@@ -122,12 +122,12 @@ def _response(member: Member, tx: Any, context: Context, capacities: Capacities)
         if isinstance(member.statement, partiql.SelectStatement):
             key = _key(member.statement, table)
             table_name = table.name
-            item = _read(member, table, key, tx, capacities.of(table))
+            item = _read(member, table, key, tx, capacities.of(table.name))
         else:
             location = locate(member.statement, table)
             table_name = table.name
             write = judge(member.statement, table, location, tx, show_item=False)
-            apply(write, tx, context, capacities.of(table))
+            apply(write, tx, context, capacities.of(table.name))
             item = orjson.dumps(write.returned) if write.returned else None
     except DynamoDBError as error:
         return answer((b"Error", encoded(reason_of(error))), (b"TableName", encoded(table_name)))
@@ -147,7 +147,7 @@ def _read(
     member: Member, table: Table, key: Item, tx: ReadTransaction, consumed: ConsumedCapacity
 ) -> bytes | None:
     stored = tx.get(table.space, table_key(table.keys, key))
-    consumed.add_table(read_units(0 if stored is None else stored.size, member.consistent))
+    consumed.table += read_units(0 if stored is None else stored.size, member.consistent)
     return None if stored is None else selected(member.statement, stored.body)
 
 

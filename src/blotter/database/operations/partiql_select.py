@@ -1,20 +1,19 @@
-"""SELECT in ExecuteStatement: a page of a table or an index, read in slices over one snapshot.
+"""SELECT in ExecuteStatement: a page of a table or an index.
 
 The WHERE clause gives the key ranges that are read one after the other, or none for a scan; all of it filters what
-is read. A page ends as a page of a Query does: at Limit items read, at 1 MB, or at the end. The NextToken then
-says in which range and behind which key to go on, and for which statement, parameters and table; the client may
-send another Limit or ConsistentRead with it. A secondary index filters on what it holds itself, a local one
-fetches what else is selected from its table, once for every entry read.
-Sources, recorded from the service in 2026: nubo-db/dynamodb-conformance, tests/tier2/partiql/
-indexQualifier.test.ts; paritysuite/dynamodb-conformance, tests/tier2/partiql/executeStatementIndex.test.ts;
-Floci's DynamoDbPartiQLEdgeCaseIntegrationTest and DynamoDbPartiQLDocumentedSyntaxIntegrationTest.
+is read. A page ends as a page of a Query does (`pages`). The NextToken then says in which range and after which
+key to go on, and for which statement, parameters and table; the client may send another Limit or ConsistentRead
+with it. A secondary index filters on what it holds itself, a local one fetches what else is selected from its
+table, once for every entry read. Sources, recorded from the service in 2026: nubo-db/dynamodb-conformance,
+tests/tier2/partiql/ indexQualifier.test.ts; paritysuite/dynamodb-conformance,
+tests/tier2/partiql/executeStatementIndex.test.ts; Floci's DynamoDbPartiQLEdgeCaseIntegrationTest and
+DynamoDbPartiQLDocumentedSyntaxIntegrationTest.
 """
 
 from __future__ import annotations
 
-import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -22,23 +21,15 @@ import orjson
 
 from blotter.database.expressions import ResolvedKeyCondition
 from blotter.database.expressions.partiql import SelectStatement
-from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.capacity import read_units
 from blotter.database.model.errors import DynamoDBError, validation_error
-from blotter.database.model.keys import resume_after, table_key
+from blotter.database.model.keys import resume_after
 from blotter.database.model.table import Index, Table, is_over
-from blotter.database.model.values import AttributeValue, Item
-from blotter.database.operations.answers import Result, answer, encoded
+from blotter.database.model.values import AttributeValue
+from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.reading import (
-    PAGE_BYTES,
-    SLICE_BYTES,
-    SLICE_ITEMS,
-    KeyRange,
-    Slices,
-    held_names,
-    last_evaluated_key,
-    query_range,
-)
+from blotter.database.operations.pages import KeyRange, PageReader, held_names
+from blotter.database.operations.reading import Slices, query_range
 from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import check_key_length
 
@@ -57,7 +48,7 @@ class Select(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where a page ended: in which of the ranges, behind which storage key."""
+    """Where a page ended: in which of the ranges, after which storage key."""
 
     number: int
     key: bytes
@@ -73,10 +64,18 @@ def select(plan: Select, tx: ReadTransaction, context: Context) -> Slices:
         _check_projected(statement, table, index, keyed=ranges is not None)
     binding = _binding(plan, table)
     start = None if plan.next_token is None else _read_token(plan.next_token, binding)
-    read = _Read(plan, table, index, tx)
-    position = yield from _read_page(read, _key_ranges(ranges, table, index), start, reverse)
-    token = None if position is None else _token(position, binding)
-    return _answer(read, token)
+    page = PageReader(
+        tx,
+        table,
+        index,
+        limit=plan.limit,
+        consistent=plan.consistent,
+        condition=None if statement.where is None else statement.where.condition,
+        projection=statement.columns,
+        fetch=_fetches(statement, table, index),
+    )
+    read = yield from _read_page(page, plan, _key_ranges(ranges, table, index), start, reverse)
+    return _result(page, plan, read, binding)
 
 
 def _open_index(plan: Select, table: Table, context: Context) -> Index | None:
@@ -124,118 +123,53 @@ def _key_ranges(
     return found
 
 
-class _Read:
-    """A SELECT under way and what its page has gathered so far."""
+def _fetches(statement: SelectStatement, table: Table, index: Index | None) -> bool:
+    """Whether rows need what only the table holds; a global index was refused before."""
+    if index is None or index.projection == "ALL" or statement.columns is None:
+        return False
+    held = held_names(table, index)
+    return any(name not in held for name in statement.columns.top_level_names)
 
-    __slots__ = ("bodies", "fetched", "index", "last", "plan", "scanned", "size", "space", "table", "tx", "units")
 
-    def __init__(self, plan: Select, table: Table, index: Index | None, tx: ReadTransaction) -> None:
-        self.plan = plan
-        self.table = table
-        self.index = index
-        self.tx = tx
-        self.space = table.space if index is None else index.space
-        self.bodies: list[bytes] = []
-        self.scanned = 0
-        self.size = 0
-        self.units = 0.0
-        self.fetched = 0.0
-        self.last: bytes | None = None
+class _Read(NamedTuple):
+    """A page that was read: the units to read its ranges, and where it ended; None at the end of all ranges."""
 
-    def row(self) -> Callable[[bytes], bytes | None] | None:
-        """What turns a stored item's body into a row, or into None when the WHERE clause refuses it; None where
-        the stored bytes are the row."""
-        columns, where = self.plan.statement.columns, self.plan.statement.where
-        condition = None if where is None else where.condition
-        if columns is None and condition is None:
-            return None
-        fetching = self._fetches()
-
-        def row(body: bytes) -> bytes | None:
-            item: Item = orjson.loads(body)
-            matches = condition is None or condition.matches(item)
-            if fetching:
-                whole = self.tx.get(self.table.space, table_key(self.table.keys, item))
-                if whole is None:
-                    return None
-                self.fetched += read_units(whole.size, self.plan.consistent)
-                if matches:
-                    item = orjson.loads(whole.body)
-            if not matches:
-                return None
-            return body if columns is None else orjson.dumps(columns.project(item))
-
-        return row
-
-    def _fetches(self) -> bool:
-        """Whether rows need what only the table holds; a global index was refused before."""
-        index, columns = self.index, self.plan.statement.columns
-        if index is None or index.projection == "ALL" or columns is None:
-            return False
-        held = held_names(self.table, index)
-        return any(name not in held for name in columns.top_level_names)
-
-    def end_range(self, size: int) -> None:
-        """Each range is a read of its own, rounded by itself."""
-        self.units += read_units(size, self.plan.consistent)
+    units: float
+    position: Position | None
 
 
 def _read_page(
-    read: _Read, ranges: list[tuple[KeyRange, bool]], start: Position | None, reverse: bool
-) -> Generator[None, None, Position | None]:
-    """Reads a page; returns where it ended, or None at the end of all ranges."""
-    row = read.row()
-    limit = read.plan.limit or sys.maxsize
-    slice_items, slice_bytes = SLICE_ITEMS, SLICE_BYTES  # what is left of the slice
+    page: PageReader, plan: Select, ranges: list[tuple[KeyRange, bool]], start: Position | None, reverse: bool
+) -> Generator[None, None, _Read]:
+    """Reads the ranges one after the other. Each is a read of its own, rounded by itself."""
     first = 0 if start is None else start.number
     if first >= len(ranges):
         raise _invalid_token()
-    for number, ((begin, end), single) in enumerate(ranges[first:], first):
+    units = 0.0
+    last_number = first
+    for number, (key_range, single) in enumerate(ranges[first:], first):
         if start is not None and number == first:
-            begin, end = resume_after(begin, end, start.key, reverse=reverse)
-        size_before = read.size
-        ended = False
-        while not ended:
-            items, size = min(slice_items, limit - read.scanned), min(slice_bytes, PAGE_BYTES - read.size)
-            rows = read.tx.items(read.space, begin, end, items, size, reverse=reverse)
-            read_bytes = sum([each[1] for each in rows])
-            read.scanned += len(rows)
-            read.size += read_bytes
-            bodies = [each[2] for each in rows]
-            read.bodies += bodies if row is None else [body for body in map(row, bodies) if body is not None]
-            if read.scanned == limit or read.size >= PAGE_BYTES:
-                read.end_range(read.size - size_before)
-                if single and number == len(ranges) - 1:
-                    return None
-                read.last = bodies[-1]
-                return Position(number, rows[-1][0])
-            ended = len(rows) < items and read_bytes < size
-            if not ended:
-                begin, end = (begin, rows[-1][0]) if reverse else (rows[-1][0] + b"\x00", end)
-            slice_items -= len(rows)
-            slice_bytes -= read_bytes
-            if slice_items <= 0 or slice_bytes <= 0:
-                slice_items, slice_bytes = SLICE_ITEMS, SLICE_BYTES
-                yield
-        read.end_range(read.size - size_before)
-    return None
+            key_range = resume_after(*key_range, start.key, reverse=reverse)
+        size, scanned = page.size, page.scanned
+        complete = yield from page.read(key_range, reverse=reverse)
+        units += read_units(page.size - size, plan.consistent)
+        if page.scanned > scanned:
+            last_number = number
+        if complete:
+            if single and last_number == len(ranges) - 1:
+                break
+            assert page.last is not None
+            return _Read(units, Position(last_number, page.last[0]))
+    return _Read(units, None)
 
 
-def _answer(read: _Read, token: str | None) -> Result:
-    consumed = ConsumedCapacity(read.table.name, False)
-    last_key = None
-    if read.index is None:
-        consumed.add_table(read.units)
-    else:
-        consumed.add_table(read.fetched)
-        consumed.add_index(read.index.name, read.units, local=read.index.local)
-    if read.last is not None:
-        last_key = last_evaluated_key(read.table, read.index, read.last)
+def _result(page: PageReader, plan: Select, read: _Read, binding: bytes) -> Result:
+    consumed = page.consumed(read.units)
     body = answer(
-        (b"ConsumedCapacity", encoded(consumed.render(read.plan.capacity))),
-        (b"Items", b"[" + b",".join(read.bodies) + b"]"),
-        (b"LastEvaluatedKey", encoded(last_key)),
-        (b"NextToken", encoded(token)),
+        (b"ConsumedCapacity", encoded_capacity(consumed, plan.capacity)),
+        (b"Items", b"[" + b",".join(page.bodies) + b"]"),
+        (b"LastEvaluatedKey", encoded(None if read.position is None else page.last_evaluated_key())),
+        (b"NextToken", encoded(None if read.position is None else _token(read.position, binding))),
     )
     return Result(body, (consumed,))
 

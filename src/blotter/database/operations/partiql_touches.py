@@ -5,8 +5,6 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from blotter.database.expressions.partiql import (
     DeleteStatement,
     ExistsStatement,
@@ -17,33 +15,34 @@ from blotter.database.expressions.partiql import (
 )
 from blotter.database.expressions.partiql.where import Where
 from blotter.database.model.values import Item
-from blotter.database.operations.touches import NamesAttributes, Touch, names_of
+from blotter.database.operations.touches import NOTHING_ELSE, NamesAttributes, Touch
 
 
 def touch_of(statement: Statement) -> Touch:
     if isinstance(statement, InsertStatement):
-        return Touch("dynamodb:PartiQLInsert", statement.table, statement.item, names_of(statement.item))
+        return Touch("dynamodb:PartiQLInsert", statement.table, statement.item, NOTHING_ELSE)
     if isinstance(statement, UpdateStatement):
-        key, names = _asked(statement.where, statement.update)
-        return Touch("dynamodb:PartiQLUpdate", statement.table, key, names)
+        return _touch("dynamodb:PartiQLUpdate", statement.table, statement.where, statement.update)
     if isinstance(statement, DeleteStatement):
-        key, names = _asked(statement.where)
-        return Touch("dynamodb:PartiQLDelete", statement.table, key, names)
+        return _touch("dynamodb:PartiQLDelete", statement.table, statement.where, None)
     if isinstance(statement, ExistsStatement):
-        key, names = _asked(statement.select.where)
-        return Touch("dynamodb:PartiQLSelect", statement.table, key, names)
+        return _touch("dynamodb:PartiQLSelect", statement.table, statement.select.where, None)
     return _select(statement)
 
 
+def _touch(action: str, table: str, where: Where | None, other: NamesAttributes | None) -> Touch:
+    return Touch(action, table, _key(where), (_condition(where), other))
+
+
 def _select(statement: SelectStatement) -> Touch:
-    key, names = _asked(statement.where, statement.columns)
-    attributes = None if statement.columns is None else names
-    return Touch("dynamodb:PartiQLSelect", statement.table, key, attributes, statement.index)
+    key, columns = _key(statement.where), statement.columns
+    expressions = None if columns is None else (_condition(statement.where), columns)
+    return Touch("dynamodb:PartiQLSelect", statement.table, key, expressions, statement.index)
 
 
-def _asked(where: Where | None, *others: NamesAttributes | None) -> tuple[Item | None, frozenset[str]]:
-    """The values a WHERE clause requires, and every attribute that is named."""
-    if where is None:
-        return None, names_of((), *others)
-    named: Iterable[str] = where.condition.top_level_names
-    return where.equalities() or None, names_of(named, *others)
+def _key(where: Where | None) -> Item | None:
+    return None if where is None else where.equalities() or None
+
+
+def _condition(where: Where | None) -> NamesAttributes | None:
+    return None if where is None else where.condition

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from blotter.database.expressions import partiql
 from blotter.database.expressions.partiql import problems
-from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.capacity import Capacities, ConsumedCapacity, read_units
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
@@ -29,7 +29,6 @@ from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import Location, Write, apply, judge, locate
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import (
-    Capacities,
     all_or_canceled,
     fingerprint,
     refuse_repeated,
@@ -168,10 +167,10 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
             _judge(member, part, tx) for member, part in zip(plan.members, opened, strict=True)
         )
         refuse_too_large(write.size for write in writes)
-        capacities = Capacities(writes=True)
+        capacities = Capacities(writes=True, transactional=True)
         for write in writes:
-            apply(write, tx, context, capacities.of(write.table))
-        consumed = capacities.all()
+            apply(write, tx, context, capacities.of(write.table.name))
+        consumed = capacities.finish()
         if plan.token is not None:
             remember(tx, context, plan.token, plan.fingerprint)
     body = answer((b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity)), (b"Responses", b"[]"))
@@ -180,11 +179,11 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
 
 def _consume_reads(opened: Sequence[Opened | DynamoDBError]) -> list[ConsumedCapacity]:
     """A repetition costs the reads that found everything done."""
-    capacities = Capacities(writes=False)
+    capacities = Capacities(writes=False, transactional=True)
     for part in opened:
         if isinstance(part, Opened):
-            capacities.of(part.table).add_table(read_units(0, consistent=True))
-    return capacities.all()
+            capacities.of(part.table.name).table += read_units(0, consistent=True)
+    return capacities.finish()
 
 
 def _judge(member: Member, part: Opened | DynamoDBError, tx: ReadTransaction) -> Write | DynamoDBError:
@@ -202,10 +201,10 @@ def read_transaction(plan: ReadTransactionPlan, tx: ReadTransaction, context: Co
     items: list[StoredItem | None] = [tx.get(*part.target) for part in found]
     sizes = [0 if stored is None else stored.size for stored in items]
     refuse_too_large(sizes)
-    capacities = Capacities(writes=False)
+    capacities = Capacities(writes=False, transactional=True)
     for part, size in zip(found, sizes, strict=True):
-        capacities.of(part.table).add_table(read_units(size, consistent=True))
-    consumed = capacities.all()
+        capacities.of(part.table.name).table += read_units(size, consistent=True)
+    consumed = capacities.finish()
     rows = [
         None if stored is None else selected(member.statement, stored.body)
         for member, stored in zip(plan.members, items, strict=True)

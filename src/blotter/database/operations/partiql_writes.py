@@ -116,4 +116,4 @@ def apply(write: Write, tx: WriteTransaction, context: Context, consumed: Consum
     if write.changes:
         write_item(tx, write.table, write.current, write.new, write.size, context, consumed)
     else:
-        consumed.add_table(write_units(write.current.size))
+        consumed.table += write_units(write.current.size)

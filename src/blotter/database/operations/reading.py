@@ -1,15 +1,14 @@
-"""Query and Scan: one page of a table or an index, read in slices over one snapshot.
+"""Query and Scan: one page of a table or an index.
 
-`query` and `scan` are generators: they yield between slices, so that a long page does not keep other requests
-waiting, and return the answer's bytes. A page ends at Limit, at 1 MB of items read (before any filter), or at the
-end of its range; only the first two leave a LastEvaluatedKey.
-Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+`query` and `scan` are generators: `pages` reads the page in slices over one snapshot, and they return its result.
+A page that ends before its range does has a LastEvaluatedKey. With INDEXES asked for:
+
+    {"ConsumedCapacity":{…},"Count":1,"Items":[{"p":{"S":"a"}}],"LastEvaluatedKey":{"p":{"S":"a"}},"ScannedCount":2}
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 
 import msgspec
 import orjson
@@ -23,7 +22,7 @@ from blotter.database.expressions import (
     legacy,
     refuse_nested_keys,
 )
-from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.capacity import read_units
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
 from blotter.database.model.keys import (
     exclusive_start,
@@ -32,23 +31,18 @@ from blotter.database.model.keys import (
     segment_range,
     sort_prefix,
     sort_range,
-    table_key,
 )
 from blotter.database.model.table import Index, KeySchema, Table, is_over
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.pages import KeyRange, PageReader, held_names
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, names_of
+from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import STARTING_KEY_INVALID, check_key_length, check_start_key, has_partition
 from blotter.database.wire import requests as wire
 
-PAGE_BYTES = 1024 * 1024
-SLICE_BYTES = 64 * 1024
-SLICE_ITEMS = 256
-
-KeyRange = tuple[bytes, bytes | None]
 Slices = Generator[None, None, Result]
 
 
@@ -65,11 +59,10 @@ class ReadPlan(msgspec.Struct, frozen=True, gc=False):
     consistent: bool
     capacity: str | None
 
-    def touch(self, action: str, key: Item | None, key_names: Iterable[str]) -> Touch:
-        names = None
-        if self.projection is not None or self.select == "COUNT":
-            names = names_of(key_names, self.projection, self.filter)
-        return Touch(action, self.table, key, names, self.index_name)
+    def touch(self, action: str, key: Item | None, key_condition: KeyCondition | None) -> Touch:
+        some = self.projection is not None or self.select == "COUNT"
+        expressions = (key_condition, self.projection, self.filter) if some else None
+        return Touch(action, self.table, key, expressions, self.index_name)
 
 
 class QueryPlan(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +73,7 @@ class QueryPlan(msgspec.Struct, frozen=True, gc=False):
     def touches(self) -> tuple[Touch]:
         clauses = self.key_condition.clauses
         key = {clause.attribute: clause.operands[0] for clause in clauses if clause.operator == "="}
-        return (self.read.touch("dynamodb:Query", key, [clause.attribute for clause in clauses]),)
+        return (self.read.touch("dynamodb:Query", key, self.key_condition),)
 
 
 class ScanPlan(msgspec.Struct, frozen=True, gc=False):
@@ -89,7 +82,7 @@ class ScanPlan(msgspec.Struct, frozen=True, gc=False):
     total_segments: int
 
     def touches(self) -> tuple[Touch]:
-        return (self.read.touch("dynamodb:Scan", None, ()),)
+        return (self.read.touch("dynamodb:Scan", None, None),)
 
 
 def prepare_query(request: wire.QueryInput) -> QueryPlan:
@@ -248,11 +241,6 @@ def _check_projected(table: Table, index: Index, read: ReadPlan) -> None:
             )
 
 
-def held_names(table: Table, index: Index) -> set[str]:
-    """The attributes an index holds whose projection is not ALL."""
-    return {*table.keys.names, *index.keys.names, *index.included}
-
-
 def _check_lengths(condition: ResolvedKeyCondition) -> None:
     for value in condition.partition:
         check_key_length(value, partition=True)
@@ -300,21 +288,6 @@ def _check_boundaries(
         raise validation_error("The query can return at most one row and cannot be restarted")
 
 
-class _Page:
-    """What a page has gathered so far."""
-
-    __slots__ = ("bodies", "count", "fetched", "last", "scanned", "size")
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.count = 0
-        self.scanned = 0
-        self.size = 0
-        self.fetched = 0.0
-        self.last: bytes | None = None
-        """The body behind which the page ended before its range did."""
-
-
 def _page(
     read: ReadPlan,
     tx: ReadTransaction,
@@ -324,61 +297,19 @@ def _page(
     *,
     reverse: bool,
 ) -> Slices:
-    page = _Page()
-    space = table.space if index is None else index.space
-    # Without filter, projection and fetches from the table an item's bytes go out as they are stored.
-    transform = _transformation(read, tx, table, index, page)
-    start, end = key_range
-    limit = read.limit or sys.maxsize
-    while True:
-        items, size = min(SLICE_ITEMS, limit - page.scanned), min(SLICE_BYTES, PAGE_BYTES - page.size)
-        rows = tx.items(space, start, end, items, size, reverse=reverse)
-        read_bytes = sum([row[1] for row in rows])
-        page.scanned += len(rows)
-        page.size += read_bytes
-        bodies = [row[2] for row in rows]
-        if transform is not None:
-            bodies = [body for body in map(transform, bodies) if body is not None]
-        page.count += len(bodies)
-        if read.select != "COUNT":
-            page.bodies += bodies
-        if page.scanned == limit or page.size >= PAGE_BYTES:
-            page.last = rows[-1][2]
-            break
-        if len(rows) < items and read_bytes < size:
-            break
-        if reverse:
-            end = rows[-1][0]
-        else:
-            start = rows[-1][0] + b"\x00"
-        yield
-    return _answer(read, table, index, page)
-
-
-def _transformation(
-    read: ReadPlan, tx: ReadTransaction, table: Table, index: Index | None, page: _Page
-) -> Callable[[bytes], bytes | None] | None:
-    """What turns a stored item's body into its part of the answer, or None where the stored bytes are the answer.
-    The result is None for an item that the filter refuses."""
-    condition, projection = read.filter, read.projection
-    fetching = index is not None and _fetches_from_table(read, table, index)
-    if condition is None and projection is None and not fetching:
-        return None
-
-    def transform(body: bytes) -> bytes | None:
-        item: Item = orjson.loads(body)
-        if fetching:
-            whole = tx.get(table.space, table_key(table.keys, item))
-            if whole is None:
-                return None
-            page.fetched += read_units(whole.size, read.consistent)
-            body = whole.body
-            item = orjson.loads(body)
-        if condition is not None and not condition.matches(item):
-            return None
-        return body if projection is None else orjson.dumps(projection.project(item))
-
-    return transform
+    reader = PageReader(
+        tx,
+        table,
+        index,
+        limit=read.limit,
+        consistent=read.consistent,
+        condition=read.filter,
+        projection=read.projection,
+        fetch=index is not None and _fetches_from_table(read, table, index),
+        filter_fetched=True,
+    )
+    complete = yield from reader.read(key_range, reverse=reverse)
+    return _result(read, reader, complete)
 
 
 def _fetches_from_table(read: ReadPlan, table: Table, index: Index) -> bool:
@@ -391,32 +322,16 @@ def _fetches_from_table(read: ReadPlan, table: Table, index: Index) -> bool:
     return read.projection is not None and any(name not in held for name in read.projection.top_level_names)
 
 
-def _answer(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> Result:
-    """Joined in one go: a page may have a megabyte."""
-    consumed = _consumed(read, table, index, page)
+def _result(read: ReadPlan, page: PageReader, more: bool) -> Result:
+    """Joined in one go: a page may have a megabyte. `more`: the page ended before its range."""
+    consumed = page.consumed(read_units(page.size, read.consistent))
     pieces = [b"{"]
     if read.capacity is not None and read.capacity != "NONE":
         pieces += b'"ConsumedCapacity":', orjson.dumps(consumed.render(read.capacity)), b","
-    pieces.append(b'"Count":%d,' % page.count)
+    pieces.append(b'"Count":%d,' % len(page.bodies))
     if read.select != "COUNT":
         pieces += b'"Items":[', b",".join(page.bodies), b"],"
-    if page.last is not None:
-        pieces += b'"LastEvaluatedKey":', orjson.dumps(last_evaluated_key(table, index, page.last)), b","
+    if more:
+        pieces += b'"LastEvaluatedKey":', orjson.dumps(page.last_evaluated_key()), b","
     pieces.append(b'"ScannedCount":%d}' % page.scanned)
     return Result(b"".join(pieces), (consumed,))
-
-
-def _consumed(read: ReadPlan, table: Table, index: Index | None, page: _Page) -> ConsumedCapacity:
-    units = read_units(page.size, read.consistent)
-    if index is None:
-        return ConsumedCapacity(table.name, False, units)
-    consumed = ConsumedCapacity(table.name, False, page.fetched)
-    consumed.add_index(index.name, units, local=index.local)
-    return consumed
-
-
-def last_evaluated_key(table: Table, index: Index | None, last: bytes) -> Item:
-    """The LastEvaluatedKey behind the body of the last item or index entry that was read."""
-    item: Item = orjson.loads(last)
-    names = table.keys.names if index is None else dict.fromkeys(table.keys.names + index.keys.names)
-    return {name: item[name] for name in names}

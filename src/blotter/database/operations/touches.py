@@ -20,11 +20,26 @@ EVERYTHING = "*"
 Request = TypeVar("Request")
 
 
+class NamesAttributes(Protocol):
+    """A condition, projection, update or list of columns."""
+
+    @property
+    def top_level_names(self) -> Iterable[str]: ...
+
+
+NOTHING_ELSE: tuple[NamesAttributes, ...] = ()
+
+
+def projected(projection: NamesAttributes | None) -> tuple[NamesAttributes, ...] | None:
+    """The `expressions` of a read: without a projection it reads all attributes."""
+    return None if projection is None else (projection,)
+
+
 class Touch(msgspec.Struct, frozen=True, gc=False):
     """One access to one item, key range, table or stream.
 
     A GetItem of one attribute:
-        Touch("dynamodb:GetItem", "results", {"id": {"S": "a"}}, frozenset({"id", "status"}))
+        Touch("dynamodb:GetItem", "results", {"id": {"S": "a"}}, (projection,))
     A Scan of an index:
         Touch("dynamodb:Scan", "results", index="by-date")
     """
@@ -36,9 +51,20 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     key: Item | None = None
     """Attributes with their values, the key's among them: the key, or the item of a put, or the equalities of a
     key condition or WHERE clause. Which of them are the key only the table knows. None when no item is named."""
-    attributes: frozenset[str] | None = None
-    """Top-level attributes that are read or written; None for all of them."""
+    expressions: tuple[NamesAttributes | None, ...] | None = None
+    """What names further attributes; None when all attributes of the items are read or written."""
     index: str | None = None
+
+    @property
+    def attributes(self) -> frozenset[str] | None:
+        """The top-level attributes that are read or written, the key's among them; None for all of them."""
+        if self.expressions is None:
+            return None
+        names = set(self.key or ())
+        for expression in self.expressions:
+            if expression is not None:
+                names.update(expression.top_level_names)
+        return frozenset(names)
 
 
 class Plan(Protocol):
@@ -56,19 +82,3 @@ class RequestPlan(msgspec.Struct, Generic[Request], frozen=True):
 
     def touches(self) -> Sequence[Touch]:
         return (Touch(self.action, self.resource),)
-
-
-class NamesAttributes(Protocol):
-    """A condition, projection, update or list of columns."""
-
-    @property
-    def top_level_names(self) -> Iterable[str]: ...
-
-
-def names_of(key: Iterable[str], *expressions: NamesAttributes | None) -> frozenset[str]:
-    """The attributes of a key or item and those that expressions name."""
-    names = set(key)
-    for expression in expressions:
-        if expression is not None:
-            names.update(expression.top_level_names)
-    return frozenset(names)

@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from blotter.database.expressions import Projection, Update, refuse_nested_keys
-from blotter.database.model.capacity import ConsumedCapacity, read_units, write_units
+from blotter.database.model.capacity import Capacities, read_units, write_units
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
@@ -35,7 +35,7 @@ from blotter.database.operations.items import (
     updated_item,
 )
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, names_of
+from blotter.database.operations.touches import Touch, projected
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import EmptyKeyError, check_item_keys, check_key
@@ -59,9 +59,6 @@ class Action(NamedTuple):
     size: int
     update: Update | None
 
-    def touch(self) -> Touch:
-        return self.options.touch(_ACTIONS[self.kind], self.key, self.update)
-
 
 # Kind of an action → what IAM calls it.
 _ACTIONS = {
@@ -80,7 +77,10 @@ class TransactWritePlan(NamedTuple):
     fingerprint: bytes
 
     def touches(self) -> list[Touch]:
-        return [action.touch() for action in self.actions]
+        return [
+            Touch(_ACTIONS[kind], options.table, key, (options.condition, update))
+            for kind, options, key, _, update in self.actions
+        ]
 
 
 class _Prepared(NamedTuple):
@@ -233,44 +233,23 @@ def canceled(reasons: list[dict[str, Any]]) -> DynamoDBError:
 
 
 def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransaction, context: Context) -> Result:
-    capacities = Capacities(writes=True)
+    capacities = Capacities(writes=True, transactional=True)
     metrics: dict[str, list[Any]] = {}
     for action, table, current, new, size in prepared:
-        consumed = capacities.of(table)
+        consumed = capacities.of(table.name)
         if action.kind == "ConditionCheck":
-            consumed.add_table(write_units(current.size))
+            consumed.table += write_units(current.size)
             continue
         write_item(tx, table, current, new, size, context, consumed)
         measured = collection_metrics(table, action.key)
         if measured is not None:
             metrics.setdefault(table.name, []).append(measured)
-    consumed_by_all = capacities.all()
+    consumed_by_all = capacities.finish()
     body = answer(
         (b"ConsumedCapacity", encoded_capacities(consumed_by_all, plan.capacity)),
         (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
     )
     return Result(body, consumed_by_all)
-
-
-class Capacities:
-    """What a request on several tables consumes, by table, in the order in which it comes to them."""
-
-    __slots__ = ("_by_table", "_transactional", "_writes")
-
-    def __init__(self, *, writes: bool, transactional: bool = True) -> None:
-        self._writes = writes
-        self._transactional = transactional
-        self._by_table: dict[str, ConsumedCapacity] = {}
-
-    def of(self, table: Table) -> ConsumedCapacity:
-        consumed = self._by_table.get(table.name)
-        if consumed is None:
-            consumed = ConsumedCapacity(table.name, self._writes, 0.0, self._transactional)
-            self._by_table[table.name] = consumed
-        return consumed
-
-    def all(self) -> list[ConsumedCapacity]:
-        return list(self._by_table.values())
 
 
 def _token_key(token: str, context: Context) -> bytes:
@@ -305,11 +284,11 @@ def is_expired_token(record: bytes, now: float) -> bool:
 
 def _apply_nothing(opened: list[tuple[Action, Table]], tx: ReadTransaction, capacity: str | None) -> Result:
     """A replay costs the reads of its items."""
-    capacities = Capacities(writes=False)
+    capacities = Capacities(writes=False, transactional=True)
     for action, table in opened:
         stored = tx.get(table.space, table_key(table.keys, action.key))
-        capacities.of(table).add_table(read_units(0 if stored is None else stored.size, consistent=True))
-    consumed = capacities.all()
+        capacities.of(table.name).table += read_units(0 if stored is None else stored.size, consistent=True)
+    consumed = capacities.finish()
     return Result(answer((b"ConsumedCapacity", encoded_capacities(consumed, capacity))), consumed)
 
 
@@ -318,17 +297,13 @@ class TransactGet(msgspec.Struct, frozen=True, gc=False):
     key: Item
     projection: Projection | None
 
-    def touch(self) -> Touch:
-        names = None if self.projection is None else names_of(self.key, self.projection)
-        return Touch("dynamodb:GetItem", self.table, self.key, names)
-
 
 class TransactGetPlan(msgspec.Struct, frozen=True, gc=False):
     gets: list[TransactGet]
     capacity: str | None
 
     def touches(self) -> list[Touch]:
-        return [get.touch() for get in self.gets]
+        return [Touch("dynamodb:GetItem", get.table, get.key, projected(get.projection)) for get in self.gets]
 
 
 def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan:
@@ -353,11 +328,11 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
     found = _read_all(tx, targets)
     refuse_too_large([0 if stored is None else stored[0] for stored in found])
     responses = [_response(get.projection, stored) for get, stored in zip(plan.gets, found, strict=True)]
-    capacities = Capacities(writes=False)
+    capacities = Capacities(writes=False, transactional=True)
     for get, stored in zip(plan.gets, found, strict=True):
         units = read_units(0 if stored is None else stored[0], consistent=True)
-        capacities.of(tables[get.table]).add_table(units)
-    consumed = capacities.all()
+        capacities.of(tables[get.table].name).table += units
+    consumed = capacities.finish()
     capacity = encoded_capacities(consumed, plan.capacity)
     return Result(
         answer((b"ConsumedCapacity", capacity), (b"Responses", b"[" + b",".join(responses) + b"]")), consumed

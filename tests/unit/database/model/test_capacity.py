@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from blotter.database.model.capacity import ConsumedCapacity, read_units, write_units
+from blotter.database.model.capacity import Capacities, ConsumedCapacity, read_units, write_units
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_nothing_is_reported_unless_asked_for() -> None:
 
 def test_total_and_breakdown() -> None:
     consumed = ConsumedCapacity("t", writes=True)
-    consumed.add_table(1.0)
+    consumed.table += 1.0
     consumed.add_index("local", 2.0, local=True)
     consumed.add_index("global", 1.0, local=False)
     consumed.add_index("global", 1.0, local=False)
@@ -54,14 +54,15 @@ def test_total_and_breakdown() -> None:
 
 def test_indexes_that_cost_nothing_are_left_out() -> None:
     consumed = ConsumedCapacity("t", writes=False)
-    consumed.add_table(0.5)
+    consumed.table += 0.5
     assert consumed.render("INDEXES") == {"TableName": "t", "CapacityUnits": 0.5, "Table": {"CapacityUnits": 0.5}}
 
 
 def test_transactions_tell_reads_from_writes_and_cost_twice_on_the_table_alone() -> None:
-    consumed = ConsumedCapacity("t", writes=True, transactional=True)
-    consumed.add_table(1.0)
-    consumed.add_index("global", 1.0, local=False)
+    capacities = Capacities(writes=True, transactional=True)
+    capacities.of("t").table += 1.0
+    capacities.of("t").add_index("global", 1.0, local=False)
+    (consumed,) = capacities.finish()
     assert consumed.render("INDEXES") == {
         "TableName": "t",
         "CapacityUnits": 3.0,

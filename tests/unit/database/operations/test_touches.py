@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,18 +18,23 @@ TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/notes"
 KEY = {"p": {"S": "a"}}
 
 
-def touches(operation: str, request: dict[str, Any]) -> list[Touch]:
+Seen = tuple[str, str, "dict[str, Any] | None", "frozenset[str] | None", "str | None"]
+
+
+def touches(operation: str, request: dict[str, Any]) -> list[Seen]:
+    """Action, resource, key, attributes and index of each."""
     arguments = decode_request(operation, json.dumps(request).encode())
     check_request(operation, arguments)
-    return list(OPERATIONS[operation].prepare(arguments).touches())
+    listed: Sequence[Touch] = OPERATIONS[operation].prepare(arguments).touches()
+    return [(each.action, each.resource, each.key, each.attributes, each.index) for each in listed]
 
 
-def touch(action: str, attributes: set[str] | None = None, key: Any = KEY, index: str | None = None) -> Touch:
-    return Touch(f"dynamodb:{action}", "notes", key, None if attributes is None else frozenset(attributes), index)
+def touch(action: str, attributes: set[str] | None = None, key: Any = KEY, index: str | None = None) -> Seen:
+    return f"dynamodb:{action}", "notes", key, None if attributes is None else frozenset(attributes), index
 
 
 VALUES = {":v": {"S": "v"}}
-SINGLE_ITEM: list[tuple[str, dict[str, Any], Touch]] = [
+SINGLE_ITEM: list[tuple[str, dict[str, Any], Seen]] = [
     ("GetItem", {"Key": KEY}, touch("GetItem")),
     ("GetItem", {"Key": KEY, "ProjectionExpression": "a.b, c"}, touch("GetItem", {"p", "a", "c"})),
     ("GetItem", {"Key": KEY, "AttributesToGet": ["a"]}, touch("GetItem", {"p", "a"})),
@@ -54,7 +60,7 @@ SINGLE_ITEM: list[tuple[str, dict[str, Any], Touch]] = [
 
 @pytest.mark.parametrize(("operation", "request_", "expected"), SINGLE_ITEM)
 def test_operations_on_one_item_name_it_and_the_attributes(
-    operation: str, request_: dict[str, Any], expected: Touch
+    operation: str, request_: dict[str, Any], expected: Seen
 ) -> None:
     assert touches(operation, {"TableName": "notes", **request_}) == [expected]
 
@@ -108,7 +114,7 @@ def test_transactions_have_a_touch_for_each_action_with_the_action_it_would_have
     assert touches("TransactGetItems", gets) == [touch("GetItem", {"p", "a"})]
 
 
-STATEMENTS: list[tuple[str, Touch]] = [
+STATEMENTS: list[tuple[str, Seen]] = [
     ("SELECT * FROM notes WHERE p = 'a'", touch("PartiQLSelect")),
     ("SELECT b FROM notes WHERE p = 'a' AND c > 1", touch("PartiQLSelect", {"b", "c", "p"})),
     ('SELECT * FROM notes."by-date"', touch("PartiQLSelect", None, None, "by-date")),
@@ -119,7 +125,7 @@ STATEMENTS: list[tuple[str, Touch]] = [
 
 
 @pytest.mark.parametrize(("statement", "expected"), STATEMENTS)
-def test_statements_have_actions_of_their_own_in_every_operation(statement: str, expected: Touch) -> None:
+def test_statements_have_actions_of_their_own_in_every_operation(statement: str, expected: Seen) -> None:
     assert touches("ExecuteStatement", {"Statement": statement}) == [expected]
     assert touches("BatchExecuteStatement", {"Statements": [{"Statement": statement}]}) == [expected]
     assert touches("ExecuteTransaction", {"TransactStatements": [{"Statement": statement}]}) == [expected]
@@ -142,4 +148,4 @@ def test_a_statement_of_a_batch_that_cannot_be_read_touches_nothing() -> None:
 def test_operations_on_settings_name_their_table_or_stream(
     operation: str, request_: dict[str, Any], resource: str
 ) -> None:
-    assert touches(operation, request_) == [Touch(f"dynamodb:{operation}", resource)]
+    assert touches(operation, request_) == [(f"dynamodb:{operation}", resource, None, None, None)]

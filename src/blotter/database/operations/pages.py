@@ -1,0 +1,204 @@
+"""One page of a table or an index, read in slices: for Query, Scan and PartiQL's SELECT alike.
+
+A page ends at Limit, at 1 MB of items read (before any filter), or at the end of its ranges. It also ends early
+when the store takes the snapshot back, which it does after some seconds: the client goes on from the
+LastEvaluatedKey as after any other page, with a snapshot of its own. Between slices the reader yields, so that a
+long page does not keep other requests waiting. Source:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Protocol
+
+import orjson
+
+from blotter.database.expressions import Condition
+from blotter.database.model.capacity import ConsumedCapacity, read_units
+from blotter.database.model.keys import table_key
+from blotter.database.model.table import Index, Table
+from blotter.database.model.values import Item
+from blotter.database.storage.protocol import ReadTransaction, Row, SnapshotTooOld
+
+PAGE_BYTES = 1024 * 1024
+SLICE_BYTES = 64 * 1024
+SLICE_ITEMS = 256
+
+KeyRange = tuple[bytes, bytes | None]
+"""Storage keys: start <= key < end; an end of None is the end of the key space."""
+
+
+class Projects(Protocol):
+    """A projection or a list of columns."""
+
+    def project(self, item: Item) -> Item: ...
+
+
+class PageReader:
+    """Reads a page and gathers what its response needs.
+
+    `limit` counts items read. `fetch` gets every item from the table because the index does not hold all that is
+    asked for; `filter_fetched` says whether the condition is about that item or about the index entry. Without
+    condition, projection and fetching, items' bodies are copied as they are stored.
+    """
+
+    __slots__ = (
+        "_condition",
+        "_consistent",
+        "_fetch",
+        "_filter_fetched",
+        "_limit",
+        "_projection",
+        "_slice_bytes",
+        "_slice_items",
+        "_space",
+        "_tx",
+        "bodies",
+        "fetched_units",
+        "index",
+        "last",
+        "scanned",
+        "size",
+        "table",
+    )
+
+    def __init__(
+        self,
+        tx: ReadTransaction,
+        table: Table,
+        index: Index | None,
+        *,
+        limit: int | None,
+        consistent: bool,
+        condition: Condition | None,
+        projection: Projects | None,
+        fetch: bool = False,
+        filter_fetched: bool = False,
+    ) -> None:
+        self._tx = tx
+        self.table = table
+        self.index = index
+        self._space = table.space if index is None else index.space
+        self._limit = sys.maxsize if limit is None else limit
+        self._consistent = consistent
+        self._condition = condition
+        self._projection = projection
+        self._fetch = fetch
+        self._filter_fetched = filter_fetched
+        self._slice_items = SLICE_ITEMS
+        self._slice_bytes = SLICE_BYTES
+        self.bodies: list[bytes] = []
+        """The items of the response, as JSON."""
+        self.scanned = 0
+        """Items read, before the condition."""
+        self.size = 0
+        """Their bytes as DynamoDB counts them."""
+        self.fetched_units = 0.0
+        """Read units of what was fetched from the table."""
+        self.last: Row | None = None
+        """The last item or index entry read."""
+
+    def read(self, key_range: KeyRange, *, reverse: bool = False) -> Generator[None, None, bool]:
+        """Reads a range, or as much of it as the page has room for; yields after each slice. Returns whether the
+        page is complete; otherwise the range is read to its end and another may follow.
+
+        Raises SnapshotTooOld when the snapshot is gone before the first item.
+        """
+        start, end = key_range
+        while True:
+            items = min(self._slice_items, self._limit - self.scanned)
+            size = min(self._slice_bytes, PAGE_BYTES - self.size)
+            try:
+                rows = self._tx.items(self._space, start, end, items, size, reverse=reverse)
+            except SnapshotTooOld:
+                if self.last is None:
+                    raise
+                return True
+            taken = self._take(rows)
+            if taken < 0 or self.scanned == self._limit or self.size >= PAGE_BYTES:
+                return True
+            if len(rows) < items and taken < size:
+                return False
+            if reverse:
+                end = rows[-1][0]
+            else:
+                start = rows[-1][0] + b"\x00"
+            self._slice_items -= len(rows)
+            self._slice_bytes -= taken
+            if self._slice_items <= 0 or self._slice_bytes <= 0:
+                self._slice_items, self._slice_bytes = SLICE_ITEMS, SLICE_BYTES
+                yield
+
+    def _take(self, rows: list[Row]) -> int:
+        """Adds rows to the page and returns their bytes; -1 when the snapshot ended between them."""
+        if self._fetch:
+            return self._take_fetched(rows)
+        size = sum([row[1] for row in rows])
+        if rows:
+            self.last = rows[-1]
+        self.scanned += len(rows)
+        self.size += size
+        bodies = [row[2] for row in rows]
+        if self._condition is None and self._projection is None:
+            self.bodies += bodies
+            return size
+        condition, projection, taken = self._condition, self._projection, self.bodies
+        for body in bodies:
+            item: Item = orjson.loads(body)
+            if condition is None or condition.matches(item):
+                taken.append(body if projection is None else orjson.dumps(projection.project(item)))
+        return size
+
+    def _take_fetched(self, rows: list[Row]) -> int:
+        size = 0
+        for row in rows:
+            entry: Item = orjson.loads(row[2])
+            try:
+                stored = self._tx.get(self.table.space, table_key(self.table.keys, entry))
+            except SnapshotTooOld:
+                if self.last is None:
+                    raise
+                return -1
+            self.last = row
+            self.scanned += 1
+            self.size += row[1]
+            size += row[1]
+            if stored is None:
+                continue
+            self.fetched_units += read_units(stored.size, self._consistent)
+            if self._filter_fetched:
+                item: Item = orjson.loads(stored.body)
+                if self._condition is not None and not self._condition.matches(item):
+                    continue
+            elif self._condition is not None and not self._condition.matches(entry):
+                continue
+            else:
+                item = orjson.loads(stored.body)
+            body = stored.body if self._projection is None else orjson.dumps(self._projection.project(item))
+            self.bodies.append(body)
+        return size
+
+    def last_evaluated_key(self) -> Item:
+        """The key of the last item or index entry read: of the table and of the index."""
+        if self.last is None:
+            raise ValueError("nothing was read")
+        item: Item = orjson.loads(self.last[2])
+        names = self.table.keys.names
+        if self.index is not None:
+            return {name: item[name] for name in dict.fromkeys(names + self.index.keys.names)}
+        return {name: item[name] for name in names}
+
+    def consumed(self, units: float) -> ConsumedCapacity:
+        """What the page consumed, given the units to read its ranges."""
+        if self.index is None:
+            return ConsumedCapacity(self.table.name, False, units)
+        consumed = ConsumedCapacity(self.table.name, False, self.fetched_units)
+        consumed.add_index(self.index.name, units, local=self.index.local)
+        return consumed
+
+
+def held_names(table: Table, index: Index) -> set[str]:
+    """The attributes an index holds whose projection is not ALL."""
+    return {*table.keys.names, *index.keys.names, *index.included}
