@@ -48,10 +48,13 @@ class WaitingStorage(MemoryStorage):
         asyncio.get_running_loop().call_soon(super().submit_read, handler, settled)
 
 
-STORES: dict[str, Callable[[Path], Storage]] = {
+Open = Callable[..., Storage]
+"""Opens a store in a folder; takes a `clock`."""
+
+STORES: dict[str, Open] = {
     "sqlite": SqliteStorage.open,
-    "memory": lambda _: MemoryStorage(OrderedMaps()),
-    "waiting": lambda _: WaitingStorage(OrderedMaps()),
+    "memory": lambda _, **clock: MemoryStorage(OrderedMaps(), **clock),
+    "waiting": lambda _, **clock: WaitingStorage(OrderedMaps(), **clock),
 }
 
 
@@ -67,11 +70,11 @@ class InProcessDatabase:
         table_delay: float = 0.0,
         background: bool = True,
         account: Account | None = None,
-        store: str | Callable[[Path], Storage] = "sqlite",
+        store: str | Open = "sqlite",
     ) -> None:
         self.background = background
         self._loop = asyncio.new_event_loop()
-        self.storage = (STORES[store] if isinstance(store, str) else store)(folder)
+        self.storage = (STORES[store] if isinstance(store, str) else store)(folder, clock=clock)
         authenticate = OpenAccess(ACCOUNT).authenticate
         self._pipeline = Pipeline(
             self.storage, authenticate, clock=clock, table_delay=table_delay, account=account

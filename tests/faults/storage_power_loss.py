@@ -27,7 +27,14 @@ from typing import Any
 import apsw
 
 from blotter.database.model.table import KeyAttribute, KeySchema, Table
-from blotter.database.storage.protocol import Change, SpaceStatistics, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import (
+    LOG_SPACE,
+    Change,
+    SpaceStatistics,
+    StoredItem,
+    WriteTransaction,
+    change_size,
+)
 from blotter.database.storage.sqlite import SqliteStorage, checkpoints, schema
 
 SPACE = 1
@@ -147,7 +154,8 @@ class Workload:
         tx.put(SPACE, item, tx.get(SPACE, key))
         self.state["items"][key] = item
         change = Change(0, 1.0, "id", 0, key, None, body[:10])
-        self.state["changes"].append((tx.append_change(change), key, body[:10]))
+        tx.append_change(change)
+        self.state["changes"].append((tx.last_change(), key, body[:10]))
 
     def change_table(self, tx: WriteTransaction, name: str, number: int) -> None:
         if name in self.state["tables"]:
@@ -284,6 +292,9 @@ async def check(files: dict[str, bytes], states: list[State], acknowledged: int)
                 assert tx.statistics(table.space) == SpaceStatistics(1, 1)
             changes = [(change.sequence, change.key, change.new) for change in tx.changes("id", 0, 0, 1 << 30)]
             assert changes == expected["changes"]
+            log = tx.log(0, 1 << 30)
+            assert [each.sequence for each in log] == list(range(1, tx.last_change() + 1))
+            assert tx.statistics(LOG_SPACE) == SpaceStatistics(len(log), sum(map(change_size, log)))
         await storage.write(lambda tx: tx.new_space())
         await storage.close()
         check_integrity(storage.path)

@@ -1,7 +1,9 @@
-"""Trimming: changes older than the streams' retention leave the log; streams disabled that long ago are forgotten.
+"""Trimming: entries that no reader of the change log needs any more are removed, and streams that were disabled
+longer ago than the streams' retention are forgotten.
 
-Readers do not depend on this: they compare a record's own time, so that trimming late shows nothing that should be
-gone. Trimming works in slices with a rest after each, so that no writer waits for more than one.
+`storage.change_log` knows what a reader still needs. Readers of streams do not depend on when this runs: they
+compare a record's own time, so that trimming late shows nothing that should be gone. Trimming works in slices with
+a rest after each, so that no writer waits for more than one.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from blotter.database.model.streams import RETENTION
 from blotter.database.operations.stream_registry import forget_trimmed_streams, has_trimmed_streams
+from blotter.database.storage.change_log import is_due, trim
 from blotter.database.storage.protocol import Storage
 
 # Between slices, for writers that wait.
@@ -30,7 +32,7 @@ class ChangeLogTrimmer:
         now = self._clock()
         if await self._storage.fetch(lambda tx: has_trimmed_streams(tx, now)):
             await self._storage.write(lambda tx: forget_trimmed_streams(tx, now))
-        if await self._storage.fetch(lambda tx: tx.first_change() > tx.last_change()):
-            return  # an empty log: nobody has to wait for the write lock
-        while await self._storage.write(lambda tx: tx.trim_changes(now - RETENTION)):
+        if not await self._storage.fetch(lambda tx: is_due(tx, now)):
+            return  # nobody has to wait for the write lock
+        while await self._storage.write(lambda tx: trim(tx, now)):
             await asyncio.sleep(_REST_SECONDS)

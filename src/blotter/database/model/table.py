@@ -181,6 +181,8 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     table_class: Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"] | None = None
     table_class_changed_at: float | None = None
     stream: StreamSettings | None = None
+    log_readers: tuple[str, ...] = ()
+    """The readers of the change log that read this table's changes, beside its stream."""
     time_to_live: TimeToLive | None = None
     encryption: dict[str, str | float] | None = None
     tags: tuple[tuple[str, str], ...] = ()

@@ -16,7 +16,7 @@ from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, values_equal
 from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import shard_for_write
-from blotter.database.storage.protocol import Change, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import NO_SHARD, Change, StoredItem, WriteTransaction
 
 
 class Current:
@@ -65,7 +65,7 @@ def write_item(
             units = write_index_entry(tx, table, index, current.key, current.item, new)
             if units:
                 consumed.add_index(index.name, units, local=index.local)
-    if table.stream is not None and table.stream.enabled and (stored is None or stored.body != body):
+    if (table.stream is not None or table.log_readers) and (stored is None or stored.body != body):
         log_change(tx, table, current, body, context)
 
 
@@ -110,12 +110,15 @@ def projected(table: Table, index: Index, item: Item) -> Item:
 def log_change(
     tx: WriteTransaction, table: Table, current: Current, new_body: bytes | None, context: Context
 ) -> None:
-    """Appends to the change log what became of the item; nothing when it is the same item, only written down in
-    another order."""
+    """Appends to the change log what became of the item, if the log has readers for its table; nothing when it is
+    the same item, only written down in another order."""
+    streamed = table.stream is not None and table.stream.enabled
+    if not streamed and not table.log_readers:
+        return
     stored = current.stored
     if stored is not None and new_body is not None and _is_same(stored.body, new_body):
         return
-    shard = shard_for_write(tx, table, current.key, context.now)
+    shard = shard_for_write(tx, table, current.key, context.now) if streamed else NO_SHARD
     old_body = None if stored is None else stored.body
     tx.append_change(Change(0, context.now, table.id, shard, current.key, old_body, new_body, context.origin))
 

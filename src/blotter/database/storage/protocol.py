@@ -34,6 +34,8 @@ Settled = Callable[[Any, BaseException | None], None]
 Action = Callable[[], object]
 """Something to do once, after a commit."""
 
+ChangeKind = Literal["item", "table"]
+
 RECORDS_SPACE: Final = 0
 """The key space of the database's own records; tables and indexes get theirs from 1 on. Keys begin with the kind
 of record and a slash: `token/`, `stream/`."""
@@ -60,20 +62,56 @@ class SpaceStatistics(NamedTuple):
     bytes: int
 
 
+LOG_SPACE: Final = -1
+"""Stands for the change log in `statistics`: the number of its entries, and the bytes of their keys and bodies."""
+NO_SHARD: Final = -1
+"""The shard of an entry that belongs to no stream."""
+
+
 class Change(msgspec.Struct, frozen=True):
-    """One entry of the change log: what a stream, a restore or a replica reads."""
+    """One entry of the change log: a change of an item, or of a table in the catalog.
+
+    Streams, recovery, replicas and archives are readers of this one log. A change of an item is logged only if
+    somebody reads its table's changes; changes of the catalog are always logged, by the store.
+    """
 
     sequence: int
-    """Strictly rising over the whole store; 0 before the log has given it one."""
+    """Strictly rising over the whole store, in the order of commits; 0 until the log has assigned one."""
     time: float
     """Seconds since the epoch."""
     table_id: str
     shard: int
+    """The shard of the table's stream, or NO_SHARD."""
     key: bytes
-    """The table's storage key; its first 8 bytes are the partition's hash."""
+    """The item's storage key, whose first 8 bytes are the hash of its partition; or account/region/name of the
+    table."""
     old: bytes | None
+    """The item's body, or the table's description as JSON, before the change; None if there was none."""
     new: bytes | None
     origin: Origin = "user"
+    kind: ChangeKind = "item"
+    version: int | None = None
+    """The version that the item was stored with."""
+
+
+def change_size(change: Change) -> int:
+    """What an entry counts in the statistics of the log."""
+    return len(change.key) + len(change.old or b"") + len(change.new or b"")
+
+
+class LogReader(msgspec.Struct, frozen=True):
+    """A reader of the change log with a persisted position. What it has not read yet is not trimmed."""
+
+    name: str
+    position: int
+    """The last sequence that it has read."""
+    retention: float | None = None
+    """Seconds that entries are kept for this reader: it reads them whenever it likes and confirms nothing; its
+    position follows the time. None for a reader that moves its position itself."""
+    progressed_at: float = 0.0
+    """When the position was last moved, in seconds since the epoch."""
+    lost_at: float | None = None
+    """When trimming stopped waiting for this reader. What it has missed is gone; it must start from a copy."""
 
 
 class ReadTransaction(Protocol):
@@ -87,6 +125,9 @@ class ReadTransaction(Protocol):
 
     def tables(self) -> Iterable[Table]:
         """Every table of every account and region, for background work."""
+
+    def version(self, space: int, key: bytes) -> int | None:
+        """The version that the item under a key was stored with; None for none, or where there is no item."""
 
     def catalog_version(self) -> int:
         """Changes whenever a commit changed the catalog."""
@@ -115,16 +156,27 @@ class ReadTransaction(Protocol):
         """
 
     def statistics(self, space: int) -> SpaceStatistics:
-        """Item count and size of a key space, exact in this snapshot, at a cost that does not grow with it."""
+        """Item count and size of a key space, exact in this snapshot, at a cost that does not grow with it. Of
+        LOG_SPACE, those of the change log."""
 
     def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
         """Up to `limit` changes of one shard with a sequence greater than `after`, ascending."""
 
+    def log(self, after: int, limit: int, size: int = ANY_SIZE) -> list[Change]:
+        """Up to `limit` entries of the whole log with a sequence greater than `after`, ascending, and none after
+        the one with which keys and bodies reach `size` bytes."""
+
+    def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
+        """Sequence and time of the entries that `log` would return, without the cost of reading them."""
+
+    def log_readers(self) -> list[LogReader]:
+        """By name."""
+
     def first_change(self) -> int:
-        """The smallest sequence that was not trimmed; of an empty log, the one that is given next."""
+        """The smallest sequence that was not trimmed; of an empty log, the one that is assigned next."""
 
     def last_change(self) -> int:
-        """The greatest sequence given so far, 0 for none."""
+        """The greatest sequence assigned so far, 0 for none."""
 
 
 class WriteTransaction(ReadTransaction, Protocol):
@@ -142,16 +194,22 @@ class WriteTransaction(ReadTransaction, Protocol):
     def drop_space(self, space: int) -> None:
         """Drops a key space (an index was deleted); it is emptied in the background."""
 
-    def put(self, space: int, item: StoredItem, previous: StoredItem | None) -> None:
-        """Stores an item. `previous` is what `get` found under the key: it keeps the statistics exact."""
+    def put(self, space: int, item: StoredItem, previous: StoredItem | None, version: int | None = None) -> None:
+        """Stores an item. `previous` is what `get` found under the key: it keeps the statistics exact. `version`
+        is for tables with replicas: it replaces the item's, also by none."""
 
     def delete(self, space: int, previous: StoredItem) -> None: ...
 
-    def append_change(self, change: Change) -> int:
-        """Appends to the change log and returns the sequence given."""
+    def append_change(self, change: Change) -> None:
+        """Appends to the change log. The store assigns the sequence, at the latest when it commits."""
 
-    def trim_changes(self, before: float) -> int:
-        """Removes changes older than a time, in a bounded slice; returns how many went."""
+    def save_log_reader(self, reader: LogReader) -> None:
+        """Adds a reader, or replaces the one of its name."""
+
+    def remove_log_reader(self, name: str) -> None: ...
+
+    def trim_log(self, through: int, limit: int) -> int:
+        """Removes up to `limit` of the oldest entries, up to a sequence; returns how many. For `change_log`."""
 
     def after_commit(self, action: Action) -> None:
         """Calls `action` once on the event loop, after the commit that holds this handler's work was synced and

@@ -31,7 +31,7 @@ def streams(tmp_path: Path) -> Iterator[StreamDatabase]:
 
 def changes_kept(streams: StreamDatabase) -> int:
     with streams.database.storage.read() as tx:
-        return tx.last_change() + 1 - tx.first_change()
+        return sum(change.kind == "item" for change in tx.log(0, 1 << 30))
 
 
 def test_one_round_does_every_chore(streams: StreamDatabase) -> None:

@@ -6,11 +6,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
-from blotter.database.model.table import Index, KeyAttribute, KeySchema
+from blotter.database.model.table import Index, KeyAttribute, KeySchema, Table
+from blotter.database.storage.change_log import STREAMS
 from blotter.database.storage.protocol import (
+    LOG_SPACE,
+    NO_SHARD,
     Change,
+    LogReader,
     SpaceStatistics,
     Storage,
     StorageUnavailable,
@@ -133,13 +139,13 @@ def test_a_write_transaction_sees_its_own_writes(storage: Storage, run: Run) -> 
         tx.put(space, item(b"a"), None)
         tx.put(space, item(b"b"), None)
         tx.save_table(make_table("t", space))
-        sequence = tx.append_change(Change(0, 1.0, "id", 0, b"a", None, b"{}"))
+        tx.append_change(Change(0, 1.0, "id", 0, b"a", None, b"{}"))
         return (
             [key for key, _, _ in tx.items(space, b"", None, 1 << 30)],
             tx.statistics(space),
             tx.find_table("000000000000", "us-east-1", "t"),
             tx.table_names("000000000000", "us-east-1", "", 10),
-            tx.last_change() == sequence,
+            tx.last_change() == tx.log(0, 99)[-1].sequence,
             [change.key for change in tx.changes("id", 0, 0, 10)],
             space,
         )
@@ -250,7 +256,7 @@ def test_changes_come_by_shard_in_rising_sequence(storage: Storage, run: Run) ->
         return Change(0, float(n), table, shard, b"k%d" % n, None if n % 2 else b"old", b"new", "ttl")
 
     def append(tx: WriteTransaction) -> list[int]:
-        return [tx.append_change(change(n, "tu"[n % 2], n % 3)) for n in range(12)]
+        return [appended(tx, change(n, "tu"[n % 2], n % 3)) for n in range(12)]
 
     with storage.read() as tx:
         assert tx.last_change() == 0
@@ -265,23 +271,111 @@ def test_changes_come_by_shard_in_rising_sequence(storage: Storage, run: Run) ->
         assert tx.changes("t", 0, found[-1].sequence, 9) == []
 
 
-def test_trimming_removes_what_is_older_and_gives_no_sequence_twice(storage: Storage, run: Run) -> None:
+def appended(tx: WriteTransaction, change: Change) -> int:
+    tx.append_change(change)
+    return tx.last_change()
+
+
+def test_trimming_goes_in_slices_and_no_sequence_is_used_twice(storage: Storage, run: Run) -> None:
     def append(tx: WriteTransaction) -> list[int]:
-        return [tx.append_change(Change(0, float(n), "t", 0, b"k", None, None)) for n in range(1200)]
+        return [appended(tx, Change(0, float(n), "t", 0, b"key", None, b"new")) for n in range(120)]
 
     sequences = run(storage.write(append))
-    removed = []
-    while count := run(storage.write(lambda tx: tx.trim_changes(1100.0))):
-        removed.append(count)
-    assert sum(removed) == 1100
-    assert len(removed) > 1, "one slice is bounded"
     with storage.read() as tx:
-        assert [each.sequence for each in tx.changes("t", 0, 0, 9999)] == sequences[1100:]
-    while run(storage.write(lambda tx: tx.trim_changes(9999.0))):
-        pass
+        assert tx.statistics(LOG_SPACE) == SpaceStatistics(120, 120 * 6)
+    trimmed = [run(storage.write(lambda tx: tx.trim_log(sequences[99], 40))) for _ in range(4)]
+    assert trimmed == [40, 40, 20, 0]
     with storage.read() as tx:
+        assert [each.sequence for each in tx.changes("t", 0, 0, 9999)] == sequences[100:]
+        assert tx.first_change() == sequences[100]
+        assert tx.statistics(LOG_SPACE) == SpaceStatistics(20, 20 * 6)
+    run(storage.write(lambda tx: tx.trim_log(sequences[-1], 999)))
+    with storage.read() as tx:
+        assert tx.log(0, 9) == []
         assert tx.last_change() == sequences[-1]
+        assert tx.first_change() == sequences[-1] + 1
+        assert tx.statistics(LOG_SPACE) == SpaceStatistics(0, 0)
     assert run(storage.write(append))[0] > sequences[-1]
+
+
+def test_the_whole_log_is_read_in_the_order_of_commits(storage: Storage, run: Run) -> None:
+    changes = [
+        Change(0, 1.0, "t", 3, b"a", None, b"1234"),
+        Change(0, 2.0, "u", NO_SHARD, b"b", b"12", None, "replication", version=7),
+        Change(0, 3.0, "t", 3, b"c", b"1", b"2", "ttl"),
+    ]
+    for change in changes:
+        run(storage.write(lambda tx, change=change: tx.append_change(change)))
+    with storage.read() as tx:
+        found = tx.log(0, 99)
+        assert [replace(each, sequence=0) for each in found] == changes
+        sequences = [each.sequence for each in found]
+        assert sequences == sorted(set(sequences))
+        assert tx.log(sequences[0], 1) == [found[1]]
+        assert tx.log(0, 99, 6) == found[:2], "ends after the entry that reaches the size"
+        assert tx.log_times(0, 2) == [(sequences[0], 1.0), (sequences[1], 2.0)]
+        assert tx.changes("u", NO_SHARD, 0, 9) == [], "only shards can be read by shard"
+        assert tx.changes("t", 3, 0, 9) == [found[0], found[2]]
+
+
+def test_the_catalog_is_logged_as_it_changes(storage: Storage, run: Run) -> None:
+    table, other = make_table("t", 1), make_table("t", 1, tags=(("k", "v"),))
+
+    def change(tx: WriteTransaction) -> None:
+        tx.save_table(other)
+        tx.save_table(other)  # no change
+
+    run(storage.write(lambda tx: tx.save_table(table)))
+    run(storage.write(change))
+    run(storage.write(lambda tx: tx.remove_table(other)))
+    with storage.read() as tx:
+        found = tx.log(0, 99)
+    assert [(each.kind, each.table_id, each.key, each.shard) for each in found] == [
+        ("table", table.id, b"000000000000/us-east-1/t", NO_SHARD)
+    ] * 3
+    descriptions = [
+        [None if body is None else msgspec.json.decode(body, type=Table) for body in (each.old, each.new)]
+        for each in found
+    ]
+    assert descriptions == [[None, table], [table, other], [other, None]]
+
+
+def test_readers_of_the_log_are_kept(open_storage: Callable[[], Storage], run: Run) -> None:
+    storage = open_storage()
+    archive = LogReader("archive", 5, None, 10.0)
+    run(storage.write(lambda tx: tx.save_log_reader(LogReader("archive", 3))))
+    run(storage.write(lambda tx: tx.save_log_reader(archive)))
+    run(storage.write(lambda tx: tx.save_log_reader(LogReader("lost", 1, None, 10.0, 20.0))))
+    run(storage.write(lambda tx: tx.remove_log_reader("lost")))
+    run(storage.write(lambda tx: tx.remove_log_reader("never there")))
+    run(storage.close())
+    storage = open_storage()
+    with storage.read() as tx:
+        assert tx.log_readers() == [archive, STREAMS]
+    run(storage.close())
+
+
+@pytest.mark.parametrize("body", [b"{}", b"x" * 5000])
+def test_an_item_has_the_version_of_its_last_put(storage: Storage, run: Run, body: bytes) -> None:
+    def found() -> int | None:
+        with storage.read() as tx:
+            return tx.version(1, b"a")
+
+    def store(version: int | None) -> Callable[[WriteTransaction], None]:
+        return lambda tx: tx.put(1, item(b"a", body), tx.get(1, b"a"), version)
+
+    run(storage.write(put(1, item(b"a", body))))
+    assert found() is None
+    for version in (7, 1 << 62, None, 8):
+        run(storage.write(store(version)))
+        assert found() == version
+    run(storage.write(put(1, item(b"a", body))))
+    assert found() is None
+    run(storage.write(store(9)))
+    run(storage.write(delete(1, b"a")))
+    assert found() is None
+    run(storage.write(put(1, item(b"a", body))))
+    assert found() is None
 
 
 def test_a_snapshot_stays_as_it_was_opened(storage: Storage, run: Run) -> None:
@@ -307,7 +401,7 @@ def test_everything_is_there_after_reopening(open_storage: Callable[[], Storage]
     run(storage.write(put(1, item(b"a"), item(b"b", b"x" * 5000))))
     run(storage.write(lambda tx: tx.save_table(make_table("t", 1))))
     space = run(storage.write(lambda tx: tx.new_space()))
-    sequence = run(storage.write(lambda tx: tx.append_change(Change(0, 1.0, "t", 0, b"a", None, b"{}"))))
+    sequence = run(storage.write(lambda tx: appended(tx, Change(0, 1.0, "t", 0, b"a", None, b"{}"))))
     run(storage.close())
     storage = open_storage()
     with storage.read() as tx:

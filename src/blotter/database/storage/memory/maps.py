@@ -97,6 +97,10 @@ class OrderedMaps:
     def forget(self, snapshot: MapsSnapshot) -> None:
         self._snapshots.discard(snapshot)
 
+    def has(self, number: int) -> bool:
+        """Whether anything was ever put into a map."""
+        return number in self._maps
+
     def map(self, number: int) -> Any:
         return self._maps.get(number, _EMPTY)
 

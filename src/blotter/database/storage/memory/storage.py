@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from blotter.database.storage.change_log import STREAMS
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.transactions import MemoryReader, MemorySnapshot, MemoryWriter
 from blotter.database.storage.protocol import ReadTransaction, Settled, StorageUnavailable, WriteTransaction
@@ -59,12 +60,14 @@ class _QuickRead:
 
 
 class MemoryStorage:
-    """See `protocol.Storage`. `monotonic` measures the age of snapshots and the length of batches."""
+    """See `protocol.Storage`. `clock` is the wall clock, for what is stored; `monotonic` measures the age of
+    snapshots and the length of batches."""
 
     def __init__(
         self,
         maps: OrderedMaps,
         *,
+        clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         snapshot_max_age: float = MAX_AGE_SECONDS,
     ) -> None:
@@ -72,7 +75,10 @@ class MemoryStorage:
         self._monotonic = monotonic
         self._snapshot_max_age = snapshot_max_age
         self._quick = _QuickRead(maps)
-        self._writer = MemoryWriter(maps)
+        self._writer = MemoryWriter(maps, clock)
+        if not self._writer.log_readers():
+            self._writer.save_log_reader(STREAMS)
+            maps.commit()
         self._queue: deque[Submission] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._seen_version: int | None = None

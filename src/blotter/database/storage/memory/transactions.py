@@ -10,16 +10,23 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
+import msgspec
+from msgspec.structs import replace
+
 from blotter.database.model.table import Table
 from blotter.database.storage.memory.maps import MapsSnapshot, OrderedMaps, View
 from blotter.database.storage.protocol import (
     ANY_SIZE,
+    LOG_SPACE,
+    NO_SHARD,
     Action,
     Change,
+    LogReader,
     Row,
     SnapshotTooOld,
     SpaceStatistics,
     StoredItem,
+    change_size,
 )
 
 _CATALOG: Final = -1
@@ -27,13 +34,16 @@ _STATISTICS: Final = -2
 _COUNTERS: Final = -3
 _CHANGES: Final = -4
 _SHARDS: Final = -5
+_LOG_READERS: Final = -6
+_VERSIONS: Final = -7
 
 _LAST_SPACE: Final = b"space"
 _LAST_CHANGE: Final = b"change"
 _CATALOG_VERSION: Final = b"catalog"
 
+_encode = msgspec.json.Encoder().encode
+
 _NO_STATISTICS: Final = SpaceStatistics(0, 0)
-_TRIM_SLICE: Final = 500
 
 
 class MemoryReader:
@@ -52,6 +62,10 @@ class MemoryReader:
 
     def tables(self) -> Iterable[Table]:
         return list(self._range(_CATALOG, b"", None))
+
+    def version(self, space: int, key: bytes) -> int | None:
+        version: int | None = self._get(_VERSIONS, _number(space) + key)
+        return version
 
     def catalog_version(self) -> int:
         return self._counter(_CATALOG_VERSION)
@@ -98,6 +112,21 @@ class MemoryReader:
         start, end = _shard_key(table_id, shard, after + 1), _shard_key(table_id, shard + 1, 0)
         sequences = islice(self._range(_SHARDS, start, end), limit)
         return [self._get(_CHANGES, sequence) for sequence in sequences]
+
+    def log(self, after: int, limit: int, size: int = ANY_SIZE) -> list[Change]:
+        changes: list[Change] = []
+        for change in islice(self._range(_CHANGES, _number(after + 1), None), limit):
+            changes.append(change)
+            size -= change_size(change)
+            if size <= 0:
+                break
+        return changes
+
+    def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
+        return [(change.sequence, change.time) for change in self.log(after, limit)]
+
+    def log_readers(self) -> list[LogReader]:
+        return list(self._range(_LOG_READERS, b"", None))
 
     def first_change(self) -> int:
         for change in self._range(_CHANGES, b"", None):
@@ -148,9 +177,10 @@ class MemorySnapshot(MemoryReader):
 class MemoryWriter(MemoryReader):
     """The transaction that the handlers of a batch share, one after another."""
 
-    def __init__(self, maps: OrderedMaps) -> None:
+    def __init__(self, maps: OrderedMaps, clock: Callable[[], float]) -> None:
         super().__init__(maps)
         self._maps = maps
+        self._clock = clock
         self.actions: list[Action] = []
         """What the running handler has registered with `after_commit`."""
 
@@ -158,10 +188,12 @@ class MemoryWriter(MemoryReader):
         return self._next(_LAST_SPACE)
 
     def save_table(self, table: Table) -> None:
+        self._log_table(table, table)
         self._maps.put(_CATALOG, _catalog_key(table.account, table.region, table.name), table)
         self._next(_CATALOG_VERSION)
 
     def remove_table(self, table: Table) -> None:
+        self._log_table(table, None)
         key = _catalog_key(table.account, table.region, table.name)
         if self._get(_CATALOG, key) is not None:
             self._maps.delete(_CATALOG, key)
@@ -174,8 +206,10 @@ class MemoryWriter(MemoryReader):
         self._maps.clear(space)
         self._maps.put(_STATISTICS, _number(space), _NO_STATISTICS)
 
-    def put(self, space: int, item: StoredItem, previous: StoredItem | None) -> None:
+    def put(self, space: int, item: StoredItem, previous: StoredItem | None, version: int | None = None) -> None:
         self._maps.put(space, item.key, item)
+        if version is not None or self._maps.has(_VERSIONS):
+            self._set_version(space, item.key, version)
         if previous is None:
             self._grow(space, 1, item.size)
         elif previous.size != item.size:
@@ -183,28 +217,53 @@ class MemoryWriter(MemoryReader):
 
     def delete(self, space: int, previous: StoredItem) -> None:
         self._maps.delete(space, previous.key)
+        if self._maps.has(_VERSIONS):
+            self._set_version(space, previous.key, None)
         self._grow(space, -1, -previous.size)
 
-    def append_change(self, change: Change) -> int:
+    def append_change(self, change: Change) -> None:
         sequence = self._next(_LAST_CHANGE)
         key = _number(sequence)
-        values = (change.time, change.table_id, change.shard, change.key, change.old, change.new, change.origin)
-        self._maps.put(_CHANGES, key, Change(sequence, *values))
-        self._maps.put(_SHARDS, _shard_key(change.table_id, change.shard, sequence), key)
-        return sequence
+        self._maps.put(_CHANGES, key, replace(change, sequence=sequence))
+        if change.shard != NO_SHARD:
+            self._maps.put(_SHARDS, _shard_key(change.table_id, change.shard, sequence), key)
+        self._grow(LOG_SPACE, 1, change_size(change))
 
-    def trim_changes(self, before: float) -> int:
-        count = 0
-        for change in list(islice(self._range(_CHANGES, b"", None), _TRIM_SLICE)):
-            if change.time >= before:
-                break
+    def save_log_reader(self, reader: LogReader) -> None:
+        self._maps.put(_LOG_READERS, reader.name.encode(), reader)
+
+    def remove_log_reader(self, name: str) -> None:
+        if self._get(_LOG_READERS, name.encode()) is not None:
+            self._maps.delete(_LOG_READERS, name.encode())
+
+    def trim_log(self, through: int, limit: int) -> int:
+        oldest = list(islice(self._range(_CHANGES, b"", _number(through + 1)), limit))
+        for change in oldest:
             self._maps.delete(_CHANGES, _number(change.sequence))
-            self._maps.delete(_SHARDS, _shard_key(change.table_id, change.shard, change.sequence))
-            count += 1
-        return count
+            if change.shard != NO_SHARD:
+                self._maps.delete(_SHARDS, _shard_key(change.table_id, change.shard, change.sequence))
+        if oldest:
+            self._grow(LOG_SPACE, -len(oldest), -sum(change_size(change) for change in oldest))
+        return len(oldest)
 
     def after_commit(self, action: Action) -> None:
         self.actions.append(action)
+
+    def _log_table(self, table: Table, new: Table | None) -> None:
+        """Logs what becomes of a table in the catalog, unless it stays as it is."""
+        old = self.find_table(table.account, table.region, table.name)
+        if old == new:
+            return
+        key = f"{table.account}/{table.region}/{table.name}".encode()
+        before, after = (None if each is None else _encode(each) for each in (old, new))
+        self.append_change(Change(0, self._clock(), table.id, NO_SHARD, key, before, after, kind="table"))
+
+    def _set_version(self, space: int, key: bytes, version: int | None) -> None:
+        place = _number(space) + key
+        if version is not None:
+            self._maps.put(_VERSIONS, place, version)
+        elif self._get(_VERSIONS, place) is not None:
+            self._maps.delete(_VERSIONS, place)
 
     def _grow(self, space: int, items: int, size: int) -> None:
         now = self.statistics(space)

@@ -1,9 +1,9 @@
 """Tables as the catalog holds them, decoded once per process and validated by the catalog's generation.
 
 Every commit that changes the catalog raises its generation. A transaction reads the generation in its own snapshot
-and asks here; an older or newer cache is emptied first. So a request never works on a table that its snapshot does
-not have, and a table is decoded again only after some table changed. Misses are not remembered: their number is
-the caller's choice, not ours.
+and looks tables up here; a cache of another generation is emptied first. So a request never works on a table that
+its snapshot does not have, and a table is decoded again only after some table changed. Misses are not cached:
+callers could make any number of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from blotter.database.model.table import Table
 
-_SELECT = "SELECT description FROM catalog WHERE account = ? AND region = ? AND name = ?"
+SELECT_DESCRIPTION = "SELECT description FROM catalog WHERE account = ? AND region = ? AND name = ?"
 
 _decode = msgspec.json.Decoder(Table).decode
 encode_table = msgspec.json.Encoder().encode
@@ -39,7 +39,7 @@ class CatalogCache:
             self._generation = generation
         table = self._tables.get(name)
         if table is None:
-            description = cursor.execute(_SELECT, name).get
+            description = cursor.execute(SELECT_DESCRIPTION, name).get
             if description is None:
                 return None
             table = self._tables[name] = _decode(cast(bytes, description))

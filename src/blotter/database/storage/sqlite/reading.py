@@ -18,10 +18,12 @@ from blotter.database.model.table import Table
 from blotter.database.storage.protocol import (
     ANY_SIZE,
     Change,
+    LogReader,
     Row,
     SpaceStatistics,
     StorageUnavailable,
     StoredItem,
+    change_size,
 )
 from blotter.database.storage.sqlite.catalog import CatalogCache, decode_table
 from blotter.database.storage.sqlite.checksums import describe
@@ -38,11 +40,13 @@ _RANGE = f"{_ITEMS} AND key < ? ORDER BY key LIMIT ?"
 _RANGE_REVERSED = f"{_ITEMS} AND key < ? ORDER BY key DESC LIMIT ?"
 _NOTHING = ""
 """Executed to end the statement before it, which would keep the snapshot."""
+_VERSION = "SELECT version FROM items WHERE space = ? AND key = ?"
 _STATISTICS = "SELECT items, bytes FROM statistics WHERE space = ?"
-_CHANGES = (
-    "SELECT sequence, time, table_id, shard, key, old, new, origin FROM changes"
-    " WHERE table_id = ? AND shard = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-)
+_CHANGE = "SELECT sequence, time, table_id, shard, key, old, new, origin, kind, version FROM changes"
+# The shard is compared with a constant so that SQLite can use the index, which has only entries of shards.
+_CHANGES = f"{_CHANGE} WHERE table_id = ? AND shard = ? AND shard >= 0 AND sequence > ? ORDER BY sequence LIMIT ?"
+_LOG = f"{_CHANGE} WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_LOG_TIMES = "SELECT sequence, time FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _COUNTER = "SELECT value FROM counters WHERE id = ?"
 # One statement that stays open: its second row keeps it from being at its end after the first.
 PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id LIMIT 2"
@@ -72,6 +76,9 @@ class Reader:
     def tables(self) -> Iterable[Table]:
         descriptions = self._execute("SELECT description FROM catalog").fetchall()
         return (decode_table(cast(bytes, description)) for (description,) in descriptions)
+
+    def version(self, space: int, key: bytes) -> int | None:
+        return cast("int | None", self._execute(_VERSION, (space, key)).get)
 
     def catalog_version(self) -> int:
         return self._generation
@@ -125,6 +132,23 @@ class Reader:
     def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
         return [Change(*row) for row in self._execute(_CHANGES, (table_id, shard, after, limit))]
 
+    def log(self, after: int, limit: int, size: int = ANY_SIZE) -> list[Change]:
+        changes: list[Change] = []
+        for row in self._execute(_LOG, (after, limit)):
+            change = Change(*row)
+            changes.append(change)
+            size -= change_size(change)
+            if size <= 0:
+                self._execute(_NOTHING)
+                break
+        return changes
+
+    def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
+        return cast("list[tuple[int, float]]", self._execute(_LOG_TIMES, (after, limit)).fetchall())
+
+    def log_readers(self) -> list[LogReader]:
+        return [LogReader(*row) for row in self._execute("SELECT * FROM log_readers ORDER BY name")]
+
     def first_change(self) -> int:
         first = cast("int | None", self._execute("SELECT min(sequence) FROM changes").get)
         return self.last_change() + 1 if first is None else first
@@ -134,7 +158,7 @@ class Reader:
 
     def dropped_space(self) -> int | None:
         """A dropped key space that still has to be emptied."""
-        return cast("int | None", self._execute("SELECT space FROM doomed LIMIT 1").get)
+        return cast("int | None", self._execute("SELECT space FROM dropped_spaces LIMIT 1").get)
 
     def _counter(self, counter: int) -> int:
         return cast(int, self._execute(_COUNTER, (counter,)).get)

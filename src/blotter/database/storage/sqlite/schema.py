@@ -19,12 +19,13 @@ from pathlib import Path
 import apsw
 
 from blotter.database.model.keys import KEY_FORMAT
-from blotter.database.storage.protocol import DataDirectoryError
+from blotter.database.storage.change_log import STREAMS
+from blotter.database.storage.protocol import LOG_SPACE, DataDirectoryError
 from blotter.database.storage.sqlite import checksums
 
 FILE_NAME = "blotter.db"
 APPLICATION_ID = 0x426C6F74  # "Blot"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MAGIC = b"SQLite format 3\0"
 PAGE_SIZE = 4096
 INLINE_BYTES = 500
@@ -34,6 +35,13 @@ INLINE_BYTES = 500
 CATALOG_GENERATION = 1
 LAST_SPACE = 2
 LAST_CHANGE = 3
+
+_LOG_SCHEMA = """
+CREATE INDEX changes_of_shard ON changes (table_id, shard, sequence) WHERE shard >= 0;
+CREATE TABLE log_readers (
+    name TEXT PRIMARY KEY, position INTEGER NOT NULL, retention REAL, progressed_at REAL NOT NULL, lost_at REAL)
+    WITHOUT ROWID;
+"""
 
 _SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -45,23 +53,47 @@ CREATE TABLE catalog (
     PRIMARY KEY (account, region, name)) WITHOUT ROWID;
 
 CREATE TABLE items (
-    space INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, body BLOB, outside INTEGER,
+    space INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER NOT NULL, body BLOB, outside INTEGER, version INTEGER,
     PRIMARY KEY (space, key)) WITHOUT ROWID;
 CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE statistics (space INTEGER PRIMARY KEY, items INTEGER NOT NULL, bytes INTEGER NOT NULL);
-CREATE TABLE doomed (space INTEGER PRIMARY KEY);
+CREATE TABLE dropped_spaces (space INTEGER PRIMARY KEY);
 
 CREATE TABLE changes (
     sequence INTEGER PRIMARY KEY, time REAL NOT NULL, table_id TEXT NOT NULL, shard INTEGER NOT NULL,
-    key BLOB NOT NULL, old BLOB, new BLOB, origin TEXT NOT NULL);
-CREATE INDEX changes_of_shard ON changes (table_id, shard, sequence);
+    key BLOB NOT NULL, old BLOB, new BLOB, origin TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'item',
+    version INTEGER);
+{_LOG_SCHEMA}
+INSERT INTO log_readers VALUES ('{STREAMS.name}', 0, {STREAMS.retention}, 0, NULL);
 """
 
 Migration = Callable[[apsw.Connection], None]
 
-MIGRATIONS: dict[int, Migration] = {}
-"""Format → what makes a file of it one of the next format. Whoever raises FORMAT_VERSION adds one here and changes
-`_SCHEMA`. It runs inside a transaction, which it must not end; nobody else has the file meanwhile."""
+
+def _to_format_2(connection: apsw.Connection) -> None:
+    """Entries of the change log get a kind and a version, the log gets readers, items can have versions. Only the
+    log's index is built anew; the cost does not grow with the items."""
+    connection.execute(
+        f"""
+        ALTER TABLE items ADD COLUMN version INTEGER;
+        ALTER TABLE doomed RENAME TO dropped_spaces;
+        ALTER TABLE changes ADD COLUMN kind TEXT NOT NULL DEFAULT 'item';
+        ALTER TABLE changes ADD COLUMN version INTEGER;
+        DROP INDEX changes_of_shard;
+        {_LOG_SCHEMA}
+        INSERT INTO log_readers
+            SELECT '{STREAMS.name}', coalesce(min(sequence) - 1, 0), {STREAMS.retention}, 0, NULL FROM changes;
+        INSERT INTO statistics
+            SELECT {LOG_SPACE}, count(*), sum(length(key) + coalesce(length(old), 0) + coalesce(length(new), 0))
+            FROM changes HAVING count(*) > 0;
+        """
+    )
+
+
+MIGRATIONS: dict[int, Migration] = {1: _to_format_2}
+"""Format → what converts a file from it to the next format. A change of the format raises FORMAT_VERSION, changes
+`_SCHEMA` and adds a migration, which runs inside a transaction that it must not end, while nobody else uses the
+file."""
 
 log = logging.getLogger(__name__)
 

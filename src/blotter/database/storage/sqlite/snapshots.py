@@ -18,6 +18,7 @@ from blotter.database.model.table import Table
 from blotter.database.storage.protocol import (
     ANY_SIZE,
     Change,
+    LogReader,
     Row,
     SnapshotTooOld,
     SpaceStatistics,
@@ -141,6 +142,22 @@ class SqliteSnapshot:
     def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
         with _FAILURES:
             return self._young().changes(table_id, shard, after, limit)
+
+    def version(self, space: int, key: bytes) -> int | None:
+        with _FAILURES:
+            return self._young().version(space, key)
+
+    def log(self, after: int, limit: int, size: int = ANY_SIZE) -> list[Change]:
+        with _FAILURES:
+            return self._young().log(after, limit, size)
+
+    def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
+        with _FAILURES:
+            return self._young().log_times(after, limit)
+
+    def log_readers(self) -> list[LogReader]:
+        with _FAILURES:
+            return self._young().log_readers()
 
     def first_change(self) -> int:
         with _FAILURES:

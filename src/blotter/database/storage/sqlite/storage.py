@@ -101,7 +101,7 @@ class SqliteStorage:
             self._checkpoint_connection, self._copies, monotonic, self._snapshots.expire_all
         )
         self._write_connection.set_wal_hook(self._checkpoints.note_commit)
-        writer = Writer(self._write_connection, cache)
+        writer = Writer(self._write_connection, cache, clock)
         self._batches = Batches(self._write_connection, writer, self._write_lock, self._commits, monotonic)
         self._batches.catalog_changed = self._catalog_changed.notify
         self._batches.after_commit = self._checkpoints.after_commit

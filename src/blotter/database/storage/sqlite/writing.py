@@ -8,11 +8,23 @@ midway. Nothing here begins, commits or rolls back; `batches` does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import apsw
 
 from blotter.database.model.table import Table
-from blotter.database.storage.protocol import Action, Change, SpaceStatistics, StoredItem
-from blotter.database.storage.sqlite.catalog import CatalogCache, encode_table
+from blotter.database.storage.protocol import (
+    LOG_SPACE,
+    NO_SHARD,
+    Action,
+    Change,
+    LogReader,
+    SpaceStatistics,
+    StoredItem,
+    change_size,
+)
+from blotter.database.storage.sqlite.catalog import SELECT_DESCRIPTION, CatalogCache, encode_table
 from blotter.database.storage.sqlite.reading import Reader
 from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, INLINE_BYTES, LAST_CHANGE, LAST_SPACE
 
@@ -28,24 +40,30 @@ _PUT_NEW_OUTSIDE = f"INSERT {_COLUMNS_OUTSIDE}"
 _PUT_OUTSIDE = f"INSERT OR REPLACE {_COLUMNS_OUTSIDE}"
 _OUTSIDE = "WHERE id = (SELECT outside FROM items WHERE space = ? AND key = ?)"
 _CHANGE_BODY = f"UPDATE bodies SET body = ? {_OUTSIDE}"
-_CHANGE_SIZE = "UPDATE items SET size = ? WHERE space = ? AND key = ?"
+_CHANGE_SIZE = "UPDATE items SET size = ?, version = NULL WHERE space = ? AND key = ?"
+_SET_VERSION = "UPDATE items SET version = ? WHERE space = ? AND key = ?"
 _DELETE_BODY = f"DELETE FROM bodies {_OUTSIDE}"
 
 _APPEND = (
-    "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin, kind, version)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ADD_STATISTICS = (
     "INSERT INTO statistics (space, items, bytes) VALUES (?, ?, ?)"
     " ON CONFLICT (space) DO UPDATE SET items = items + excluded.items, bytes = bytes + excluded.bytes"
 )
-_TRIM_SLICE = 500
+_OLDEST = (
+    "SELECT sequence, length(key) + coalesce(length(old), 0) + coalesce(length(new), 0) FROM changes"
+    " WHERE sequence <= ? ORDER BY sequence LIMIT ?"
+)
 
 
 class Writer(Reader):
     """The transaction that handlers of a batch share, one after another."""
 
-    def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
+    def __init__(self, connection: apsw.Connection, cache: CatalogCache, clock: Callable[[], float]) -> None:
         super().__init__(connection.cursor(), cache)
+        self._clock = clock
         self.writes = 0
         self.actions: list[Action] = []
         """What the handler that runs has registered with `after_commit`; `batches` takes it from here."""
@@ -99,12 +117,15 @@ class Writer(Reader):
     def save_table(self, table: Table) -> None:
         self.writes += 1
         name = (table.account, table.region, table.name)
-        self._execute("INSERT OR REPLACE INTO catalog VALUES (?, ?, ?, ?)", (*name, encode_table(table)))
+        description = encode_table(table)
+        self._log_table(table, description)
+        self._execute("INSERT OR REPLACE INTO catalog VALUES (?, ?, ?, ?)", (*name, description))
         self._changed_tables[name] = table
 
     def remove_table(self, table: Table) -> None:
         self.writes += 1
         name = (table.account, table.region, table.name)
+        self._log_table(table, None)
         self._execute("DELETE FROM catalog WHERE account = ? AND region = ? AND name = ?", name)
         self._changed_tables[name] = None
         self.drop_space(table.space)
@@ -115,9 +136,9 @@ class Writer(Reader):
         self.writes += 1
         self._growth.pop(space, None)
         self._execute("DELETE FROM statistics WHERE space = ?", (space,))
-        self._execute("INSERT OR IGNORE INTO doomed VALUES (?)", (space,))
+        self._execute("INSERT OR IGNORE INTO dropped_spaces VALUES (?)", (space,))
 
-    def put(self, space: int, item: StoredItem, previous: StoredItem | None) -> None:
+    def put(self, space: int, item: StoredItem, previous: StoredItem | None, version: int | None = None) -> None:
         self.writes += 1
         was_outside = previous is not None and len(previous.key) + len(previous.body) > INLINE_BYTES
         if was_outside or len(item.key) + len(item.body) > INLINE_BYTES:
@@ -128,6 +149,8 @@ class Writer(Reader):
             self._grow(space, 1, item.size)
         elif previous.size != item.size:
             self._grow(space, 0, item.size - previous.size)
+        if version is not None:
+            self._execute(_SET_VERSION, (version, space, item.key))
 
     def delete(self, space: int, previous: StoredItem) -> None:
         self.writes += 1
@@ -136,24 +159,28 @@ class Writer(Reader):
         self._execute(_DELETE, (space, previous.key))
         self._grow(space, -1, -previous.size)
 
-    def append_change(self, change: Change) -> int:
+    def append_change(self, change: Change) -> None:
         self.writes += 1
-        sequence = self._next(LAST_CHANGE)
         row = (change.time, change.table_id, change.shard, change.key, change.old, change.new, change.origin)
-        self._execute(_APPEND, (sequence, *row))
-        return sequence
+        self._execute(_APPEND, (self._next(LAST_CHANGE), *row, change.kind, change.version))
+        self._grow(LOG_SPACE, 1, change_size(change))
 
-    def trim_changes(self, before: float) -> int:
-        last, count = 0, 0
-        oldest = self._execute("SELECT sequence, time FROM changes ORDER BY sequence LIMIT ?", (_TRIM_SLICE,))
-        for sequence, time in oldest.fetchall():
-            if time >= before:  # type: ignore[operator]
-                break
-            last, count = sequence, count + 1  # type: ignore[assignment]
-        if count:
+    def save_log_reader(self, reader: LogReader) -> None:
+        self.writes += 1
+        row = (reader.name, reader.position, reader.retention, reader.progressed_at, reader.lost_at)
+        self._execute("INSERT OR REPLACE INTO log_readers VALUES (?, ?, ?, ?, ?)", row)
+
+    def remove_log_reader(self, name: str) -> None:
+        self.writes += 1
+        self._execute("DELETE FROM log_readers WHERE name = ?", (name,))
+
+    def trim_log(self, through: int, limit: int) -> int:
+        oldest = cast("list[tuple[int, int]]", self._execute(_OLDEST, (through, limit)).fetchall())
+        if oldest:
             self.writes += 1
-            self._execute("DELETE FROM changes WHERE sequence <= ?", (last,))
-        return count
+            self._execute("DELETE FROM changes WHERE sequence <= ?", (oldest[-1][0],))
+            self._grow(LOG_SPACE, -len(oldest), -sum([size for _, size in oldest]))
+        return len(oldest)
 
     def after_commit(self, action: Action) -> None:
         self.actions.append(action)
@@ -168,8 +195,19 @@ class Writer(Reader):
                 self._execute("DELETE FROM bodies WHERE id = ?", (outside,))
             self._execute(_DELETE, (space, key))
         if len(removed) < limit:
-            self._execute("DELETE FROM doomed WHERE space = ?", (space,))
+            self._execute("DELETE FROM dropped_spaces WHERE space = ?", (space,))
         return len(removed)
+
+    def _log_table(self, table: Table, description: bytes | None) -> None:
+        """Logs what becomes of a table in the catalog, unless it stays as it is."""
+        name = (table.account, table.region, table.name)
+        old = self._execute(SELECT_DESCRIPTION, name).get
+        if old == description:
+            return
+        key = "/".join(name).encode()
+        self.append_change(
+            Change(0, self._clock(), table.id, NO_SHARD, key, cast("bytes | None", old), description, kind="table")
+        )
 
     def _put_long(self, space: int, item: StoredItem, previous: StoredItem | None, was_outside: bool) -> None:
         """A put whose body is stored outside now, was before, or both."""
