@@ -1,4 +1,4 @@
-# Two commands matter: `make up` runs Blotter, `make test` proves it. The rest is for people who change it.
+# Two commands matter: `make up` runs Blotter, `make test` runs its tests. The rest is for people who change it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,12 @@ up: $(VENV)/.runs
 test: $(VENV)/.tests
 	$(BIN)/pytest -n 2 $(ARGS)
 
-# Less than a minute: what needs no server, browser or other process. For use between two edits.
+# Less than a minute, for use between two edits: unit tests and golden scripts without the longest files.
+LONG := crimes/test_training.py crimes/test_reader.py crimes/web/test_paths.py database/expressions/test_properties.py \
+  database/expressions/partiql/test_properties.py database/http/test_content_encoding.py \
+  database/operations/test_any_request.py database/storage/test_sqlite.py database/background/test_time_to_live.py \
+  tables/test_tables_convergence.py test_benchmarks.py
+QUICK := tests/unit tests/test_scripts.py $(addprefix --ignore=tests/unit/,$(LONG))
 quick: $(VENV)/.tests
 	$(BIN)/pytest -n 2 $(QUICK) $(ARGS)
 
@@ -39,6 +44,9 @@ wheel: $(VENV)/.tests
 
 benchmark: $(VENV)/.tests
 	$(BIN)/python -m benchmarks $(ARGS)
+
+mutants: $(VENV)/.tests
+	nice $(BIN)/python -m benchmarks.mutants $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist test-output

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+MAKE = re.compile(r"`make ([a-z]+)")
 SYMBOL = re.compile(r"`(blotter\.(?!toml`|db`)\w+(?:\.\w+)*)`")
 FILE = re.compile(r"`([\w/]+/[\w.-]+\.(?:py|sh|json|toml))`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
@@ -31,8 +32,32 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page}: {target} does not exist"
 
 
+def test_the_index_reaches_every_page() -> None:
+    """By links, in at most two steps: directly, or by way of another index."""
+    reached = {ROOT / "docs" / "index.md"}
+    for _ in range(2):
+        reached |= {
+            (page.parent / target).resolve()
+            for page in reached
+            for target in LINK.findall(page.read_text())
+            if target.endswith(".md")
+        }
+    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_files_exist(page: Path) -> None:
     for name in FILE.findall(page.read_text()):
         found = (ROOT / name).exists() or any((ROOT / "src").rglob(name))
         assert found, f"{page}: {name} does not exist"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    assert set(MAKE.findall(page.read_text())) <= targets, page
+
+
+def test_contributing_names_every_make_target() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M)) - {"up", "clean"}
+    assert targets == set(MAKE.findall((ROOT / "CONTRIBUTING.md").read_text()))
