@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blotter.database.http.limits import Limits
-from blotter.database.http.reader import BodyBudget, Refused, RequestReader
+from blotter.database.http.reader import MemoryBudget, Refused, RequestReader
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.numbers import canonical_number, compare_numbers, encode_number
 from tests.in_process import InProcessDatabase
@@ -39,7 +39,7 @@ _STATUSES = {None, 400, 405, 413, 417, 501}
 
 def _read(pieces: list[bytes]) -> tuple[list[Any], int | None]:
     """The requests without their ids, and the status of a refusal. All that the reader held is given back."""
-    budget, numbers = BodyBudget(_LIMITS.buffered), count()
+    budget, numbers = MemoryBudget(_LIMITS.buffered), count()
     reader = RequestReader(_LIMITS, budget, lambda: f"id-{next(numbers)}")
     status = None
     try:

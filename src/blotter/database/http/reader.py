@@ -4,7 +4,7 @@
 `requests`. What cannot become a request raises `Refused` with the status to answer; requests completed before it
 stay in the queue and are still to be answered. A body announced as too large is refused at the end of its head,
 before it is sent. Memory is bounded: heads and chunk furniture by `Limits.head`, bodies by `Limits.body` and, over
-all connections, by `BodyBudget`. Knows HTTP/1.1, not DynamoDB; times are the connection's.
+all connections, by a `MemoryBudget`. Knows HTTP/1.1, not DynamoDB; times are the connection's.
 
 RFC 9112; what httptools' parser (llhttp, strict) refuses by itself: both Content-Length and Transfer-Encoding,
 two lengths, bare line feeds, blanks before the colon. Transfer encodings other than chunked are refused here:
@@ -19,13 +19,11 @@ from typing import Literal
 
 import httptools
 
+from blotter.database.http.budget import SMALL, MemoryBudget
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Request
 
 Phase = Literal["idle", "head", "body"]
-
-# Bodies up to this size are not worth counting: the number of connections bounds them.
-SMALL_BODY = 8192
 
 _METHODS: dict[bytes, str] = {}
 _HEADER_NAMES: dict[bytes, str] = {}
@@ -39,21 +37,6 @@ class Refused(Exception):
         super().__init__(status, reason)
         self.status = status
         self.reason = reason
-
-
-class BodyBudget:
-    """Bytes of large bodies held in memory, over all connections of a worker."""
-
-    __slots__ = ("limit", "used")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def release(self, size: int) -> None:
-        """Gives back what a body of this size took; small ones took nothing."""
-        if size > SMALL_BODY:
-            self.used -= size
 
 
 class RequestReader:
@@ -84,7 +67,7 @@ class RequestReader:
         "requests",
     )
 
-    def __init__(self, limits: Limits, budget: BodyBudget, new_id: Callable[[], str], peer: str = "") -> None:
+    def __init__(self, limits: Limits, budget: MemoryBudget, new_id: Callable[[], str], peer: str = "") -> None:
         self.requests: deque[Request] = deque()
         self.phase: Phase = "idle"
         self.last = False
@@ -182,10 +165,10 @@ class RequestReader:
         length = len(data)
         before = self._size
         size = self._size = before + length
-        if size > SMALL_BODY:
+        if size > SMALL:
             if size > self._limits.body:
                 self._refuse(413)
-            self._budget.used += length if before > SMALL_BODY else size
+            self._budget.used += length if before > SMALL else size
             if self._budget.used > self._budget.limit:
                 self._refuse(503, "too many large requests at once")
         self.body_missing -= length

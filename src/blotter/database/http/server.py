@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable
 from itertools import count
 
+from blotter.database.http.budget import MemoryBudget
 from blotter.database.http.connection import Connection
+from blotter.database.http.host import HostedConnection
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Handler, Response
-from blotter.database.http.reader import BodyBudget
 from blotter.database.http.request_ids import request_ids
+from blotter.database.http.states import State
 from blotter.database.http.writer import ResponseWriter
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 _YIELD = 0.003
 # What a request gets whose handler raised, unless the server is given another answer.
 _FAILURE = Response(500, b"Internal server error\n")
+# What a large request gets when the memory budget has no room for it.
+_OVERLOADED = Response(503, b"too many large requests at once\n", (("Content-Type", "text/plain"),))
 # How long accepting rests when the process is out of descriptors.
 _OUT_OF_FILES = 0.1
 
@@ -71,17 +75,22 @@ class HttpServer:
         self.handler = handler
         self.failure = failure
         """What a request gets whose handler raised, which is a bug."""
+        self.overloaded = _OVERLOADED
         self.limits = limits
-        self.timeouts = {"idle": limits.idle_timeout, "head": limits.header_timeout, "body": limits.body_timeout}
+        self.timeouts = {
+            State.IDLE: limits.idle_timeout,
+            State.HEAD: limits.header_timeout,
+            State.BODY: limits.body_timeout,
+        }
         self.writer = ResponseWriter(limits.compress_from)
-        self.budget = BodyBudget(limits.buffered)
+        self.budget = MemoryBudget(limits.buffered)
         self.new_id = request_ids().__next__
         self.loop = asyncio.get_running_loop()
         self.now = clock()
         """Monotonic seconds, up to one second old: good enough for time-outs, and free."""
-        self.next_turn = count().__next__
+        self.next_number = count().__next__
         """Numbers that rise: connections order themselves by them."""
-        self.connections: set[Connection] = set()
+        self.connections: set[HostedConnection] = set()
         self._clock = clock
         self._counts = counts or ConnectionCounts([0], 0)
         self._listener: socket.socket | None = None
@@ -124,18 +133,34 @@ class HttpServer:
 
     # What connections call.
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: HostedConnection) -> None:
         self.connections.add(connection)
         self._counts.set(len(self.connections))
         if len(self.connections) > self.limits.connections:
             self._make_room()
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: HostedConnection) -> None:
         self.connections.discard(connection)
         if self._listener is not None:
             self._counts.set(len(self.connections))
         elif not self.connections:
             self._emptied.set()
+
+    def relieve(self) -> None:
+        """Cuts off clients that have not taken their answers, the one that waits longest first."""
+        waiting = [connection for connection in self.connections if connection.unsent]
+        waiting.sort(key=lambda connection: connection.since)
+        cut = 0
+        for connection in waiting:
+            if not self.budget.exceeded:
+                break
+            connection.abort()
+            cut += 1
+        log.warning(
+            "request memory is used up: %d clients that did not take their answers were cut off "
+            "(--request-memory, --write-timeout)",
+            cut,
+        )
 
     # Accepting.
 

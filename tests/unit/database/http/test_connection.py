@@ -1,4 +1,4 @@
-"""A connection without a socket: order, turns, back-pressure, time-outs and endings.
+"""A connection without a socket: order, fairness, back-pressure, time-outs and endings.
 
 The transport is a stand-in that records; time is a number the test moves. `test_server.py` does it with sockets.
 """
@@ -6,7 +6,6 @@ The transport is a stand-in that records; time is a number the test moves. `test
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,51 +15,8 @@ from blotter.database.http.connection import Connection
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.http.server import HttpServer
-
-
-class _Transport:
-    """Records what a connection does to its socket."""
-
-    def __init__(self) -> None:
-        self.written = b""
-        self.closed = False
-        self.aborted = False
-        self.ended = False
-        self.reading = True
-
-    def get_extra_info(self, _name: str) -> tuple[str, int]:
-        return ("10.0.0.1", 4321)
-
-    def write(self, data: bytes) -> None:
-        assert not self.closed
-        assert not self.ended
-        self.written += data
-
-    def write_eof(self) -> None:
-        self.ended = True
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.aborted = True
-
-    def pause_reading(self) -> None:
-        assert self.reading
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        assert not self.reading
-        self.reading = True
-
-    @property
-    def statuses(self) -> list[int]:
-        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", self.written)]
-
-    @property
-    def bodies(self) -> list[bytes]:
-        answers = re.split(rb"HTTP/1\.1 \d{3} ", self.written)[1:]
-        return [answer.split(b"\r\n\r\n", 1)[1] for answer in answers]
+from tests.unit.database.http.transport import Transport
+from tests.unit.database.http.turns import turn, turns
 
 
 class _Bench:
@@ -70,7 +26,7 @@ class _Bench:
         self.now = 1000.0
         self.handled: list[bytes] = []
         self.server = HttpServer(handler or self._echo, limits, clock=lambda: self.now)
-        self.transport = _Transport()
+        self.transport = Transport()
         self.connection = Connection(self.server)
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
 
@@ -120,11 +76,11 @@ def test_answers_leave_in_the_order_of_the_requests() -> None:
         bench = _Bench(handler)
         bench.connection.data_received(_post(b"read 1") + _post(b"write") + _post(b"read 2"))
         bench.connection.data_received(_post(b"read 3"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert bench.transport.bodies == [b"read 1"]
         assert seen == [b"read 1", b"write"]
         written.settle(Response(200, b"written"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert bench.transport.bodies == [b"read 1", b"written", b"read 2", b"read 3"]
 
     _run(work)
@@ -135,11 +91,11 @@ def test_a_flood_of_pipelined_requests_takes_turns_with_others() -> None:
         bench = _Bench()
         bench.connection.data_received(_post(b"x") * 1000)
         assert len(bench.handled) == 1
-        turns = 0
+        waited = 0
         while len(bench.handled) < 1000:
-            turns += 1
-            await asyncio.sleep(0)
-        assert turns > 500
+            waited += 1
+            await turn()
+        assert waited >= 400  # A turn lets the loop run twice.
         assert bench.transport.bodies == [b"x"] * 1000
 
     _run(work)
@@ -166,7 +122,7 @@ def test_while_a_request_waits_the_client_is_soon_not_read() -> None:
         assert sent * len(_post(b"y")) < 100_000
         waiting.settle(Response(200, b"done"))
         while len(bench.transport.bodies) < sent + 1:
-            await asyncio.sleep(0)
+            await turn()
         assert bench.transport.reading
 
     _run(work)
@@ -184,7 +140,7 @@ def test_a_client_that_does_not_take_answers_gets_no_more_of_them() -> None:
         assert bench.handled == []
         bench.connection.resume_writing()
         while not bench.transport.reading:
-            await asyncio.sleep(0)
+            await turn()
         assert len(bench.handled) > 1000
 
     _run(work)
@@ -264,7 +220,7 @@ def test_a_request_under_way_has_all_the_time_it_needs() -> None:
         bench.connection.data_received(_post(b"x"))
         bench.pass_time(100_000)
         waiting.settle(Response(200, b"late"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert bench.transport.bodies == [b"late"]
         assert not bench.transport.closed
 
@@ -312,7 +268,7 @@ def test_leave_to_send_a_body_is_given_after_the_answers_before_it() -> None:
         bench.connection.data_received(expecting)
         assert bench.transport.written == b""
         waiting.settle(Response(200, b"first"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert bench.transport.statuses == [200, 100]
         bench.connection.data_received(b"{}")
         assert bench.transport.statuses == [200, 100, 200]
@@ -327,7 +283,7 @@ def test_a_handler_that_breaks_is_an_internal_error() -> None:
 
         bench = _Bench(handler)
         bench.connection.data_received(_post(b"x") + _post(b"y"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert bench.transport.statuses == [500, 500]
         assert b"Internal server error" in bench.transport.bodies[0]
         assert b"broken" not in bench.transport.written
@@ -350,7 +306,7 @@ def test_so_may_the_request() -> None:
     async def work() -> None:
         bench = _Bench()
         bench.connection.data_received(_post(b"x") + _post(b"y", b"Connection: close\r\n") + _post(b"z"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert bench.transport.bodies == [b"x", b"y"]
         assert bench.transport.written.count(b"Connection: close") == 1
         assert bench.transport.closed
@@ -366,7 +322,7 @@ def test_a_client_that_closes_its_side_still_gets_its_answers() -> None:
         bench.connection.data_received(_post(b"y"))
         assert bench.connection.eof_received()
         waiting.settle(Response(200, b"x"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert bench.transport.bodies == [b"x", b"y"]
         assert bench.transport.closed
         assert not _Bench().connection.eof_received()
@@ -382,7 +338,7 @@ def test_an_answer_for_a_client_that_left_goes_nowhere() -> None:
         assert bench.server.budget.used == 10_000
         bench.connection.connection_lost(None)
         waiting.settle(Response(200, b"late"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert bench.transport.written == b""
         assert bench.server.budget.used == 0
         assert bench.server.connections == set()
@@ -409,8 +365,7 @@ def test_large_answers_are_compressed_beside_the_loop() -> None:
         bench = _Bench(lambda _request: Response(200, b"x" * 200_000))
         bench.connection.data_received(_post(b"", b"Accept-Encoding: gzip\r\n"))
         assert bench.transport.written == b""
-        while not bench.transport.written:
-            await asyncio.sleep(0.001)
+        await bench.transport.was_written.wait()
         assert b"Content-Encoding: gzip" in bench.transport.written
         assert len(bench.transport.written) < 2_000
 
@@ -429,7 +384,7 @@ def test_drain_closes_idle_connections_and_ends_others_after_their_answer() -> N
         busy.connection.drain()
         assert not busy.transport.closed
         waiting.settle(Response(200, b"last"))
-        await asyncio.sleep(0.01)
+        await turns()
         assert busy.transport.bodies == [b"last"]
         assert b"Connection: close" in busy.transport.written
         assert busy.transport.closed

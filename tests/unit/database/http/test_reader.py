@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Request
-from blotter.database.http.reader import BodyBudget, Refused, RequestReader
+from blotter.database.http.reader import MemoryBudget, Refused, RequestReader
 
 _POST = (
     b"POST / HTTP/1.1\r\nHost: localhost:8000\r\nContent-Type: application/x-amz-json-1.0\r\n"
@@ -24,9 +24,10 @@ _CHUNKED = (
 _SMALL = Limits(body=1000, head=2000)
 
 
-def _reader(limits: Limits = _SMALL, budget: BodyBudget | None = None) -> RequestReader:
+def _reader(limits: Limits = _SMALL, budget: MemoryBudget | None = None) -> RequestReader:
     numbers = count()
-    return RequestReader(limits, budget or BodyBudget(limits.buffered), lambda: f"id-{next(numbers)}", "10.0.0.1")
+    budget = budget or MemoryBudget(limits.buffered)
+    return RequestReader(limits, budget, lambda: f"id-{next(numbers)}", "10.0.0.1")
 
 
 def _read(data: bytes, step: int, limits: Limits = _SMALL) -> RequestReader:
@@ -197,7 +198,7 @@ def test_requests_before_a_broken_one_are_kept() -> None:
 
 def test_large_bodies_share_a_budget_and_give_it_back() -> None:
     limits = Limits(body=100_000, buffered=150_000)
-    budget = BodyBudget(limits.buffered)
+    budget = MemoryBudget(limits.buffered)
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
     first, second = _reader(limits, budget), _reader(limits, budget)
     first.feed(head + b"x" * 99_000)
@@ -214,7 +215,7 @@ def test_large_bodies_share_a_budget_and_give_it_back() -> None:
 
 
 def test_small_bodies_are_not_counted() -> None:
-    budget = BodyBudget(0)
+    budget = MemoryBudget(0)
     reader = _reader(Limits(), budget)
     reader.feed(_POST)
     reader.release()

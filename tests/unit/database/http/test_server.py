@@ -1,4 +1,4 @@
-"""The server on real sockets and uvloop: accepting, sharing, room, drain, and large things both ways."""
+"""The server on real sockets and uvloop: accepting, sharing, making room, drain, and large bodies both ways."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import uvloop
 
+from blotter.database.http.host import HostedConnection
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Handler, Pending, Request, Response
 from blotter.database.http.server import ConnectionCounts, HttpServer
+from tests.unit.database.http.turns import turns, until
 
 
 def _post(body: bytes, headers: str = "") -> bytes:
@@ -45,8 +47,28 @@ class _Running:
     def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.address = self.listener.getsockname()
-        self.server = HttpServer(handler, limits)
+        self.handled = 0
+        self.opened = 0
+        self.server = HttpServer(self._counting(handler), limits)
+        opened = self.server.opened
+
+        def count(connection: HostedConnection) -> None:
+            self.opened += 1
+            opened(connection)
+
+        self.server.opened = count  # type: ignore[method-assign]
         self.server.start(self.listener)
+
+    def _counting(self, handler: Handler) -> Handler:
+        def counting(request: Request) -> Response | Pending:
+            self.handled += 1
+            return handler(request)
+
+        return counting
+
+    @property
+    def unsent(self) -> int:
+        return sum(connection.unsent for connection in self.server.connections)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self.address, limit=1 << 26)
@@ -103,29 +125,70 @@ def test_one_byte_more_is_refused_and_the_client_reads_why() -> None:
 
 
 def test_pipelined_answers_keep_their_order_under_back_pressure() -> None:
-    """Nothing is read back while 400 answers of 100 kB pile up; then everything is there, in order."""
+    """While the client reads nothing, no more is answered than the socket takes; then all is there, in order."""
+    requests = 400
+    handled: list[int] = []
 
     async def test(running: _Running) -> None:
         reader, writer = await running.connect()
-        for number in range(400):
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for number in range(requests):
             writer.write(_post(b"%d" % number))
-        await asyncio.sleep(0.2)
-        for number in range(400):
+        await until(lambda: bool(running.unsent) or len(handled) == requests)
+        await turns()
+        assert len(handled) < requests, "the client took nothing, and all was answered"
+        assert 100_000 <= running.unsent <= running.server.budget.used
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for number in range(requests):
             status, body = await _answer(reader)
             assert status == 200
             assert body.startswith(b"%d|" % number)
+        assert handled == list(range(requests))
+        assert running.server.budget.used == 0
 
     @later
     async def slow(request: Request) -> Response:
-        await asyncio.sleep(0.0005)
+        await turns(3)
         return Response(200, request.body + b"|" + b"x" * 100_000)
 
     def handler(request: Request) -> Response | Pending:
-        if int(request.body) % 3 == 0:
+        handled.append(int(request.body))
+        if handled[-1] % 3 == 0:
             return slow(request)
         return Response(200, request.body + b"|" + b"x" * 100_000)
 
     _serve(test, handler)
+
+
+def test_clients_that_do_not_read_are_cut_when_memory_is_used_up() -> None:
+    """The one that waits longest goes first; who reads is served all the same."""
+
+    async def test(running: _Running) -> None:
+        silent = []
+        for _ in range(12):
+            reader, writer = await running.connect()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(_post(b"large"))
+            silent.append((reader, writer))
+            await until(lambda: running.handled == len(silent))
+            await turns()
+            assert running.server.budget.used <= running.server.budget.limit
+        reader, writer = await running.connect()
+        writer.write(_post(b"small"))
+        assert await _answer(reader) == (200, b"small")
+        first = silent[0]
+        first[1].transport.resume_reading()  # type: ignore[attr-defined]
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await _answer(first[0])
+        last = silent[-1]
+        last[1].transport.resume_reading()  # type: ignore[attr-defined]
+        assert await _answer(last[0]) == (200, b"x" * 16_000_000)
+
+    _serve(
+        test,
+        lambda request: Response(200, b"x" * 16_000_000 if request.body == b"large" else request.body),
+        Limits(buffered=64_000_000),
+    )
 
 
 def test_gzip_for_who_asks() -> None:
@@ -145,7 +208,8 @@ def test_who_is_idle_longest_makes_room() -> None:
         busy_reader, busy_writer = await running.connect()
         busy_writer.write(_post(b"wait"))
         clients = [await running.connect() for _ in range(40)]
-        await asyncio.sleep(0.05)
+        await until(lambda: running.opened == 41)
+        await turns()
         assert len(running.server.connections) <= 20
         reader, writer = clients[-1]
         writer.write(_post(b"newest"))
@@ -238,8 +302,7 @@ def test_two_servers_on_one_socket_share_the_connections() -> None:
         for server in servers:
             server.start(listener.dup())  # As after a fork: two descriptors of one socket.
         clients = [await asyncio.open_connection(*listener.getsockname()) for _ in range(40)]
-        while sum(counts[:2]) < 40:
-            await asyncio.sleep(0.01)
+        await until(lambda: sum(counts[:2]) == 40)
         assert abs(counts[0] - counts[1]) <= 2
         assert counts[2] == ConnectionCounts.GONE
         await servers[0].drain()
