@@ -56,14 +56,19 @@ def test_an_answer_is_whole_when_its_last_byte_is_there() -> None:
     "client", [load, pytest.param(wrk, marks=pytest.mark.skipif(not shutil.which("wrk"), reason="no wrk here"))]
 )
 def test_clients_count_every_answer_and_every_error(client: object) -> None:
-    """A server that refuses each third request and takes its time for each twentieth."""
+    """A server that refuses each third request and answers each twentieth late: after 60 ms of its own work."""
     answered: list[int] = []
+
+    def work(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
 
     def serve(connection: socket.socket) -> None:
         with connection:
             while connection.recv(65536):
                 answered.append(400 if len(answered) % 3 == 0 else 200)
-                time.sleep(0.06 if len(answered) % 20 == 0 else 0.0005)
+                work(0.06 if len(answered) % 20 == 0 else 0)
                 connection.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\n{}" % answered[-1])
 
     def accept() -> None:
