@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 from blotter.database.expressions import checks, problems
 from blotter.database.expressions.condition import Condition, paths_of
 from blotter.database.expressions.evaluator import Test, compile_condition
+from blotter.database.expressions.java_order import in_hash_set_order
 from blotter.database.expressions.key_condition import KeyCondition, KeyTemplate, compile_key_condition
 from blotter.database.expressions.parser import Grammar, Parsed, parse
 from blotter.database.expressions.paths import resolve
@@ -112,12 +113,10 @@ class ExpressionAttributes:
         """Raises ValidationException for placeholders that no expression used, then for what a key condition may
         not hold."""
         if len(self._used_names) < len(self._names):
-            raise problems.unused_placeholders(
-                "ExpressionAttributeNames", _in_java_order(self._names, self._used_names)
-            )
+            raise problems.unused_placeholders("ExpressionAttributeNames", _unused(self._names, self._used_names))
         if len(self._used_values) < len(self._values):
             raise problems.unused_placeholders(
-                "ExpressionAttributeValues", _in_java_order(self._values, self._used_values)
+                "ExpressionAttributeValues", _unused(self._values, self._used_values)
             )
         if self._key_condition_error is not None:
             raise self._key_condition_error
@@ -194,17 +193,6 @@ def _update(cached: _CachedText, names: Mapping[str, str], _: Any) -> UpdateProg
     return compile_update(cached.tree, names)
 
 
-def _in_java_order(placeholders: Mapping[str, Any], used: set[str]) -> list[str]:
-    """The unused placeholders in the order in which a java.util.HashSet made of all of them lists them."""
-    capacity = 16
-    while capacity * 3 < len(placeholders) * 4:
-        capacity *= 2
-    unused = [placeholder for placeholder in placeholders if placeholder not in used]
-    return sorted(unused, key=lambda placeholder: _java_slot(placeholder, capacity))
-
-
-def _java_slot(text: str, capacity: int) -> int:
-    code = 0
-    for character in text:
-        code = (code * 31 + ord(character)) & 0xFFFFFFFF
-    return (code ^ (code >> 16)) & (capacity - 1)
+def _unused(placeholders: Mapping[str, Any], used: set[str]) -> list[str]:
+    """In the order in which the service lists them."""
+    return [placeholder for placeholder in in_hash_set_order(placeholders) if placeholder not in used]

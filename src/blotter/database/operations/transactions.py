@@ -106,10 +106,9 @@ def prepare_transact_write(request: wire.TransactWriteItemsInput) -> TransactWri
 
 
 def _prepare_action(item: wire.TransactWriteItem) -> Action:
-    given = [(kind, getattr(item, kind)) for kind in item.__struct_fields__ if getattr(item, kind) is not None]
-    if len(given) != 1:
-        raise validation_error("TransactItems can only contain one of Check, Put, Update or Delete")
-    kind, request = given[0]
+    """Raises what is wrong with an action whatever its table: its parameters and expression values, then its
+    expressions, placeholders that nothing uses, and its item or key."""
+    kind, request = _given(item)
     check_action(kind, request)
     attributes = expression_attributes(request)
     update = attributes.update(request.UpdateExpression) if kind == "Update" else None
@@ -119,6 +118,17 @@ def _prepare_action(item: wire.TransactWriteItem) -> Action:
     if kind == "Put":
         check_item_size(size)
     return Action(kind, options, key, size, update)
+
+
+def _given(item: wire.TransactWriteItem) -> tuple[str, Any]:
+    """The one action that an element has, as `check_transact_write_items` has made sure."""
+    if item.Put is not None:
+        return "Put", item.Put
+    if item.Update is not None:
+        return "Update", item.Update
+    if item.Delete is not None:
+        return "Delete", item.Delete
+    return "ConditionCheck", item.ConditionCheck
 
 
 def fingerprint(actions: Any) -> bytes:
@@ -170,8 +180,10 @@ def refuse_repeated(targets: Iterable[tuple[int, bytes | DynamoDBError]]) -> Non
 
 
 def refuse_too_large(sizes: Iterable[int]) -> None:
+    """Raises ValidationException when the items of a transaction have more than 4 MB together. That the message
+    has "size cannot exceed" is what is recorded of it (paritysuite/dynamodb-conformance, October 2026)."""
     if sum(sizes) > TRANSACTION_BYTES:
-        raise validation_error("Transaction request cannot exceed 4 MB of items")
+        raise validation_error("Transaction item size cannot exceed 4 MB")
 
 
 def _judge(

@@ -29,8 +29,12 @@ _ACTIONS = {
 
 def check_transact_write_items(request: TransactWriteItemsInput) -> None:
     for item in request.TransactItems:
-        given = (item.ConditionCheck, item.Put, item.Delete, item.Update)
-        if sum(action is not None for action in given) != 1:
+        given = sum([each is not None for each in (item.ConditionCheck, item.Put, item.Delete, item.Update)])
+        if given == 0:
+            raise validation_error(
+                "Invalid Request: TransactWriteRequest should contain Delete or Put or Update request"
+            )
+        if given > 1:
             raise validation_error("TransactItems can only contain one of Check, Put, Update or Delete")
 
 

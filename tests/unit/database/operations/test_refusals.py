@@ -11,7 +11,7 @@ import pytest
 from tests.in_process import InProcessDatabase
 
 UNITS = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
-TOO_LARGE = "Transaction request cannot exceed 4 MB of items"
+TOO_LARGE = "Transaction item size cannot exceed 4 MB"
 Error = tuple[str, str]
 Call = Callable[..., Error | None]
 

@@ -406,7 +406,8 @@ def test_batches(operation: str, requests: dict[str, Any], message: str) -> None
 def test_transactions() -> None:
     one = "TransactItems can only contain one of Check, Put, Update or Delete"
     put = {"Put": {"TableName": "abc", "Item": ITEM}}
-    assert refusal("TransactWriteItems", TransactItems=[put, {}]) == one
+    none = "Invalid Request: TransactWriteRequest should contain Delete or Put or Update request"
+    assert refusal("TransactWriteItems", TransactItems=[put, {}]) == none
     assert (
         refusal("TransactWriteItems", TransactItems=[{**put, "Delete": {"TableName": "abc", "Key": ITEM}}]) == one
     )

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from blotter.database.expressions.condition import Condition, paths_of
 from blotter.database.expressions.evaluator import Test, compile_condition
+from blotter.database.expressions.java_order import in_hash_set_order
 from blotter.database.expressions.key_condition import KeyClause, KeyOperator, ResolvedKeyCondition
 from blotter.database.expressions.partiql import problems
 from blotter.database.expressions.paths import resolve
@@ -183,7 +184,7 @@ class Where:
             tree = min(tree.conditions, key=lambda branch: self._first_hash(branch, partition))
         missing = [str(path[0]) for path in paths_of(tree, self._names) if path[0] not in held]
         if missing:
-            names = ", ".join(_as_java_set(missing))
+            names = ", ".join(in_hash_set_order(missing))
             raise parameter_error(
                 f"Secondary index {index} does not project one or more filter attributes: [{names}]"
             )
@@ -334,21 +335,3 @@ def _disjoint(parts: list[_Part]) -> Iterable[KeyClause | None]:
 def _bytes(clause: KeyClause) -> tuple[bytes, bytes | None]:
     """A clause as a range of sort keys."""
     return sort_range(b"", clause.operator, clause.operands, index=False)
-
-
-def _as_java_set(names: Iterable[str]) -> list[str]:
-    """Names in the order in which the service lists them, that of a java.util.HashSet."""
-    unique = list(dict.fromkeys(names))
-    buckets = 16
-    while len(unique) > buckets * 3 // 4:
-        buckets *= 2
-    return sorted(unique, key=lambda name: _java_hash(name) & (buckets - 1))
-
-
-def _java_hash(text: str) -> int:
-    """String.hashCode, spread as HashMap spreads it."""
-    units = text.encode("utf-16-be")
-    result = 0
-    for high, low in zip(units[::2], units[1::2], strict=True):
-        result = (31 * result + (high << 8 | low)) & 0xFFFFFFFF
-    return result ^ result >> 16
