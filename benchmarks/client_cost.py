@@ -1,4 +1,4 @@
-"""What the client itself takes, and whether both clients see the same: wrk and ours, in turns, on two servers."""
+"""The CPU time of the client itself, and whether both clients measure the same: wrk and ours, alternating."""
 
 from __future__ import annotations
 

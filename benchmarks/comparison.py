@@ -1,4 +1,4 @@
-"""Blotter beside its peers and beside the floor of its parts: all servers up, rounds interleaved, medians.
+"""Blotter compared with other programs and with its parts: all servers running, rounds interleaved, medians.
 
 Slow peers are measured with fewer connections, or in one round: more would cost minutes and say nothing more.
 """

@@ -1,7 +1,7 @@
-"""What the parts alone can do, measured beside Blotter: the floor under its answers and under its commits.
+"""What the parts alone can do, measured beside Blotter: the least that its responses and its commits can cost.
 
 The bare server is uvloop, httptools, orjson and one SQLite point read per request: no validation, no signature, no
-catalog, no expressions. It runs as many processes as Blotter has workers; a parent hands connections round. The
+catalog, no expressions. It runs as many processes as Blotter has workers; a parent distributes connections. The
 raw commits are SQLite's own on this disk, through the connection settings and tables of Blotter's store, a fixed
 number of puts to each synced transaction.
 """
@@ -126,7 +126,7 @@ async def _serve(path: Path, connections: socket.socket) -> None:
 def bare_server(path: Path, processes: int) -> Iterator[tuple[str, int]]:
     """Runs the bare server; gives its address."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    children = [_forked(lambda: _hand_round(path, listener, processes))]
+    children = [_forked(lambda: _distribute(path, listener, processes))]
     try:
         yield listener.getsockname()
     finally:
@@ -146,7 +146,7 @@ def _forked(work: Any) -> int:
     return child
 
 
-def _hand_round(path: Path, listener: socket.socket, processes: int) -> None:
+def _distribute(path: Path, listener: socket.socket, processes: int) -> None:
     pairs = [socket.socketpair() for _ in range(processes)]
     children = [_forked(lambda end=end: uvloop.run(_serve(path, end))) for _, end in pairs]
 

@@ -1,4 +1,4 @@
-"""What well-behaved clients notice of hostile ones: their p99 while a server is attacked, and in peace.
+"""What well-behaved clients notice of hostile ones: their p99 while a server is attacked, and while it is not.
 
 Well-behaved is a fixed rate of GetItem and PutItem over a few connections, far below what the server can do; each
 request is timed from the moment at which it was due, so that a stall is not hidden by waiting for it. Attackers
@@ -37,7 +37,7 @@ _TABLE = "hostile"
 _KEYS = 1000
 _CONNECTIONS = 16
 _RATE = 800
-"""Requests a second of the well-behaved."""
+"""Requests a second of the well-behaved clients."""
 _IDLE = 10_000
 
 Attack = Callable[[tuple[str, int]], Awaitable[object]]
@@ -52,7 +52,7 @@ class Latencies(NamedTuple):
     errors: int
 
 
-# The well-behaved
+# The well-behaved clients
 
 
 def _requests(host: str) -> list[bytes]:

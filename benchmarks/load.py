@@ -2,7 +2,7 @@
 
 Each connection sends the next request when it has the whole answer to the last one. Raw sockets, no HTTP library.
 Counts every answer, and separately those that are not status 200, so that a fast stream of errors is not taken for
-speed. `wrk.py` does the same for less CPU time; this one needs nothing installed, and checks the other.
+speed. `wrk.py` does the same for less CPU time; this one needs nothing installed and checks the other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Results as text and pictures: markdown tables, an SVG plot, and where they stand in docs/performance.md.
 
 A document marks its measured parts: `<!-- measured: name -->` up to `<!-- end -->`; `write` replaces what lies
-between and nothing else: words and figures live in one file, and only figures are written by a program.
+between and nothing else: prose and figures are in one file, and only the figures are written by a program.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def _blotter(
     def command(cache: Path, port: int, data: Path) -> list[str]:
         code = [str(wheel.unpacked(cache))] if compiled else []
         return [
-            # The checkout stands behind it, for `benchmarks`.
+            # The checkout comes after it, for `benchmarks`.
             *["env", f"PYTHONPATH={os.pathsep.join([*code, str(_ROOT / 'src'), str(_ROOT)])}"],
             *[sys.executable, "-m", module, "serve"],
             *["--port", str(port), "--data-dir", str(data), *options],
@@ -129,7 +129,7 @@ PEERS = (
 
 
 class Unavailable(Exception):
-    """This server cannot be had or started here; the text says why."""
+    """This server cannot be installed or started here; the text says why."""
 
 
 def install(server: Server, cache: Path) -> None:

@@ -1,4 +1,4 @@
-"""What verifying signatures costs: the same server with and without, the same signed requests, in turns."""
+"""What verifying signatures costs: the same server with and without, the same signed requests, alternating."""
 
 from __future__ import annotations
 

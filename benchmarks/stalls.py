@@ -1,4 +1,4 @@
-"""The slowest answers to writes beside the slowest commits of SQLite alone, taken in turns within one minute.
+"""The slowest answers to writes beside the slowest commits of SQLite alone, alternating within one minute.
 
 In a stall all connections wait for the same commit, so the slowest answers of a run are mostly one event told
 sixteen times. Therefore many short slices, and the slowest of each.

@@ -2,7 +2,7 @@
 
     python -m benchmarks.verifying_server serve --port 8000 --data-dir /tmp/data
 
-The server has no switch for this yet; its verifier is there. The name that `blotter.database.server` knows for its
+The server has no setting for this yet; its verifier exists. The name that `blotter.database.server` knows for its
 access control is given another class here, before any process is forked: everything else is the server as it is.
 """
 
@@ -18,7 +18,7 @@ from blotter.database.security.sigv4 import Verifier
 
 
 class SignedAccess:
-    """Takes OpenAccess's place: believes who can prove it."""
+    """Replaces OpenAccess: accepts only requests with a valid signature."""
 
     def __init__(self, account: str) -> None:
         self._account = account

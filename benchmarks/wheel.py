@@ -1,6 +1,6 @@
 """The compiled wheel of this checkout, built once for each state of its source and unpacked into the cache.
 
-It is what `make wheel` makes; servers are measured from it, and one from the source beside them.
+The same as `make wheel`; servers run from it, and one runs from the source for comparison.
 """
 
 from __future__ import annotations
