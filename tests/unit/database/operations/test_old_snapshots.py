@@ -54,7 +54,9 @@ def watch() -> Watch:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory, watch: Watch) -> Iterator[InProcessDatabase]:
     folder: Path = tmp_path_factory.mktemp("old")
-    database = InProcessDatabase(folder / "data", store=lambda path: SqliteStorage.open(path, monotonic=watch))
+    database = InProcessDatabase(
+        folder / "data", store=lambda path, **clock: SqliteStorage.open(path, monotonic=watch, **clock)
+    )
     assert database.call("CreateTable", TABLE)[0] == 200
     puts = [{"PutRequest": {"Item": item(number)}} for number in range(COUNT)]
     for first in range(0, COUNT, 25):
