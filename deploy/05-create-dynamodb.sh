@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The results table, made or found: safe to run again at any time. `blotter tables apply` does the same and verifies
-# more (an existing table's key, for one); this script needs nothing but the AWS CLI.
+# The results table, made or found: safe to run again at any time, and several times at once. `blotter tables apply`
+# does the same and verifies more (an existing table's key, for one); this script needs nothing but the AWS CLI.
 set -euo pipefail
 
 # shellcheck source=deploy/00-config.sh
@@ -14,22 +14,36 @@ dynamodb() {
     aws ${AWS_PROFILE:+--profile "$AWS_PROFILE"} dynamodb "$@"
 }
 
-# Missing is what DynamoDB says is missing; any other failure (no credentials, no endpoint) ends the script.
-table_exists() {
-    local error
-    error="$(dynamodb describe-table --table-name "$RESULTS_TABLE" 2>&1 >/dev/null)" && return
-    [[ "$error" == *ResourceNotFoundException* ]] && return 1
-    echo "$error" >&2
+# Runs a command, shows its stdout, and fails with its stderr unless that has the error code $1; then it says "$2".
+unless() {
+    local code="$1" instead="$2" errors status=0
+    shift 2
+    { errors="$("$@" 2>&1 >&3)" || status=$?; } 3>&1
+    if [[ "$status" == 0 ]]; then return; fi
+    if [[ "$errors" == *"$code"* ]]; then
+        echo "$instead"
+        return
+    fi
+    echo "$errors" >&2
     exit 1
 }
 
+# MISSING is what DynamoDB calls missing; any other failure (no credentials, no endpoint) ends the script.
 table_status() {
-    dynamodb describe-table --table-name "$RESULTS_TABLE" --query 'Table.TableStatus' --output text
+    unless ResourceNotFoundException MISSING \
+        dynamodb describe-table --table-name "$RESULTS_TABLE" --query 'Table.TableStatus' --output text
 }
 
-status=MISSING
-if table_exists; then
-    status="$(table_status)"
+create_table() {
+    dynamodb create-table \
+        --table-name "$RESULTS_TABLE" \
+        --attribute-definitions AttributeName=file_key,AttributeType=S \
+        --key-schema AttributeName=file_key,KeyType=HASH \
+        --billing-mode PAY_PER_REQUEST >/dev/null
+}
+
+status="$(table_status)"
+if [[ "$status" != MISSING ]]; then
     echo "Table $RESULTS_TABLE exists: $status"
 fi
 
@@ -41,11 +55,8 @@ fi
 
 if [[ "$status" == MISSING ]]; then
     echo "Creating table $RESULTS_TABLE ..."
-    dynamodb create-table \
-        --table-name "$RESULTS_TABLE" \
-        --attribute-definitions AttributeName=file_key,AttributeType=S \
-        --key-schema AttributeName=file_key,KeyType=HASH \
-        --billing-mode PAY_PER_REQUEST >/dev/null
+    # Another run may have made it since the look above; then it is waited for like any other.
+    unless ResourceInUseException "Table $RESULTS_TABLE was created meanwhile" create_table
 fi
 
 dynamodb wait table-exists --table-name "$RESULTS_TABLE"

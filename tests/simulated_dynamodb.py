@@ -1,8 +1,10 @@
 """DynamoDB's control plane in memory, for tests of the set-up: states that take time, faults where a test wants.
 
 Time is the test's own (`FakeClock`): nothing waits, and a table CREATING for an hour costs nothing. It implements
-what the set-up calls, with DynamoDB's states and refusals; it is no judge of fidelity (moto and Blotter are, over
-HTTP). `faults` maps the number of a call (from 1) to what happens at it: an error before or after it takes effect.
+what the set-up calls, with DynamoDB's states, and refuses every request that AWS refuses in the present state:
+units at an on-demand table, an index without units at a provisioned one, a change that changes nothing. Sources:
+the API reference's pages on CreateTable and UpdateTable. Blotter and moto test the same over HTTP. `faults` maps
+the number of a call (from 1) to what happens at it: an error before or after it takes effect.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import copy
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from blotter.tables.endpoint import _RULES, _SERVER
 from blotter.tables.errors import SetupError
+from blotter.tables.failures import OTHER, RULES, SERVER
 from blotter.tables.wait import Clock
 
 ACCOUNT = "111122223333"
@@ -42,7 +44,7 @@ class Fault(NamedTuple):
 
 def aws_error(code: str, message: str = "as a test wants") -> SetupError:
     """The error the endpoint would raise for AWS's `code`."""
-    rule = _RULES.get(code, _SERVER)
+    rule = OTHER if code == "ValidationException" else RULES.get(code, SERVER)
     return SetupError(f"{code}: {message}", rule.exit_code, rule.retry, code)
 
 
@@ -117,7 +119,9 @@ class SimulatedDynamoDB:
         if TableName in self.tables:
             raise aws_error("ResourceInUseException", f"Table already exists: {TableName}")
         indexes = [{**index, "IndexStatus": "CREATING"} for index in given.get("GlobalSecondaryIndexes", [])]
-        view = given.get("StreamSpecification")
+        view, mode = given.get("StreamSpecification"), given["BillingMode"]
+        for part in (given, *indexes):
+            _check_throughput(mode, part, needed=True)
         self.tables[TableName] = {
             "TableName": TableName,
             "TableId": f"id-{len(self.calls)}",
@@ -125,7 +129,7 @@ class SimulatedDynamoDB:
             "TableStatus": "CREATING",
             "AttributeDefinitions": given["AttributeDefinitions"],
             "KeySchema": given["KeySchema"],
-            "BillingModeSummary": {"BillingMode": given["BillingMode"]},
+            "BillingModeSummary": {"BillingMode": mode},
             "ProvisionedThroughput": given.get("ProvisionedThroughput", {}),
             "OnDemandThroughput": given.get("OnDemandThroughput", {}),
             "TableClassSummary": {"TableClass": given.get("TableClass", "STANDARD")},
@@ -137,8 +141,10 @@ class SimulatedDynamoDB:
             "_tags": {tag["Key"]: tag["Value"] for tag in given.get("Tags", [])},
             "_ttl": False,
             "_pitr": None,
+            "_policy": given.get("ResourcePolicy"),
             **({"StreamSpecification": view} if view else {}),
         }
+        _check_attributes(self.tables[TableName])
         self._later(TableName)
         for index in indexes:
             self._later(TableName, index["IndexName"])
@@ -150,28 +156,54 @@ class SimulatedDynamoDB:
             raise aws_error("ValidationException", "one change at a time")
         if any(index["IndexStatus"] != "ACTIVE" for index in table["GlobalSecondaryIndexes"]):
             raise aws_error("LimitExceededException", "Subscriber limit exceeded: Only 1 online index")
-        table["AttributeDefinitions"] = given.pop("AttributeDefinitions", table["AttributeDefinitions"])
-        for update in given.pop("GlobalSecondaryIndexUpdates", []):
-            self._update_index(table, update)
-        if "BillingMode" in given:
-            table["BillingModeSummary"] = {"BillingMode": given.pop("BillingMode")}
-        if "TableClass" in given:
-            table["TableClassSummary"] = {"TableClass": given.pop("TableClass")}
-        stream = given.pop("StreamSpecification", None)
-        if stream and stream["StreamEnabled"] and table.get("StreamSpecification", {}).get("StreamEnabled"):
-            raise aws_error("ValidationException", "Table already has an enabled stream")
-        table |= given | ({"StreamSpecification": stream} if stream else {})
+        before, updates = copy.deepcopy(table), given.pop("GlobalSecondaryIndexUpdates", [])
+        try:
+            self._change(table, updates, **given)
+        except SetupError:
+            table.clear()
+            table |= before
+            raise
         table["TableStatus"] = "UPDATING"
         self._later(TableName)
         return {"TableDescription": table}
 
-    def _update_index(self, table: dict[str, Any], update: dict[str, Any]) -> None:
+    def _change(self, table: dict[str, Any], updates: list[dict[str, Any]], **given: Any) -> None:
+        mode = given.pop("BillingMode", None)
+        if mode is not None:
+            _switch(table, mode, given, updates)
+        _check_throughput(table["BillingModeSummary"]["BillingMode"], given)
+        if given.get("ProvisionedThroughput", 0) == table["ProvisionedThroughput"] and mode is None:
+            raise aws_error("ValidationException", "The provisioned throughput for the table will not change.")
+        table["AttributeDefinitions"] = given.pop("AttributeDefinitions", table["AttributeDefinitions"])
+        for update in updates:
+            self._update_index(table, update, switching=mode is not None)
+        if any("Create" in update for update in updates):
+            _check_attributes(table)
+        if "TableClass" in given:
+            table["TableClassSummary"] = {"TableClass": given.pop("TableClass")}
+        stream = given.pop("StreamSpecification", None)
+        if stream and stream["StreamEnabled"] == table.get("StreamSpecification", {}).get("StreamEnabled", False):
+            raise aws_error("ValidationException", "Table already has an enabled stream, or none")
+        if "OnDemandThroughput" in given:
+            table["OnDemandThroughput"] = _maxima(table, given.pop("OnDemandThroughput"))
+        table |= given | ({"StreamSpecification": stream} if stream else {})
+
+    def _update_index(self, table: dict[str, Any], update: dict[str, Any], *, switching: bool) -> None:
         ((action, given),) = update.items()
         indexes, name = table["GlobalSecondaryIndexes"], given["IndexName"]
+        index = next((index for index in indexes if index["IndexName"] == name), None)
+        _check_throughput(table["BillingModeSummary"]["BillingMode"], given, needed=action == "Create")
         if action == "Create":
+            if index is not None:
+                raise aws_error("ValidationException", f"Index already exists: {name}")
             indexes.append({**given, "IndexStatus": "CREATING", "Backfilling": True})
+        elif index is None:
+            raise aws_error("ResourceNotFoundException", f"no index {name}")
         else:
-            index = next(index for index in indexes if index["IndexName"] == name)
+            if given.get("ProvisionedThroughput", 0) == index.get("ProvisionedThroughput") and not switching:
+                raise aws_error("ValidationException", f"The provisioned throughput for {name} will not change.")
+            if "OnDemandThroughput" in given:
+                given = given | {"OnDemandThroughput": _maxima(index, given["OnDemandThroughput"])}
             index |= given | {"IndexStatus": "DELETING" if action == "Delete" else "UPDATING"}
         self._later(table["TableName"], name)
 
@@ -215,3 +247,57 @@ class SimulatedDynamoDB:
     def _dynamodb_TagResource(self, ResourceArn: str, Tags: Any) -> dict[str, Any]:  # noqa: N802, N803
         self._table(ResourceArn)["_tags"] |= {tag["Key"]: tag["Value"] for tag in Tags}
         return {}
+
+    def _dynamodb_UntagResource(self, ResourceArn: str, TagKeys: list[str]) -> dict[str, Any]:  # noqa: N802, N803
+        for key in TagKeys:
+            self._table(ResourceArn)["_tags"].pop(key, None)
+        return {}
+
+    def _dynamodb_GetResourcePolicy(self, ResourceArn: str) -> dict[str, Any]:  # noqa: N802, N803
+        policy = self._table(ResourceArn)["_policy"]
+        if policy is None:
+            raise aws_error("PolicyNotFoundException", "no policy")
+        return {"Policy": policy}
+
+    def _dynamodb_PutResourcePolicy(self, ResourceArn: str, Policy: str) -> dict[str, Any]:  # noqa: N802, N803
+        self._table(ResourceArn)["_policy"] = Policy
+        return {}
+
+    def _dynamodb_DeleteResourcePolicy(self, ResourceArn: str) -> dict[str, Any]:  # noqa: N802, N803
+        self._table(ResourceArn)["_policy"] = None
+        return {}
+
+
+def _check_throughput(mode: str, given: dict[str, Any], *, needed: bool = False) -> None:
+    """Units belong to a provisioned table and maxima to an on-demand one, of the table and of each index."""
+    other = "OnDemandThroughput" if mode == "PROVISIONED" else "ProvisionedThroughput"
+    if other in given:
+        raise aws_error("ValidationException", f"{other} cannot be specified when BillingMode is {mode}")
+    if needed and mode == "PROVISIONED" and "ProvisionedThroughput" not in given:
+        raise aws_error("ValidationException", "ProvisionedThroughput must be specified")
+
+
+def _check_attributes(table: dict[str, Any]) -> None:
+    """Exactly the key attributes of the table and its indexes are defined."""
+    parts = [table, *table["GlobalSecondaryIndexes"], *table["LocalSecondaryIndexes"]]
+    used = {key["AttributeName"] for part in parts for key in part["KeySchema"]}
+    if {definition["AttributeName"] for definition in table["AttributeDefinitions"]} != used:
+        raise aws_error("ValidationException", "AttributeDefinitions are not the attributes of the keys")
+
+
+def _switch(table: dict[str, Any], mode: str, given: dict[str, Any], updates: list[dict[str, Any]]) -> None:
+    """To PROVISIONED, the table and each of its indexes need their units in this request."""
+    indexes = table["GlobalSecondaryIndexes"]
+    if mode == "PROVISIONED":
+        told = {update["Update"]["IndexName"] for update in updates if "Update" in update}
+        if "ProvisionedThroughput" not in given or told != {index["IndexName"] for index in indexes}:
+            raise aws_error("ValidationException", "ProvisionedThroughput must be specified for table and indexes")
+    dropped = "OnDemandThroughput" if mode == "PROVISIONED" else "ProvisionedThroughput"
+    for part in (table, *indexes):
+        part[dropped] = {}
+    table["BillingModeSummary"] = {"BillingMode": mode}
+
+
+def _maxima(part: dict[str, Any], given: dict[str, int]) -> dict[str, int]:
+    both = part.get("OnDemandThroughput", {}) | given
+    return {side: value for side, value in both.items() if value != -1}

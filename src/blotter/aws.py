@@ -1,13 +1,18 @@
 """Sessions and clients for what the configuration names: the one place that turns it into boto3.
 
 Everything that talks to a table (set-up, application) comes through here, so that profile, region and endpoint
-mean the same everywhere. boto3 takes long to import (0.3 s), so it is imported when a client is asked for.
-Must not know the database: a Blotter is an endpoint like any other.
+mean the same everywhere. Which endpoint a client really uses is decided by botocore (a profile may name one) and
+is read from the client: `client.meta.endpoint_url`; `is_aws` tells whether that is Amazon's. boto3 takes long to
+import (0.3 s), so it is imported when a client is asked for. Must not know the database: a Blotter is an endpoint
+like any other.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import urllib.request
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import boto3
@@ -16,6 +21,24 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
+
+# The domains of AWS's partitions (botocore/data/partitions.json: dnsSuffix and dualStackDnsSuffix).
+_AWS_DOMAINS = (
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "amazonaws.eu",
+    "api.aws",
+    "api.amazonwebservices.com.cn",
+    "api.amazonwebservices.eu",
+    "c2s.ic.gov",
+    "api.aws.ic.gov",
+    "sc2s.sgov.gov",
+    "api.aws.scloud",
+    "cloud.adc-e.uk",
+    "api.cloud-aws.adc-e.uk",
+    "csp.hci.ic.gov",
+    "api.aws.hci.ic.gov",
+)
 
 
 def session(configuration: Configuration) -> boto3.Session:
@@ -38,6 +61,13 @@ def client(configuration: Configuration, service: str = "dynamodb", *, attempts:
 
     `attempts` counts tries in all, botocore's standard retries included; `config` goes to botocore's Config.
     """
+    return client_of(session(configuration), configuration, service, attempts=attempts, **config)
+
+
+def client_of(
+    made: boto3.Session, configuration: Configuration, service: str, *, attempts: int = 5, **config: Any
+) -> Any:
+    """The same from a session that was made before, so that clients share its credentials."""
     from botocore.config import Config
 
     own_endpoint = service in ("dynamodb", "dynamodbstreams")
@@ -45,14 +75,56 @@ def client(configuration: Configuration, service: str = "dynamodb", *, attempts:
         "retries": {"mode": "standard", "total_max_attempts": attempts},
         "connect_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": READ_TIMEOUT_S,
-        # A settled endpoint must not be contradicted by the SDK's own settings ("aws" over a variable, for one).
-        "ignore_configured_endpoint_urls": own_endpoint and configuration.sources["endpoint"] != "default",
     }
-    return session(configuration).client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=configuration.endpoint if own_endpoint else None,
-        config=Config(**(settings | config)),
+    if _ignores_configured_endpoints(configuration, service, own_endpoint):
+        settings["ignore_configured_endpoint_urls"] = True
+    endpoint = configuration.endpoint if own_endpoint else None
+
+    def make(**more: Any) -> Any:
+        wanted = Config(**(settings | config | more))
+        return made.client(service, endpoint_url=endpoint, config=wanted)  # type: ignore[call-overload]
+
+    found = make()
+    # A proxy is for other machines. botocore asks NO_PROXY alone, which few people set for 127.0.0.1.
+    if is_loopback(found.meta.endpoint_url) and urllib.request.getproxies():
+        found = make(proxies={})
+    return found
+
+
+def _ignores_configured_endpoints(configuration: Configuration, service: str, own_endpoint: bool) -> bool:
+    """Whether the endpoints that the SDK's own settings name must not count; where not, botocore decides.
+
+    A settled endpoint must not be contradicted ("aws" over a variable, for one). With the tables at AWS by name,
+    the services around them are AWS's too, unless a variable names one of them.
+    """
+    if own_endpoint:
+        return configuration.sources["endpoint"] != "default"
+    return configuration.at_aws and not configuration.environ.get(endpoint_variable(service))
+
+
+def endpoint_variable(service: str) -> str:
+    """The environment variable in which the SDKs look for `service`'s endpoint, after AWS_ENDPOINT_URL's own."""
+    name = {"application-autoscaling": "application-auto-scaling", "dynamodbstreams": "dynamodb-streams"}.get(
+        service, service
     )
+    return f"AWS_ENDPOINT_URL_{name.upper().replace('-', '_')}"
+
+
+def is_aws(url: str) -> bool:
+    """Whether the host is one of Amazon's."""
+    host = urlsplit(url).hostname or ""
+    return any(host.endswith(f".{domain}") for domain in _AWS_DOMAINS)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the host is this machine: localhost, 127.0.0.0/8 or ::1."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _explicit_profile(configuration: Configuration) -> str | None:

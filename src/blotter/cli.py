@@ -11,6 +11,7 @@ import importlib
 import click
 
 from blotter import __version__
+from blotter.usage import CommandGroup
 
 # command → where it lives. The order is the order of `--help`: set up, run, serve, use.
 _COMMANDS = {
@@ -23,7 +24,7 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(CommandGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
 

@@ -4,8 +4,9 @@ Owns reading `blotter.toml`, choosing the environment (dev, test, prod, …) and
 flag > environment variable > file > default. Keeps where each value came from, so that a missing or contradictory
 one stops with a single line that says what, where (file, line, key) and what to do.
 
-Rules: no network and no boto3 here (`blotter.aws` makes sessions and clients); of a table only its name is judged
-(`blotter.tables.declaration` reads the rest). Must not know the database.
+Rules: no network and no boto3 here (`blotter.aws` makes sessions and clients); of a table only its name is checked
+(`blotter.tables.declaration` reads the rest); whatever the file contains ends in a ConfigurationError, never in
+another exception. Must not know the database.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from blotter.printable import one_line
 from blotter.toml_lines import KeyPath, key_lines, line_of
 
 FILE_NAME = "blotter.toml"
 DEFAULT_ENVIRONMENT = "dev"
-AWS_ENDPOINT = "aws"  # as an endpoint: Amazon's own, whatever else is configured around
+AWS_ENDPOINT = "aws"  # as an endpoint: Amazon's own, whatever else is configured
+MOST_BYTES = 4 * 1024 * 1024  # of a configuration file, and of a policy or price file it names
+DEEPEST = 32  # tables and arrays within each other; a declaration needs six
 
 # setting → the environment variables that give it, first one set wins (the SDKs' own names and order)
 ENVIRONMENT_VARIABLES: dict[str, tuple[str, ...]] = {
@@ -40,15 +44,18 @@ _FLAGS = {"region": "--region", "endpoint": "--endpoint-url", "profile": "--prof
 _ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):dynamodb:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):table/(?P<name>[A-Za-z0-9_.-]{3,255})"
 )
-_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
-_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _MISTYPED = re.compile(r"^(?P<what>.*?)(?: - at `\$?\.?(?P<path>.*)`)?$", re.DOTALL)
 
 Section = TypeVar("Section")
 
 
 class ConfigurationError(Exception):
-    """The configuration is missing, unreadable or contradicts itself. `str()` is one line for a person."""
+    """The configuration is missing, unreadable or contradicts itself. `str()` is one printable line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class Flags(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,8 +136,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """Everything settled for one environment.
 
-    `endpoint` is None for AWS itself; `profile` is None when the SDK's own chain decides; `account` is None when
-    nothing was said about it (then it is not checked). `sources` names the origin of each of these by field name.
+    `endpoint` is None when nothing of ours names another than AWS's own (a profile of the SDK still may, see
+    `blotter.aws`; `at_aws` says that none may). It never holds a user name or password. `profile` is None when the
+    SDK's own chain decides; `account` is None when nothing was said about it (then it is not checked). `sources`
+    names the origin of each of these by field name.
     """
 
     app: str
@@ -144,6 +153,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     document: Document
     sections: dict[str, dict[str, Any]]
     environ: Mapping[str, str]
+
+    @property
+    def at_aws(self) -> bool:
+        """Amazon's own endpoint was asked for by name: the SDK's configured endpoints do not count."""
+        return self.endpoint is None and self.sources["endpoint"] != "default"
 
     def table(self, label: str) -> ConfiguredTable:
         """The table declared as `[tables.<label>]`; ConfigurationError names those that are declared."""
@@ -222,7 +236,7 @@ def load_configuration(
         app=file.app,
         environment=chosen.value,
         region=region.value,
-        endpoint=None if endpoint is None or endpoint.value == AWS_ENDPOINT else endpoint.value.rstrip("/"),
+        endpoint=None if endpoint is None or endpoint.value == AWS_ENDPOINT else _address(endpoint.value),
         profile=_value(settings["profile"]),
         account=_value(settings["account"]),
         tables=tables,
@@ -247,16 +261,21 @@ def _find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) 
     given = _from_environment("file", environ)
     for name, source in ((path, "--config"), (given and given.value, "BLOTTER_CONFIG")):
         if name:
-            if Path(name).is_dir():
+            if _is("dir", Path(name)):
                 raise ConfigurationError(
                     f"{name}: is a directory ({source} names it); name the {FILE_NAME} inside it"
                 )
-            if not Path(name).is_file():
+            if not _is("file", Path(name)):
                 raise ConfigurationError(f"{name}: no such configuration file ({source} names it)")
             return Path(name)
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the current directory cannot be read ({error.strerror}); name {FILE_NAME} with --config"
+        ) from None
     for folder in (here, *here.parents):
-        if (folder / FILE_NAME).is_file():
+        if _is("file", folder / FILE_NAME):
             # Shown relative where that is shorter to read; it is only ever opened and printed.
             return Path(FILE_NAME) if folder == here else folder / FILE_NAME
     raise ConfigurationError(
@@ -265,16 +284,58 @@ def _find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) 
     )
 
 
-def _read(path: Path) -> tuple[Document, _File]:
+def _is(kind: str, path: Path) -> bool:
+    """A name the system cannot look up (too long, a NUL in it, a closed folder) is no file and no directory."""
     try:
-        text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text)
+        return path.is_dir() if kind == "dir" else path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_text(path: Path) -> str:
+    """A text file of the user's, with or without a byte order mark. Raises ConfigurationError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ConfigurationError(f"{path}: larger than {MOST_BYTES // 1024**2} MB; it cannot be what is meant")
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
+    except ValueError as error:  # a NUL in the name
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from None
+
+
+def parse_toml(path: Path | str, text: str) -> dict[str, Any]:
+    """`text` as TOML; `path` is named in errors. Raises ConfigurationError."""
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+        what = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigurationError(f"{path}: not valid TOML: {what}") from None
+    if deeper_than(raw, DEEPEST):
+        raise ConfigurationError(f"{path}: not valid here: more than {DEEPEST} tables or arrays within each other")
+    return raw
+
+
+def deeper_than(value: object, levels: int) -> bool:
+    """Whether dictionaries and lists are nested in each other by more than `levels`."""
+    layer = [value]
+    for _ in range(levels + 1):
+        inner: list[object] = []
+        for one in layer:
+            inner += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        if not inner:
+            return False
+        layer = inner
+    return any(isinstance(one, (dict, list)) for one in layer)
+
+
+def _read(path: Path) -> tuple[Document, _File]:
+    text = read_text(path)
+    raw = parse_toml(path, text)
     document = Document(path, key_lines(text))
     file = document.convert(raw, _File)
     if not file.app:
@@ -341,8 +402,9 @@ def _check_settings(settings: Mapping[str, Setting | None]) -> None:
     if account and not re.fullmatch(r"\d{12}", account.value):
         raise ConfigurationError(f"{account.source}: {account.value!r} is not an account; give its 12 digits")
     if endpoint and endpoint.value != AWS_ENDPOINT and not _is_url(endpoint.value):
+        said = "what is given" if "@" in endpoint.value else repr(endpoint.value)  # it may hold a password
         raise ConfigurationError(
-            f"{endpoint.source}: {endpoint.value!r} is not an endpoint; write http://host:port, https://host or"
+            f"{endpoint.source}: {said} is not an endpoint; write http://host:port, https://host or"
             f' "{AWS_ENDPOINT}"'
         )
 
@@ -350,11 +412,16 @@ def _check_settings(settings: Mapping[str, Setting | None]) -> None:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        )
+        address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        return address and (parts.port is None or parts.port > 0) and not (parts.query or parts.fragment)
     except ValueError:
         return False
+
+
+def _address(url: str) -> str:
+    """The URL without a user name and password: the SDKs send neither, and they must not be printed."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
 
 
 def _tables(
@@ -380,7 +447,7 @@ def _table(
     document: Document, app: str, label: str, raw: dict[str, Any], flags: Flags, environ: Mapping[str, str]
 ) -> ConfiguredTable:
     at: KeyPath = ("tables", label)
-    if not _LABEL.fullmatch(label):
+    if not LABEL.fullmatch(label):
         raise document.error(at, "a table's label begins with a letter; then letters, digits, '-' and '_'")
     for key in ("name", "purpose"):
         if not isinstance(raw.get(key, ""), str):
@@ -396,7 +463,7 @@ def _table(
         )
     )
     arn = _ARN.fullmatch(name.value) if name else None
-    if name is None or (arn is None and not _TABLE_NAME.fullmatch(name.value)):
+    if name is None or (arn is None and not TABLE_NAME.fullmatch(name.value)):
         raise ConfigurationError(
             f"{name.source if name else document.where(at)}: {name.value if name else ''!r} is not a table name;"
             " use 3 to 255 of A-Z a-z 0-9 _ . - or a table's ARN"

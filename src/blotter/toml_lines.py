@@ -1,21 +1,23 @@
 """Which line of a TOML file holds a key, so that an error can name it.
 
 `tomllib` reads values and forgets where they stood. This scanner only finds key lines: headers, `key = …` at the
-start of a line, and nothing inside multi-line strings, arrays or inline tables. It never judges the file; tomllib
-has accepted it before. A key inside an inline table is answered with the line of the nearest key around it.
+start of a line, and nothing inside multi-line strings, arrays or inline tables. It does not validate the file:
+tomllib has accepted it before. For a key inside an inline table the line of the nearest enclosing key is returned.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 
-_HEADER = re.compile(r"^\s*\[\[?\s*(?P<path>[^\[\]#]+?)\s*\]\]?\s*(#.*)?$")
-_KEY = re.compile(
-    r"^\s*(?P<path>(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*="
-)
-_PART = re.compile(r"[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'")
-# What can change how deep a line is: quotes open strings, brackets open values, a hash opens a comment.
-_TOKEN = re.compile(r"\"\"\"|'''|\"(?:\\.|[^\"\\])*\"|'[^']*'|[\[\]{}#]")
+# Possessive repetition: a line of a million blanks or brackets is scanned once.
+_BLANK = r"[ \t]*+"
+_PART = re.compile(r"[A-Za-z0-9_-]++|\"(?:\\.|[^\"\\])*+\"|'[^']*+'")
+_PATH = rf"(?P<path>(?:{_PART.pattern})(?:{_BLANK}\.{_BLANK}(?:{_PART.pattern}))*+)"
+_HEADER = re.compile(rf"{_BLANK}\[\[?{_BLANK}{_PATH}{_BLANK}\]")
+_KEY = re.compile(rf"{_BLANK}{_PATH}{_BLANK}=")
+# What can change the nesting depth: quotes open strings, brackets open values, a hash opens a comment.
+_TOKEN = re.compile(r"\"\"\"|'''|\"(?:\\.|[^\"\\])*+\"|'[^']*+'|[\[\]{}#]")
 
 KeyPath = tuple[str, ...]
 
@@ -25,7 +27,7 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     lines: dict[KeyPath, int] = {}
     table: KeyPath = ()
     depth, quote = 0, ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # TOML's only line break, with or without CR
         if not quote and depth == 0:
             if header := _HEADER.match(line):
                 table = _parts(header["path"])
@@ -46,11 +48,17 @@ def line_of(lines: dict[KeyPath, int], path: KeyPath) -> int | None:
 
 
 def _parts(dotted: str) -> KeyPath:
-    return tuple(part.strip("\"'") for part in _PART.findall(dotted))
+    return tuple(_unquoted(part) for part in _PART.findall(dotted))
+
+
+def _unquoted(part: str) -> str:
+    if part[0] == '"' and "\\" in part:
+        return str(tomllib.loads(f"key = {part}")["key"])
+    return part.strip("\"'")
 
 
 def _after(line: str, depth: int, quote: str) -> tuple[int, str]:
-    """Bracket depth and open multi-line quote after `line`."""
+    """Bracket depth and the open multi-line quote after `line`."""
     position = 0
     while position < len(line):
         if quote:

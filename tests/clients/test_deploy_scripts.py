@@ -21,6 +21,7 @@ from blotter.config import load_configuration
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "deploy" / "05-create-dynamodb.sh"
 TABLE = "chicago-crimes-results-dev"
+QUERY = "--query Table.TableStatus --output text"
 
 # $STATE/table holds the status; $STATE/calls counts; FAIL_AT and FAIL_WHEN say where to fail.
 FAKE_AWS = """\
@@ -28,12 +29,18 @@ FAKE_AWS = """\
 set -euo pipefail
 echo "$*" >>"$STATE/calls"
 number=$(wc -l <"$STATE/calls")
-fail() { if [[ "$number" == "${FAIL_AT:-0}" && "$FAIL_WHEN" == "$1" ]]; then echo "weather" >&2; exit 255; fi; }
+fail() { if [[ "$number" == "${FAIL_AT:-0}" && "$FAIL_WHEN" == "$1" ]]; then echo "fault" >&2; exit 255; fi; }
 fail before
 case "$*" in
-    *describe-table*--query*) cat "$STATE/table" ;;
-    *describe-table*) test -f "$STATE/table" || { echo "(ResourceNotFoundException)" >&2; exit 254; } ;;
-    *create-table*) test ! -f "$STATE/table"; echo CREATING >"$STATE/table" ;;
+    *describe-table*) test -f "$STATE/table" || { echo "(ResourceNotFoundException)" >&2; exit 254; }
+        cat "$STATE/table" ;;
+    *create-table*) test ! -f "$STATE/table" || { echo "(ResourceInUseException)" >&2; exit 254; }
+        if [[ -n "${RACE:-}" ]]; then
+            echo CREATING >"$STATE/table"
+            echo "(ResourceInUseException) Table already exists" >&2
+            exit 254
+        fi
+        echo CREATING >"$STATE/table" ;;
     *"wait table-exists"*) test -f "$STATE/table"; echo ACTIVE >"$STATE/table" ;;
     *"wait table-not-exists"*) rm -f "$STATE/table" ;;
 esac
@@ -124,25 +131,79 @@ def test_any_call_may_fail_and_the_next_run_finishes(
         # A first describe that fails after it said "not found" has said so: the script goes on to create.
         if number > 1 or start or when == "before":
             assert broken.returncode != 0
-            assert "weather" in broken.stderr
+            assert "fault" in broken.stderr
         finished = run(fake)
         assert finished.returncode == 0, (number, finished)
         assert table.read_text() == "ACTIVE\n"
         number += 1
-    assert number > 4
+    assert number > 3
 
 
 def test_without_credentials_nothing_is_said_to_be_created(fake: dict[str, str], tmp_path: Path) -> None:
     answer = run(fake | {"FAIL_AT": "1", "FAIL_WHEN": "before"})
-    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", "weather\n")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", "fault\n")
     assert len((tmp_path / "calls").read_text().splitlines()) == 1
 
 
 def test_the_profile_is_given_as_the_seed_gives_it(fake: dict[str, str], tmp_path: Path) -> None:
     run(fake)
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls[0] == f"--profile blotter dynamodb describe-table --table-name {TABLE}"
+    assert calls[0] == f"--profile blotter dynamodb describe-table --table-name {TABLE} {QUERY}"
     assert all(call.startswith("--profile blotter dynamodb ") for call in calls)
+
+
+def test_a_table_that_appears_meanwhile_is_waited_for(fake: dict[str, str], tmp_path: Path) -> None:
+    answer = run(fake | {"RACE": "yes"})
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert f"Table {TABLE} was created meanwhile\nTable {TABLE} is ACTIVE\n" in answer.stdout
+    assert (tmp_path / "table").read_text() == "ACTIVE\n"
+
+
+def test_four_runs_at_once(real: dict[str, str]) -> None:
+    environment = real | {"RESULTS_TABLE": "four-at-once"}
+    runs = [
+        subprocess.Popen([str(SCRIPT)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    answers = [(*one.communicate(timeout=120), one.returncode) for one in runs]
+    assert all(code == 0 and "Table four-at-once is ACTIVE\n" in out for out, _, code in answers), answers
+
+
+ELSEWHERE = "http://127.0.0.1:9"
+SETTLED = 'echo "${AWS_ENDPOINT_URL_DYNAMODB:-none} $AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"'
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        ({}, "http://127.0.0.1:8000 false"),
+        ({"AWS_ENDPOINT_URL": ELSEWHERE}, f"{ELSEWHERE} false"),
+        ({"AWS_ENDPOINT_URL": "http://x", "AWS_ENDPOINT_URL_DYNAMODB": ELSEWHERE}, f"{ELSEWHERE} false"),
+        (
+            {"AWS_ENDPOINT_URL": ELSEWHERE, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "True"},
+            "http://127.0.0.1:8000 false",
+        ),
+        ({"BLOTTER_ENV": "prod"}, "none true"),
+        ({"BLOTTER_ENV": "prod", "AWS_ENDPOINT_URL": ELSEWHERE}, f"{ELSEWHERE} false"),
+        (
+            {
+                "BLOTTER_ENV": "prod",
+                "AWS_ENDPOINT_URL": ELSEWHERE,
+                "AWS_ENDPOINT_URL_DYNAMODB": ELSEWHERE,
+                "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+            },
+            "none true",
+        ),
+    ],
+)
+def test_the_endpoint_is_the_one_that_blotter_tables_uses(given: dict[str, str], settled: str) -> None:
+    script = f'source "{REPOSITORY}/deploy/00-config.sh"; {SETTLED}'
+    said = subprocess.run(
+        ["bash", "-euc", script], env={"PATH": os.defpath, **given}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == settled
+    configuration = load_configuration(REPOSITORY / "blotter.toml", given.get("BLOTTER_ENV", "dev"), environ=given)
+    assert (configuration.endpoint or "none") == settled.split()[0]
 
 
 def test_a_missing_configuration_is_said_clearly(fake: dict[str, str], tmp_path: Path) -> None:

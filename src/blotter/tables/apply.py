@@ -1,11 +1,14 @@
 """Bringing a table to its declared state: describe, make one change, describe again, until nothing differs.
 
 There is no memory between steps and none between runs: every step starts from what the endpoint says now. So a run
-that was killed after any request is finished by the next one, two runs at once do not harm each other (each sees
-the other's work as part of the table's state), and a request whose answer was lost is judged by its effect. The
-last describe, which finds nothing to change, is the verification.
+that was killed after any request is finished by the next one, several runs at once do not harm each other (each
+sees the others' work as part of the table's state), and a request whose answer was lost, or that was refused
+because somebody else had just done the same, is judged by its effect. The last describe, which finds nothing to
+change, is the verification.
 
-A table's work is a generator that yields how many seconds to wait; `together` runs several at once in one thread.
+How it waits: a table's work is a generator that yields how many seconds to wait; `together` runs several at once
+in one thread. The delays, the jitter and the deadline are in `wait.py`, which failures are retried and for how
+long in `failures.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from blotter.tables.changes import Change, Request
 from blotter.tables.declaration import TableDeclaration
 from blotter.tables.endpoint import Caller
 from blotter.tables.errors import Exit, Retry, SetupError
-from blotter.tables.observed import UNUSABLE, Observed, describe, with_settings
+from blotter.tables.observed import Observed, describe, with_settings
 from blotter.tables.plan import creation, key_change, make_plan, settings_to_read
 from blotter.tables.progress import News, Teller
 from blotter.tables.wait import Backoff, Clock, Deadline
@@ -33,7 +36,7 @@ MOST_REPEATS = 3  # of one accepted request without effect
 Result = TypeVar("Result")
 Work = Generator[float, None, Result]
 
-# A failure of these kinds is not one table's: the others need not be tried.
+# A failure of these kinds concerns every table: the others need not be tried.
 _COMMON = (Exit.CREDENTIALS, Exit.UNREACHABLE)
 
 
@@ -47,39 +50,41 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Step:
-    """What every step of a run shares: the endpoint, the clock and patience with the endpoint's weather."""
+    """What every step of a run shares: the endpoint, the clock, and how failures of the endpoint are retried."""
 
     def __init__(self, endpoint: Caller, tell: Teller, clock: Clock, deadline: Deadline) -> None:
         self.endpoint, self.tell, self.clock, self.deadline = endpoint, tell, clock, deadline
-        self._trouble = Backoff(clock, first=0.2, last=20.0)
-        self._last_words = ""
+        self._retries = Backoff(clock, first=0.2, last=20.0)
+        self._last_failure = ""
 
-    def patience(self, name: str, error: SetupError) -> float:
-        """How long to wait before trying again, or the error itself when that is not worth it."""
-        brief = error.retry is Retry.BRIEFLY and self._trouble.tries + 1 < BRIEF_TRIES
+    def retry_in(self, name: str, error: SetupError) -> float:
+        """How many seconds to wait before trying again. Raises the error itself when that is not worth it."""
+        brief = error.retry is Retry.BRIEFLY and self._retries.tries + 1 < BRIEF_TRIES
         if not brief and error.retry is not Retry.UNTIL_DEADLINE:
             raise error
-        self._last_words = str(error)
-        self.tell(News(name, f"trying again after: {error}"))
-        return self._trouble.next()
+        self._last_failure = str(error)
+        if self.deadline.left() > 0:
+            self.tell(News(name, f"trying again after: {error}"))
+        return self._retries.next()
 
-    def calm(self) -> None:
-        """A step went through."""
-        self._trouble.reset()
-        self._last_words = ""
+    def succeeded(self) -> None:
+        """A step went through: the next failure counts as a first one."""
+        self._retries.reset()
+        self._last_failure = ""
 
     def check_deadline(self, name: str, doing: str) -> None:
+        """Raises SetupError once the deadline has passed."""
         if self.deadline.left() <= 0:
-            words = f" ({self._last_words})" if self._last_words else ""
+            failure = f" ({self._last_failure})" if self._last_failure else ""
             raise SetupError(
-                f"{name}: {doing} after {self.deadline.seconds:g} s{words}; run again to continue, with a longer"
+                f"{name}: {doing} after {self.deadline.seconds:g} s{failure}; run again to continue, with a longer"
                 " --timeout if needed",
                 Exit.TIMED_OUT,
             )
 
 
 class Applying:
-    """One table on its way to its declaration."""
+    """The work that brings one table to its declaration."""
 
     def __init__(
         self,
@@ -95,6 +100,7 @@ class Applying:
         self._shared, self._may_delete, self._account = step, may_delete, account
         self._changed: list[str] = []
         self._sent: dict[str, tuple[int, float]] = {}
+        self._refused: dict[str, SetupError] = {}
         self._doing = "not yet looked at"
 
     def work(self) -> Work[Outcome]:
@@ -105,9 +111,9 @@ class Applying:
             try:
                 observed = self._step()
             except SetupError as error:
-                wait = self._shared.patience(self._name, error)
+                wait = self._shared.retry_in(self._name, error)
             else:
-                self._shared.calm()
+                self._shared.succeeded()
                 if observed is not None:
                     self._say("as declared", over=True)
                     return Outcome(self._label, observed, self._changed, self._shared.deadline.elapsed())
@@ -140,30 +146,47 @@ class Applying:
             return observed
         first = plan.changes[0]
         for request in first.requests:
-            self._send(first.what, request, f"changing {first.what}")
+            if not self._send(first.what, request, f"changing {first.what}"):
+                break
         return None
 
-    def _send(self, what: str, request: Request, doing: str) -> None:
-        """Send once; if it was accepted and does not show, look again for a while before repeating it."""
+    def _send(self, what: str, request: Request, doing: str) -> bool:
+        """Send once, and return whether it was accepted. If its effect does not show, look again for a while
+        before repeating it.
+
+        A refusal is not the end yet: another run may have done the same a moment ago, and then DynamoDB refuses
+        because it is done already. So the table is described once more, and the refusal counts only if the same
+        request would still have to be sent.
+        """
         identity, now = request.identity(), self._shared.clock.now()
+        if refused := self._refused.get(identity):
+            raise refused
         times, last = self._sent.get(identity, (0, 0.0))
         self._say(doing)
         if times and now - last < SETTLE_S:
-            return
+            return True
         if times >= MOST_REPEATS:
             raise SetupError(
                 f"{self._name}: {request.operation} was accepted {times} times, but {what} does not change",
                 Exit.REFUSED,
             )
-        self._shared.endpoint.call(request.operation, service=request.service, **request.parameters)
+        try:
+            self._shared.endpoint.call(request.operation, service=request.service, **request.parameters)
+        except SetupError as error:
+            if error.exit_code is not Exit.REFUSED or error.retry is not Retry.NEVER:
+                raise
+            self._refused[identity] = error
+            self._say(f"looking again, because {error}")
+            return False
         self._sent[identity] = (times + 1, now)
         if what not in self._changed:
             self._changed.append(what)
+        return True
 
     def _refuse(self, observed: Observed) -> None:
-        """What no waiting and no request can mend."""
-        if observed.status in UNUSABLE:
-            raise SetupError(f"{self._name} is {observed.status}: {UNUSABLE[observed.status]}", Exit.UNUSABLE)
+        """Stop at what neither waiting nor a request changes."""
+        if why := observed.unusable():
+            raise SetupError(why, Exit.UNUSABLE)
         check_account(self._name, observed, self._account)
         if different := key_change(self._declared, observed):
             raise refusal(self._name, different)

@@ -1,8 +1,10 @@
-"""The settings of a table one by one: what is wanted, what is there, and the requests that close the gap.
+"""The settings of a table one by one: what is wanted, what is there, and the requests that make one the other.
 
-`ASPECTS` is the list; its order is the order of application. Each is a comparison of plain values in the
-declaration's terms and a function to requests, so that a plan is data and nothing here talks to an endpoint.
-Indexes have a file of their own. Source: the API reference's page on UpdateTable, for what one request may change.
+`ASPECTS` is the list; its order is the order of application. Each compares plain values in the declaration's terms
+and turns a difference into requests, so that a plan is data and nothing here talks to an endpoint. Requests are
+built from the present state and must be valid in it. What belongs to one billing mode says so (`needs_mode`).
+Services beside DynamoDB (autoscaling, alarms) are in `aspects_around.py`, indexes in `indexes.py`. Source: the API
+reference's page on UpdateTable, for what one request may change.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from blotter.tables import desired
+from blotter.tables import aspects_around, desired
 from blotter.tables.changes import Request
-from blotter.tables.declaration import AWS_OWNED, TableDeclaration, starting_throughput
+from blotter.tables.declaration import TableDeclaration, starting_throughput
 from blotter.tables.observed import Observed
 
 Value = Any
@@ -29,12 +31,16 @@ class Gap(NamedTuple):
     found: Value
     wanted: Value
 
+    @property
+    def name(self) -> str:
+        return str(self.table.table["TableName"])
+
     def update(self, **parameters: Any) -> list[Request]:
-        return [Request("UpdateTable", {"TableName": self.table.table["TableName"], **parameters})]
+        return [Request("UpdateTable", {"TableName": self.name, **parameters})]
 
 
 class Aspect(NamedTuple):
-    """One setting. `wanted` answers None for "not declared"; a dict is compared only in the keys it has."""
+    """One setting. `wanted` returns None for "not declared"; a dict is compared only in the keys it has."""
 
     key: str
     wanted: Callable[[TableDeclaration], Value | None]
@@ -43,6 +49,7 @@ class Aspect(NamedTuple):
     same: Callable[[Value, Value], bool] | None = None
     note: str = ""
     at_creation: bool = True  # CreateTable takes it
+    needs_mode: str = ""  # the billing mode it belongs to
 
 
 def differs(aspect: Aspect, found: Value, wanted: Value) -> bool:
@@ -52,6 +59,13 @@ def differs(aspect: Aspect, found: Value, wanted: Value) -> bool:
     if isinstance(wanted, dict) and isinstance(found, dict):
         return any(found.get(key) != value for key, value in wanted.items())
     return bool(found != wanted)
+
+
+def is_off(wanted: Value) -> bool:
+    """Whether what is declared is that the setting be off, in whole."""
+    if isinstance(wanted, dict):
+        return bool(wanted) and all(is_off(value) for value in wanted.values())
+    return wanted is False
 
 
 def plain(part: msgspec.Struct | None) -> dict[str, Any] | None:
@@ -83,9 +97,9 @@ def _billing(gap: Gap) -> list[Request]:
 def wanted_units(part: Any) -> dict[str, int] | None:
     """Declared units that autoscaling does not move; None when there are none."""
     units = plain(part.provisioned_throughput)
-    if units is None or part.autoscaling is None:
+    if units is None or not part.autoscaling:
         return units
-    fixed = {"read": part.autoscaling.read is None, "write": part.autoscaling.write is None}
+    fixed = {side: part.autoscaling.bounds(side) is None for side in ("read", "write")}
     return {key: value for key, value in units.items() if fixed[key.partition("_")[0]]} or None
 
 
@@ -102,13 +116,27 @@ def unit_parameters(found: dict[str, int], wanted: dict[str, int]) -> dict[str, 
     return {"ReadCapacityUnits": both["read_capacity_units"], "WriteCapacityUnits": both["write_capacity_units"]}
 
 
-def found_on_demand(described: dict[str, Any]) -> dict[str, int | None]:
+def wanted_on_demand(part: Any) -> dict[str, int | bool] | None:
+    """Declared maxima; False for a side that is to have none, and for both when all of it is off."""
+    if part.on_demand_throughput is False:
+        return {"max_read_request_units": False, "max_write_request_units": False}
+    return plain(part.on_demand_throughput) or None
+
+
+def found_on_demand(described: dict[str, Any]) -> dict[str, int | bool]:
+    """The maxima in force; DynamoDB answers -1, or nothing, for none."""
     maxima = described.get("OnDemandThroughput") or {}
     read, write = maxima.get("MaxReadRequestUnits", -1), maxima.get("MaxWriteRequestUnits", -1)
     return {
-        "max_read_request_units": None if read == -1 else read,
-        "max_write_request_units": None if write == -1 else write,
+        "max_read_request_units": False if read == -1 else read,
+        "max_write_request_units": False if write == -1 else write,
     }
+
+
+def on_demand_parameters(wanted: dict[str, int | bool]) -> dict[str, int]:
+    """The declared sides as UpdateTable takes them; the others stay."""
+    names = {"max_read_request_units": "MaxReadRequestUnits", "max_write_request_units": "MaxWriteRequestUnits"}
+    return {names[key]: desired.NO_MAXIMUM if value is False else value for key, value in wanted.items()}
 
 
 def found_warm(described: dict[str, Any]) -> dict[str, int]:
@@ -125,6 +153,10 @@ def warm_enough(found: dict[str, int], wanted: dict[str, int]) -> bool:
 
 
 # --- features with an API of their own
+
+
+def _found_encryption(observed: Observed) -> str:
+    return str(observed.settings.get("encryption", observed.encryption()))
 
 
 def _same_key(found: str, wanted: str) -> bool:
@@ -149,7 +181,7 @@ def _time_to_live(gap: Gap) -> list[Request]:
     return [
         Request(
             "UpdateTimeToLive",
-            {"TableName": gap.table.table["TableName"], "TimeToLiveSpecification": specification},
+            {"TableName": gap.name, "TimeToLiveSpecification": specification},
         )
     ]
 
@@ -166,19 +198,31 @@ def _recovery(gap: Gap) -> list[Request]:
     if "recovery_period_in_days" in gap.wanted:
         specification["RecoveryPeriodInDays"] = gap.wanted["recovery_period_in_days"]
     parameters = {
-        "TableName": gap.table.table["TableName"],
+        "TableName": gap.name,
         "PointInTimeRecoverySpecification": specification,
     }
     return [Request("UpdateContinuousBackups", parameters)]
 
 
+def _same_tags(found: dict[str, str], wanted: dict[str, str | bool]) -> bool:
+    return all(found.get(key, False) == value for key, value in wanted.items())
+
+
 def _tags(gap: Gap) -> list[Request]:
-    changed = {key: value for key, value in gap.wanted.items() if gap.found.get(key) != value}
-    return [Request("TagResource", {"ResourceArn": gap.table.arn, "Tags": desired.tags(changed)})]
+    changed = {
+        key: value for key, value in gap.wanted.items() if value is not False and gap.found.get(key) != value
+    }
+    unwanted = [key for key, value in gap.wanted.items() if value is False and key in gap.found]
+    arn = {"ResourceArn": gap.table.arn}
+    set_them = [Request("TagResource", arn | {"Tags": desired.tags(changed)})] if changed else []
+    return set_them + ([Request("UntagResource", arn | {"TagKeys": unwanted})] if unwanted else [])
 
 
 def _resource_policy(gap: Gap) -> list[Request]:
-    return [Request("PutResourcePolicy", {"ResourceArn": gap.table.arn, "Policy": json.dumps(gap.wanted)})]
+    arn = {"ResourceArn": gap.table.arn}
+    if gap.wanted is False:
+        return [Request("DeleteResourcePolicy", arn)]
+    return [Request("PutResourcePolicy", arn | {"Policy": json.dumps(gap.wanted)})]
 
 
 def same_policy(found: Value, wanted: Value) -> bool:
@@ -192,93 +236,11 @@ def same_policy(found: Value, wanted: Value) -> bool:
             return inner[0] if len(inner) == 1 else inner
         return value
 
-    return bool(normal(found) == normal(wanted))
-
-
-_DIMENSIONS = {"read": "ReadCapacityUnits", "write": "WriteCapacityUnits"}
-_SCALING_METRICS = {"read": "DynamoDBReadCapacityUtilization", "write": "DynamoDBWriteCapacityUtilization"}
-
-
-def _wanted_autoscaling(table: TableDeclaration) -> dict[str, dict[str, Any]] | None:
-    owners: dict[str, Any] = {"table": table.autoscaling}
-    owners |= {f"index {name}": index.autoscaling for name, index in table.indexes_of("global").items()}
-    wanted = {
-        owner: {side: plain(bounds) for side in _DIMENSIONS if (bounds := getattr(scaling, side)) is not None}
-        for owner, scaling in owners.items()
-        if scaling is not None
-    }
-    return wanted or None
-
-
-def _same_autoscaling(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    return all(
-        found.get(owner, {}).get(side) == bounds
-        for owner, sides in wanted.items()
-        for side, bounds in sides.items()
-    )
-
-
-def _autoscaling(gap: Gap) -> list[Request]:
-    name = gap.table.table["TableName"]
-    requests = []
-    for owner, sides in gap.wanted.items():
-        kind, _, index = owner.partition(" ")
-        resource = f"table/{name}/index/{index}" if index else f"table/{name}"
-        for side, bounds in sides.items():
-            if gap.found.get(owner, {}).get(side) == bounds:
-                continue
-            target = {
-                "ServiceNamespace": "dynamodb",
-                "ResourceId": resource,
-                "ScalableDimension": f"dynamodb:{kind}:{_DIMENSIONS[side]}",
-            }
-            limits = {"MinCapacity": bounds["min_capacity"], "MaxCapacity": bounds["max_capacity"]}
-            goal = {
-                "TargetValue": float(bounds["target_utilization"]),
-                "PredefinedMetricSpecification": {"PredefinedMetricType": _SCALING_METRICS[side]},
-            }
-            policy = {
-                "PolicyName": f"{resource}-{side}-target",
-                "PolicyType": "TargetTrackingScaling",
-                "TargetTrackingScalingPolicyConfiguration": goal,
-            }
-            requests.append(Request("RegisterScalableTarget", target | limits, "application-autoscaling"))
-            requests.append(Request("PutScalingPolicy", target | policy, "application-autoscaling"))
-    return requests
-
-
-def _wanted_alarms(table: TableDeclaration) -> dict[str, dict[str, Any]] | None:
-    if table.alarms is None:
-        return None
-    return {label: msgspec.structs.asdict(alarm) for label, alarm in table.alarms.items()}
-
-
-def _alarms(gap: Gap) -> list[Request]:
-    name = gap.table.table["TableName"]
-    requests = []
-    for label, alarm in gap.wanted.items():
-        if gap.found.get(label) == alarm:
-            continue
-        operation = [{"Name": "Operation", "Value": alarm["operation"]}] if alarm["operation"] else []
-        parameters = {
-            "AlarmName": f"{name}-{label}",
-            "Namespace": "AWS/DynamoDB",
-            "MetricName": alarm["metric"],
-            "Dimensions": [{"Name": "TableName", "Value": name}, *operation],
-            "Statistic": alarm["statistic"],
-            "Threshold": alarm["threshold"],
-            "ComparisonOperator": alarm["comparison"],
-            "Period": alarm["period"],
-            "EvaluationPeriods": alarm["evaluation_periods"],
-            "AlarmActions": alarm["actions"],
-            "TreatMissingData": "notBreaching",
-        }
-        requests.append(Request("PutMetricAlarm", parameters, "cloudwatch"))
-    return requests
+    return bool(normal(found or False) == normal(wanted))
 
 
 def _replicas(gap: Gap) -> list[Request]:
-    """One region a time: DynamoDB takes one replica update per request and per moment."""
+    """One region: DynamoDB takes one replica update per request, and one at a time."""
     missing = [region for region in gap.wanted if region not in gap.found]
     return gap.update(ReplicaUpdates=[{"Create": {"RegionName": missing[0]}}])
 
@@ -302,12 +264,14 @@ ASPECTS: tuple[Aspect, ...] = (
         lambda observed: found_units(observed.table),
         lambda gap: gap.update(ProvisionedThroughput=unit_parameters(gap.found, gap.wanted)),
         note="AWS limits how often a day units may be lowered",
+        needs_mode="PROVISIONED",
     ),
     Aspect(
         "on_demand_throughput",
-        lambda table: plain(table.on_demand_throughput),
+        wanted_on_demand,
         lambda observed: found_on_demand(observed.table),
-        lambda gap: gap.update(OnDemandThroughput=desired.on_demand(gap.declared.on_demand_throughput)),
+        lambda gap: gap.update(OnDemandThroughput=on_demand_parameters(gap.wanted)),
+        needs_mode="PAY_PER_REQUEST",
     ),
     Aspect(
         "warm_throughput",
@@ -333,7 +297,7 @@ ASPECTS: tuple[Aspect, ...] = (
     Aspect(
         "encryption",
         lambda table: table.encryption,
-        lambda observed: observed.settings.get("encryption", AWS_OWNED),
+        _found_encryption,
         lambda gap: gap.update(SSESpecification=desired.encryption(gap.wanted)),
         same=_same_key,
     ),
@@ -356,6 +320,7 @@ ASPECTS: tuple[Aspect, ...] = (
         lambda table: table.tags,
         lambda observed: observed.settings.get("tags", {}),
         _tags,
+        same=_same_tags,
     ),
     Aspect(
         "time_to_live",
@@ -374,17 +339,19 @@ ASPECTS: tuple[Aspect, ...] = (
     ),
     Aspect(
         "autoscaling",
-        _wanted_autoscaling,
+        aspects_around.wanted_autoscaling,
         lambda observed: observed.settings.get("autoscaling", {}),
-        _autoscaling,
-        same=_same_autoscaling,
+        lambda gap: aspects_around.autoscaling_requests(gap.name, gap.found, gap.wanted),
+        same=aspects_around.same_autoscaling,
         at_creation=False,
+        needs_mode="PROVISIONED",
     ),
     Aspect(
         "alarms",
-        _wanted_alarms,
+        aspects_around.wanted_alarms,
         lambda observed: observed.settings.get("alarms", {}),
-        _alarms,
+        lambda gap: aspects_around.alarm_requests(gap.name, gap.found, gap.wanted),
+        same=aspects_around.same_alarms,
         at_creation=False,
     ),
     Aspect(

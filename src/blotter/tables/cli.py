@@ -1,12 +1,11 @@
 """`blotter tables`: the commands, each a few lines over the files beside this one.
 
 The seed's 05-create-dynamodb.sh is `apply`; the others look, wait or take away. boto3 and rich load when a command
-needs them, so that `--help` answers at once. Options and endings are in `options.py`, wording is in `report.py`.
+needs them, so that `--help` answers at once. Options and exit codes are in `options.py`, the texts in `report.py`.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 
 from blotter.config import ConfigurationError
-from blotter.tables import commands_around, report
+from blotter.tables import commands_around, report, terminal
 from blotter.tables.apply import Applying, Work, together
 from blotter.tables.changes import Plan
 from blotter.tables.declaration import TableDeclaration
@@ -23,11 +22,12 @@ from blotter.tables.destroy import wait_until_gone, wait_until_ready
 from blotter.tables.errors import Exit, SetupError
 from blotter.tables.observed import Observed, with_settings
 from blotter.tables.observed import describe as described
-from blotter.tables.options import Failures, Run, TablesGroup, command, labels_argument, timeout_option
+from blotter.tables.options import Failures, Run, command, labels_argument, timeout_option
 from blotter.tables.plan import make_plan, settings_to_read
+from blotter.usage import CommandGroup
 
 
-@click.group(cls=TablesGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def tables() -> None:
     """Set up the tables that blotter.toml declares, on any DynamoDB endpoint.
 
@@ -43,7 +43,7 @@ def tables() -> None:
 def apply(run: Run, labels: tuple[str, ...], delete_indexes: bool) -> None:
     """Create what is missing, change what differs, wait, verify, report."""
     chosen = [(table, run.declared(table)) for table in run.tables(labels)]
-    run.say(report.heading(run.configuration))
+    run.say(report.heading(run.configuration, run.endpoint))
     run.confirm_account(chosen[0][0])
     with run.teller() as tell:
         works = {
@@ -61,7 +61,7 @@ def apply(run: Run, labels: tuple[str, ...], delete_indexes: bool) -> None:
     for outcome in outcomes.values():
         run.say(report.outcome_text(outcome, run.configuration))
     finished = [report.outcome_facts(outcome, run.configuration) for outcome in outcomes.values()]
-    _end(run, errors, report.place(run.configuration) | {"tables": finished})
+    _end(run, errors, report.place(run.configuration, run.endpoint) | {"tables": finished})
 
 
 @tables.command()
@@ -72,11 +72,13 @@ def apply(run: Run, labels: tuple[str, ...], delete_indexes: bool) -> None:
 @command
 def plan(run: Run, labels: tuple[str, ...], check: bool, delete_indexes: bool) -> Exit:
     """Show what apply would do, and change nothing."""
-    run.say(report.heading(run.configuration))
+    run.say(report.heading(run.configuration, run.endpoint))
     plans = [_plan(look, may_delete=delete_indexes) for look in _look(run, labels)]
     for one in plans:
         run.say(report.plan_text(one))
-    run.answer(report.place(run.configuration) | {"tables": [report.plan_facts(one) for one in plans]})
+    run.answer(
+        report.place(run.configuration, run.endpoint) | {"tables": [report.plan_facts(one) for one in plans]}
+    )
     return Exit.DIFFERS if check and any(one.changes for one in plans) else Exit.DONE
 
 
@@ -89,7 +91,9 @@ def diff(run: Run, labels: tuple[str, ...]) -> Exit:
     plans = [_plan(look) for look in _look(run, labels)]
     for one in plans:
         run.say(report.diff_text(one))
-    run.answer(report.place(run.configuration) | {"tables": [report.plan_facts(one) for one in plans]})
+    run.answer(
+        report.place(run.configuration, run.endpoint) | {"tables": [report.plan_facts(one) for one in plans]}
+    )
     return Exit.DIFFERS if any(one.changes for one in plans) else Exit.DONE
 
 
@@ -102,7 +106,7 @@ def status(run: Run, labels: tuple[str, ...]) -> Exit:
     rows = [report.status_facts(_plan(look), look.observed) for look in _look(run, labels)]
     for row in rows:
         run.say(report.status_text(row))
-    run.answer(report.place(run.configuration) | {"tables": rows})
+    run.answer(report.place(run.configuration, run.endpoint) | {"tables": rows})
     return Exit.DONE if all(row["ready"] and not row["differs"] for row in rows) else Exit.DIFFERS
 
 
@@ -125,7 +129,7 @@ def wait(run: Run, labels: tuple[str, ...], gone: bool) -> None:
             observed = ready[table.label]
             run.say(f"{table.name} {observed.status if observed else 'is gone'}")
     done = {label: report.facts(observed) if observed else None for label, observed in ready.items()}
-    _end(run, errors, report.place(run.configuration) | {"tables": done})
+    _end(run, errors, report.place(run.configuration, run.endpoint) | {"tables": done})
 
 
 @tables.command()
@@ -144,15 +148,15 @@ def describe(run: Run, table: str, as_toml: bool) -> None:
         run.say(report.facts_text(observed))
         run.answer(report.facts(observed))
         return
-    from blotter.tables.importing import declaration_of, read_all, to_toml
+    from blotter.tables.importing import declaration_of, label_of, read_all, to_toml
 
     found, unread = run.patiently(name, lambda: read_all(run.endpoint, observed))
-    declaration = declaration_of(found)
-    label = (
-        table if declared else "".join(c if c.isalnum() or c in "-_" else "-" for c in found.table["TableName"])
-    )
-    run.say(to_toml(label, found.table["TableName"], declaration, unread))
-    run.answer({"table": found.table["TableName"], "declaration": declaration, "not_read": unread})
+    declaration, left_out = declaration_of(found, unread)
+    label = table if declared else label_of(found.table["TableName"])
+    if run.as_json:
+        run.answer({"table": found.table["TableName"], "declaration": declaration, "not_read": left_out})
+    else:
+        terminal.write_generated(to_toml(label, found.table["TableName"], declaration, left_out))
 
 
 @tables.command()
@@ -167,6 +171,7 @@ def destroy(run: Run, labels: tuple[str, ...], yes: bool) -> None:
         raise SetupError(f"say which: {', '.join(table.label for table in chosen)}", Exit.USAGE)
     for table in chosen:
         _confirm(run, table.name, yes)
+    run.deadline.restart()  # a person took their time
     run.confirm_account(chosen[0])
     with run.teller() as tell:
         works = {
@@ -177,7 +182,7 @@ def destroy(run: Run, labels: tuple[str, ...], yes: bool) -> None:
         if table.label in done:
             run.say(f"{table.name} {'destroyed' if done[table.label] else 'did not exist'}")
     gone = [table.name for table in chosen if done.get(table.label)]
-    _end(run, errors, report.place(run.configuration) | {"destroyed": gone})
+    _end(run, errors, report.place(run.configuration, run.endpoint) | {"destroyed": gone})
 
 
 @tables.command()
@@ -185,7 +190,7 @@ def schema() -> None:
     """Print the JSON Schema of blotter.toml, for editors."""
     from blotter.tables.schema import configuration_schema
 
-    click.echo(json.dumps(configuration_schema(), indent=2))
+    terminal.write_json(configuration_schema())
 
 
 @tables.command()
@@ -198,9 +203,9 @@ def init(app: str, table: str) -> None:
     try:
         path = write_first_file(app, table)
     except ConfigurationError as error:
-        click.echo(f"blotter: {error}", err=True)
+        terminal.fail(str(error))
         raise SystemExit(int(Exit.CONFIGURATION)) from None
-    click.echo(f"wrote {path}; look at it, then run `blotter tables plan`")
+    terminal.write(f"wrote {path}; look at it, then run `blotter tables plan`")
 
 
 for around in (commands_around.policy, commands_around.cost, commands_around.export, commands_around.copy):
@@ -238,12 +243,16 @@ def _plan(look: _Looked, *, may_delete: bool = False) -> Plan:
 def _confirm(run: Run, name: str, yes: bool) -> None:
     if yes:
         return
-    place = f"{name} (environment {run.configuration.environment}, {run.endpoint.address})"
+    place = f"{name} (environment {run.configuration.environment}, {_where(run)})"
     if not sys.stdin.isatty():
         raise SetupError(f"{place} was not deleted: nobody to ask here; give --yes", Exit.PROTECTED)
-    typed = click.prompt(f"Delete {place} with everything in it? Type its name", default="", show_default=False)
+    typed = terminal.question(f"Delete {place} with everything in it? Type its name")
     if typed != name:
         raise SetupError(f"{place} was not deleted: {typed!r} is not its name", Exit.PROTECTED)
+
+
+def _where(run: Run) -> str:
+    return f"region {run.configuration.region} of AWS" if run.endpoint.address == "AWS" else run.endpoint.address
 
 
 def _end(run: Run, errors: dict[str, SetupError], answer: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ Kept apart from `cli.py` so that setting up stays readable; `cli.py` adds them t
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from datetime import UTC, datetime
 from functools import partial
@@ -15,11 +15,21 @@ from typing import Any
 import click
 
 from blotter.config import Configuration, Flags, load_configuration
-from blotter.tables import report
+from blotter.tables import report, terminal
 from blotter.tables.endpoint import Endpoint
 from blotter.tables.errors import Exit, SetupError
 from blotter.tables.options import Run, command, labels_argument
 from blotter.tables.progress import News
+
+
+class Finite(click.FloatRange):
+    """A number between bounds that is neither infinite nor `nan`, which no comparison stops."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number) or number > 1e12:
+            self.fail(f"{value!r} is not a number to reckon with", param, ctx)
+        return number
 
 
 @click.command()
@@ -34,7 +44,7 @@ def policy(run: Run, labels: tuple[str, ...], role: str, leading_key: str | None
     from blotter.tables.policy import make_policy
 
     tables = [(table, run.declared(table)) for table in run.tables(labels)]
-    click.echo(json.dumps(make_policy(role, tables, run.configuration, leading_key), indent=2))
+    terminal.write_json(make_policy(role, tables, run.configuration, leading_key))
     return Exit.DONE
 
 
@@ -46,7 +56,8 @@ def export(run: Run, labels: tuple[str, ...], form: str) -> Exit:
     """Print the declared tables as AWS CLI commands, a CloudFormation template or Terraform."""
     from blotter.tables.export import FORMS
 
-    click.echo(FORMS[form]([(table, run.declared(table)) for table in run.tables(labels)]))
+    tables = [(table, run.declared(table)) for table in run.tables(labels)]
+    terminal.write_generated(FORMS[form](tables, run.configuration))
     return Exit.DONE
 
 
@@ -57,9 +68,7 @@ def export(run: Run, labels: tuple[str, ...], form: str) -> Exit:
 @click.option("--to-endpoint-url", metavar="URL", help="The destination's endpoint, when it is another.")
 @click.option("--to-profile", metavar="NAME", help="The destination's AWS profile, when it is another.")
 @click.option("--segments", type=click.IntRange(1, 64), default=8, show_default=True, help="Threads that scan.")
-@click.option(
-    "--rate", type=click.FloatRange(min=1), help="Items a second at most; throttling slows down by itself."
-)
+@click.option("--rate", type=Finite(min=1), help="Items a second at most; throttling slows down by itself.")
 @click.option("--notes", type=click.Path(path_type=Path), help="Where to note how far it came.")
 @click.option("--no-verify", is_flag=True, help="Do not read both tables again to compare them.")
 @command
@@ -87,13 +96,14 @@ def copy(
         there = load_configuration(there.document.path, to_env or there.environment, flags, there.environ)
     names = _name(run.configuration, source), _name(there, destination)
     default = Path(re.sub(r"[^A-Za-z0-9_.-]", "-", f".blotter-copy-{names[0]}-{names[1]}.json"))
-    run.say(report.heading(run.configuration))
+    from_endpoint, to_endpoint = Endpoint(run.configuration, segments), Endpoint(there, segments)
+    run.say(report.heading(run.configuration, from_endpoint))
     if there is not run.configuration:
-        run.say(f"to {report.heading(there)}")
+        run.say(f"to {report.heading(there, to_endpoint)}")
     with run.teller() as tell:
         work = Copy(
-            Side(Endpoint(run.configuration, segments), names[0]),
-            Side(Endpoint(there, segments), names[1]),
+            Side(from_endpoint, names[0]),
+            Side(to_endpoint, names[1]),
             notes or default,
             run.clock,
             segments=segments,
@@ -126,7 +136,7 @@ class Size(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(KB|MB|GB|)", str(value), re.IGNORECASE)
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?(KB|MB|GB|)", str(value), re.IGNORECASE | re.ASCII)
         if match is None:
             self.fail(f"{value!r} is not a size; write 400, 2KB or 1.5GB", param, ctx)
         return int(float(match[1]) * _SIZES[match[2].upper()])
@@ -134,9 +144,9 @@ class Size(click.ParamType[int]):
 
 @click.command()
 @labels_argument
-@click.option("--reads", type=click.FloatRange(min=0), metavar="N", help="Items read a second, on average.")
-@click.option("--writes", type=click.FloatRange(min=0), metavar="N", help="Items written a second, on average.")
-@click.option("--peak", type=click.FloatRange(min=1), default=3.0, show_default=True, help="Peak over average.")
+@click.option("--reads", type=Finite(min=0), metavar="N", help="Items read a second, on average.")
+@click.option("--writes", type=Finite(min=0), metavar="N", help="Items written a second, on average.")
+@click.option("--peak", type=Finite(min=1), default=3.0, show_default=True, help="Peak over average.")
 @click.option("--item-size", type=Size(), default="1KB", show_default=True, metavar="SIZE", help="Of one item.")
 @click.option("--storage", type=Size(), default="1GB", show_default=True, metavar="SIZE", help="Of the table.")
 @click.option("--consistent", is_flag=True, help="Reads are strongly consistent (twice the units).")

@@ -92,7 +92,7 @@ class Pace:
         return self._rate
 
     def take(self, items: int) -> None:
-        """Wait for the turn of so many items."""
+        """Wait until so many items may be written."""
         with self._lock:
             now = self._clock.now()
             self._written += items
@@ -208,7 +208,7 @@ class Copy:
         while not segment.finished and not self._stop.is_set():
             page = self._page(self._source, number, len(self._notes.segments), start)
             self._write(page["Items"])
-            start = page.get("LastEvaluatedKey")
+            start = self._next(self._source, page, start)
             with self._lock:
                 segment.done.add(digest(page["Items"]))
                 segment.next, segment.finished = encode_key(start), start is None
@@ -220,6 +220,16 @@ class Copy:
         return self._call(
             side, "Scan", TableName=side.name, Segment=number, TotalSegments=segments, ConsistentRead=True, **more
         )
+
+    @staticmethod
+    def _next(side: Side, page: dict[str, Any], start: Item | None) -> Item | None:
+        """Where the next page begins, None after the last. A page that comes again would go on for ever."""
+        following: Item | None = page.get("LastEvaluatedKey") or None
+        if following is not None and following == start:
+            raise SetupError(
+                f"Scan of {side.name}: the endpoint gives the same page again and again", Exit.REFUSED
+            )
+        return following
 
     def _write(self, items: list[Item]) -> None:
         for item in items:
@@ -245,7 +255,13 @@ class Copy:
         while left:
             self._pace.take(sum(map(len, left.values())))
             answer = self._call(self._destination, "BatchWriteItem", RequestItems=left)
-            left = answer.get("UnprocessedItems") or {}
+            unprocessed = answer.get("UnprocessedItems") or {}
+            sent = left[self._destination.name]
+            if any(name != self._destination.name for name in unprocessed) or any(
+                request not in sent for requests in unprocessed.values() for request in requests
+            ):
+                raise SetupError("BatchWriteItem: the answer names items that were not sent", Exit.UNREACHABLE)
+            left = {name: requests for name, requests in unprocessed.items() if requests}
             if left:
                 self._pace.slow()
                 self._clock.sleep(backoff.next())
@@ -258,7 +274,7 @@ class Copy:
             while True:
                 page = self._page(side, number, self._segments, start)
                 part.add(digest(page["Items"]))
-                start = page.get("LastEvaluatedKey")
+                start = self._next(side, page, start)
                 if start is None:
                     return part
 

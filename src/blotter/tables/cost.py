@@ -8,15 +8,15 @@ tier, reservations, streams, backups and transfer are left out, and the answer s
 from __future__ import annotations
 
 import math
-import tomllib
 from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from blotter.config import ConfigurationError
+from blotter.config import ConfigurationError, parse_toml, read_text
 from blotter.tables.endpoint import Caller
 
 HOURS = 730  # of a month
@@ -25,14 +25,17 @@ GB = 1024**3
 LEFT_OUT = "free tier, reservations, indexes, streams, backups, replicas and data transfer are not included"
 
 
+Price = Annotated[float, Meta(gt=0, le=1e6)]
+
+
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """List prices of one region and table class, in US dollars."""
 
-    write_request_units_per_million: float
-    read_request_units_per_million: float
-    write_capacity_unit_hour: float
-    read_capacity_unit_hour: float
-    storage_gb_month: float
+    write_request_units_per_million: Price
+    read_request_units_per_million: Price
+    write_capacity_unit_hour: Price
+    read_capacity_unit_hour: Price
+    storage_gb_month: Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class PriceList(msgspec.Struct, frozen=True):
@@ -76,23 +79,20 @@ class Estimate(msgspec.Struct, frozen=True):
 
 def load_prices(region: str, table_class: str, path: Path | None = None) -> PriceList:
     """The prices of a region and table class. Raises ConfigurationError when the file does not have them."""
-    source = path or files("blotter.tables").joinpath("prices.toml")
+    where: Path | str = path or "prices.toml"
+    shipped = files("blotter.tables").joinpath("prices.toml")
+    raw = parse_toml(where, read_text(path) if path else shipped.read_text(encoding="utf-8"))
+    known = [(key, kind) for key, value in raw.items() if isinstance(value, dict) for kind in value]
+    if (region, table_class) not in known:
+        raise ConfigurationError(
+            f"no prices for {region} {table_class} (known: {', '.join(map(' '.join, known))}); give a file of your"
+            " own with --prices, or another region's with --prices-of"
+        )
     try:
-        raw = tomllib.loads(source.read_text(encoding="utf-8"))
-        found = raw.get(region, {}).get(table_class)
-        if found is None:
-            known = ", ".join(
-                f"{key} {kind}" for key, value in raw.items() if isinstance(value, dict) for kind in value
-            )
-            raise ConfigurationError(
-                f"no prices for {region} {table_class} (known: {known}); give a file of your own with --prices, or"
-                " another region's with --prices-of"
-            )
-        return PriceList(msgspec.convert(found, Prices, strict=False), str(raw["date"]), str(raw["source"]))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, KeyError) as error:
-        raise ConfigurationError(f"{path}: not a price file: {error}") from None
+        prices = msgspec.convert(raw[region][table_class], Prices, strict=False)
+        return PriceList(prices, str(raw["date"]), str(raw["source"]))
+    except (msgspec.ValidationError, KeyError) as error:
+        raise ConfigurationError(f"{where}: not a price file: {error}") from None
 
 
 def units(item_bytes: int, *, consistent: bool) -> tuple[float, float]:
@@ -161,7 +161,7 @@ def estimate(traffic: Traffic, prices: Prices, item_bytes: int) -> Estimate:
     )
 
 
-def estimate_text(name: str, traffic: Traffic, cost: Estimate, prices: PriceList) -> str:
+def estimate_text(name: str, traffic: Traffic, cost: Estimate, prices: PriceList) -> list[str]:
     """The comparison for a person."""
     rows = {
         "on demand": (cost.on_demand, "pays for each request"),
@@ -182,7 +182,7 @@ def estimate_text(name: str, traffic: Traffic, cost: Estimate, prices: PriceList
         f"  one lookup by key costs ${cost.lookup:.10f}, one scan of the table ${cost.scan:,.6f}",
         f"  prices of {prices.date}, {prices.source}; {LEFT_OUT}",
     ]
-    return "\n".join(lines)
+    return lines
 
 
 def estimate_facts(name: str, traffic: Traffic, cost: Estimate, prices: PriceList) -> dict[str, Any]:

@@ -4,22 +4,25 @@ The Structs below are the one description of the format: they read the file, the
 (`schema.py`), and the reference in docs/tables.md is tested against them. Terms are DynamoDB's own in snake case.
 
 Rule: what a declaration does not mention is left as the endpoint has it; None means "not mentioned" everywhere
-here, False for a feature means "declared off". Must not know endpoints, requests or the state of any table.
+here, False means "declared off", for everything that can be switched on. Must not know endpoints, requests or the
+state of any table.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from blotter.config import ConfigurationError, ConfiguredTable, Document
+from blotter.config import DEEPEST, ConfigurationError, ConfiguredTable, Document, deeper_than, read_text
 from blotter.toml_lines import KeyPath
 
-Units = Annotated[int, Meta(ge=1)]
+Units = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Off = Literal[False]
 AttributeName = Annotated[str, Meta(min_length=1, max_length=255)]
 BillingMode = Literal["PAY_PER_REQUEST", "PROVISIONED"]
 StreamView = Literal["NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"]
@@ -28,6 +31,9 @@ TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
 AWS_OWNED = "AWS_OWNED"  # encryption with a key of Amazon's own: DynamoDB's default
 AWS_MANAGED = "AWS_MANAGED"  # the account's key alias/aws/dynamodb
 
+_KEY_ID = re.compile(
+    r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/)?([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mrk-[0-9a-f]{32})"
+)
 _INDEX_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 MAX_KEY_PARTS = 4  # of a global index's partition key, and of its sort key
 MAX_GLOBAL_INDEXES, MAX_LOCAL_INDEXES = 20, 5
@@ -52,10 +58,10 @@ class ProvisionedThroughput(_Part, frozen=True):
 
 
 class OnDemandThroughput(_Part, frozen=True):
-    """Upper bounds of an on-demand table: beyond them requests are throttled instead of charged."""
+    """Upper bounds of an on-demand table: beyond them requests are throttled, not charged. False: no bound."""
 
-    max_read_request_units: Units | None = None
-    max_write_request_units: Units | None = None
+    max_read_request_units: Units | Off | None = None
+    max_write_request_units: Units | Off | None = None
 
 
 class WarmThroughput(_Part, frozen=True):
@@ -74,10 +80,14 @@ class Scaling(_Part, frozen=True):
 
 
 class Autoscaling(_Part, frozen=True):
-    """Autoscaling of reads, of writes, or of both."""
+    """Autoscaling of reads, of writes, or of both. False ends it; the units stay as they are then."""
 
-    read: Scaling | None = None
-    write: Scaling | None = None
+    read: Scaling | Off | None = None
+    write: Scaling | Off | None = None
+
+    def bounds(self, side: str) -> Scaling | None:
+        """The bounds of "read" or "write"; None when that side is not scaled."""
+        return getattr(self, side) or None
 
 
 class PointInTimeRecovery(_Part, frozen=True):
@@ -96,9 +106,9 @@ class Index(_Part, frozen=True):
         Literal["ALL", "KEYS_ONLY"] | list[AttributeName], Meta(description="ALL, KEYS_ONLY, or attribute names")
     ] = "ALL"
     provisioned_throughput: ProvisionedThroughput | None = None
-    on_demand_throughput: OnDemandThroughput | None = None
+    on_demand_throughput: OnDemandThroughput | Off | None = None
     warm_throughput: WarmThroughput | None = None
-    autoscaling: Autoscaling | None = None
+    autoscaling: Autoscaling | Off | None = None
 
     def keys(self) -> tuple[list[Key], list[Key]]:
         """Partition key parts and sort key parts, in order."""
@@ -129,9 +139,9 @@ class TableDeclaration(_Part, frozen=True):
         BillingMode | None, Meta(description="PAY_PER_REQUEST when a table is created and nothing is said")
     ] = None
     provisioned_throughput: ProvisionedThroughput | None = None
-    on_demand_throughput: OnDemandThroughput | None = None
+    on_demand_throughput: OnDemandThroughput | Off | None = None
     warm_throughput: WarmThroughput | None = None
-    autoscaling: Autoscaling | None = None
+    autoscaling: Autoscaling | Off | None = None
     table_class: TableClass | None = None
     deletion_protection: bool | None = None
     encryption: Annotated[str | None, Meta(description="AWS_OWNED, AWS_MANAGED, or a KMS key's id or ARN")] = None
@@ -143,12 +153,13 @@ class TableDeclaration(_Part, frozen=True):
     ] = None
     point_in_time_recovery: PointInTimeRecovery | bool | None = None
     resource_policy: Annotated[
-        str | dict[str, Any] | None, Meta(description="a JSON file beside blotter.toml, or the policy itself")
+        str | dict[str, Any] | Off | None,
+        Meta(description="a JSON file beside blotter.toml, or the policy itself; false: none"),
     ] = None
-    tags: dict[str, str] | None = None
+    tags: Annotated[dict[str, str | Off] | None, Meta(description="false removes the tag of that key")] = None
     replicas: Annotated[list[str] | None, Meta(description="other regions of a global table")] = None
     indexes: dict[str, Index] = {}
-    alarms: dict[str, Alarm] | None = None
+    alarms: Annotated[dict[str, Alarm | Off] | None, Meta(description="false deletes the alarm")] = None
 
     def indexes_of(self, kind: Literal["global", "local"]) -> dict[str, Index]:
         return {name: index for name, index in self.indexes.items() if index.kind == kind}
@@ -166,7 +177,8 @@ def parse_table(table: ConfiguredTable, document: Document) -> TableDeclaration:
     at: KeyPath = ("tables", table.label)
     raw = dict(table.declaration)
     # Named parts are converted one by one: msgspec does not say under which name a mistake lies.
-    for group, kind in (("indexes", Index), ("alarms", Alarm)):
+    named: tuple[tuple[str, Any], ...] = (("indexes", Index), ("alarms", Alarm | Off))
+    for group, kind in named:
         if isinstance(raw.get(group), dict):
             raw[group] = {
                 name: document.convert(value, kind, (*at, group, name)) for name, value in raw[group].items()
@@ -176,18 +188,32 @@ def parse_table(table: ConfiguredTable, document: Document) -> TableDeclaration:
         raise document.error((*at, *path), what)
     policy = declaration.resource_policy
     if isinstance(policy, str):
-        return msgspec.structs.replace(declaration, resource_policy=_policy(document, at, policy))
-    return declaration
+        policy = _policy(document, at, policy)
+    if policy is not None and (wrong := _not_json(policy)):
+        raise document.error((*at, "resource_policy"), wrong)
+    return msgspec.structs.replace(declaration, resource_policy=policy)
+
+
+def _not_json(policy: object) -> str | None:
+    """Why a policy cannot be sent as JSON: TOML has dates, infinities and integers without a limit."""
+    if deeper_than(policy, DEEPEST):
+        return f"a policy has no more than {DEEPEST} objects or arrays within each other"
+    try:
+        json.dumps(policy, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError) as error:
+        return f"the policy cannot be written as JSON: {error}"
+    return None
 
 
 def _policy(document: Document, at: KeyPath, name: str) -> dict[str, Any]:
     path = document.path.parent / name
     try:
-        policy = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise document.error((*at, "resource_policy"), f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not valid JSON: {error}") from None
+        policy = json.loads(read_text(path))
+    except ConfigurationError as error:
+        raise document.error((*at, "resource_policy"), str(error)) from None
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigurationError(f"{path}: not valid JSON: {what}") from None
     if not isinstance(policy, dict):
         raise ConfigurationError(f"{path}: a policy is a JSON object")
     return policy
@@ -198,10 +224,11 @@ def _contradictions(table: TableDeclaration) -> list[tuple[KeyPath, str]]:
     found: list[tuple[KeyPath, str]] = []
     if table.sort_key and table.sort_key.name == table.partition_key.name:
         found.append((("sort_key",), "the sort key must be another attribute than the partition key"))
-    if (table.encryption or "").startswith("alias/"):
-        found.append(
-            (("encryption",), "an alias may move; give the key's id or ARN (`aws kms describe-key` has it)")
-        )
+    if wrong := _encryption_mistake(table.encryption):
+        found.append((("encryption",), wrong))
+    for label, alarm in (table.alarms or {}).items():
+        if alarm and not math.isfinite(alarm.threshold):
+            found.append((("alarms", label, "threshold"), f"{alarm.threshold} is not a number to compare with"))
     found += _billing_contradictions(table)
     types: dict[str, str] = {}
     for path, key in _all_keys(table):
@@ -217,6 +244,16 @@ def _contradictions(table: TableDeclaration) -> list[tuple[KeyPath, str]]:
     return found
 
 
+def _encryption_mistake(encryption: str | None) -> str | None:
+    if encryption in (None, AWS_OWNED, AWS_MANAGED) or _KEY_ID.fullmatch(encryption or ""):
+        return None
+    if re.search(r"(^|:)alias/aws/dynamodb$", encryption or ""):
+        return f'that is the key the account has from AWS; write "{AWS_MANAGED}"'
+    if re.search(r"(^|:)alias/", encryption or ""):
+        return "an alias may move; give the key's id or ARN (`aws kms describe-key` has it)"
+    return f'{encryption!r} is no KMS key\'s id or ARN; nor is it "{AWS_OWNED}" or "{AWS_MANAGED}"'
+
+
 def _billing_contradictions(table: TableDeclaration) -> list[tuple[KeyPath, str]]:
     provisioned = table.billing_mode == "PROVISIONED"
     only_provisioned, only_on_demand = ("provisioned_throughput", "autoscaling"), ("on_demand_throughput",)
@@ -225,7 +262,7 @@ def _billing_contradictions(table: TableDeclaration) -> list[tuple[KeyPath, str]
     parts += [(("indexes", name), index) for name, index in table.indexes.items()]
     for path, part in parts:
         for field in only_on_demand if provisioned else only_provisioned:
-            if getattr(part, field) is not None:
+            if getattr(part, field):  # what is declared off asks for no billing mode
                 mode = "PAY_PER_REQUEST" if provisioned else "PROVISIONED"
                 found.append(((*path, field), f'{field} needs billing_mode = "{mode}"'))
         local = isinstance(part, Index) and part.kind == "local"
@@ -236,9 +273,8 @@ def _billing_contradictions(table: TableDeclaration) -> list[tuple[KeyPath, str]
                     "PROVISIONED needs provisioned_throughput, or autoscaling of read and write",
                 )
             )
-        scaling = part.autoscaling
         for side in ("read", "write"):
-            bounds: Scaling | None = getattr(scaling, side, None)
+            bounds = part.autoscaling.bounds(side) if part.autoscaling else None
             if bounds and bounds.min_capacity > bounds.max_capacity:
                 found.append(((*path, "autoscaling", side), "min_capacity is above max_capacity"))
     return found
@@ -246,10 +282,10 @@ def _billing_contradictions(table: TableDeclaration) -> list[tuple[KeyPath, str]
 
 def starting_throughput(part: TableDeclaration | Index) -> ProvisionedThroughput | None:
     """The capacity a provisioned table or index starts with: the declared one, else autoscaling's lower bounds."""
-    scaling = part.autoscaling
-    if part.provisioned_throughput or scaling is None or scaling.read is None or scaling.write is None:
+    if part.provisioned_throughput or not part.autoscaling:
         return part.provisioned_throughput
-    return ProvisionedThroughput(scaling.read.min_capacity, scaling.write.min_capacity)
+    read, write = part.autoscaling.bounds("read"), part.autoscaling.bounds("write")
+    return ProvisionedThroughput(read.min_capacity, write.min_capacity) if read and write else None
 
 
 def _index_contradictions(table: TableDeclaration, name: str, index: Index) -> list[tuple[KeyPath, str]]:
@@ -260,6 +296,11 @@ def _index_contradictions(table: TableDeclaration, name: str, index: Index) -> l
     for field, parts in (("partition_key", partition), ("sort_key", sort)):
         if len(parts) > MAX_KEY_PARTS or (field == "partition_key" and not parts):
             found.append(((field,), f"a key has 1 to {MAX_KEY_PARTS} attributes"))
+    if isinstance(index.projection, list):
+        if not index.projection:
+            found.append((("projection",), 'an empty list projects nothing more than "KEYS_ONLY"; write that'))
+        if len(set(index.projection)) < len(index.projection):
+            found.append((("projection",), "an attribute appears twice"))
     names = [key.name for key in partition + sort]
     if len(set(names)) < len(names):
         found.append(((), "an attribute appears twice in the index's key"))

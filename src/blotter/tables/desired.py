@@ -7,7 +7,8 @@ Pure translation in one direction; `observed.py` is the other. What CreateTable 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from blotter.tables.declaration import (
     AWS_MANAGED,
@@ -59,10 +60,13 @@ def key_schema(partition: list[Key], sort: list[Key]) -> list[Parameters]:
     ]
 
 
-def global_index(name: str, index: Index) -> Parameters:
-    """A global index as CreateTable and UpdateTable's Create action take it."""
+def global_index(name: str, index: Index, units: ProvisionedThroughput | None = None) -> Parameters:
+    """A global index as CreateTable and UpdateTable's Create action take it.
+
+    `units`: what it gets at a provisioned table when its declaration says nothing of them.
+    """
     throughput = {
-        "ProvisionedThroughput": provisioned(starting_throughput(index)),
+        "ProvisionedThroughput": provisioned(starting_throughput(index) or units),
         "OnDemandThroughput": on_demand(index.on_demand_throughput),
         "WarmThroughput": warm(index.warm_throughput),
     }
@@ -92,12 +96,16 @@ def provisioned(throughput: ProvisionedThroughput | None) -> Parameters | None:
     }
 
 
-def on_demand(throughput: OnDemandThroughput | None) -> Parameters | None:
-    if throughput is None:
+NO_MAXIMUM = -1  # how DynamoDB says that on-demand units have no upper bound
+
+
+def on_demand(throughput: OnDemandThroughput | Literal[False] | None) -> Parameters | None:
+    """For a table or index that is made: what is declared off is off there already."""
+    if not throughput:
         return None
     return _given(
-        MaxReadRequestUnits=throughput.max_read_request_units,
-        MaxWriteRequestUnits=throughput.max_write_request_units,
+        MaxReadRequestUnits=throughput.max_read_request_units or None,
+        MaxWriteRequestUnits=throughput.max_write_request_units or None,
     )
 
 
@@ -123,8 +131,8 @@ def encryption(declared: str | None) -> Parameters:
     return {"Enabled": True, "SSEType": "KMS", **key}
 
 
-def tags(declared: dict[str, str] | None) -> list[Parameters]:
-    return [{"Key": key, "Value": value} for key, value in (declared or {}).items()]
+def tags(declared: Mapping[str, str | Literal[False]] | None) -> list[Parameters]:
+    return [{"Key": key, "Value": value} for key, value in (declared or {}).items() if value is not False]
 
 
 def _given(**values: int | None) -> Parameters:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from blotter.tables.apply import Step, Work, check_account
 from blotter.tables.errors import Exit, SetupError
-from blotter.tables.observed import UNUSABLE, Observed, describe
+from blotter.tables.observed import Observed, describe
 from blotter.tables.progress import News
 from blotter.tables.wait import Backoff
 
@@ -27,11 +27,11 @@ def destroy(name: str, step: Step, account: str | None = None) -> Work[bool]:
                 return True
             found = identity
             doing = _delete(name, step, observed, account)
-            step.calm()
+            step.succeeded()
             step.tell(News(name, doing))
             wait = poll.next()
         except SetupError as error:
-            wait = step.patience(name, error)
+            wait = step.retry_in(name, error)
         step.check_deadline(name, doing)
         yield wait
 
@@ -58,16 +58,16 @@ def wait_until_ready(name: str, step: Step) -> Work[Observed]:
         doing = "waiting until it exists"
         try:
             observed = describe(step.endpoint, name)
-            step.calm()
-            if observed is not None and observed.status in UNUSABLE:
-                raise SetupError(f"{name} is {observed.status}: {UNUSABLE[observed.status]}", Exit.UNUSABLE)
-            if observed is not None and not observed.busy():
+            step.succeeded()
+            if observed is not None and observed.usable():
                 return observed
+            if observed is not None and (why := observed.unusable()):
+                raise SetupError(why, Exit.UNUSABLE)
             doing = "waiting until it is ACTIVE" if observed else doing
             step.tell(News(name, doing, observed.busy() if observed else {}))
             wait = poll.next()
         except SetupError as error:
-            wait = step.patience(name, error)
+            wait = step.retry_in(name, error)
         step.check_deadline(name, doing)
         yield wait
 
@@ -78,12 +78,12 @@ def wait_until_gone(name: str, step: Step) -> Work[None]:
     while True:
         try:
             observed = describe(step.endpoint, name)
-            step.calm()
+            step.succeeded()
             if observed is None:
                 return
             step.tell(News(name, "waiting until it is gone", observed.busy()))
             wait = poll.next()
         except SetupError as error:
-            wait = step.patience(name, error)
+            wait = step.retry_in(name, error)
         step.check_deadline(name, "still there")
         yield wait

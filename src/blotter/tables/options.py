@@ -1,19 +1,18 @@
 """The options every `blotter tables` command takes, and what becomes of its errors.
 
 `command` gives a function that takes a `Run` the common options, loads the configuration, and turns every failure
-a user can meet into one line on stderr and an exit code (with --json, also an object on stdout). Only it and
-`cli.py` print or exit.
+a user can meet into one line on stderr and an exit code (with --json, also an object on stdout). Writing is
+`terminal.py`'s.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -22,6 +21,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from blotter.config import Configuration, ConfigurationError, ConfiguredTable, Flags, load_configuration
+from blotter.tables import terminal
 from blotter.tables.apply import Step
 from blotter.tables.declaration import TableDeclaration, parse_table
 from blotter.tables.endpoint import Endpoint
@@ -32,6 +32,7 @@ from blotter.tables.progress import PlainTeller, Teller, on_terminal, silent
 from blotter.tables.wait import Clock, Deadline
 
 DEFAULT_TIMEOUT_S = 600.0
+LONGEST_TIMEOUT_S = 366 * 86400.0
 
 Looked = TypeVar("Looked")
 
@@ -53,10 +54,10 @@ class Run:
 
     def __init__(self, configuration: Configuration, *, as_json: bool, timeout: float) -> None:
         self.configuration = configuration
-        self.endpoint = Endpoint(configuration)
         self.as_json = as_json
         self.clock = Clock()
         self.deadline = Deadline(self.clock, timeout)
+        self.endpoint = Endpoint(configuration, deadline=self.deadline)
 
     def tables(self, labels: tuple[str, ...]) -> list[ConfiguredTable]:
         """The named tables, or all declared ones."""
@@ -81,7 +82,7 @@ class Run:
             try:
                 return look()
             except SetupError as error:
-                wait = step.patience(name, error)
+                wait = step.retry_in(name, error)
             step.check_deadline(name, "not described")
             self.clock.sleep(wait)
 
@@ -92,29 +93,29 @@ class Run:
             yield silent
         elif sys.stdout.isatty():
             with on_terminal() as tell:
-                yield tell
+                yield lambda news: tell(terminal.cleaned(news))
         else:
             yield PlainTeller(self.say)
 
-    def say(self, text: str) -> None:
-        """A line for people; machines get `answer`."""
+    def say(self, lines: str | Iterable[str]) -> None:
+        """A line or lines for people; machines get `answer`."""
         if not self.as_json:
-            click.echo(text)
+            terminal.write(lines)
 
     def answer(self, value: Any) -> None:
         """The one JSON document of --json."""
         if self.as_json:
-            click.echo(json.dumps(value, indent=2, default=str))
+            terminal.write_json(value)
 
     def confirm_account(self, table: ConfiguredTable) -> None:
         """Before anything is made: the endpoint must act for the configured account. `table`: any one of its."""
         wanted = self.configuration.account
         if wanted is None:
             return
-        if self.configuration.endpoint is not None:
+        if not self.endpoint.offers("sts"):
             self.patiently(table.name, partial(self._confirm_elsewhere, table))
             return
-        account = self.endpoint.call("GetCallerIdentity", service="sts").get("Account")
+        account = self.endpoint.call("GetCallerIdentity", service="sts")["Account"]
         if account != wanted:
             raise SetupError(
                 f"the credentials are for account {account}, but {self.configuration.sources['account']} says"
@@ -123,7 +124,7 @@ class Run:
             )
 
     def _confirm_elsewhere(self, table: ConfiguredTable) -> None:
-        """Elsewhere there is no STS: an endpoint that denies the ARN but not the name acts for another account.
+        """Without STS: an endpoint that denies access to the ARN but not to the name acts for another account.
 
         One that does not know ARNs tells nothing here; what it describes afterwards is still checked.
         """
@@ -134,7 +135,7 @@ class Run:
             if error.retry is not Retry.NEVER:
                 raise
             if error.exit_code is Exit.DENIED:
-                describe(self.endpoint, table.name)  # denied too: a matter of permissions, told as such
+                describe(self.endpoint, table.name)  # if denied too, it is a matter of permissions
                 raise SetupError(
                     f"{self.configuration.sources['account']} says account {self.configuration.account}, but"
                     f" {self.endpoint.address} does not act for it ({error}); nothing was changed",
@@ -151,8 +152,8 @@ class Duration(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
-        if match is None or float(match[1]) <= 0:
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", str(value), re.ASCII)
+        if match is None or float(match[1]) <= 0 or float(match[1]) * self._UNITS[match[2]] > LONGEST_TIMEOUT_S:
             self.fail(f"{value!r} is not a duration; write 90, 90s, 10m or 2h", param, ctx)
         return float(match[1]) * self._UNITS[match[2]]
 
@@ -194,27 +195,6 @@ timeout_option = click.option(
 labels_argument = click.argument("labels", nargs=-1, metavar="[TABLE]...")
 
 
-class TablesGroup(click.Group):
-    """A group whose usage errors have a code of their own: 2 means drift here."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _usage_errors():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _usage_errors():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    try:
-        yield
-    except click.UsageError as error:
-        error.exit_code = Exit.USAGE  # type: ignore[misc]  # click declares it a constant
-        raise
-
-
 def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     """Give `function(run, **own)` the common options and the common end. It may return an exit code."""
 
@@ -252,7 +232,7 @@ def _ends(as_json: bool) -> Iterator[None]:
         # Errors that several tables share are said once; the first one gives the exit code.
         errors = list(failures.errors.values())
         for message in dict.fromkeys(map(str, errors)):
-            click.echo(f"blotter: {message}", err=True)
+            terminal.fail(message)
         sys.exit(int(errors[0].exit_code))
     except KeyboardInterrupt:
         _fail("interrupted; run again to continue where it stopped", Exit.INTERRUPTED, as_json)
@@ -263,9 +243,9 @@ def _ends(as_json: bool) -> Iterator[None]:
 
 
 def _fail(message: str, code: Exit, as_json: bool) -> NoReturn:
-    click.echo(f"blotter: {message}", err=True)
+    terminal.fail(message)
     if as_json:
-        click.echo(json.dumps({"error": message, "exit_code": int(code)}, indent=2))
+        terminal.write_json({"error": message, "exit_code": int(code)})
     sys.exit(int(code))
 
 

@@ -1,26 +1,38 @@
 """From what is declared and what is there to what would have to change. Pure: reads nothing, sends nothing.
 
 A table that does not exist is one creation and the settings CreateTable cannot take. For one that exists: the key
-first (it can never change), then indexes, then the settings in the order of `ASPECTS`. `apply.py` makes the first
-change, describes again and plans again, until a plan is empty; so a plan never has to foresee what the endpoint
-makes of its own requests.
+first (it can never change), then unwanted indexes away, then the billing mode, then new indexes, then throughput
+and the other settings in the order of `ASPECTS`: whatever the present state is, the first request is valid in it.
+`apply.py` makes the first change, describes again and plans again, until a plan is empty; so a plan never has to
+foresee what the endpoint makes of its own requests.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from blotter.tables import desired
-from blotter.tables.aspects import ASPECTS, Aspect, Gap, differs
+from blotter.tables.aspects import ASPECTS, Aspect, Gap, differs, is_off
 from blotter.tables.changes import Change, Plan, Request
-from blotter.tables.declaration import TableDeclaration
-from blotter.tables.indexes import index_changes, wanted_shape
+from blotter.tables.declaration import AWS_MANAGED, TableDeclaration
+from blotter.tables.indexes import (
+    NEEDS_ON_DEMAND,
+    index_additions,
+    index_removals,
+    index_throughput,
+    local_changes,
+    wanted_shape,
+)
 from blotter.tables.observed import READERS, Observed
 
 
 def settings_to_read(declared: TableDeclaration) -> list[str]:
     """The declared settings that DescribeTable does not answer."""
-    return [aspect.key for aspect in ASPECTS if aspect.key in READERS and aspect.wanted(declared) is not None]
+    wanted = [aspect.key for aspect in ASPECTS if aspect.key in READERS and aspect.wanted(declared) is not None]
+    # Whose key encrypts matters only when any key of AWS's would do; every other answer DescribeTable has.
+    return [key for key in wanted if key != "encryption" or declared.encryption == AWS_MANAGED]
 
 
 def make_plan(
@@ -32,9 +44,14 @@ def make_plan(
     """
     if observed is None:
         return Plan(label=label, name=name, status=None, changes=_creation(name, declared))
+    billing, settings = _setting_changes(declared, observed)
     changes = key_change(declared, observed) or [
-        *index_changes(observed, declared, may_delete=may_delete),
-        *_setting_changes(declared, observed),
+        *local_changes(observed, declared),
+        *index_removals(observed, declared, may_delete=may_delete),
+        *billing,
+        *index_additions(observed, declared),
+        *index_throughput(observed, declared),
+        *settings,
     ]
     return Plan(label=label, name=name, status=observed.status, changes=changes)
 
@@ -60,10 +77,11 @@ def _creation(name: str, declared: TableDeclaration) -> list[Change]:
     later = [
         Change(what=aspect.key, action="create", after=wanted, note=aspect.note)
         for aspect in ASPECTS
-        if not aspect.at_creation and (wanted := aspect.wanted(declared)) not in (None, False, {"enabled": False})
+        if not aspect.at_creation and (wanted := aspect.wanted(declared)) is not None and not is_off(wanted)
     ]
     for aspect in ASPECTS:
-        if aspect.at_creation and aspect.key not in after and (wanted := aspect.wanted(declared)) is not None:
+        wanted = aspect.wanted(declared)
+        if aspect.at_creation and aspect.key not in after and wanted is not None and not is_off(wanted):
             after[aspect.key] = wanted
     return [Change(what="table", action="create", after=after, requests=[creation(name, declared)]), *later]
 
@@ -84,16 +102,25 @@ def key_change(declared: TableDeclaration, observed: Observed) -> list[Change]:
     ]
 
 
-def _setting_changes(declared: TableDeclaration, observed: Observed) -> list[Change]:
-    changes = []
+def _setting_changes(declared: TableDeclaration, observed: Observed) -> tuple[list[Change], list[Change]]:
+    """The switch of the billing mode, if it differs, and the changes of all other settings."""
+    billing: list[Change] = []
+    changes: list[Change] = []
     for aspect in ASPECTS:
         wanted = aspect.wanted(declared)
-        unread = aspect.key in READERS and aspect.key not in observed.settings
-        if wanted is None or unread or _waits_for_billing(aspect, declared, observed):
+        unread = aspect.key in settings_to_read(declared) and aspect.key not in observed.settings
+        if wanted is None or unread:
             continue
         found = aspect.found(observed)
-        if differs(aspect, found, wanted):
-            changes.append(_setting_change(aspect, Gap(observed, declared, found, wanted)))
+        if not differs(aspect, found, wanted):
+            continue
+        change = _setting_change(aspect, Gap(observed, declared, found, wanted))
+        if aspect.needs_mode and observed.billing_mode() != aspect.needs_mode:
+            # Until the table has the mode, the switch itself is the change; what is off then needs none.
+            if declared.billing_mode is None and not is_off(wanted):
+                changes.append(msgspec.structs.replace(change, requests=[], refused=NEEDS_ON_DEMAND))
+            continue
+        (billing if aspect.key == "billing_mode" else changes).append(change)
     extra = set(_extra_replicas(declared, observed))
     if extra:
         changes.append(
@@ -104,7 +131,7 @@ def _setting_changes(declared: TableDeclaration, observed: Observed) -> list[Cha
                 refused="removing a replica deletes its data; declare it, or use `aws dynamodb update-table`",
             )
         )
-    return changes
+    return billing, changes
 
 
 def _setting_change(aspect: Aspect, gap: Gap) -> Change:
@@ -119,16 +146,6 @@ def _setting_change(aspect: Aspect, gap: Gap) -> Change:
         requests=aspect.requests(gap),
         note=aspect.note,
     )
-
-
-def _waits_for_billing(aspect: Aspect, declared: TableDeclaration, observed: Observed) -> bool:
-    """Units and maxima belong to one billing mode; until the table has it, the switch itself is the change."""
-    needs = {
-        "provisioned_throughput": "PROVISIONED",
-        "on_demand_throughput": "PAY_PER_REQUEST",
-        "autoscaling": "PROVISIONED",
-    }.get(aspect.key)
-    return needs is not None and declared.billing_mode is not None and observed.billing_mode() != needs
 
 
 def _extra_replicas(declared: TableDeclaration, observed: Observed) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from blotter.config import Configuration, ConfiguredTable
-from blotter.tables.declaration import TableDeclaration
+from blotter.tables.declaration import AWS_OWNED, TableDeclaration
 
 Where = Literal["table", "indexes", "stream", "anything"]
 Policy = dict[str, Any]
@@ -49,7 +49,11 @@ ROLES: dict[str, tuple[Grant, ...]] = {
     ),
     "operator": (
         Grant("SetTablesUp", ("CreateTable", "DescribeTable", "UpdateTable")),
-        Grant("Tag", ("TagResource", "ListTagsOfResource"), when=lambda table: table.tags is not None),
+        Grant(
+            "Tag",
+            ("TagResource", "UntagResource", "ListTagsOfResource"),
+            when=lambda table: table.tags is not None,
+        ),
         Grant(
             "Expire",
             ("UpdateTimeToLive", "DescribeTimeToLive"),
@@ -62,7 +66,7 @@ ROLES: dict[str, tuple[Grant, ...]] = {
         ),
         Grant(
             "SharePolicy",
-            ("PutResourcePolicy", "GetResourcePolicy"),
+            ("PutResourcePolicy", "GetResourcePolicy", "DeleteResourcePolicy"),
             when=lambda table: table.resource_policy is not None,
         ),
         Grant(
@@ -83,16 +87,32 @@ ROLES: dict[str, tuple[Grant, ...]] = {
             "Scale",
             (
                 "RegisterScalableTarget",
+                "DeregisterScalableTarget",
                 "PutScalingPolicy",
                 "DescribeScalableTargets",
                 "DescribeScalingPolicies",
             ),
             "anything",
-            lambda table: table.autoscaling or any(index.autoscaling for index in table.indexes.values()),
+            lambda table: (
+                table.autoscaling is not None
+                or any(index.autoscaling is not None for index in table.indexes.values())
+            ),
             service="application-autoscaling",
         ),
-        Grant("Alarm", ("PutMetricAlarm", "DescribeAlarms"), "anything", lambda t: t.alarms, service="cloudwatch"),
-        Grant("SeeKeys", ("DescribeKey",), "anything", lambda table: table.encryption, service="kms"),
+        Grant(
+            "Alarm",
+            ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"),
+            "anything",
+            lambda t: t.alarms,
+            service="cloudwatch",
+        ),
+        Grant(
+            "SeeKeys",
+            ("DescribeKey",),
+            "anything",
+            lambda table: table.encryption not in (None, AWS_OWNED),
+            service="kms",
+        ),
     ),
     "auditor": (
         Grant(
@@ -145,7 +165,7 @@ def make_policy(
             "Resource": sorted({_resource(table, grant.where, configuration) for table in meant}),
         }
         if leading_key is not None and grant.by_key:
-            # ForAllValues alone is true when there is no key at all; Null closes that door.
+            # ForAllValues alone is true when there is no key at all; Null excludes that case.
             statement["Condition"] = {
                 "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [leading_key]},
                 "Null": {"dynamodb:LeadingKeys": "false"},

@@ -1,6 +1,7 @@
-"""What a command says in the end, for people and for machines: the seed's report of a table, a plan, a status.
+"""What a command reports, for people and for machines: the seed's report of a table, a plan, a status.
 
-Pure: values in, text or plain values out. The JSON forms are part of the tool's interface (docs/tables.md).
+Pure: values in; lines of text or plain values out. Several lines are a list, so that `terminal` can clean each of
+them. The JSON forms are part of the tool's interface (docs/tables.md).
 """
 
 from __future__ import annotations
@@ -13,35 +14,38 @@ import msgspec
 from blotter.config import Configuration
 from blotter.tables.apply import Outcome, shown
 from blotter.tables.changes import Change, Plan
+from blotter.tables.endpoint import Endpoint
 from blotter.tables.errors import SetupError
 from blotter.tables.observed import Observed
 
 _MARKS = {"create": "+", "update": "~", "delete": "-"}
 
 
-def heading(configuration: Configuration) -> str:
-    """Where a run works; what did not come from the file says where it came from."""
+def heading(configuration: Configuration, endpoint: Endpoint) -> str:
+    """Where a run works: the endpoint is the one that requests really go to. What the file does not say is told
+    with its origin. Raises SetupError when the SDK cannot be set up."""
     file = str(configuration.document.path)
     values = {
         "environment": configuration.environment,
-        "endpoint": configuration.endpoint or "AWS",
+        "endpoint": endpoint.address,
         "region": configuration.region,
         "profile": configuration.profile,
     }
+    sources = configuration.sources | ({"endpoint": endpoint.origin} if endpoint.origin else {})
     parts = []
     for title, value in values.items():
-        source = configuration.sources[title]
-        told = source == "default" or source.startswith(file)
-        parts += [f"{title} {value}" + ("" if told else f" ({source})")] if value else []
+        told = sources[title] == "default" or sources[title].startswith(file)
+        parts += [f"{title} {value}" + ("" if told else f" ({sources[title]})")] if value else []
     return f"{file}: {', '.join(parts)}"
 
 
-def place(configuration: Configuration) -> dict[str, Any]:
-    """The heading for machines."""
+def place(configuration: Configuration, endpoint: Endpoint) -> dict[str, Any]:
+    """The heading for machines; `endpoint` is null for Amazon DynamoDB."""
+    address = endpoint.address
     return {
         "environment": configuration.environment,
         "region": configuration.region,
-        "endpoint": configuration.endpoint,
+        "endpoint": None if address == "AWS" else address,
         "profile": configuration.profile,
         "account": configuration.account,
     }
@@ -76,7 +80,7 @@ def outcome_facts(outcome: Outcome, configuration: Configuration) -> dict[str, A
     }
 
 
-def outcome_text(outcome: Outcome, configuration: Configuration) -> str:
+def outcome_text(outcome: Outcome, configuration: Configuration) -> list[str]:
     observed = outcome.observed
     name = observed.table["TableName"]
     if not outcome.changed:
@@ -87,11 +91,11 @@ def outcome_text(outcome: Outcome, configuration: Configuration) -> str:
         first = (
             f"{name} changed ({', '.join(outcome.changed)}), {observed.status}, verified ({outcome.seconds:.1f} s)"
         )
-    return "\n".join([first, *_rows(observed), _row("next", next_step(outcome, configuration))])
+    return [first, *_rows(observed), _row("next", next_step(outcome, configuration))]
 
 
-def facts_text(observed: Observed) -> str:
-    return "\n".join([f"{observed.table['TableName']} {observed.status}", *_rows(observed)])
+def facts_text(observed: Observed) -> list[str]:
+    return [f"{observed.table['TableName']} {observed.status}", *_rows(observed)]
 
 
 def _rows(observed: Observed) -> list[str]:
@@ -123,11 +127,11 @@ def next_step(outcome: Outcome, configuration: Configuration) -> str:
     )
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan) -> list[str]:
     if not plan.changes:
-        return f"{plan.name}: as declared ({plan.status})"
+        return [f"{plan.name}: as declared ({plan.status})"]
     first = f"{plan.name}: does not exist" if plan.status is None else f"{plan.name}: differs ({plan.status})"
-    return "\n".join([first, *(f"  {line}" for change in plan.changes for line in _change_lines(change))])
+    return [first, *(f"  {line}" for change in plan.changes for line in _change_lines(change))]
 
 
 def _change_lines(change: Change) -> Iterable[str]:
@@ -153,22 +157,22 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
     return facts | {"differs": bool(plan.changes)}
 
 
-def diff_text(plan: Plan) -> str:
+def diff_text(plan: Plan) -> list[str]:
     """The differences alone: what is there with -, what is declared with +."""
     lines = [f"{plan.name}: as declared" if not plan.changes else f"{plan.name}:"]
     for change in plan.changes:
         lines += [f"- {change.what}: {shown(change.before)}"] if change.before is not None else []
         lines += [f"+ {change.what}: {shown(change.after)}"] if change.after is not None else []
-    return "\n".join(lines)
+    return lines
 
 
 def status_facts(plan: Plan, observed: Observed | None) -> dict[str, Any]:
-    """One table's line. `ready`: it exists, and it and its indexes are ACTIVE."""
+    """One table's line. `ready`: it exists, and it, its indexes and its replicas are ACTIVE."""
     return {
         "label": plan.label,
         "table": plan.name,
         "status": plan.status,
-        "ready": observed is not None and not observed.busy() and observed.status == "ACTIVE",
+        "ready": observed is not None and observed.usable(),
         "differs": [change.what for change in plan.changes],
         "item_count": observed.table.get("ItemCount", 0) if observed else None,
         "size_bytes": observed.table.get("TableSizeBytes", 0) if observed else None,

@@ -47,6 +47,9 @@ class Deadline:
         self._clock, self.seconds = clock, seconds
         self._start = clock.now()
 
+    def restart(self) -> None:
+        self._start = self._clock.now()
+
     def elapsed(self) -> float:
         return self._clock.now() - self._start
 

@@ -1,7 +1,8 @@
 """The declared tables built by other tools come out as declared: `plan` finds no difference afterwards.
 
 The CLI form runs with the real AWS CLI; the CloudFormation form is checked by cfn-lint and deployed by moto's
-CloudFormation. Terraform is not at hand in the tests, so its text is compared.
+CloudFormation. Terraform is not at hand in the tests, so its text is compared. Values that are hard to quote are
+in tests/unit/tables/test_tables_export_values.py.
 """
 
 from __future__ import annotations
@@ -44,21 +45,24 @@ operation = "PutItem"
 
 
 def test_the_cli_form_is_the_seeds_commands(blotter_on_moto: Blotter) -> None:
+    url = blotter_on_moto.environ["AWS_ENDPOINT_URL_DYNAMODB"]
+    aws = f'aws ${{AWS_PROFILE:+--profile "$AWS_PROFILE"}} --endpoint-url {url}'
     assert (
         blotter_on_moto("export", "--format", "cli").out
         == f"""\
 #!/usr/bin/env bash
+# {blotter_on_moto.app}, environment dev: region us-east-1, endpoint {url}
 set -euo pipefail
-AWS_PROFILE="${{AWS_PROFILE:-default}}"
+export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_PAGER=
 
 RESULTS_TABLE="${{RESULTS_TABLE:-{blotter_on_moto.table}}}"
-aws --profile "$AWS_PROFILE" \\
+{aws} \\
     dynamodb create-table \\
     --table-name "$RESULTS_TABLE" \\
     --attribute-definitions AttributeName=file_key,AttributeType=S \\
     --key-schema AttributeName=file_key,KeyType=HASH \\
     --billing-mode PAY_PER_REQUEST
-aws --profile "$AWS_PROFILE" \\
+{aws} \\
     dynamodb wait table-exists \\
     --table-name "$RESULTS_TABLE"
 """
@@ -121,10 +125,24 @@ def test_the_cloudformation_form_is_valid_and_makes_the_declared_tables(
 
 
 def test_the_terraform_form(blotter_on_moto: Blotter) -> None:
+    url = blotter_on_moto.environ["AWS_ENDPOINT_URL_DYNAMODB"]
+    blotter_on_moto.environ["AWS_ENDPOINT_URL"] = url
     blotter_on_moto.declare(blotter_on_moto.seed + EVERYTHING.replace("it's", "${x}"))
     assert (
         blotter_on_moto("export", "--format", "terraform").out
         == f"""\
+# {blotter_on_moto.app}, environment dev: region us-east-1, endpoint {url}
+provider "aws" {{
+  region = "us-east-1"
+  skip_credentials_validation = true
+  skip_requesting_account_id = true
+  endpoints {{
+    dynamodb = "{url}"
+    appautoscaling = "{url}"
+    cloudwatch = "{url}"
+  }}
+}}
+
 resource "aws_dynamodb_table" "results" {{
   name = "{blotter_on_moto.table}"
   billing_mode = "PAY_PER_REQUEST"

@@ -65,7 +65,17 @@ def test_measured_hours_are_taken_from_cloudwatch(tmp_path: Path) -> None:
     clients = {service: boto3.client(service, **keys) for service in ("dynamodb", "cloudwatch")}
     endpoint._clients.update(clients)
     stubs = {service: Stubber(client) for service, client in clients.items()}
-    stubs["dynamodb"].add_response("describe_table", {"Table": {"TableSizeBytes": 5000}}, {"TableName": "abc"})
+    described = {
+        "Table": {
+            "TableName": "abc",
+            "TableArn": "arn:aws:dynamodb:us-east-1:111122223333:table/abc",
+            "TableStatus": "ACTIVE",
+            "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+            "TableSizeBytes": 5000,
+        }
+    }
+    stubs["dynamodb"].add_response("describe_table", described, {"TableName": "abc"})
     now = datetime(2026, 1, 8, tzinfo=UTC)
     for side, sums in (("Read", [7200.0, 3600.0]), ("Write", [])):
         stubs["cloudwatch"].add_response(

@@ -119,7 +119,8 @@ def test_a_policy_may_be_a_file_beside_the_configuration(tmp_path: Path) -> None
         parse(text, tmp_path / "blotter.toml")
     (tmp_path / "policy.json").unlink()
     with pytest.raises(
-        ConfigurationError, match=r"line 3 \(tables.t.resource_policy\): .*policy.json: No such file"
+        ConfigurationError,
+        match=r"line 3 \(tables.t.resource_policy\): .*policy.json: cannot be read: No such file",
     ):
         parse(text, tmp_path / "blotter.toml")
 

@@ -13,8 +13,9 @@ from botocore.stub import Stubber
 
 from blotter.config import load_configuration
 from blotter.tables.apply import shown
-from blotter.tables.endpoint import _BY_EXCEPTION, _RULES, Endpoint
+from blotter.tables.endpoint import Endpoint
 from blotter.tables.errors import Exit, Retry, SetupError
+from blotter.tables.failures import BY_EXCEPTION, RULES
 from blotter.tables.observed import Observed, with_settings
 from blotter.tables.progress import News, PlainTeller
 from blotter.tables.wait import Backoff, Deadline
@@ -74,13 +75,13 @@ def test_an_error_is_always_one_line() -> None:
 
 
 def test_every_exception_named_is_botocores() -> None:
-    for name in _BY_EXCEPTION:
+    for name in BY_EXCEPTION:
         module = botocore.parsers if name == "ResponseParserError" else botocore.exceptions
         assert issubclass(getattr(module, name), Exception), name
 
 
 def test_what_passes_is_retried_and_what_does_not_is_not() -> None:
-    retried = {code for code, rule in _RULES.items() if rule.retry is not Retry.NEVER}
+    retried = {code for code, rule in RULES.items() if rule.retry is not Retry.NEVER}
     assert {
         "ThrottlingException",
         "LimitExceededException",
@@ -103,6 +104,8 @@ def configuration(tmp_path: Path) -> Any:
 def stubbed(configuration: Any, service: str) -> tuple[Endpoint, Stubber]:
     endpoint = Endpoint(configuration)
     client = boto3.client(service, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    endpoint._clients["dynamodb"] = boto3.client("dynamodb", region_name="us-east-1", **keys)  # type: ignore[call-overload]
     endpoint._clients[service] = client
     return endpoint, Stubber(client)
 
