@@ -16,7 +16,8 @@ from blotter.database.pipeline import Account, Pipeline
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.storage.memory import MemoryStorage
 from blotter.database.storage.memory.maps import OrderedMaps
-from blotter.database.storage.protocol import ReadTransaction, Settled, Storage
+from blotter.database.storage.memory.transactions import MemoryWriter
+from blotter.database.storage.protocol import UNLIMITED, ReadTransaction, Settled, Storage, TooMuchWork
 from blotter.database.storage.sqlite import SqliteStorage
 
 T = TypeVar("T")
@@ -48,6 +49,23 @@ class WaitingStorage(MemoryStorage):
         asyncio.get_running_loop().call_soon(super().submit_read, handler, settled)
 
 
+class _HeavyWriter(MemoryWriter):
+    """Finds every limited handler too much work."""
+
+    def limit_work(self, limit: int) -> None:
+        if limit != UNLIMITED:
+            raise TooMuchWork
+        super().limit_work(limit)
+
+
+class HeavyStorage(MemoryStorage):
+    """Takes every write for a heavy one, so that it is run ahead of the write lock."""
+
+    def __init__(self, maps: OrderedMaps, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(maps, clock=clock)
+        self._writer = _HeavyWriter(maps, clock)
+
+
 Open = Callable[..., Storage]
 """Opens a store in a folder; takes a `clock`."""
 
@@ -55,6 +73,7 @@ STORES: dict[str, Open] = {
     "sqlite": SqliteStorage.open,
     "memory": lambda _, **clock: MemoryStorage(OrderedMaps(), **clock),
     "waiting": lambda _, **clock: WaitingStorage(OrderedMaps(), **clock),
+    "heavy": lambda _, **clock: HeavyStorage(OrderedMaps(), **clock),
 }
 
 

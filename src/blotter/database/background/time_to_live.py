@@ -24,7 +24,7 @@ from blotter.database.background.attempts import Attempts
 from blotter.database.model.capacity import ConsumedCapacity
 from blotter.database.model.table import Table
 from blotter.database.operations.context import Context
-from blotter.database.operations.item_store import Current, write_item
+from blotter.database.operations.item_store import read_current, write_item
 from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
 
 OLDEST_SECONDS: Final = 5 * 365 * 86_400
@@ -174,7 +174,7 @@ def delete_expired(tx: WriteTransaction, table: Table, keys: list[bytes], now: f
     context = Context(current.account, current.region, now, origin="ttl")
     deleted = 0
     for key in keys:
-        item = Current(key, tx.get(current.space, key))
+        item = read_current(tx, current.space, key)
         if item.item is not None and _is_expired(item.item.get(attribute), now):
             write_item(tx, current, item, None, 0, context, ConsumedCapacity(current.name, True))
             deleted += 1

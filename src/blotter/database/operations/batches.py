@@ -20,7 +20,7 @@ from blotter.database.model.table import Table
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacities
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.item_store import Current, write_item
+from blotter.database.operations.item_store import read_current, write_item
 from blotter.database.operations.items import collection_metrics
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.operations.touches import NOTHING_ELSE, Touch, projected
@@ -84,6 +84,7 @@ def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> Resu
         size += sum([each[0] for each in stored])
         bodies = [each[1] for each in stored]
         if read.projection is not None:
+            tx.note_work(sum(map(len, bodies)))
             bodies = [orjson.dumps(read.projection.project(orjson.loads(body))) for body in bodies]
         responses.append((read.table.encode(), b"[" + b",".join(bodies) + b"]"))
         if len(found) < len(keys):
@@ -180,7 +181,7 @@ def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) ->
         on_table = ConsumedCapacity(table.name, True)
         consumed.append(on_table)
         for (item, size), key in zip(writes.writes, keys, strict=True):
-            current = Current(key, tx.get(table.space, key))
+            current = read_current(tx, table.space, key)
             write_item(tx, table, current, None if size is None else item, size or 0, context, on_table)
             measured = collection_metrics(table, item)
             if measured is not None:

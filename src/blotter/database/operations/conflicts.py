@@ -26,6 +26,7 @@ NOTHING_HELD: frozenset[Target] = frozenset()
 
 _PROCEED, _CANCEL = OnConflict.PROCEED, OnConflict.CANCEL
 _ONGOING = "Transaction is ongoing for the item"
+_CONFLICT = {"Code": "TransactionConflict", "Message": _ONGOING}
 
 
 class OngoingTransactions:
@@ -67,11 +68,14 @@ class OngoingTransactions:
         if held:
             self._held -= held
 
+    def conflict(self, plan: Plan) -> DynamoDBError:
+        """The error of a transaction whose items others keep changing."""
+        return canceled([_CONFLICT for _ in plan.touches()])
+
     def _cancel(self, targets: list[Target | None]) -> None:
         if not any(target in self._held for target in targets):
             return
-        conflict = {"Code": "TransactionConflict", "Message": _ONGOING}
-        raise canceled([conflict if target in self._held else {"Code": "None"} for target in targets])
+        raise canceled([_CONFLICT if target in self._held else {"Code": "None"} for target in targets])
 
 
 def _targets(touches: Sequence[Touch], tx: ReadTransaction, context: Context) -> list[Target | None]:

@@ -16,7 +16,7 @@ from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, values_equal
 from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import shard_for_write
-from blotter.database.storage.protocol import NO_SHARD, Change, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import NO_SHARD, Change, ReadTransaction, StoredItem, WriteTransaction
 
 
 class Current:
@@ -40,6 +40,18 @@ class Current:
         return 0 if self.stored is None else self.stored.size
 
 
+LARGE_BODY = 4096
+"""Bodies of more bytes count as work."""
+
+
+def read_current(tx: ReadTransaction, space: int, key: bytes) -> Current:
+    """The item that is stored under a key now. Raises TooMuchWork when the handler has read too much."""
+    stored = tx.get(space, key)
+    if stored is not None and len(stored.body) > LARGE_BODY:
+        tx.note_work(len(stored.body))
+    return Current(key, stored)
+
+
 def write_item(
     tx: WriteTransaction,
     table: Table,
@@ -55,6 +67,8 @@ def write_item(
     body = None
     if new is not None:
         body = orjson.dumps(new)
+        if len(body) > LARGE_BODY:
+            tx.note_work(len(body) * (1 + len(table.indexes)))
         tx.put(table.space, StoredItem(current.key, new_size, body), stored)
     elif stored is not None:
         tx.delete(table.space, stored)

@@ -34,7 +34,7 @@ from blotter.database.model.table import Table
 from blotter.database.model.values import AttributeValue, Item
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.item_store import Current, write_item
+from blotter.database.operations.item_store import Current, read_current, write_item
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.operations.touches import Touch, projected
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -216,8 +216,7 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> Res
 
 
 def load(tx: ReadTransaction, table: Table, item_or_key: Item) -> Current:
-    key = table_key(table.keys, item_or_key)
-    return Current(key, tx.get(table.space, key))
+    return read_current(tx, table.space, table_key(table.keys, item_or_key))
 
 
 def _replaced_body(options: WriteOptions, current: Current) -> bytes | None:

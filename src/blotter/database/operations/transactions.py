@@ -24,7 +24,7 @@ from blotter.database.model.table import Table
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacities
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.item_store import Current, write_item
+from blotter.database.operations.item_store import Current, read_current, write_item
 from blotter.database.operations.items import (
     WriteOptions,
     check_condition,
@@ -191,7 +191,7 @@ def _judge(
 ) -> _Prepared | DynamoDBError:
     if isinstance(key, DynamoDBError):
         return key
-    current = Current(key, tx.get(table.space, key))
+    current = read_current(tx, table.space, key)
     try:
         check_condition(table, action.options, current)
         if action.kind == "Put":
@@ -339,9 +339,12 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
     refuse_repeated(targets)
     found = _read_all(tx, targets)
     refuse_too_large([0 if stored is None else stored[0] for stored in found])
-    responses = [_response(get.projection, stored) for get, stored in zip(plan.gets, found, strict=True)]
+    wanted = list(zip(plan.gets, found, strict=True))
+    projected = [len(stored[1]) for get, stored in wanted if stored is not None and get.projection is not None]
+    tx.note_work(sum(projected))
+    responses = [_response(get.projection, stored) for get, stored in wanted]
     capacities = Capacities(writes=False, transactional=True)
-    for get, stored in zip(plan.gets, found, strict=True):
+    for get, stored in wanted:
         units = read_units(0 if stored is None else stored[0], consistent=True)
         capacities.of(tables[get.table].name).table += units
     consumed = capacities.finish()

@@ -57,6 +57,10 @@ ANY_SIZE: Final = sys.maxsize
 """No limit in bytes: for records, which are small."""
 
 
+UNLIMITED: Final = sys.maxsize
+"""The work of a handler that may take as long as it takes."""
+
+
 class SpaceStatistics(NamedTuple):
     items: int
     bytes: int
@@ -178,9 +182,17 @@ class ReadTransaction(Protocol):
     def last_change(self) -> int:
         """The greatest sequence assigned so far, 0 for none."""
 
+    def note_work(self, amount: int) -> None:
+        """Counts work that the handler is about to do: the bytes of a large value that it will decode or encode.
+        Raises TooMuchWork when others would have to wait too long, on the event loop for a quick read, in the
+        write lock for a handler that called `limit_work`."""
+
 
 class WriteTransaction(ReadTransaction, Protocol):
     """A serializable transaction; sees its own writes and those of its batch before it."""
+
+    def limit_work(self, limit: int) -> None:
+        """Limits what `note_work` may count for the handler that runs; there is no limit unless it calls this."""
 
     def new_space(self) -> int:
         """A number for a key space that was never used before."""
@@ -245,6 +257,11 @@ class Storage(Protocol):
     async def fetch(self, handler: Callable[[ReadTransaction], T]) -> T:
         """`submit_read` for coroutines: returns what the handler returned or raises what it raised."""
 
+    def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
+        """Runs a handler that computes for long over a snapshot, where neither the event loop nor a writer waits
+        for it, and calls `settled` on the event loop with what it returned or raised. `note_work` has no limit
+        there. Such handlers run one after another. Raises StorageUnavailable when too many are waiting already."""
+
     def open_snapshot(self) -> Snapshot:
         """A snapshot on a connection of its own; the caller closes it. It has a maximum age: a read after that
         raises SnapshotTooOld."""
@@ -299,6 +316,10 @@ class StorageUnavailable(Exception):
     """The store could not do its work (disk full, I/O error, closing). Every request of a batch that failed gets
     this, and nothing of it was stored. The store stays open: a later request may succeed. Clients see an
     InternalServerError with status 500, which SDKs repeat."""
+
+
+class TooMuchWork(Exception):
+    """A handler is about to do more work than others can wait for; `Storage.submit_aside` runs such handlers."""
 
 
 class DataDirectoryError(Exception):

@@ -17,7 +17,13 @@ from typing import Any, TypeVar
 from blotter.database.storage.change_log import STREAMS
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.transactions import MemoryReader, MemorySnapshot, MemoryWriter
-from blotter.database.storage.protocol import ReadTransaction, Settled, StorageUnavailable, WriteTransaction
+from blotter.database.storage.protocol import (
+    UNLIMITED,
+    ReadTransaction,
+    Settled,
+    StorageUnavailable,
+    WriteTransaction,
+)
 from blotter.database.storage.submission import Handler, Submission
 
 T = TypeVar("T")
@@ -107,6 +113,21 @@ class MemoryStorage:
     def open_snapshot(self) -> MemorySnapshot:
         deadline = self._monotonic() + self._snapshot_max_age
         return MemorySnapshot(self._maps.snapshot(), deadline, self._monotonic)
+
+    def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
+        """Later, but on the loop: the maps are not made for threads."""
+        asyncio.get_running_loop().call_soon(self._run_aside, handler, settled)
+
+    def _run_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
+        value, error = None, None
+        snapshot = self.open_snapshot()
+        try:
+            value = handler(snapshot)
+        except Exception as raised:
+            error = raised
+        finally:
+            snapshot.close()
+        settled(value, error)
 
     # Writing
 
@@ -201,6 +222,7 @@ class MemoryStorage:
         changes = self._maps.changes
         submission.error, submission.actions = None, None
         self._writer.actions = []
+        self._writer.limit_work(UNLIMITED)
         try:
             submission.value = submission.handler(self._writer)
             submission.actions = self._writer.actions

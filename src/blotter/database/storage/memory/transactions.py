@@ -19,6 +19,7 @@ from blotter.database.storage.protocol import (
     ANY_SIZE,
     LOG_SPACE,
     NO_SHARD,
+    UNLIMITED,
     Action,
     Change,
     LogReader,
@@ -26,6 +27,7 @@ from blotter.database.storage.protocol import (
     SnapshotTooOld,
     SpaceStatistics,
     StoredItem,
+    TooMuchWork,
     change_size,
 )
 
@@ -51,6 +53,12 @@ class MemoryReader:
 
     def __init__(self, view: View) -> None:
         self._view = view
+        self._work_left = UNLIMITED
+
+    def note_work(self, amount: int) -> None:
+        self._work_left -= amount
+        if self._work_left < 0:
+            raise TooMuchWork
 
     def find_table(self, account: str, region: str, name: str) -> Table | None:
         table: Table | None = self._get(_CATALOG, _catalog_key(account, region, name))
@@ -183,6 +191,9 @@ class MemoryWriter(MemoryReader):
         self._clock = clock
         self.actions: list[Action] = []
         """What the running handler has registered with `after_commit`."""
+
+    def limit_work(self, limit: int) -> None:
+        self._work_left = limit
 
     def new_space(self) -> int:
         return self._next(_LAST_SPACE)

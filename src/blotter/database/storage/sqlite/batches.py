@@ -29,12 +29,12 @@ from typing import Any
 
 import apsw
 
-from blotter.database.storage.protocol import Settled, StorageUnavailable
+from blotter.database.storage.protocol import UNLIMITED, Settled, StorageUnavailable
 from blotter.database.storage.sqlite.checksums import describe, is_damage
 from blotter.database.storage.sqlite.locks import NotificationPipe, WriteLock
-from blotter.database.storage.sqlite.threads import Done, Work, WorkThread
 from blotter.database.storage.sqlite.writing import Writer
 from blotter.database.storage.submission import Handler, Submission
+from blotter.database.work_thread import Done, Work, WorkThread
 
 log = logging.getLogger(__name__)
 
@@ -255,6 +255,7 @@ class Batches:
         after having written, or met damage."""
         writer = self._writer
         writes = writer.writes
+        writer.limit_work(UNLIMITED)
         submission.error = None
         submission.actions = None
         try:

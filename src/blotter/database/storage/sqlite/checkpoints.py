@@ -25,7 +25,7 @@ import apsw
 
 from blotter.database.storage.sqlite.checksums import describe
 from blotter.database.storage.sqlite.schema import PAGE_SIZE
-from blotter.database.storage.sqlite.threads import Work, WorkThread
+from blotter.database.work_thread import Work, WorkThread
 
 STEP_BYTES = 8 << 20
 LIMIT_BYTES = 32 << 20

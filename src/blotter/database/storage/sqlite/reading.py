@@ -17,12 +17,14 @@ import apsw
 from blotter.database.model.table import Table
 from blotter.database.storage.protocol import (
     ANY_SIZE,
+    UNLIMITED,
     Change,
     LogReader,
     Row,
     SpaceStatistics,
     StorageUnavailable,
     StoredItem,
+    TooMuchWork,
     change_size,
 )
 from blotter.database.storage.sqlite.catalog import CatalogCache, decode_table
@@ -51,6 +53,10 @@ _COUNTER = "SELECT value FROM counters WHERE id = ?"
 # One statement that stays open: its second row keeps it from being at its end after the first.
 PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id LIMIT 2"
 
+QUICK_WORK = 2 * 1024 * 1024
+"""Bytes of large values that a quick read may decode on the event loop: some 30 ms, if they consist of the
+smallest values there are."""
+
 _NO_STATISTICS = SpaceStatistics(0, 0)
 
 
@@ -62,6 +68,12 @@ class Reader:
         self._cursor = cursor
         self._execute = cursor.execute
         self._generation = 0
+        self._work_left = UNLIMITED
+
+    def note_work(self, amount: int) -> None:
+        self._work_left -= amount
+        if self._work_left < 0:
+            raise TooMuchWork
 
     def find_table(self, account: str, region: str, name: str) -> Table | None:
         return self._cache.find(self._generation, self._cursor, (account, region, name))
@@ -181,6 +193,7 @@ class QuickRead(Reader):
         except apsw.Error as error:
             raise StorageUnavailable(describe(error)) from error
         self._entered = True
+        self._work_left = QUICK_WORK
         return self
 
     def __exit__(

@@ -159,6 +159,9 @@ class SqliteSnapshot:
         with _FAILURES:
             return self._young().log_readers()
 
+    def note_work(self, amount: int) -> None:
+        """A long read has no limit: it runs in slices."""
+
     def first_change(self) -> int:
         with _FAILURES:
             return self._young().first_change()

@@ -1,8 +1,8 @@
 """The Storage protocol on one SQLite file in a data directory: this file puts the parts together.
 
-    connections   one for quick reads, one for writing, one for checkpoints, a pool for snapshots
-    threads       one for slow commits and for waiting for the write lock, one for checkpoints
-    on the loop   everything else: quick reads, handlers, slices of snapshots, the upkeep task
+    connections   one for quick reads, one for writing, one for checkpoints, one for long reads, a pool for
+    snapshots threads       one for slow commits and for waiting for the write lock, one for checkpoints, one for
+    long reads on the loop   everything else: quick reads, handlers, slices of snapshots, the upkeep task
 
 Several worker processes open one data directory; each has its own `SqliteStorage`. They coordinate by file locks,
 by SQLite, and by the pipes of `Shared`. The upkeep task of every process bounds the WAL and the age of its
@@ -30,15 +30,16 @@ from blotter.database.storage.protocol import (
     WriteTransaction,
 )
 from blotter.database.storage.sqlite import schema
+from blotter.database.storage.sqlite.aside import LongReads
 from blotter.database.storage.sqlite.batches import Batches
 from blotter.database.storage.sqlite.catalog import CatalogCache
 from blotter.database.storage.sqlite.checkpoints import LIMIT_BYTES, Checkpoints
 from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock
 from blotter.database.storage.sqlite.reading import QuickRead
 from blotter.database.storage.sqlite.snapshots import MAX_AGE_SECONDS, Snapshots, SqliteSnapshot
-from blotter.database.storage.sqlite.threads import WorkThread
 from blotter.database.storage.sqlite.writing import Writer
 from blotter.database.storage.submission import Submission
+from blotter.database.work_thread import WorkThread
 
 T = TypeVar("T")
 
@@ -92,6 +93,7 @@ class SqliteStorage:
         self._read_connection = connect()
         self._quick = QuickRead(self._read_connection, cache)
         self._snapshots = Snapshots(lambda: connect(2 << 20), monotonic, snapshot_max_age)
+        self._long_reads = LongReads(lambda: connect(2 << 20))
         self._write_connection = connect(16 << 20)
         self._write_connection.execute(f"PRAGMA journal_size_limit = {LIMIT_BYTES}")
         self._checkpoint_connection = connect(1 << 20)
@@ -159,6 +161,9 @@ class SqliteStorage:
     def open_snapshot(self) -> SqliteSnapshot:
         return self._snapshots.open()
 
+    def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
+        self._long_reads.submit(asyncio.get_running_loop(), handler, settled)
+
     # Writing
 
     def submit(self, handler: Callable[[WriteTransaction], Any], settled: Settled) -> Submission:
@@ -214,6 +219,7 @@ class SqliteStorage:
         self._batches.closing = True
         await self._batches.drained()
         self._snapshots.close()
+        self._long_reads.close()
         await self._copies.call(self._checkpoints.copy)
         self._copies.stop()
         self._commits.stop()

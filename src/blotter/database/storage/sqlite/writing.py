@@ -80,6 +80,9 @@ class Writer(Reader):
         self._changed_tables.clear()
         self._generation = self._counter(CATALOG_GENERATION)
 
+    def limit_work(self, limit: int) -> None:
+        self._work_left = limit
+
     def flush(self) -> None:
         """Writes what was kept beside the transaction."""
         if self._changed_tables:

@@ -1,7 +1,9 @@
-"""One thread that does blocking work for an event loop, in order, and reports back to it.
+"""One thread that does work for an event loop, in order, and reports back to it.
 
 Smaller and faster than an executor: a queue in, `call_soon_threadsafe` out, no future between. Work is what blocks
-in the kernel (a synced commit, a lock, a checkpoint) and lets go of the interpreter while it does.
+in the kernel (a synced commit, a lock, a checkpoint) and releases the interpreter while it does, or what computes
+for so long that the loop would keep others waiting: the interpreter then switches between the two every few
+milliseconds.
 """
 
 from __future__ import annotations

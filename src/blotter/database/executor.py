@@ -1,0 +1,329 @@
+"""How a plan is executed over the store, in one of four ways.
+
+    Reading    at once, inline; on a thread when it turns out to be heavy; later when the store is across a network
+    Slicing    the first slice at once, the others one by one
+    Writing    in the write lock, in a batch with others
+    … heavy    on a thread over a snapshot, then confirmed and applied in the write lock (`operations.optimistic`)
+
+The work that is done where others wait, on the event loop and in the write lock, is limited: a transaction counts
+the bytes of large values before they are decoded or encoded, and raises `TooMuchWork`. What exceeds the limit is
+started again where nobody waits for it. A light request pays for none of this. Nothing here knows a single
+operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from blotter.database.http.messages import Pending, Request, Response
+from blotter.database.model.errors import DynamoDBError
+from blotter.database.operations.answers import Result
+from blotter.database.operations.conflicts import NOTHING_HELD, OngoingTransactions
+from blotter.database.operations.context import Context
+from blotter.database.operations.operation import OnConflict, Reading, Slicing, Writing
+from blotter.database.operations.optimistic import NotOptimistic, OptimisticTransaction
+from blotter.database.operations.touches import Plan
+from blotter.database.storage.protocol import (
+    UNLIMITED,
+    ReadTransaction,
+    Snapshot,
+    SnapshotTooOld,
+    Storage,
+    TooMuchWork,
+    WriteTransaction,
+)
+
+WORK_IN_LOCK = 512 * 1024
+"""Bytes of large values, as stored, that one handler may decode and encode in the write lock: some 30 ms, if they
+consist of the smallest values there are."""
+ATTEMPTS = 8
+"""A heavy write is run ahead so often before it is told that others change its items all the time."""
+
+MOST_SNAPSHOTS = 3
+"""A long read that cannot use its snapshot, because it is too old at once, gets so many."""
+
+
+class Ends(Protocol):
+    """How a request ends: its response to a result or an error."""
+
+    def succeeded(self, result: Result, request: Request, context: Context, plan: Plan) -> Response: ...
+
+    def failed(
+        self, error: BaseException, request: Request, context: Context | None, plan: Plan | None
+    ) -> Response: ...
+
+
+class Job(msgspec.Struct, frozen=True, gc=False):
+    """A plan to execute, for whom, and how its request ends."""
+
+    plan: Plan
+    context: Context
+    request: Request
+    ends: Ends
+
+    def succeeded(self, result: Result) -> Response:
+        return self.ends.succeeded(result, self.request, self.context, self.plan)
+
+    def failed(self, error: BaseException) -> Response:
+        return self.ends.failed(error, self.request, self.context, self.plan)
+
+
+class Executor:
+    """Executes plans over one store."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._transactions = OngoingTransactions()
+
+    def execute(
+        self,
+        execution: Reading[Any] | Slicing[Any] | Writing[Any],
+        plan: Plan,
+        context: Context,
+        request: Request,
+        ends: Ends,
+    ) -> Response | Pending:
+        """The response, or a `Pending` that is settled with it later. Raises what the execution raises before it
+        has to wait for anything."""
+        if isinstance(execution, Reading):
+            snapshot = self._storage.read()
+            if snapshot is None:
+                return self._read_later(execution, Job(plan, context, request, ends), self._storage.submit_read)
+            try:
+                with snapshot as tx:
+                    if self._transactions.concern_read(execution):
+                        self._transactions.refuse(plan, tx, context)
+                    result: Result = execution.execute(plan, tx, context)
+            except TooMuchWork:
+                return self._read_later(execution, Job(plan, context, request, ends), self._storage.submit_aside)
+            return ends.succeeded(result, request, context, plan)
+        job = Job(plan, context, request, ends)
+        return (
+            self._write(execution, job) if isinstance(execution, Writing) else self._read_in_slices(execution, job)
+        )
+
+    # Reading
+
+    def _read_later(self, reading: Reading[Any], job: Job, submit: Callable[[Any, Any], object]) -> Pending:
+        """A read of a store across a network, or a heavy one."""
+        pending = Pending()
+
+        def execute(tx: ReadTransaction) -> Result:
+            if self._transactions.concern_read(reading):
+                self._transactions.refuse(job.plan, tx, job.context)
+            result: Result = reading.execute(job.plan, tx, job.context)
+            return result
+
+        def settled(result: Any, error: BaseException | None) -> None:
+            pending.settle(job.succeeded(result) if error is None else job.failed(error))
+
+        submit(execute, settled)
+        return pending
+
+    def _read_in_slices(self, slicing: Slicing[Any], job: Job) -> Response | Pending:
+        """The first slice at once, which is all for most queries; the rest one by one, others in between."""
+        snapshot = self._storage.open_snapshot()
+        try:
+            slices = slicing.execute(job.plan, snapshot, job.context)
+            next(slices)
+        except StopIteration as done:
+            snapshot.close()
+            return job.succeeded(done.value)
+        except SnapshotTooOld:
+            snapshot.close()
+            return _Slices(self._storage, slicing, job)
+        except BaseException:
+            snapshot.close()
+            raise
+        pending = _Slices(self._storage, slicing, job)
+        pending.resume(snapshot, slices)
+        return pending
+
+    # Writing
+
+    def _write(self, writing: Writing[Any], job: Job) -> Pending:
+        write = _Write(self._storage, self._transactions, writing, job)
+        if self._transactions.concern_write(writing):
+            snapshot = self._storage.read()
+            if snapshot is None:
+                self._storage.submit_read(write.hold, write.held)
+                return write
+            with snapshot as tx:
+                write.hold(tx)
+        write.submit()
+        return write
+
+
+class _Outdated(Exception):
+    """What a run ahead has read was changed before it could be confirmed."""
+
+
+class _Ahead(NamedTuple):
+    """What came of running a handler on a snapshot: a result or an error, valid when the transaction is
+    confirmed."""
+
+    transaction: OptimisticTransaction
+    result: Result | None
+    error: DynamoDBError | None
+
+
+class _Write(Pending):
+    """A write under way. The storage calls `execute`, perhaps more than once, and then `committed` with what the
+    last run returned or raised. A heavy one goes `run_ahead` → `ran_ahead` → `execute` in between."""
+
+    __slots__ = ("_ahead", "_attempts", "_held", "_job", "_limit", "_storage", "_transactions", "_writing")
+
+    def __init__(
+        self, storage: Storage, transactions: OngoingTransactions, writing: Writing[Any], job: Job
+    ) -> None:
+        super().__init__()
+        self._storage = storage
+        self._transactions = transactions
+        self._writing = writing
+        self._job = job
+        self._held = NOTHING_HELD
+        self._limit = WORK_IN_LOCK
+        self._ahead: _Ahead | None = None
+        self._attempts = 0
+
+    def hold(self, tx: ReadTransaction) -> None:
+        """Holds the items of a transaction, so that no other one touches them before it has ended."""
+        job = self._job
+        self._held = self._transactions.hold(self._writing, job.plan, tx, job.context)
+
+    def held(self, _: Any, error: BaseException | None) -> None:
+        """Continues after `hold`, unless an item belongs to another transaction."""
+        self._continue(error, self.submit)
+
+    def submit(self) -> None:
+        try:
+            self._storage.submit(self.execute, self.committed)
+        except BaseException:
+            self._transactions.release(self._held)
+            raise
+
+    def execute(self, tx: WriteTransaction) -> Result:
+        ahead, job = self._ahead, self._job
+        if ahead is None:
+            tx.limit_work(self._limit)
+            result: Result = self._writing.execute(job.plan, tx, job.context)
+            return result
+        if not ahead.transaction.confirm(tx):
+            raise _Outdated
+        if ahead.result is None:
+            raise ahead.error or _Outdated()
+        ahead.transaction.apply(tx)
+        return ahead.result
+
+    def committed(self, result: Any, error: BaseException | None) -> None:
+        if error is not None and isinstance(error, (TooMuchWork, _Outdated)):
+            self._continue(None, self._run_ahead)
+            return
+        self._end(result, error)
+
+    # A heavy write
+
+    def _run_ahead(self) -> None:
+        self._ahead = None
+        self._attempts += 1
+        if self._attempts <= ATTEMPTS:
+            self._storage.submit_aside(self._ahead_of, self._ran_ahead)
+        elif self._writing.on_conflict is OnConflict.CANCEL:
+            self._end(None, self._transactions.conflict(self._job.plan))
+        else:
+            self._submit_unlimited()
+
+    def _ahead_of(self, snapshot: ReadTransaction) -> _Ahead | None:
+        """Runs the handler, on a thread. None when it can only be run in the write lock."""
+        transaction, job = OptimisticTransaction(snapshot), self._job
+        try:
+            return _Ahead(transaction, self._writing.execute(job.plan, transaction, job.context), None)
+        except NotOptimistic:
+            return None
+        except DynamoDBError as error:
+            return _Ahead(transaction, None, error)
+
+    def _ran_ahead(self, ahead: Any, error: BaseException | None) -> None:
+        self._ahead = ahead
+        self._continue(error, self._submit_unlimited if ahead is None else self.submit)
+
+    def _submit_unlimited(self) -> None:
+        self._limit = UNLIMITED
+        self.submit()
+
+    # The end
+
+    def _continue(self, error: BaseException | None, step: Callable[[], None]) -> None:
+        """The next step, unless there was an error; an error of the step itself ends the write too."""
+        if error is None:
+            try:
+                step()
+                return
+            except Exception as failure:
+                error = failure
+        self._end(None, error)
+
+    def _end(self, result: Any, error: BaseException | None) -> None:
+        self._transactions.release(self._held)
+        self.settle(self._job.succeeded(result) if error is None else self._job.failed(error))
+
+
+class _Slices(Pending):
+    """A long read: one slice more in each iteration of the event loop, until it is complete.
+
+    A read whose snapshot ended before it had read anything (the process may have been suspended meanwhile) starts
+    over with another snapshot, a few times at most.
+    """
+
+    __slots__ = ("_attempts", "_job", "_loop", "_slices", "_slicing", "_snapshot", "_storage")
+
+    def __init__(self, storage: Storage, slicing: Slicing[Any], job: Job) -> None:
+        super().__init__()
+        self._storage = storage
+        self._slicing = slicing
+        self._job = job
+        self._attempts = 1
+        self._snapshot: Snapshot | None = None
+        self._slices: Generator[None, None, Result] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(self._next)
+
+    def resume(self, snapshot: Snapshot, slices: Generator[None, None, Result]) -> None:
+        """Continues after a first slice."""
+        self._snapshot = snapshot
+        self._slices = slices
+
+    def _next(self) -> None:
+        job = self._job
+        try:
+            if self._slices is None:
+                self._snapshot = self._storage.open_snapshot()
+                self._slices = self._slicing.execute(job.plan, self._snapshot, job.context)
+            next(self._slices)
+        except StopIteration as done:
+            self._end(job.succeeded(done.value))
+        except Exception as error:
+            if isinstance(error, SnapshotTooOld) and self._attempts < MOST_SNAPSHOTS:
+                self._attempts += 1
+                self._close()
+                self._slices = None
+                self._loop.call_soon(self._next)
+            else:
+                self._end(job.failed(error))
+        else:
+            self._loop.call_soon(self._next)
+
+    def _close(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.close()
+            self._snapshot = None
+
+    def _end(self, response: Response) -> None:
+        try:
+            self._close()
+        finally:
+            self.settle(response)

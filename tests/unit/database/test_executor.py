@@ -1,0 +1,218 @@
+"""Heavy requests: run where nobody waits for them, with the same results as in the write lock.
+
+The golden scripts and the model test run over the store "heavy" too, where every write is run ahead of the lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blotter.database import executor
+from blotter.database.storage.protocol import ReadTransaction, Settled
+from blotter.database.storage.sqlite import SqliteStorage
+from tests.in_process import InProcessDatabase
+
+Request = tuple[str, dict[str, Any]]
+
+# 1.3 MB of JSON, and less than the 400 KB that an item may have.
+LIST = {"L": [{"N": str(n % 10)} for n in range(100_000)]}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[InProcessDatabase]:
+    database = InProcessDatabase(tmp_path / "data")
+    create(database)
+    yield database
+    database.close()
+
+
+def create(database: InProcessDatabase) -> None:
+    request = {
+        "TableName": "table",
+        "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    assert database.call("CreateTable", request)[0] == 200
+
+
+def put(name: str, **attributes: Any) -> Request:
+    return "PutItem", {"TableName": "table", "Item": {"p": {"S": name}, **attributes}}
+
+
+def get(database: InProcessDatabase, name: str) -> dict[str, Any] | None:
+    item: dict[str, Any] | None = database.call("GetItem", {"TableName": "table", "Key": {"p": {"S": name}}})[
+        1
+    ].get("Item")
+    return item
+
+
+def check(name: str, found: bool) -> dict[str, Any]:
+    text = " OR ".join(f"contains(l, :v{n})" for n in range(100))
+    values = {f":v{n}": {"N": str(n + (5 if found else 10))} for n in range(100)}
+    return {
+        "TableName": "table",
+        "Key": {"p": {"S": name}},
+        "ConditionExpression": text,
+        "ExpressionAttributeValues": values,
+    }
+
+
+def transaction(*, found: bool) -> Request:
+    checks = [{"ConditionCheck": check(name, found)} for name in "abcd"]
+    write = {"Put": put("done")[1]}
+    return "TransactWriteItems", {"TransactItems": [*checks, write]}
+
+
+def test_others_are_answered_before_a_heavy_transaction(database: InProcessDatabase) -> None:
+    for name in "abcd":
+        assert database.call(*put(name, l=LIST))[0] == 200
+    order: list[str] = []
+
+    async def answered(name: str, request: Request) -> int:
+        status, _ = await database.answer(request[0], json.dumps(request[1]).encode())
+        order.append(name)
+        return status
+
+    async def together() -> list[int]:
+        return await asyncio.gather(
+            answered("heavy", transaction(found=True)), *(answered(f"put {n}", put(str(n))) for n in range(5))
+        )
+
+    assert database.run(together()) == [200] * 6
+    assert order[-1] == "heavy"
+    assert get(database, "done") == {"p": {"S": "done"}}
+
+
+def test_a_heavy_transaction_is_canceled_for_a_failed_check(database: InProcessDatabase) -> None:
+    for name in "abcd":
+        database.call(*put(name, l=LIST))
+    status, body = database.call(*transaction(found=False))
+    assert (status, body["__type"].rpartition("#")[2]) == (400, "TransactionCanceledException")
+    assert [reason["Code"] for reason in body["CancellationReasons"]] == ["ConditionalCheckFailed"] * 4 + ["None"]
+    assert get(database, "done") is None
+
+
+def test_a_heavy_update_returns_what_it_wrote(database: InProcessDatabase) -> None:
+    database.call(*put("a", l=LIST, m={"L": [{"BOOL": True}]}))
+    update = {
+        "TableName": "table",
+        "Key": {"p": {"S": "a"}},
+        "UpdateExpression": "SET n = :n REMOVE m",
+        "ExpressionAttributeValues": {":n": {"N": "1"}},
+        "ReturnValues": "UPDATED_OLD",
+        "ReturnConsumedCapacity": "TOTAL",
+    }
+    status, body = database.call("UpdateItem", update)
+    assert (status, body["Attributes"]) == (200, {"m": {"L": [{"BOOL": True}]}})
+    assert get(database, "a") == {"p": {"S": "a"}, "l": LIST, "n": {"N": "1"}}
+
+
+def test_heavy_reads_are_answered(database: InProcessDatabase) -> None:
+    for name in "abcd":
+        database.call(*put(name, l=LIST))
+    keys = [{"p": {"S": name}} for name in "abcd"]
+    names = {"Keys": keys, "ProjectionExpression": "l[7], p"}
+    _, body = database.call("BatchGetItem", {"RequestItems": {"table": names}})
+    assert body["Responses"]["table"] == [{"p": key["p"], "l": {"L": [{"N": "7"}]}} for key in keys]
+    gets = [{"Get": {"TableName": "table", "Key": key, "ProjectionExpression": "l[7]"}} for key in keys[:3]]
+    _, body = database.call("TransactGetItems", {"TransactItems": gets})
+    assert body["Responses"] == [{"Item": {"l": {"L": [{"N": "7"}]}}}] * 3
+
+
+class Disturbed(SqliteStorage):
+    """Before each heavy write can be confirmed, somebody else changes an item that it has read."""
+
+    disturb: Callable[[], Any] | None = None
+    times = 0
+
+    def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
+        def disturbed(value: Any, error: BaseException | None) -> None:
+            if self.disturb is None or self.times == 0:
+                settled(value, error)
+                return
+            self.times -= 1
+            task = asyncio.ensure_future(self.disturb())
+            task.add_done_callback(lambda _: settled(value, error))
+
+        super().submit_aside(handler, disturbed)
+
+
+@pytest.fixture
+def disturbed(tmp_path: Path) -> Iterator[InProcessDatabase]:
+    database = InProcessDatabase(tmp_path / "data", store=Disturbed.open)
+    create(database)
+    database.call(*put("a", l=LIST, n={"N": "0"}))
+    for name in "bcd":
+        database.call(*put(name, l=LIST))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def other(disturbed: InProcessDatabase, tmp_path: Path) -> Iterator[InProcessDatabase]:
+    """Another process's view of the same data: what transactions hold is not known there."""
+    other = InProcessDatabase(tmp_path / "data", background=False)
+    yield other
+    disturbed.run(other.storage.close())
+    other.close()
+
+
+def add(other: InProcessDatabase) -> Callable[[], Any]:
+    body = {
+        "TableName": "table",
+        "Key": {"p": {"S": "a"}},
+        "UpdateExpression": "SET n = n + :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
+
+    async def added() -> None:
+        status, _ = await other.answer("UpdateItem", json.dumps(body).encode())
+        assert status == 200
+
+    return added
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_heavy_write_is_run_again_when_its_items_changed(
+    disturbed: InProcessDatabase, other: InProcessDatabase, times: int
+) -> None:
+    storage = disturbed.storage
+    assert isinstance(storage, Disturbed)
+    storage.disturb, storage.times = add(other), times
+    body = {
+        "TableName": "table",
+        "Key": {"p": {"S": "a"}},
+        "UpdateExpression": "SET n = n + :ten",
+        "ExpressionAttributeValues": {":ten": {"N": "10"}},
+        "ReturnValues": "UPDATED_NEW",
+    }
+    status, answer = disturbed.call("UpdateItem", body)
+    assert (status, answer["Attributes"]) == (200, {"n": {"N": str(10 + times)}})
+    item = get(disturbed, "a")
+    assert item is not None
+    assert item["n"] == {"N": str(10 + times)}
+
+
+def test_items_that_change_all_the_time_are_a_conflict(
+    disturbed: InProcessDatabase, other: InProcessDatabase
+) -> None:
+    storage = disturbed.storage
+    assert isinstance(storage, Disturbed)
+    storage.disturb, storage.times = add(other), executor.ATTEMPTS
+    status, body = disturbed.call(*transaction(found=True))
+    assert status == 400
+    assert [reason["Code"] for reason in body["CancellationReasons"]] == ["TransactionConflict"] * 5
+    assert get(disturbed, "done") is None
+    # A single write is carried out in the lock in the end.
+    storage.times = executor.ATTEMPTS
+    condition = {**check("a", found=True), "Item": {"p": {"S": "a"}}}
+    del condition["Key"]
+    assert disturbed.call("PutItem", condition)[0] == 200
+    assert get(disturbed, "a") == {"p": {"S": "a"}}
