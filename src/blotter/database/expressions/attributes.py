@@ -3,7 +3,7 @@
 An operation hands over ExpressionAttributeNames and ExpressionAttributeValues, asks for its expressions in the
 order in which AWS checks them, and calls `finish`, which refuses placeholders that none of them used.
 
-Expensive results are cached: the parsed text (`_parsed`, least recently used texts are evicted), and under it the
+Expensive results are cached: the parsed text (`_parsed`, within a number of bytes), and under it the
 compiled form for each meaning of its names and types of its values. Whatever was compiled has passed `checks` for
 that meaning; what depends on the values themselves (`checks.value_checks`) is checked for each request. A check
 that fails raises and caches nothing, so a wrong expression always gets the message for its own values.
@@ -12,7 +12,6 @@ that fails raises and caches nothing, so a wrong expression always gets the mess
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from blotter.database.expressions import checks, problems
@@ -26,6 +25,7 @@ from blotter.database.expressions.problems import Problem, ResolvedPath
 from blotter.database.expressions.projection import Projection
 from blotter.database.expressions.syntax import ConditionTree, ProjectionTree, UpdateTree
 from blotter.database.expressions.update import Update, UpdateProgram, compile_update
+from blotter.database.model.byte_cache import ByteCache
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.values import AttributeValue
 
@@ -39,9 +39,15 @@ _GRAMMARS: dict[Language, Grammar] = {
     "projection": "projection",
 }
 
-MAX_TEXTS = 2048
+CACHE_BYTES = 32 * 1024 * 1024
+"""What parsed and compiled expressions may take in each worker."""
 MAX_MEANINGS = 16
 """Compiled forms of one text: they differ in the names of its placeholders or the types of its values."""
+
+# Bytes that a text takes once parsed, and once compiled beside the names it is compiled with: measured with many
+# forms, the largest of them (an update of 500 attributes) takes 117 bytes for each of its own.
+_PARSED_BYTES, _PARSED_PER_BYTE = 2000, 100
+_COMPILED_BYTES, _COMPILED_PER_BYTE = 1000, 60
 
 T = TypeVar("T")
 
@@ -49,25 +55,47 @@ T = TypeVar("T")
 class _CachedText:
     """A parsed text and what it was compiled to, by the meaning of its placeholders."""
 
-    __slots__ = ("by_meaning", "names", "tree", "value_checks", "values")
+    __slots__ = ("by_meaning", "compiled_bytes", "key", "names", "tree", "value_checks", "values")
 
-    def __init__(self, parsed: Parsed) -> None:
+    def __init__(self, key: tuple[Language, str], parsed: Parsed) -> None:
+        self.key = key
         self.tree: Any = parsed.tree
         self.names = parsed.names
         self.values = parsed.values
         self.value_checks = tuple(checks.value_checks(parsed.tree))
         self.by_meaning: dict[tuple[Any, ...], Any] = {}
+        self.compiled_bytes = 0
+
+    def keep(self, meaning: tuple[Any, ...], compiled: Any, names: Mapping[str, str]) -> None:
+        """Keeps a compiled form, and counts what it takes."""
+        size = _COMPILED_BYTES + _COMPILED_PER_BYTE * len(self.key[1])
+        # A name is found in the key, in paths and in the request that brought it; it may take 4 bytes a character.
+        size += sum([4 * len(names[name]) for name in self.names])
+        if len(self.by_meaning) >= MAX_MEANINGS:
+            self.by_meaning.clear()
+            _TEXTS.grow(self.key, self, -self.compiled_bytes)
+            self.compiled_bytes = 0
+        self.by_meaning[meaning] = compiled
+        self.compiled_bytes += size
+        _TEXTS.grow(self.key, self, size)
 
     def right_values(self, values: Values) -> bool:
         """Whether the values pass those checks that depend on more than their types."""
         return all(right(values) for right in self.value_checks)
 
 
-@lru_cache(maxsize=MAX_TEXTS)
+_TEXTS = ByteCache(CACHE_BYTES)
+
+
 def _parsed(language: Language, text: str) -> _CachedText:
-    parsed = parse(_GRAMMARS[language], text)
-    checks.check_form(parsed.tree)
-    return _CachedText(parsed)
+    key = (language, text)
+    cached: _CachedText | None = _TEXTS.get(key)
+    if cached is None:
+        parsed = parse(_GRAMMARS[language], text)
+        checks.check_form(parsed.tree)
+        cached = _CachedText(key, parsed)
+        _TEXTS.put(key, cached, _PARSED_BYTES + _PARSED_PER_BYTE * len(text))
+    return cached
 
 
 class ExpressionAttributes:
@@ -140,9 +168,7 @@ class ExpressionAttributes:
                 _check(cached, names, values)
             if compiled is None:
                 compiled = compile_(cached, names, values)
-                if len(cached.by_meaning) >= MAX_MEANINGS:
-                    cached.by_meaning.clear()
-                cached.by_meaning[meaning] = compiled
+                cached.keep(meaning, compiled, names)
         except Problem as problem:
             raise _invalid(parameter, problem) from None
         self._used_names.update(cached.names)

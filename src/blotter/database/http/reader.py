@@ -28,6 +28,7 @@ Phase = Literal["idle", "head", "body"]
 _METHODS: dict[bytes, str] = {}
 _HEADER_NAMES: dict[bytes, str] = {}
 _CACHED_NAMES = 512
+_LONGEST_CACHED_NAME = 64
 
 
 class Refused(Exception):
@@ -246,7 +247,7 @@ class RequestReader:
 
 def _header_name(name: bytes) -> str:
     key = name.decode("latin-1").lower()
-    if len(_HEADER_NAMES) < _CACHED_NAMES:
+    if len(_HEADER_NAMES) < _CACHED_NAMES and len(name) <= _LONGEST_CACHED_NAME:
         _HEADER_NAMES[bytes(name)] = key
     return key
 

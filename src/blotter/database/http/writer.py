@@ -70,7 +70,7 @@ class ResponseWriter:
             f"Content-Type: {content_type(asked)}\r\n",
         ]
         head = "\r\n".join(lines).encode("ascii")
-        if len(self._heads) < 64:
+        if len(self._heads) < 64 and len(asked or "") <= 256:
             self._heads[key] = head
         return head
 

@@ -18,6 +18,7 @@ import orjson
 from blotter.database.expressions import partiql
 from blotter.database.expressions.partiql import problems
 from blotter.database.model.capacity import ConsumedCapacity
+from blotter.database.model.errors import parameter_error
 from blotter.database.model.size import item_size
 from blotter.database.model.values import AttributeValue
 from blotter.database.operations.answers import Result, answer, encoded_capacity
@@ -70,8 +71,15 @@ def prepare_statement(request: wire.ExecuteStatementInput) -> SelectPlan | Write
     return WritePlan(statement, show_item, request.ReturnConsumedCapacity)
 
 
+MAX_PARAMETERS = 8192
+"""A statement has at most 8,192 characters, and each parameter needs one."""
+
+
 def check_parameters(parameters: Sequence[AttributeValue] | None) -> None:
-    """Validates a statement's parameters in place. Raises ValidationException."""
+    """Validates a statement's parameters in place. Raises ValidationException, without looking at any of them when
+    there are more than the longest statement could have place for."""
+    if parameters is not None and len(parameters) > MAX_PARAMETERS:
+        raise parameter_error(f"Parameters must not have more than {MAX_PARAMETERS} elements")
     partiql.check_parameters(parameters or ())
     for parameter in parameters or ():
         validate_value(parameter)

@@ -18,6 +18,9 @@ from blotter.database.security.sigv4 import USUAL_HEADER, parse_authentication, 
 # Any region that could be a part of an ARN: people name theirs "local" or "ddblocal" too.
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", re.ASCII)
 
+# Longer texts, which no SDK sends, are read each time instead of being remembered.
+_LONGEST_CACHED = 1024
+
 
 class OpenAccess:
     """Authenticates requests to one account's tables."""
@@ -33,10 +36,14 @@ class OpenAccess:
         if "x-amz-date" in headers and request.target == "/":
             # All of a client's headers differ in their signatures only; every request of an SDK ends here.
             head, _, signature = headers.get("authorization", "").rpartition("Signature=")
-            identity = self._usual(head) if signature.isalnum() else None
+            usual = signature.isalnum() and len(head) <= _LONGEST_CACHED
+            identity = self._usual(head) if usual else None
             if identity is not None:
                 return identity
-        return self._identify(parse_authentication(headers, request.target).credential)
+        credential = parse_authentication(headers, request.target).credential
+        if len(credential) > _LONGEST_CACHED:
+            return self._identify_uncached(credential)
+        return self._identify(credential)
 
     def _usual_uncached(self, head: str) -> Identity | None:
         """The caller that a header of the usual form names before its signature; None in any other form."""

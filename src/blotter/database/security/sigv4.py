@@ -89,7 +89,6 @@ def parse_authentication(headers: Mapping[str, str], target: str) -> Authenticat
     )
 
 
-@lru_cache(maxsize=1024)
 def parse_credential(credential: str) -> Scope:
     """Takes a credential apart; slashes at its end do not count."""
     parts = credential.rstrip("/").split("/")

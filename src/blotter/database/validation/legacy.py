@@ -8,7 +8,7 @@ rules: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/LegacyCo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import NamedTuple
 
 from blotter.database.model.errors import parameter_error, validation_error
@@ -47,8 +47,20 @@ _OPERATORS = {
 _UPDATE_TYPES = {"DELETE": ("SS", "NS", "BS"), "ADD": ("N", "SS", "NS", "BS", "L")}
 
 
+MAX_ENTRIES = 4096
+"""Entries of a legacy parameter, and values of one of its conditions. AWS documents no limit of its own; without
+one, a request could keep a worker busy for seconds. Expressions end at 300 operators."""
+
+
+def check_count(name: str, entries: Sized | None) -> None:
+    """Raises ValidationException for a legacy parameter with too many entries, before any of them is looked at."""
+    if entries is not None and len(entries) > MAX_ENTRIES:
+        raise parameter_error(f"{name} must not have more than {MAX_ENTRIES} entries")
+
+
 def check_expected(expected: Mapping[str, ExpectedAttributeValue] | None) -> None:
     """Raises ValidationException for the first Expected entry that makes no condition."""
+    check_count("Expected", expected)
     check_attribute_names(expected or ())
     for name, condition in (expected or {}).items():
         if condition.AttributeValueList is not None and condition.Value is not None:
@@ -65,6 +77,7 @@ def check_expected(expected: Mapping[str, ExpectedAttributeValue] | None) -> Non
 
 def check_conditions(conditions: Mapping[str, Condition] | None) -> None:
     """Raises ValidationException for the first malformed condition of KeyConditions, QueryFilter or ScanFilter."""
+    check_count("A condition parameter", conditions)
     check_attribute_names(conditions or ())
     for condition in (conditions or {}).values():
         check_comparison(condition.ComparisonOperator, condition.AttributeValueList or [])
@@ -72,6 +85,7 @@ def check_conditions(conditions: Mapping[str, Condition] | None) -> None:
 
 def check_comparison(operator: str, values: list[AttributeValue]) -> None:
     """Validates the values and raises ValidationException when they do not suit the operator."""
+    check_count("AttributeValueList", values)
     for value in values:
         validate_value(value)
     rule = _OPERATORS[operator]
@@ -105,6 +119,7 @@ def check_conditional_operator(
 
 def check_attribute_updates(updates: Mapping[str, AttributeValueUpdate] | None) -> None:
     """Raises ValidationException for the first update whose action does not suit its value."""
+    check_count("AttributeUpdates", updates)
     check_attribute_names(updates or ())
     for update in (updates or {}).values():
         if update.Value is None:

@@ -10,7 +10,7 @@ from binascii import Error, a2b_base64, b2a_base64
 
 
 def base64_problem(text: str) -> str | None:
-    """AWS's words for text that is not canonical base64, None when it is."""
+    """AWS's message for text that is not canonical base64, None when it is."""
     if len(text) % 4:
         return f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(text)}"
     try:

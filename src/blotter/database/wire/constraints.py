@@ -1,8 +1,8 @@
-"""Judges a deserialized input against the constraints of the service model, in AWS's words and order.
+"""Checks a deserialized input against the constraints of the service model, with AWS's messages in AWS's order.
 
 All violations are reported together, ten at most: "N validation errors detected: Value '…' at '…' failed to
 satisfy constraint: …". A bad table name is reported alone, unless another required member is missing; a missing
-one has words of its own where tables are managed. Paths begin with a lower-case letter and count list elements
+one has its own message where tables are managed. Paths begin with a lower-case letter and count list elements
 from 1 ("keySchema.1.member.keyType"). Some operations have moved to a newer form, which keeps the published
 case of members and leaves values out; `NEWER_FORM` lists them.
 Source: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages, tier3/validation-ordering), and
@@ -23,16 +23,18 @@ from blotter.database.model.errors import validation_error
 from blotter.database.wire.service_model import Shape, shape
 
 MAX_ERRORS = 10
+MAX_SHOWN = 8192
+"""Characters of an offending value in a message."""
 
 _MAP_KEYS = "Map keys must satisfy constraint"
 
-# (structure, member) whose violations are worded in the newer form.
+# (structure, member) whose violations are reported in the newer form.
 NEWER_FORM = frozenset((("QueryInput", "Limit"), ("KeysAndAttributes", "Keys")))
 
-# Operations that ask for what they are about first, in words of their own.
-_ASKED_FIRST = {
-    f"{operation}Input": (member, words)
-    for member, words, operations in (
+# Operations that check what they are about first, with their own message.
+_CHECKED_FIRST = {
+    f"{operation}Input": (member, message)
+    for member, message, operations in (
         (
             "TableName",
             "The parameter 'TableName' is required but was not present in the request",
@@ -82,9 +84,9 @@ class Violation(NamedTuple):
 
 def check_constraints(name: str, value: dict[str, Any]) -> None:
     """Raises ValidationException when the deserialized input `name` violates the model; see the module."""
-    first, words = _ASKED_FIRST.get(name, ("", ""))
+    first, message = _CHECKED_FIRST.get(name, ("", ""))
     if first and first not in value:
-        raise validation_error(words)
+        raise validation_error(message)
     _check_table_name(name, value)
     found = list(islice(_structure(name, value, Path("", "")), MAX_ERRORS))
     if name == "BatchWriteItemInput":
@@ -136,11 +138,17 @@ def _value(name: str, value: Any, path: Path) -> Iterator[Violation]:
         yield from _structure(name, value, path)
         return
     if target.type == "list":
-        yield from _sizes(target, len(value), value, path)
+        wrong = list(_sizes(target, len(value), value, path))
+        if wrong:  # The elements of a list of the wrong length are not looked at: there may be any number.
+            yield from wrong
+            return
         for position, element in enumerate(value, 1):
             yield from _value(target.member, element, path.element(str(position)))
     elif target.type == "map":
-        yield from _sizes(target, len(value), value, path)
+        wrong = list(_sizes(target, len(value), value, path))
+        if wrong:
+            yield from wrong
+            return
         yield from _map_keys(target, value, path)
         yield from _map_values(target, value, path)
         for key, element in value.items():
@@ -160,7 +168,7 @@ def _string(target: Shape, value: str) -> Iterator[str]:
         yield from islice(_table_name(target, value), 1)
         return
     if target.pattern is not None and not _matches(target.pattern, value):
-        yield _pattern_words(target.pattern)
+        yield _pattern_message(target.pattern)
     yield from _lengths(target, len(value))
 
 
@@ -170,7 +178,7 @@ def _table_name(target: Shape, value: str) -> Iterator[str]:
         return
     yield from _lengths(target, len(value))
     if target.pattern is not None and not _matches(target.pattern, value):
-        yield _pattern_words(target.pattern)
+        yield _pattern_message(target.pattern)
 
 
 def _sizes(target: Shape, length: int, value: Any, path: Path) -> Iterator[Violation]:
@@ -192,7 +200,7 @@ def _range(target: Shape, value: float, path: Path) -> Iterator[Violation]:
 
 
 def _map_keys(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Violation]:
-    """Keys are judged together: one bad key makes the map bad, and all constraints on keys are listed."""
+    """Keys are checked together: one bad key makes the map bad, and all constraints on keys are listed."""
     keys = shape(target.key)
     if keys.type != "string" or all(next(_string(keys, key), None) is None for key in value):
         return
@@ -200,7 +208,7 @@ def _map_keys(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Viol
     if keys.min is not None:
         listed.append(f"Member must have length greater than or equal to {keys.min}")
     if keys.pattern is not None:
-        listed.append(_pattern_words(keys.pattern))
+        listed.append(_pattern_message(keys.pattern))
     yield Violation(path, value, f"{_MAP_KEYS}: [{', '.join(listed)}]")
 
 
@@ -215,7 +223,7 @@ def _map_values(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Vi
     yield Violation(path, value, f"Map value must satisfy constraint: [{listed}]")
 
 
-def _pattern_words(pattern: str) -> str:
+def _pattern_message(pattern: str) -> str:
     return f"Member must satisfy regular expression pattern: {pattern}"
 
 
@@ -234,23 +242,50 @@ def _matches(pattern: str, value: str) -> bool:
 
 def render(value: Any, name: str = "") -> str:
     """A value as the service shows it in a message: text as it is, lists in brackets, maps as {key=value}, and
-    structures as Shape(member=value). Without a shape's name, documents are shown as JSON."""
+    structures as Shape(member=value). Without a shape's name, documents are shown as JSON. No more than
+    `MAX_SHOWN` characters are made of it, however large it is."""
+    parts: list[str] = []
+    room = MAX_SHOWN
+    for part in _rendered(value, name):
+        parts.append(part)
+        room -= len(part)
+        if room < 0:
+            return "".join(parts)[:MAX_SHOWN] + "..."
+    return "".join(parts)
+
+
+def _rendered(value: Any, name: str) -> Iterator[str]:
+    """The parts of `render`, from left to right."""
     if isinstance(value, str):
-        return value
+        yield value[: MAX_SHOWN + 1]
+        return
     if not isinstance(value, list | dict):
-        return str(value)
+        yield str(value)
+        return
     target = shape(name) if name else None
     if isinstance(value, list):
-        return f"[{', '.join(render(element, target.member if target else '') for element in value)}]"
-    if target is None or name == "AttributeValue":
-        return orjson.dumps(value).decode()
-    if target.type == "map":
-        return f"{{{', '.join(f'{key}={render(element, target.value)}' for key, element in value.items())}}}"
-    members = (
-        f"{_lower(member)}={render(value[member], of) if member in value else 'null'}"
-        for member, of in target.members.items()
-    )
-    return f"{name}({', '.join(members)})"
+        yield "["
+        for position, element in enumerate(value):
+            yield ", " if position else ""
+            yield from _rendered(element, target.member if target else "")
+        yield "]"
+    elif target is None or name == "AttributeValue":
+        yield orjson.dumps(value)[: 4 * MAX_SHOWN + 4].decode(errors="ignore")
+    elif target.type == "map":
+        yield "{"
+        for position, (key, element) in enumerate(value.items()):
+            yield f"{', ' if position else ''}{key[:MAX_SHOWN]}="
+            yield from _rendered(element, target.value)
+        yield "}"
+    else:
+        yield f"{name}("
+        for position, (member, of) in enumerate(target.members.items()):
+            yield f"{', ' if position else ''}{_lower(member)}="
+            if member in value:
+                yield from _rendered(value[member], of)
+            else:
+                yield "null"
+        yield ")"
 
 
 def _lower(name: str) -> str:

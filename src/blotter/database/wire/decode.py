@@ -1,7 +1,7 @@
 """From the bytes of a body to the typed input of an operation.
 
 Two speeds: msgspec decodes the well-formed request in about a microsecond and refuses everything else; what it
-refuses is read again by the exact way (`deserialize`, then `constraints`), which finds AWS's words. A request
+refuses is read again by the exact way (`deserialize`, then `constraints`), which finds AWS's message. A request
 that the exact way accepts after all (the service converts "true" to a Boolean, ignores nulls) is decoded from
 what it made of it. So no request pays for the exactness of errors unless it has one.
 """
@@ -18,6 +18,7 @@ from blotter.database.model.errors import nesting_error, serialization_error
 from blotter.database.wire.constraints import check_constraints
 from blotter.database.wire.deserialize import deserialize
 from blotter.database.wire.requests import INPUTS
+from blotter.database.wire.substitution import MAX_BYTES, check_substitution_variables
 
 OPERATIONS: Final = frozenset(INPUTS)
 """The operations of DynamoDB and DynamoDB Streams that the service model knows."""
@@ -36,13 +37,16 @@ def decode_request(operation: str, body: bytes) -> Any:
     that violates the service model.
     """
     try:
-        return decoder(operation).decode(body)
+        request = decoder(operation).decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return decode_exactly(operation, body)
+        request = decode_exactly(operation, body)
+    if len(body) > MAX_BYTES:
+        check_substitution_variables(request)
+    return request
 
 
 def decode_exactly(operation: str, body: bytes) -> Any:
-    """The slow way of `decode_request`: same result, AWS's words for what is wrong."""
+    """The slow way of `decode_request`: same result, AWS's message for what is wrong."""
     name = f"{operation}Input"
     try:
         value = deserialize(name, _parse(body))

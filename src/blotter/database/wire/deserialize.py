@@ -1,12 +1,12 @@
 """Reads a parsed JSON body against the shape of an operation's input, as the service's deserializer does.
 
 It answers one question: does every value have a JSON type from which the member can be built? The first that
-has not is a SerializationException in AWS's words, before any constraint is looked at. What the service
+has not is a SerializationException with AWS's message, before any constraint is looked at. What the service
 converts is converted (a Boolean written as "true", a fraction where an integer is wanted); null is the same as
-absent; members the shape does not have are dropped. Which words fit depends on where a value stands: a member
+absent; members the shape does not have are dropped. The message depends on where a value stands: a member
 of a structure ("field"), an element of a list or map ("element"), or an element that is itself a list or map
 ("nested").
-Source of the words: recorded answers of the service, public as dynalite's tests (`test/helpers.js`,
+Source of the messages: recorded answers of the service, public as dynalite's tests (`test/helpers.js`,
 assertType).
 """
 
@@ -21,6 +21,9 @@ from blotter.database.wire.base64 import base64_problem
 from blotter.database.wire.service_model import Shape, shape
 
 Place = Literal["field", "element", "nested"]
+
+# A list of the wrong length is not read further than this: the message about its length shows less.
+_ENOUGH = 8192
 
 _PACKAGE = "com.amazonaws.dynamodb.v20120810."
 _NOT_EXPECTED = "Start of structure or map found where not expected"
@@ -41,7 +44,7 @@ _JAVA_SCALARS = {
     "double": "Double",
     "timestamp": "Date",
 }
-_BOOLEAN_WORDS = {"TRUE": True, "1": True, "YES": True, "FALSE": False, "0": False, "NO": False}
+_BOOLEAN_TEXTS = {"TRUE": True, "1": True, "YES": True, "FALSE": False, "0": False, "NO": False}
 
 
 def deserialize(name: str, value: Any) -> dict[str, Any]:
@@ -75,6 +78,8 @@ def _list(name: str, target: Shape, value: Any, place: Place) -> list[Any]:  # n
         raise serialization_error(_NOT_EXPECTED)
     if not isinstance(value, list):
         raise serialization_error(_WRONG_SCALAR["nested" if place != "field" else "field"])
+    if target.max is not None and len(value) > max(target.max, _ENOUGH):
+        value = value[: max(target.max, _ENOUGH) + 1]
     return [_read(target.member, content, "element") for content in value if content is not None]
 
 
@@ -98,7 +103,7 @@ def _boolean(name: str, target: Shape, value: Any, place: Place) -> bool:  # noq
         return value
     if isinstance(value, str):
         try:
-            return _BOOLEAN_WORDS[value.upper()]
+            return _BOOLEAN_TEXTS[value.upper()]
         except KeyError:
             raise serialization_error("Unexpected token received from parser") from None
     raise _not_convertible(value, "Boolean")

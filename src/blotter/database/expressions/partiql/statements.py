@@ -15,7 +15,7 @@ September 2026.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cmp_to_key, lru_cache
+from functools import cmp_to_key
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -43,11 +43,13 @@ from blotter.database.expressions.partiql.values import item_of
 from blotter.database.expressions.partiql.where import CompiledClause, Target, Where, compile_clause
 from blotter.database.expressions.update import Update as BoundUpdate
 from blotter.database.expressions.update import UpdateProgram, compile_update
+from blotter.database.model.byte_cache import ByteCache
 from blotter.database.model.errors import validation_error
 from blotter.database.model.table import KeySchema
 from blotter.database.model.values import AttributeValue, Item, compare_values, type_of
 
-MAX_STATEMENTS = 2048
+CACHE_BYTES = 16 * 1024 * 1024
+"""What parsed and compiled statements may take in each worker."""
 MAX_MEANINGS = 16
 """Compiled forms of one statement: they differ in the types of its parameters."""
 
@@ -159,9 +161,18 @@ def read(text: str) -> Prepared:
         raise validation_error(str(problem)) from None
 
 
-@lru_cache(maxsize=MAX_STATEMENTS)
+# Bytes that a statement takes once parsed, and once compiled: as for expressions, measured on the largest forms.
+_PARSED_BYTES, _PARSED_PER_BYTE = 2000, 70
+_COMPILED_BYTES, _COMPILED_PER_BYTE = 1000, 60
+_STATEMENTS = ByteCache(CACHE_BYTES)
+
+
 def _prepared(text: str) -> Prepared:
-    return Prepared(*parse(text))
+    prepared: Prepared | None = _STATEMENTS.get(text)
+    if prepared is None:
+        prepared = Prepared(text, *parse(text))
+        _STATEMENTS.put(text, prepared, _PARSED_BYTES + _PARSED_PER_BYTE * len(text))
+    return prepared
 
 
 def refuse_multiple_key_attributes(keys: KeySchema) -> None:
@@ -176,6 +187,7 @@ class Prepared:
     __slots__ = (
         "_by_types",
         "_columns",
+        "_compiled_bytes",
         "_converter",
         "_index",
         "_item",
@@ -183,14 +195,17 @@ class Prepared:
         "_order",
         "_returning",
         "_table",
+        "_text",
         "_update",
         "_values_matter",
         "_where",
         "parameter_count",
     )
 
-    def __init__(self, tree: Tree, parameter_count: int) -> None:
+    def __init__(self, text: str, tree: Tree, parameter_count: int) -> None:
         """Raises `Problem`."""
+        self._text = text
+        self._compiled_bytes = 0
         self.parameter_count = parameter_count
         self._converter = Converter()
         self._columns: Columns | None = None
@@ -255,9 +270,7 @@ class Prepared:
         compiled = self._by_types.get(types)
         if compiled is None:
             compiled = self._compiled(values)
-            if len(self._by_types) >= MAX_MEANINGS:
-                self._by_types.clear()
-            self._by_types[types] = compiled
+            self._keep(types, compiled)
         elif self._where is not None and self._values_matter:
             checks.check_condition(self._where, self._converter.names, values)
         clause, program = compiled
@@ -268,6 +281,17 @@ class Prepared:
             return DeleteStatement(self._table, where, self._returning)
         select = SelectStatement(self._table, self._index, self._columns, where, self._order)
         return select if self._kind is Select else ExistsStatement(select)
+
+    def _keep(self, types: tuple[str, ...], compiled: tuple[CompiledClause | None, UpdateProgram | None]) -> None:
+        """Keeps a compiled form, and counts what it takes."""
+        if len(self._by_types) >= MAX_MEANINGS:
+            self._by_types.clear()
+            _STATEMENTS.grow(self._text, self, -self._compiled_bytes)
+            self._compiled_bytes = 0
+        size = _COMPILED_BYTES + _COMPILED_PER_BYTE * len(self._text) + 8 * len(types)
+        self._by_types[types] = compiled
+        self._compiled_bytes += size
+        _STATEMENTS.grow(self._text, self, size)
 
     def _compiled(self, values: dict[str, AttributeValue]) -> tuple[CompiledClause | None, UpdateProgram | None]:
         names = self._converter.names
