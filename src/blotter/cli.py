@@ -20,6 +20,8 @@ _COMMANDS = {
     "serve": "blotter.database.cli:serve",
     "env": "blotter.env:env",
     "healthcheck": "blotter.database.healthcheck:healthcheck",
+    "check": "blotter.database.inspection.cli:check_command",
+    "inspect": "blotter.database.inspection.cli:inspect_command",
     "crimes": "blotter.crimes.cli:crimes",
 }
 

@@ -32,10 +32,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from blotter.database.inspection.check import check as check_directory
 from blotter.database.model.size import item_size
 from blotter.database.storage.protocol import SpaceStatistics
 from blotter.database.storage.sqlite import SqliteStorage
-from tests.faults.storage_power_loss import Marks, Record, check_integrity, crashes, recording, write_files
+from tests.faults.storage_power_loss import Marks, Record, crashes, recording, write_files
 from tests.in_process import ACCOUNT, REGION, InProcessDatabase
 from tests.unit.database.operations.model import IndexModel, Item, key_schema, multiset, updated
 
@@ -369,7 +370,8 @@ def check(files: dict[str, bytes], clients: list[Client], marks: Marks, resend: 
             _check_statistics(database)
         finally:
             database.close()
-        check_integrity(database.storage.path)
+        report = check_directory(Path(folder))
+        assert report.is_sound, report
 
 
 def _allowed(client: Client, marks: Marks) -> tuple[int, int]:

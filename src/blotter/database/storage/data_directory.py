@@ -29,6 +29,24 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def try_lock_shared(descriptor: int) -> bool:
+    """A lock that others may share, but not hold alone."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def server_process(directory: Path) -> str:
+    """The id of the process that has claimed the directory, as it noted it itself; "unknown" if it could not."""
+    try:
+        noted = (directory / SERVER_LOCK).read_bytes()[:32]
+    except OSError:
+        noted = b""
+    return noted.decode("ascii", "replace").strip() or "unknown"
+
+
 class DataDirectory:
     """A data directory claimed by one server.
 
@@ -52,10 +70,10 @@ class DataDirectory:
         except OSError as error:
             raise DataDirectoryError(f"data directory {directory} cannot be written: {error.strerror}") from error
         if not try_lock(descriptor):
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
             raise DataDirectoryError(
-                f"data directory {directory} is in use by another blotter server (process {holder})"
+                f"data directory {directory} is in use by another blotter server "
+                f"(process {server_process(directory)})"
             )
         with contextlib.suppress(OSError):  # On a full disk the lock alone must do; it names nobody then.
             os.ftruncate(descriptor, 0)

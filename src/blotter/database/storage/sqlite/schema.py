@@ -129,7 +129,7 @@ def create_or_check(path: Path, *, vfs: str | None = None) -> None:
     a crash of all processes this connection is the first to recover the WAL and the last to close it, which syncs
     and copies it: what was written but not yet synced is durable before anybody can read it.
     """
-    _check_sizes(path)
+    check_sizes(path)
     checksums.load()
     try:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -158,7 +158,7 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _check_sizes(path: Path) -> None:
+def check_sizes(path: Path) -> None:
     """Refuses remains that SQLite would take for a beginning, or fill up with zeros."""
     wal = path.with_name(f"{path.name}-wal")
     size, wal_size = (file.stat().st_size if file.exists() else 0 for file in (path, wal))
@@ -195,19 +195,36 @@ def _create(connection: apsw.Connection, path: Path) -> None:
 
 
 def _check(connection: apsw.Connection, path: Path) -> None:
+    version = _check_origin(connection, path)
+    if version < FORMAT_VERSION:
+        _upgrade(connection, path, version)
+    else:
+        _check_keys(connection, path)
+
+
+def check_current(connection: apsw.Connection, path: Path) -> None:
+    """For a file that is only read: raises DataDirectoryError unless it has today's format."""
+    version = _check_origin(connection, path)
+    if version < FORMAT_VERSION:
+        raise DataDirectoryError(
+            f"{path} has format {version}, this version of blotter reads format {FORMAT_VERSION}: "
+            "a server that starts on it upgrades it"
+        )
+    _check_keys(connection, path)
+
+
+def _check_origin(connection: apsw.Connection, path: Path) -> int:
+    """The format of a file that is ours and not of a later version."""
     if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
         raise DataDirectoryError(f"{path} is a SQLite file of another program")
-    version = connection.execute("PRAGMA user_version").get
+    version = int(connection.execute("PRAGMA user_version").get)
     if version > FORMAT_VERSION:
         raise DataDirectoryError(
             f"{path} has format {version}; this version of blotter knows formats up to {FORMAT_VERSION}. "
             "It was left as it is: start a newer blotter on it."
         )
     _check_checksums(connection, path)
-    if version < FORMAT_VERSION:
-        _upgrade(connection, path, version)
-    else:
-        _check_keys(connection, path)
+    return version
 
 
 def _check_checksums(connection: apsw.Connection, path: Path) -> None:

@@ -33,7 +33,7 @@ MAX_AGE_SECONDS = 10.0
 POOL_SIZE = 8
 
 
-class Pooled(Reader):
+class PooledReader(Reader):
     """A connection of the pool, with what it keeps from snapshot to snapshot: catalog, cursors, statements."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -76,9 +76,9 @@ class SqliteSnapshot:
     __slots__ = ("_monotonic", "_reader", "_snapshots", "deadline")
 
     def __init__(
-        self, reader: Pooled, deadline: float, monotonic: Callable[[], float], snapshots: Snapshots
+        self, reader: PooledReader, deadline: float, monotonic: Callable[[], float], snapshots: Snapshots
     ) -> None:
-        self._reader: Pooled | None = reader
+        self._reader: PooledReader | None = reader
         self._monotonic = monotonic
         self._snapshots = snapshots
         self.deadline = deadline
@@ -86,13 +86,13 @@ class SqliteSnapshot:
     def close(self) -> None:
         self._snapshots.give_back(self)
 
-    def end(self) -> Pooled | None:
+    def end(self) -> PooledReader | None:
         """Hands the connection over, None when that was done before. Only for `Snapshots`."""
         reader = self._reader
         self._reader = None
         return reader
 
-    def _young(self) -> Pooled:
+    def _young(self) -> PooledReader:
         reader = self._reader
         if reader is not None and self._monotonic() <= self.deadline:
             return reader
@@ -180,13 +180,13 @@ class Snapshots:
         self._connect = connect
         self._monotonic = monotonic
         self._max_age = max_age
-        self._free: list[Pooled] = []
+        self._free: list[PooledReader] = []
         self._open: set[SqliteSnapshot] = set()
 
     def open(self) -> SqliteSnapshot:
-        reader: Pooled | None = None
+        reader: PooledReader | None = None
         try:
-            reader = self._free.pop() if self._free else Pooled(self._connect())
+            reader = self._free.pop() if self._free else PooledReader(self._connect())
             reader.begin()
         except apsw.Error as error:
             if reader is not None:

@@ -1,0 +1,111 @@
+"""`blotter check` and `blotter inspect` on the command line.
+
+Exit status of both: 0 when all is well, 1 when damage was found, 2 when the directory cannot be read as a blotter
+database at all.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import click
+
+T = TypeVar("T")
+
+_DATA_DIR = click.Option(
+    ["--data-dir"],
+    default="blotter-data",
+    envvar="BLOTTER_DATA_DIR",
+    metavar="DIR",
+    help="Directory that holds the data.  [BLOTTER_DATA_DIR; default: blotter-data]",
+)
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON.")
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def _check(data_dir: str, as_json: bool) -> None:
+    from blotter.database.inspection.check import check
+    from blotter.database.inspection.text import report_lines
+
+    report = _reading("check", lambda: check(Path(data_dir)))
+    if as_json:
+        _print_json({"path": report.path, "sound": report.is_sound, "checks": report.results})
+    else:
+        _print(report_lines(report))
+    sys.exit(0 if report.is_sound else 1)
+
+
+def _inspect(data_dir: str, as_json: bool) -> None:
+    from blotter.database.inspection.contents import read_contents
+    from blotter.database.inspection.text import contents_lines
+
+    contents = _reading("inspect", lambda: read_contents(Path(data_dir)))
+    if as_json:
+        _print_json(contents)
+    else:
+        _print(contents_lines(contents))
+
+
+def _reading(command: str, read: Callable[[], T]) -> T:
+    import apsw
+
+    from blotter.database.storage.protocol import DataDirectoryError
+    from blotter.database.storage.sqlite.checksums import describe, is_damage
+    from blotter.database.storage.sqlite.read_only import DamagedFile
+
+    try:
+        return read()
+    except DamagedFile as error:
+        _fail(command, str(error), 1)
+    except DataDirectoryError as error:
+        _fail(command, str(error), 2)
+    except apsw.Error as error:
+        _fail(command, describe(error), 1 if is_damage(error) else 2)
+
+
+def _fail(command: str, message: str, status: int) -> NoReturn:
+    click.echo(f"blotter {command}: {message}", err=True)
+    sys.exit(status)
+
+
+def _print(lines: Iterator[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _print_json(value: object) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+check_command = click.Command(
+    "check",
+    callback=_check,
+    params=[_DATA_DIR, _JSON],
+    context_settings=_SETTINGS,
+    short_help="Check a data directory for damage; a server may run on it.",
+    help="""Check a data directory for damage, without changing anything. A server may run on it meanwhile.
+
+Compares pages with their checksums and structure; long bodies, statistics and counters with what is stored; key
+spaces with the catalog; items with their keys and index entries, and these with their items; streams with their
+tables, and the change log with the items.
+
+Exit status: 0 no damage, 1 damage, 2 the directory cannot be checked.""",
+)
+
+inspect_command = click.Command(
+    "inspect",
+    callback=_inspect,
+    params=[_DATA_DIR, _JSON],
+    context_settings=_SETTINGS,
+    short_help="Show what a data directory holds; a server may run on it.",
+    help="""Show what a data directory holds: format, sizes, tables, indexes, streams, the change log, its readers.
+
+Changes nothing; a server may run on the directory meanwhile. `blotter check` looks for damage.
+
+Exit status: 0 shown, 1 damage, 2 the directory cannot be read.""",
+)
