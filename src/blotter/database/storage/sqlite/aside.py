@@ -15,7 +15,7 @@ import apsw
 
 from blotter.database.storage.protocol import ReadTransaction, Settled, StorageUnavailable
 from blotter.database.storage.sqlite.checksums import describe
-from blotter.database.storage.sqlite.snapshots import Pooled
+from blotter.database.storage.sqlite.snapshots import PooledReader
 from blotter.database.work_thread import WorkThread
 
 MAX_WAITING = 64
@@ -27,7 +27,7 @@ class LongReads:
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
         self._thread: WorkThread | None = None
-        self._reader: Pooled | None = None
+        self._reader: PooledReader | None = None
         self._waiting = 0
 
     def submit(
@@ -55,7 +55,7 @@ class LongReads:
     def _run(self, handler: Callable[[ReadTransaction], Any]) -> Any:
         try:
             if self._reader is None:
-                self._reader = Pooled(self._connect())
+                self._reader = PooledReader(self._connect())
             self._reader.begin()
             try:
                 return handler(self._reader)
