@@ -1,7 +1,7 @@
 """The one error of the database, in DynamoDB's own shape.
 
-Every refusal that reaches a client is a `DynamoDBError`: a code, a message in AWS's words and an HTTP status.
-The constructors below are the only places that spell a code, so that a code is written once.
+Every error that reaches a client is a `DynamoDBError`: a code, AWS's error message and an HTTP status. Codes that
+several modules raise have a constructor below.
 Source of codes and statuses: the service model and
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 """
@@ -48,7 +48,7 @@ class DynamoDBError(Exception):
 
     @property
     def type(self) -> str:
-        """The `__type` of the body: the code behind its namespace."""
+        """The `__type` of the body: namespace and code."""
         return _NAMESPACES.get(self.code, DYNAMODB_NAMESPACE) + self.code
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ def validation_error(message: str) -> DynamoDBError:
 
 
 def parameter_error(message: str) -> DynamoDBError:
-    """A ValidationException that AWS opens with "One or more parameter values were invalid: "."""
+    """A ValidationException whose message begins with "One or more parameter values were invalid: "."""
     return DynamoDBError("ValidationException", f"One or more parameter values were invalid: {message}")
 
 

@@ -8,7 +8,12 @@ distribution over partitions all follow from the first 8 bytes.
 
 A part that is not last in its key is delimited: numbers are so by nature, strings and binaries have 0x00
 written as 0x00 0xFF and end in 0x00 0x01. What is written here is on disk: another layout needs another
-`KEY_FORMAT`. Why a hash first:
+`KEY_FORMAT`. The table key of {"p": {"S": "ab"}, "s": {"N": "7"}}:
+
+    0e 52 b5 f1 87 de 10 88   00 02   61 62   c1 08 00
+    hash of "ab"              length  "ab"    the number 7
+
+Why a hash first:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Partitions.html
 
 Which items an index holds is decided in one place, `index_key`: backfills, writes and deletions, whoever makes
@@ -46,7 +51,7 @@ _END = b"\x00\x01"
 
 def hash64(partition: bytes) -> bytes:
     """8 bytes, spread evenly over their range whatever the keys look like. 0.3 µs; MD5 through OpenSSL takes 0.5,
-    a CRC 0.1, but whoever chooses keys could pile them up in one place."""
+    a CRC 0.1, but clients could choose keys that all fall into one place."""
     hasher = _EMPTY_HASH.copy()  # costs less than making one
     hasher.update(partition)
     return hasher.digest()
@@ -149,7 +154,7 @@ def sort_range(
     if operator == ">=":
         return first, prefix_end(prefix)
     if operator == ">":
-        # Nothing lies behind the last possible prefix; an empty range says so.
+        # No key comes after the last possible prefix: an empty range.
         after = _after(first, index)
         end = prefix_end(prefix)
         return (after, end) if after is not None else (first, first)
@@ -175,7 +180,7 @@ def segment_range(segment: int, total: int) -> tuple[bytes, bytes | None]:
 
 
 def exclusive_start(keys: KeySchema, index: Index | None, key: Item) -> bytes:
-    """The storage key behind a LastEvaluatedKey, in the table (`index` None) or in the index. `keys` are the
+    """The storage key of a LastEvaluatedKey, in the table (`index` None) or in the index. `keys` are the
     table's; the key has been checked. The item itself need not exist any more."""
     base_key = table_key(keys, key)
     if index is None:
@@ -189,7 +194,7 @@ def exclusive_start(keys: KeySchema, index: Index | None, key: Item) -> bytes:
 def resume_after(
     start: bytes, end: bytes | None, after: bytes, *, reverse: bool = False
 ) -> tuple[bytes, bytes | None]:
-    """What is left of start <= key < end behind the storage key `after`, in reading direction. A key outside of
+    """What is left of start <= key < end after the storage key `after`, in reading direction. A key outside of
     the range leaves all of it or, as start == end, nothing."""
     if reverse:
         end = after if end is None or after < end else end
@@ -227,7 +232,7 @@ def _sort_bytes(prefix: bytes, value: AttributeValue, index: bool) -> bytes:
 
 
 def _after(key: bytes, index: bool) -> bytes | None:
-    """The first key behind all with exactly this sort value: in a table that is one key, in an index a range."""
+    """The first key after all with exactly this sort value: in a table that is one key, in an index a range."""
     return prefix_end(key) if index else key + b"\x00"
 
 

@@ -1,14 +1,14 @@
 """DynamoDB's numbers as text: canonical form, arithmetic, comparison, size and an ordered encoding.
 
-A number has at most 38 significant digits and a magnitude of 1E-130 … 9.99…E+125. Its canonical form is the
-plain notation in which DynamoDB returns it: no exponent, no sign for zero, no leading or trailing zeros.
-Everything but
-`canonical_number` takes canonical text only, so that equal numbers have equal text. The encoding is base 100
-with an excess exponent, one byte each, complemented for negative numbers: byte order is numeric order, and a
-terminator makes it self-delimiting. The size DynamoDB meters is that of the same form.
-Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
-("Numbers") and https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
-Small integers take a short way everywhere, because most numbers are small integers.
+A number has at most 38 significant digits and a magnitude of 1E-130 … 9.99…E+125. Its canonical form is the plain
+notation in which DynamoDB returns it: no exponent, no sign for zero, no leading or trailing zeros. Everything but
+`canonical_number` takes canonical text only, so that equal numbers have equal text. The encoding is base 100 with
+an excess exponent, one byte each, complemented for negative numbers: byte order is numeric order, and a terminator
+makes it self-delimiting. 1234.5 is c2 0d 23 33 00: exponent, the digit pairs 12 34 50 each plus one, terminator.
+The size DynamoDB meters is that of the same form. Sources:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html ("Numbers")
+and https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html. Small integers
+have a fast path everywhere, because most numbers are small integers.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ZERO = b"\x80\x00"
 def canonical_number(text: str) -> str:
     """The number in DynamoDB's plain notation.
 
-    Raises ValidationException in AWS's words when the text is no number, is out of range or has too many digits.
+    Raises ValidationException when the text is no number, is out of range or has too many digits.
     """
     if len(text) <= MAX_DIGITS:  # asked first: isdigit() takes 4 ms over a million digits
         # isdigit() alone would let other scripts' digits through.
@@ -111,7 +111,7 @@ def compare_numbers(a: str, b: str) -> int:
 
 
 def encode_number(text: str) -> bytes:
-    """2 to 22 bytes whose order is the numbers' order; no number's bytes begin with another's."""
+    """2 to 22 bytes whose order is the numbers' order; no number's encoding is a prefix of another's."""
     if text.isdigit():
         if text == "0":
             return _ZERO

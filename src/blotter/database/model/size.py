@@ -28,7 +28,7 @@ def text_size(text: str) -> int:
 
 
 def binary_size(text: str) -> int:
-    """The bytes behind canonical base64 text."""
+    """The bytes that canonical base64 text encodes."""
     return len(text) // 4 * 3 - (text.count("=", -2) if text else 0)
 
 

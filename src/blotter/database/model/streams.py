@@ -3,8 +3,8 @@
 A stream has `shards` slots; a change goes to the slot of its partition's hash, so all changes of one item lie
 in one shard at a time. After SHARD_LIFETIME the next write closes the shards of all slots and opens a new
 generation: the shard of slot s in generation g is the child of slot s in g-1. Because the change of generation
-is itself written in the transaction of that write, the order of commits is the order of the lineage: who reads
-a parent to its end and then its child sees every item's changes in order, whatever the workers' clocks say.
+is itself written in the transaction of that write, the order of commits is the order of the lineage: a reader that
+reads a parent to its end and then its child sees every item's changes in order, whatever the workers' clocks say.
 
 A shard's id sorts by the time its generation started, then by slot. Sequence numbers are those of the change log,
 raised to AWS's 21 digits, so that they compare alike as text and as numbers.
@@ -84,7 +84,7 @@ def open_shard(stream: StreamSettings, key: bytes) -> int:
 
 
 def is_trimmed(stream: StreamSettings, now: float) -> bool:
-    """Disabled for so long that nothing of it can be read any more."""
+    """Whether it was disabled so long ago that none of it can be read any more."""
     return stream.disabled_at is not None and stream.disabled_at < now - RETENTION
 
 

@@ -19,6 +19,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
+from blotter.database.model.arns import table_arn
+
 KeyType = Literal["S", "N", "B"]
 
 PAST: Final = 0.0
@@ -47,7 +49,7 @@ class KeyAttribute(msgspec.Struct, frozen=True):
 
 class KeySchema(msgspec.Struct, frozen=True, dict=True):
     """One partition attribute and at most one sort attribute; a GSI may have up to four of each. What follows from
-    them is worked out once and stands in the instance's dict, which is not stored."""
+    them is computed once and kept in the instance's dict, which is not stored."""
 
     partition: tuple[KeyAttribute, ...]
     sort: tuple[KeyAttribute, ...] = ()
@@ -132,7 +134,7 @@ class ShardGeneration(msgspec.Struct, frozen=True):
 
 
 class StreamSettings(msgspec.Struct, frozen=True):
-    """A stream of a table, in use or disabled. Its shards follow from what stands here (`model.streams`)."""
+    """A stream of a table, in use or disabled. Its shards follow from these settings (`model.streams`)."""
 
     view_type: StreamViewType
     label: str
@@ -191,7 +193,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def arn(self) -> str:
-        return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}"
+        return table_arn(self.region, self.account, self.name)
 
     @cached_property
     def serving(self) -> Table:

@@ -1,4 +1,4 @@
-"""Attribute values in the form in which they travel: a dict of one entry, type to value.
+"""Attribute values in the form in which they are sent: a dict of one entry, type to value.
 
 {"S": str} {"N": canonical number text} {"B": canonical base64 text} {"BOOL": bool} {"NULL": True} {"L":
 [value]} {"M": {name: value}} {"SS": [str]} {"NS": [number text]} {"BS": [base64 text]}. Values are validated

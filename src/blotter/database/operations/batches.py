@@ -1,6 +1,10 @@
-"""BatchGetItem and BatchWriteItem: many single requests in one call, each on its own, in no promised order.
+"""BatchGetItem and BatchWriteItem: many single requests in one call, each independent, in no promised order.
 
-Limits: 100 keys or 25 writes a call, 16 MB of answer or request; what does not fit comes back as UnprocessedKeys.
+Limits: 100 keys or 25 writes a call, 16 MB of response or request; keys that do not fit are returned as
+UnprocessedKeys. The body of a BatchGetItem:
+
+    {"Responses":{"t":[{"id":{"S":"a"}}]},"UnprocessedKeys":{}}
+
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html, …_BatchWriteItem.html
 """
 
@@ -58,6 +62,7 @@ class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
 
 
 def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
+    """Raises ValidationException table by table: for a wrong projection, unused placeholders, then wrong keys."""
     reads = []
     for name, wanted in request.RequestItems.items():
         projection: Projection | None = None
@@ -74,6 +79,8 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
 
 
 def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> Result:
+    """Raises ValidationException for keys given twice, ResourceNotFoundException for a table, then
+    ValidationException table by table for keys that do not fit and projections that look inside keys."""
     responses: list[tuple[bytes, bytes]] = []
     unprocessed: dict[str, Any] = {}
     consumed = []
@@ -103,8 +110,8 @@ def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> Resu
 def _opened(
     plan: BatchGetPlan, tx: ReadTransaction, context: Context
 ) -> list[tuple[TableReads, Table, list[bytes]]]:
-    """Each table's part with its table and storage keys. Keys given twice are refused before anything else, which
-    only a request that is refused anyway pays for: whatever is found wrong, they are looked for first."""
+    """Each table's part with its table and storage keys. Keys given twice are refused before anything else; so
+    that only a request that is refused anyway pays for it, they are looked for when another error was found."""
     try:
         opened = [(read, open_table(tx, context, read.table)) for read in plan.reads]
         keyed = [(read, table, _storage_keys(table, read)) for read, table in opened]
@@ -154,6 +161,7 @@ class BatchWritePlan(NamedTuple):
 
 
 def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
+    """Raises ValidationException for the first write whose item or key holds a wrong value or is too large."""
     tables = []
     for name, requests in request.RequestItems.items():
         writes: list[tuple[Item, int | None]] = []
@@ -169,11 +177,13 @@ def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
 
 
 def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) -> Result:
+    """Raises, table by table: ResourceNotFoundException, then ValidationException for keys that do not fit, then
+    for an item written twice. Nothing is written unless all of them pass."""
     checked = []
     for writes in plan.tables:
         table = open_table(tx, context, writes.table)
         checked.append((writes, table, [_checked(table, *write) for write in writes.writes]))
-        # Table by table, and all together: a table may be named twice, by its name and by its ARN.
+        # Over all tables so far: a table may be named twice, by its name and by its ARN.
         _refuse_duplicates([(table.space, key) for _, table, keys in checked for key in keys])
     consumed = []
     metrics: dict[str, list[Any]] = {}

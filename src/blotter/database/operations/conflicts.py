@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.keys import table_key
+from blotter.database.model.table import Table
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.operation import OnConflict, Reading, Writing
 from blotter.database.operations.touches import Plan, Touch
@@ -79,15 +80,29 @@ class OngoingTransactions:
 
 
 def _targets(touches: Sequence[Touch], tx: ReadTransaction, context: Context) -> list[Target | None]:
-    return [_target(touch, tx, context) for touch in touches]
+    """The item of each touch; None for one that names no item, or none of its table."""
+    targets: list[Target | None] = []
+    resource, table = "", None
+    for touch in touches:
+        if touch.resource != resource:  # most transactions are about one table
+            resource = touch.resource
+            table = _find_table(resource, tx, context)
+        targets.append(None if table is None else _target(touch, table))
+    return targets
 
 
-def _target(touch: Touch, tx: ReadTransaction, context: Context) -> Target | None:
-    """The item of a touch; None when it names none, or none of its table."""
-    if touch.key is None or touch.index is not None:
+def _find_table(resource: str, tx: ReadTransaction, context: Context) -> Table | None:
+    try:
+        return open_table(tx, context, resource)
+    except DynamoDBError:
+        return None
+
+
+def _target(touch: Touch, table: Table) -> Target | None:
+    key = touch.key
+    if key is None or touch.index is not None:
         return None
     try:
-        table = open_table(tx, context, touch.resource)
-        return table.space, table_key(table.keys, touch.key)
-    except (DynamoDBError, KeyError):
+        return table.space, table_key(table.keys, key)
+    except KeyError:
         return None

@@ -1,8 +1,13 @@
 """The one place where an item changes: the table's row, its index entries and the change log together.
 
-Every operation that writes goes through `write_item`, so that no path forgets an index. What a write costs is
+Every operation that writes goes through `write_item`, so that no path forgets an index. What a write consumes is
 counted here too, because only here it is known which index entries really changed.
-Write units: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
+
+All of this runs before the commit, perhaps more than once, and may be rolled back. So nothing here may have an
+effect outside of the transaction: no counter or metric, no message to another process, no waking of readers, no
+logging, no change of a plan. What must happen once, after the commit is synced, is registered with
+`tx.after_commit`. Write units:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from blotter.database.storage.protocol import NO_SHARD, Change, ReadTransaction,
 
 
 class Current:
-    """The item as it is stored now, decoded only when somebody looks."""
+    """The item as it is stored now, decoded when it is first needed."""
 
     __slots__ = ("_item", "key", "stored")
 
@@ -87,7 +92,7 @@ def write_index_entry(
     tx: WriteTransaction, table: Table, index: Index, key: bytes, old: Item | None, new: Item | None
 ) -> float:
     """Brings one index up to date with one item; returns the write units used, 0 when the entry is as it was.
-    Whether an item belongs into the index, `index_key` says."""
+    `index_key` decides whether an item belongs in the index."""
     before = None if old is None else index_key(index, old, key)
     if before is None and old is not None:
         before = any_index_key(index, old, key)
@@ -124,8 +129,8 @@ def projected(table: Table, index: Index, item: Item) -> Item:
 def log_change(
     tx: WriteTransaction, table: Table, current: Current, new_body: bytes | None, context: Context
 ) -> None:
-    """Appends to the change log what became of the item, if the log has readers for its table; nothing when it is
-    the same item, only written down in another order."""
+    """Appends the change of an item to the change log, if the log has readers for its table; nothing when only the
+    order of its attributes or members changed."""
     streamed = table.stream is not None and table.stream.enabled
     if not streamed and not table.log_readers:
         return

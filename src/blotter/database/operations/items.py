@@ -1,8 +1,10 @@
 """GetItem, PutItem, UpdateItem, DeleteItem.
 
-Each comes in two halves. `prepare_…` takes a request that `validation` checked, judges what is left of it
-without the table and returns a plan, its expressions compiled. The second half runs inside a storage transaction
-and may run more than once, so it reads the plan and never changes it.
+Each has two halves. `prepare_…` takes a request that `validation` has checked, checks what else can be checked
+without the table and returns a plan with its expressions compiled. The handler runs inside a storage transaction
+and may run more than once, so it reads the plan and never changes it. Bodies are DynamoDB's JSON, for a GetItem:
+
+    {"ConsumedCapacity":{"TableName":"t","CapacityUnits":0.5},"Item":{"id":{"S":"a"}}}
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class GetPlan(msgspec.Struct, frozen=True, gc=False):
 
 
 def prepare_get(request: wire.GetItemInput) -> GetPlan:
+    """Raises ValidationException for a wrong projection, then for placeholders that nothing uses."""
     if request.AttributesToGet is not None:
         projection: Projection | None = legacy.attributes_to_get(request.AttributesToGet)
     elif request.ProjectionExpression is not None:
@@ -69,6 +72,8 @@ def prepare_get(request: wire.GetItemInput) -> GetPlan:
 
 
 def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> Result:
+    """Raises ResourceNotFoundException for the table, ValidationException for a key that does not fit it, then for
+    a projection that looks inside a key."""
     table = open_table(tx, context, plan.table)
     check_key(table, plan.key)
     projection = plan.projection
@@ -131,6 +136,7 @@ AnyWriteAction = AnyWriteInput | wire.Put | wire.Update | wire.Delete | wire.Con
 
 
 def prepare_put(request: wire.PutItemInput) -> PutPlan:
+    """Raises ValidationException for a wrong condition, then for placeholders that nothing uses."""
     attributes = expression_attributes(request)
     options = prepare_options(request, attributes)
     attributes.finish()
@@ -138,6 +144,7 @@ def prepare_put(request: wire.PutItemInput) -> PutPlan:
 
 
 def prepare_delete(request: wire.DeleteItemInput) -> DeletePlan:
+    """Raises ValidationException for a wrong condition, then for placeholders that nothing uses."""
     attributes = expression_attributes(request)
     options = prepare_options(request, attributes)
     attributes.finish()
@@ -145,6 +152,8 @@ def prepare_delete(request: wire.DeleteItemInput) -> DeletePlan:
 
 
 def prepare_update(request: wire.UpdateItemInput) -> UpdatePlan:
+    """Raises ValidationException for a wrong update, a wrong condition, then for placeholders that nothing
+    uses."""
     attributes = expression_attributes(request)
     update: Update | None = None
     if request.UpdateExpression is not None:
@@ -175,6 +184,8 @@ def prepare_options(request: AnyWriteAction, attributes: ExpressionAttributes) -
 
 
 def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> Result:
+    """Raises, in this order: ResourceNotFoundException for the table; ValidationException for keys of the table or
+    of an index that do not fit, then for a condition that looks inside a key; ConditionalCheckFailedException."""
     options = plan.options
     table = open_table(tx, context, options.table)
     check_item_keys(table, plan.item)
@@ -187,6 +198,8 @@ def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> Result:
 
 
 def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> Result:
+    """Raises, in this order: ResourceNotFoundException for the table; ValidationException for a key that does not
+    fit, then for a condition that looks inside a key; ConditionalCheckFailedException."""
     options = plan.options
     table = open_table(tx, context, options.table)
     check_key(table, plan.key)
@@ -199,6 +212,10 @@ def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> Res
 
 
 def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> Result:
+    """Raises, in this order: ResourceNotFoundException for the table; ValidationException for a key that does not
+    fit, for an update that no item of the table may get (`check_update`), for values over 400 KB, for a condition
+    that looks inside a key; ConditionalCheckFailedException; ValidationException for an update that does not fit
+    the item (`updated_item`)."""
     options = plan.options
     table = open_table(tx, context, options.table)
     check_key(table, plan.key)
@@ -220,13 +237,14 @@ def load(tx: ReadTransaction, table: Table, item_or_key: Item) -> Current:
 
 
 def _replaced_body(options: WriteOptions, current: Current) -> bytes | None:
-    """The stored bytes of what a put or a deletion took away, when ALL_OLD asks for them."""
+    """The stored bytes of the item that a put replaced or a deletion removed, when ALL_OLD asks for them."""
     return current.stored.body if current.stored is not None and options.return_values == "ALL_OLD" else None
 
 
 def check_update(table: Table, update: Update) -> None:
-    """Raises ValidationException for what an update may do to no item of the table: write its key, give an index
-    key a value that the index cannot hold, look inside a key. Order: dynalite's recorded tests (updateItem)."""
+    """Raises ValidationException for an update that no item of the table may get: it writes the key, gives an
+    index key a value that the index cannot hold, or looks inside a key. Order: dynalite's recorded tests
+    (updateItem)."""
     update.refuse_keys(table.keys.names)
     if table.indexes:
         check_index_keys(table, update.given, update=True)
@@ -256,8 +274,8 @@ def failed_condition(table: Table, current: Current, *, show_item: bool) -> Dyna
 def updated_item(
     table: Table, key: Item, update: Update | None, old: Item | None, *, too_deep: str = NESTING
 ) -> tuple[Item | None, int]:
-    """The item after an update, and its size. An item that did not exist starts as its key alone; it stays away
-    (None) when the update only takes attributes from it.
+    """The item after an update, and its size. An item that did not exist starts as its key alone; it is not made
+    (None) when the update only removes attributes.
 
     Raises ValidationException when the update does not fit the item, makes an index key that cannot be one, or an
     item that is too deep (`too_deep` is the message) or too large, in this order.
@@ -277,7 +295,7 @@ def updated_item(
 def _written(table: Table, update: Update, old: Item | None, new: Item) -> Item:
     """The attributes of the new item that can put it into an index in which it was not: those that the update
     names, all of an item that did not exist, and those that form one key together with a named one. An item may
-    hold values that no index of its own can, put there before the index: they stay as they are."""
+    have values that an index made later cannot hold; they stay as they are."""
     if old is None:
         return new
     names = update.top_level_names

@@ -1,11 +1,11 @@
 """ExecuteStatement: one PartiQL statement.
 
-`prepare` judges the request without the table and says whether its statement reads or writes; a SELECT then runs
-in slices (`partiql_select`), any other statement in a storage transaction (`partiql_writes`).
-Parameters are judged before the statement is read. Sources: https://docs.aws.amazon.com/amazondynamodb/latest/
-APIReference/API_ExecuteStatement.html; paritysuite/dynamodb-conformance, tests/tier2/partiql and
-tests/tier3/error-messages/partiql*; Floci's DynamoDbPartiQLEdgeCaseIntegrationTest, captured from the service in
-September 2026.
+`prepare_statement` checks what can be checked without the table; the type of its plan says whether the statement
+reads or writes. A SELECT runs in slices (`partiql_select`), any other statement in a write transaction
+(`partiql_writes`). Parameters are checked before the statement is parsed. Sources:
+https://docs.aws.amazon.com/amazondynamodb/latest/ APIReference/API_ExecuteStatement.html;
+paritysuite/dynamodb-conformance, tests/tier2/partiql and tests/tier3/error-messages/partiql*; Floci's
+DynamoDbPartiQLEdgeCaseIntegrationTest, captured from the service in September 2026.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SelectPlan(NamedTuple):
 class WritePlan(NamedTuple):
     statement: WriteStatement
     show_item: bool
-    """Whether a failed condition shows the item."""
+    """Whether the error of a failed condition includes the item."""
     capacity: str | None
 
     def touches(self) -> tuple[Touch]:
@@ -51,6 +51,7 @@ class WritePlan(NamedTuple):
 
 
 def prepare_statement(request: wire.ExecuteStatementInput) -> SelectPlan | WritePlan:
+    """Raises ValidationException for a wrong parameter, then for the statement."""
     check_parameters(request.Parameters)
     statement = bind(request.Statement, request.Parameters)
     if isinstance(statement, partiql.SelectStatement):
@@ -86,7 +87,8 @@ def check_parameters(parameters: Sequence[AttributeValue] | None) -> None:
 
 
 def bind(text: str, parameters: Sequence[AttributeValue] | None) -> partiql.Statement:
-    """The statement of a text with its parameters, judged as far as it can be without its table."""
+    """The statement of a text with its parameters. Raises ValidationException for what is wrong whatever the
+    table, an item of more than 400 KB included."""
     statement = partiql.read(text).bind(parameters)
     if isinstance(statement, partiql.InsertStatement):
         check_item_size(item_size(statement.item))
@@ -98,6 +100,9 @@ def execute_select(plan: SelectPlan, tx: ReadTransaction, context: Context) -> S
 
 
 def execute_write(plan: WritePlan, tx: WriteTransaction, context: Context) -> Result:
+    """Raises, in this order: ResourceNotFoundException for the table; ValidationException for a statement that
+    does not fit it; DuplicateItemException or ConditionalCheckFailedException; ValidationException for an update
+    that does not fit the item."""
     statement = plan.statement
     table = open_table(tx, context, statement.table)
     write = judge(statement, table, locate(statement, table), tx, show_item=plan.show_item)

@@ -1,10 +1,10 @@
-"""BatchExecuteStatement: up to 25 PartiQL statements, all reads or all writes, each on its own.
+"""BatchExecuteStatement: up to 25 PartiQL statements, all reads or all writes, each independent.
 
-What is wrong with one statement becomes its Error and leaves the others alone. A SELECT names one item by its key;
-writes see those before them in the batch. ReturnValuesOnConditionCheckFailure does nothing here.
-Sources: nubo-db/dynamodb-conformance, tests/tier2/partiql/batchExecuteStatement.test.ts, recorded in August 2026;
-https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html. How a batch is
-refused that mixes reads and writes is recorded nowhere: the words follow those of ExecuteTransaction.
+What is wrong with one statement becomes its Error and does not affect the others. A SELECT names one item by its
+key; writes see those before them in the batch. ReturnValuesOnConditionCheckFailure does nothing here. Sources:
+nubo-db/dynamodb-conformance, tests/tier2/partiql/batchExecuteStatement.test.ts, recorded in August 2026;
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html. The error message
+for a batch that mixes reads and writes is recorded nowhere; it follows that of ExecuteTransaction.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Member(NamedTuple):
 
 
 class BatchReadPlan(NamedTuple):
-    """Statements that all read; also those of a batch in which every one is refused."""
+    """Statements that all read; also a batch in which every statement is refused."""
 
     members: list[Member]
     capacity: str | None
@@ -65,6 +65,7 @@ def _touches(members: list[Member]) -> list[Touch]:
 
 
 def prepare_batch(request: wire.BatchExecuteStatementInput) -> BatchReadPlan | BatchWritePlan:
+    """Raises ValidationException for a batch that both reads and writes."""
     members = [Member(_bound(member), bool(member.ConsistentRead)) for member in request.Statements]
     reads = [
         isinstance(statement, partiql.SelectStatement)
@@ -113,7 +114,7 @@ def _result(responses: list[bytes], capacities: Capacities, mode: str | None) ->
 
 
 def _response(member: Member, tx: Any, context: Context, capacities: Capacities) -> bytes:
-    """A failed statement names its table only when it came as far as its item."""
+    """The response to one statement. A failed one names its table only when it has got as far as its item."""
     table_name: str | None = None
     try:
         if isinstance(member.statement, DynamoDBError):

@@ -5,7 +5,7 @@ is read. A page ends as a page of a Query does (`pages`). The NextToken then say
 key to go on, and for which statement, parameters and table; the client may send another Limit or ConsistentRead
 with it. A secondary index filters on what it holds itself, a local one fetches what else is selected from its
 table, once for every entry read. Sources, recorded from the service in 2026: nubo-db/dynamodb-conformance,
-tests/tier2/partiql/ indexQualifier.test.ts; paritysuite/dynamodb-conformance,
+tests/tier2/partiql/indexQualifier.test.ts; paritysuite/dynamodb-conformance,
 tests/tier2/partiql/executeStatementIndex.test.ts; Floci's DynamoDbPartiQLEdgeCaseIntegrationTest and
 DynamoDbPartiQLDocumentedSyntaxIntegrationTest.
 """
@@ -55,6 +55,9 @@ class Position(NamedTuple):
 
 
 def select(plan: Select, tx: ReadTransaction, context: Context) -> Slices:
+    """Raises, in this order: ResourceNotFoundException for the table; ValidationException for the index, for a
+    WHERE or ORDER BY clause that does not fit, for attributes that the index does not hold, for the token, for
+    keys that are too long."""
     statement = plan.statement
     table = open_table(tx, context, statement.table)
     index = _open_index(plan, table, context)
@@ -178,7 +181,8 @@ def _result(page: PageReader, plan: Select, read: _Read, binding: bytes) -> Resu
 
 
 def _binding(plan: Select, table: Table) -> bytes:
-    """What a token holds for. The table's id: a table of the same name made later is another one."""
+    """What a token is valid for: statement, parameters, and the table's id, because a table of the same name made
+    later is another one."""
     request = orjson.dumps([table.id, plan.text, plan.parameters])
     return blake2b(request, digest_size=_BINDING_BYTES).digest()
 

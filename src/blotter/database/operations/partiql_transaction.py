@@ -1,8 +1,8 @@
 """ExecuteTransaction: up to 100 PartiQL statements, all reads or all writes, all or none.
 
-What can be said of a statement alone refuses the request, "Validation failed in TransactStatements[n]"; a table
-that is missing, a key that does not fit and an item in the way cancel it with a reason for each statement, as in
-TransactWriteItems. A ClientRequestToken works as there, too. A transaction of writes answers with no responses.
+A statement that is wrong whatever the table refuses the request, "Validation failed in TransactStatements[n]"; a
+missing table, a key that does not fit and a failed condition cancel it with a reason for each statement, as in
+TransactWriteItems. A ClientRequestToken works as there. The response to a transaction of writes has no Responses.
 Sources: nubo-db/dynamodb-conformance, tests/tier2/partiql/executeTransaction.test.ts; paritysuite/
 dynamodb-conformance, tests/tier2/partiql/writeResponses.test.ts and tests/tier3/error-messages/partiql*;
 Floci's DynamoDbPartiQLEdgeCaseIntegrationTest and …DocumentedSyntaxIntegrationTest. All were recorded from the
@@ -46,7 +46,7 @@ OPERATION = "ExecuteTransaction"
 class Member(NamedTuple):
     statement: Any
     show_item: bool
-    """Whether a failed condition shows the item."""
+    """Whether the error of a failed condition includes the item."""
 
 
 class ReadTransactionPlan(NamedTuple):
@@ -68,7 +68,7 @@ class WriteTransactionPlan(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A statement that found its table and item."""
+    """A statement with its table and the place of its item."""
 
     table: Table
     location: Location
@@ -120,7 +120,8 @@ def _open_all(members: list[Member], tx: ReadTransaction, context: Context) -> l
 
 
 def _open(number: int, statement: Any, tx: ReadTransaction, context: Context) -> Opened | DynamoDBError:
-    """The statement in its table, or what cancels the transaction; raises what refuses the request."""
+    """The statement with its table, or the error that becomes its cancellation reason. Raises the error that
+    refuses the request as a whole."""
     try:
         table = open_table(tx, context, statement.table)
     except DynamoDBError as error:
@@ -158,6 +159,9 @@ def _open_read(
 
 
 def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context: Context) -> Result:
+    """Raises, in this order: ValidationException for a statement that no transaction may hold;
+    IdempotentParameterMismatchException; ValidationException for an item named twice;
+    TransactionCanceledException; ValidationException for more than 4 MB."""
     opened = _open_all(plan.members, tx, context)
     if plan.token is not None and was_done(tx, context, plan.token, plan.fingerprint):
         consumed = _consume_reads(opened)
@@ -178,7 +182,7 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
 
 
 def _consume_reads(opened: Sequence[Opened | DynamoDBError]) -> list[ConsumedCapacity]:
-    """A repetition costs the reads that found everything done."""
+    """A repetition consumes the reads that find everything done."""
     capacities = Capacities(writes=False, transactional=True)
     for part in opened:
         if isinstance(part, Opened):
@@ -196,6 +200,8 @@ def _judge(member: Member, part: Opened | DynamoDBError, tx: ReadTransaction) ->
 
 
 def read_transaction(plan: ReadTransactionPlan, tx: ReadTransaction, context: Context) -> Result:
+    """Raises, in this order: ValidationException for a statement that no transaction may hold;
+    TransactionCanceledException; ValidationException for an item named twice, then for more than 4 MB."""
     found = all_or_canceled(_open_all(plan.members, tx, context))
     refuse_repeated(part.target for part in found)
     items: list[StoredItem | None] = [tx.get(*part.target) for part in found]

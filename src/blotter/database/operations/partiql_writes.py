@@ -1,10 +1,10 @@
 """INSERT, UPDATE and DELETE of one item, and EXISTS, as all three PartiQL operations use them.
 
-A statement goes three steps: `locate` finds its item's key in the table, `judge` looks at the item and decides
-what it becomes, `apply` writes. Nothing is written before everything is judged, so that a statement of a batch
-that fails leaves no trace and a transaction can be canceled as a whole.
-Sources: paritysuite/dynamodb-conformance, tests/tier2/partiql (executeStatement, batchExecuteStatement,
-writeResponses), recorded from August to October 2026.
+A statement takes three steps: `locate` finds its item's key in the table, `judge` reads the item, checks the
+condition and computes the new item, `apply` writes. Nothing is written before everything is checked, so that a
+failed statement of a batch writes nothing and a transaction can be canceled as a whole. Sources:
+paritysuite/dynamodb-conformance, tests/tier2/partiql (executeStatement, batchExecuteStatement, writeResponses),
+recorded from August to October 2026.
 """
 
 from __future__ import annotations
@@ -74,14 +74,15 @@ def locate(statement: Action, table: Table) -> Location:
 
 
 def judge(statement: Action, table: Table, location: Location, tx: ReadTransaction, *, show_item: bool) -> Write:
-    """Raises what the item that is there is in the way of; `show_item` puts it into a failed condition."""
+    """Raises DuplicateItemException, ConditionalCheckFailedException (which includes the item with `show_item`) or
+    ValidationException when the current item does not allow the statement."""
     current = load(tx, table, location.key)
     if isinstance(statement, InsertStatement):
         if current.stored is not None:
             raise DynamoDBError("DuplicateItemException", "Duplicate primary key exists in table")
         return Write(table, location.key, current, statement.item, item_size(statement.item))
     if isinstance(statement, DeleteStatement) and current.stored is None:
-        # Whatever its condition says: it is about an item.
+        # Whatever the condition says: there is no item that it could refuse.
         return Write(table, location.key, current, None, 0)
     if location.condition is not None and not location.condition.matches(current.item):
         raise failed_condition(table, current, show_item=show_item)

@@ -1,4 +1,4 @@
-"""The placeholders of a request, made ready for its expressions."""
+"""The placeholders of a request, for its expressions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from blotter.database.expressions import ExpressionAttributes
 
 
 def expression_attributes(request: Any) -> ExpressionAttributes:
-    """ExpressionAttributeNames and …Values of a request or of one of its actions; it may know neither. The values
-    were validated before (`validation.check_request`, for an action of a transaction `check_action`)."""
+    """ExpressionAttributeNames and …Values of a request or of one of its actions, which may have neither. The
+    values were validated before (`validation.check_request`, for an action of a transaction `check_action`)."""
     return ExpressionAttributes(
         getattr(request, "ExpressionAttributeNames", None), getattr(request, "ExpressionAttributeValues", None)
     )

@@ -3,7 +3,8 @@
 `query` and `scan` are generators: `pages` reads the page in slices over one snapshot, and they return its result.
 A page that ends before its range does has a LastEvaluatedKey. With INDEXES asked for:
 
-    {"ConsumedCapacity":{…},"Count":1,"Items":[{"p":{"S":"a"}}],"LastEvaluatedKey":{"p":{"S":"a"}},"ScannedCount":2}
+    {"ConsumedCapacity":{…},"Count":1,"Items":[{"p":{"S":"a"}}],
+     "LastEvaluatedKey":{"p":{"S":"a"}},"ScannedCount":2}
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ class ScanPlan(msgspec.Struct, frozen=True, gc=False):
 
 
 def prepare_query(request: wire.QueryInput) -> QueryPlan:
+    """Raises ValidationException for a wrong key condition, filter, projection, then for placeholders that nothing
+    uses, then for what a key condition may not hold."""
     attributes = expression_attributes(request)
     if request.KeyConditionExpression is not None:
         key_condition = attributes.key_condition(request.KeyConditionExpression)
@@ -100,6 +103,7 @@ def prepare_query(request: wire.QueryInput) -> QueryPlan:
 
 
 def prepare_scan(request: wire.ScanInput) -> ScanPlan:
+    """Raises ValidationException for a wrong filter, projection, then for placeholders that nothing uses."""
     attributes = expression_attributes(request)
     legacy_filter = None
     if request.ScanFilter is not None:
@@ -134,6 +138,9 @@ def _read_plan(
 
 
 def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
+    """Raises, in this order: ResourceNotFoundException for the table; ValidationException for the index, the start
+    key and the key condition, key values that are too long, a start key outside of the range, attributes that may
+    not be named."""
     read = plan.read
     table, index = _open(tx, context, read)
     keys = table.keys if index is None else index.keys
@@ -142,7 +149,7 @@ def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
         try:
             after = check_start_key(table, index, read.start_key, query=True)
         except DynamoDBError as error:
-            # The condition is read along with the key: its faults come before those of later key attributes.
+            # AWS checks the condition along with the key: its errors come before those of later key attributes.
             if error.message != STARTING_KEY_INVALID and has_partition(keys, read.start_key):
                 plan.key_condition.resolve(keys)
             raise
@@ -153,10 +160,14 @@ def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
         _check_boundaries(table, index, condition, key_range, read.start_key, after)
         key_range = resume_after(*key_range, after, reverse=plan.reverse)
     _check_paths(table, index, read, filtered_keys=keys.names)
-    return (yield from _page(read, tx, table, index, key_range, reverse=plan.reverse))
+    page = _page(read, tx, table, index)
+    more = yield from page.read(key_range, reverse=plan.reverse)
+    return _result(read, page, more)
 
 
 def scan(plan: ScanPlan, tx: ReadTransaction, context: Context) -> Slices:
+    """Raises, in this order: ResourceNotFoundException for the table; ValidationException for the index, the start
+    key, a start key outside of the segment, attributes that may not be named."""
     read = plan.read
     table, index = _open(tx, context, read)
     start, end = segment_range(plan.segment, plan.total_segments)
@@ -175,7 +186,9 @@ def scan(plan: ScanPlan, tx: ReadTransaction, context: Context) -> Slices:
             )
         start, end = resume_after(start, end, after)
     _check_paths(table, index, read)
-    return (yield from _page(read, tx, table, index, (start, end), reverse=False))
+    page = _page(read, tx, table, index)
+    more = yield from page.read((start, end))
+    return _result(read, page, more)
 
 
 def _open(tx: ReadTransaction, context: Context, read: ReadPlan) -> tuple[Table, Index | None]:
@@ -195,9 +208,9 @@ def _open(tx: ReadTransaction, context: Context, read: ReadPlan) -> tuple[Table,
 
 
 def _check_paths(table: Table, index: Index | None, read: ReadPlan, *, filtered_keys: Sequence[str] = ()) -> None:
-    """Refuses attributes that the projection or the filter may not name, in AWS's order: keys looked inside of by
-    the projection, keys of a query in its filter, what the index does not hold, keys looked inside of by the
-    filter. Order: dynalite's recorded tests (query, scan)."""
+    """Raises ValidationException for attributes that the projection or the filter may not name, in AWS's order:
+    keys that the projection looks inside of, keys of a query in its filter, what the index does not hold, keys
+    that the filter looks inside of. Order: dynalite's recorded tests (query, scan)."""
     if index is None and read.projection is None and read.filter is None:
         return
     refuse_nested_keys(table, read.projection)
@@ -211,9 +224,10 @@ def _check_paths(table: Table, index: Index | None, read: ReadPlan, *, filtered_
 
 
 def _check_filtered(table: Table, index: Index, condition: Condition) -> None:
-    """A query's filter names only what its index holds, be it global or local; to the filter of a scan, an
-    attribute that the index does not hold is one that is not there.
-    Words: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlIndexQualifier; users of AppSync."""
+    """A query's filter may name only what its index holds, be it global or local; to the filter of a scan, an
+    attribute that the index does not hold does not exist.
+    Message: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlIndexQualifier; users of
+    AppSync."""
     if index.projection == "ALL":
         return
     missing = sorted(condition.top_level_names - held_names(table, index))
@@ -224,7 +238,7 @@ def _check_filtered(table: Table, index: Index, condition: Condition) -> None:
 
 
 def _check_projected(table: Table, index: Index, read: ReadPlan) -> None:
-    """A global index answers only from what it holds; a local one gets the rest from its table."""
+    """A global index returns only what it holds; a local one gets the rest from its table."""
     if index.local or index.projection == "ALL":
         return
     if read.select == "ALL_ATTRIBUTES":
@@ -268,8 +282,8 @@ def _check_boundaries(
     start_key: Item,
     after: bytes,
 ) -> None:
-    """Refuses a start key that no item within the query's range can have, in AWS's words for what is wrong.
-    Words: dynalite's recorded tests (query)."""
+    """Raises ValidationException for a start key that no item within the query's range can have. Messages:
+    dynalite's recorded tests (query)."""
     names = [attribute.name for attribute in (table.keys if index is None else index.keys).partition]
     same_partition = [start_key[name] for name in names] == list(condition.partition)
     if not condition.sort:
@@ -288,16 +302,8 @@ def _check_boundaries(
         raise validation_error("The query can return at most one row and cannot be restarted")
 
 
-def _page(
-    read: ReadPlan,
-    tx: ReadTransaction,
-    table: Table,
-    index: Index | None,
-    key_range: KeyRange,
-    *,
-    reverse: bool,
-) -> Slices:
-    reader = PageReader(
+def _page(read: ReadPlan, tx: ReadTransaction, table: Table, index: Index | None) -> PageReader:
+    return PageReader(
         tx,
         table,
         index,
@@ -308,8 +314,6 @@ def _page(
         fetch=index is not None and _fetches_from_table(read, table, index),
         filter_fetched=True,
     )
-    complete = yield from reader.read(key_range, reverse=reverse)
-    return _result(read, reader, complete)
 
 
 def _fetches_from_table(read: ReadPlan, table: Table, index: Index) -> bool:

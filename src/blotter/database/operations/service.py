@@ -1,4 +1,4 @@
-"""What the service says of itself: its endpoints and its limits.
+"""DescribeLimits and DescribeEndpoints.
 
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeLimits.html,
 …/API_DescribeEndpoints.html
@@ -28,7 +28,7 @@ def describe_limits(request: wire.DescribeLimitsInput, tx: ReadTransaction, cont
 
 
 def describe_endpoints(request: wire.DescribeEndpointsInput, tx: ReadTransaction, context: Context) -> bytes:  # noqa: ARG001
-    """The endpoint is where the request came: a client that discovers it must end up here again."""
+    """The endpoint is the request's own Host: a client that discovers it must reach this server again."""
     address = context.host or f"dynamodb.{context.region}.amazonaws.com"
     return answer((b"Endpoints", encoded([{"Address": address, "CachePeriodInMinutes": ENDPOINT_CACHE_MINUTES}])))
 

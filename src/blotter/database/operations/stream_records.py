@@ -1,6 +1,12 @@
 """A change of the change log as a stream record, in the view its stream was enabled with.
 
-Images are copied from the log as the bytes they are; only what must be counted or picked from is decoded.
+Images are copied from the log as bytes; they are decoded only to find keys and sizes. A record of a TTL deletion:
+
+    {"eventID":"9f…","eventName":"REMOVE","eventVersion":"1.1","eventSource":"aws:dynamodb","awsRegion":"us-east-1",
+     "dynamodb":{"ApproximateCreationDateTime":1795910400,"Keys":{"id":{"S":"a"}},"OldImage":{"id":{"S":"a"}},
+     "SequenceNumber":"100000000000000000042","SizeBytes":6,"StreamViewType":"OLD_IMAGE"},
+     "userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"}}
+
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html. That SizeBytes is
 the keys and the images shown, is from records of AWS kept in LocalStack's tests (test_dynamodb_streams).
 """
@@ -19,7 +25,7 @@ from blotter.database.storage.protocol import Change
 
 EVENT_VERSION = "1.1"
 
-# Who deleted an item that had outlived its time.
+# The identity in records of items that time to live deleted.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
 _SERVICE = {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}
 

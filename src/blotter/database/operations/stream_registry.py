@@ -1,8 +1,8 @@
-"""Which streams there are, and what happens in a stream's life: enabled, rolled over, disabled, forgotten.
+"""The streams of all tables and their life cycle: enabled, rolled over, disabled, forgotten.
 
-Writers find the stream they write to in their table. Readers find streams here, because a stream outlives its
-being disabled and even its table by a day: one record for each stream in the store's own key space, in the
-order of ListStreams. Both are written in one transaction, here and nowhere else.
+Writers find the stream they write to in their table. Readers find streams here, because a stream stays readable
+for a day after it is disabled or its table is deleted: one record for each stream in the store's own key space, in
+the order of ListStreams. Both are written in one transaction, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, Ro
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """A stream as its readers see it, whatever became of its table."""
+    """A stream as its readers see it, whether or not its table still exists."""
 
     account: str
     region: str
@@ -84,7 +84,8 @@ def shard_for_write(tx: WriteTransaction, table: Table, key: bytes, now: float) 
 
 
 def find_stream(tx: ReadTransaction, account: str, region: str, table_name: str, label: str) -> Stream | None:
-    """The stream unless it is gone for good. Whether it is already trimmed, the caller decides by its clock."""
+    """The stream, or None when there is no record of it. It may be trimmed already: the caller checks
+    `is_trimmed`."""
     stored = tx.get(RECORDS_SPACE, _key(account, region, table_name, label))
     return None if stored is None else _decode(stored.body)
 

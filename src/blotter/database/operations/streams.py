@@ -2,11 +2,11 @@
 
 Streams are found in `stream_registry`, their shards follow from `model.streams`; a position in a shard is a
 sequence of the change log. GetRecords tells an open shard from a closed one, and reads its records, in one
-snapshot: a shard seen closed gets nothing more. After the last record of an open shard the next iterator stands
-at the end of the whole log, so that a patient reader of a quiet shard is never overtaken by the trimming.
-Sources: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB_Streams.html;
-order of shards, empty answers and validation as recorded by ScyllaDB's tests, which also run against AWS
-(test/alternator/test_streams.py); words of errors as reported in docs/architecture/streams.md.
+snapshot: a shard seen closed gets no more records. After the last record of an open shard the next iterator points
+to the end of the whole log, so that the reader of a quiet shard is never overtaken by the trimming. Sources:
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB_Streams.html; order
+of shards, empty responses and validation as recorded by ScyllaDB's tests, which also run against AWS
+(test/alternator/test_streams.py); error messages as reported in docs/architecture/streams.md.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ MAXIMUM_BYTES: Final = 1 << 20
 # Changes read from the log at a time: few at first, because one may be of 800 KB.
 _FIRST_CHANGES = 8
 _MOST_CHANGES = 100
-# Writers of one moment may commit in another order than their clocks show.
+# Concurrent writers may commit in another order than their clocks show.
 _CLOCK_DISORDER = 5.0
 
 
 def list_streams(request: wire.ListStreamsInput, tx: ReadTransaction, context: Context) -> bytes:
+    """Raises ValidationException for the limit, then for the start's ARN."""
     limit = _limit(request.Limit, MAXIMUM_LISTED)
     after = None
     if request.ExclusiveStartStreamArn is not None:
@@ -82,6 +83,7 @@ def list_streams(request: wire.ListStreamsInput, tx: ReadTransaction, context: C
 
 
 def describe_stream(request: wire.DescribeStreamInput, tx: ReadTransaction, context: Context) -> bytes:
+    """Raises ValidationException for limit, filter and ARN, then ResourceNotFoundException for the stream."""
     limit = _limit(request.Limit, MAXIMUM_LISTED)
     _check_filter(request.ShardFilter)
     stream = _get_stream(request.StreamArn, tx, context)
@@ -107,6 +109,9 @@ def describe_stream(request: wire.DescribeStreamInput, tx: ReadTransaction, cont
 
 
 def get_shard_iterator(request: wire.GetShardIteratorInput, tx: ReadTransaction, context: Context) -> bytes:
+    """Raises, in this order: ValidationException for the ARN and for missing or superfluous members;
+    ResourceNotFoundException for stream and shard; ValidationException or TrimmedDataAccessException for the
+    position."""
     parse_stream_arn(request.StreamArn)
     _check_position_given(request, context)
     stream = _get_stream(request.StreamArn, tx, context)
@@ -132,6 +137,8 @@ def prepare_get_records(request: wire.GetRecordsInput) -> GetRecordsPlan:
 
 
 def get_records(plan: GetRecordsPlan, tx: ReadTransaction, context: Context) -> Generator[None, None, Result]:
+    """Raises, in this order: ExpiredIteratorException; ResourceNotFoundException for stream and shard;
+    TrimmedDataAccessException."""
     iterator = plan.iterator
     if context.now > iterator.created_at + LIFETIME:
         raise DynamoDBError("ExpiredIteratorException", "Shard iterator has expired")
@@ -176,7 +183,7 @@ class _Page:
         return True
 
     def wanted(self) -> int:
-        """How many changes to read next, so that hardly any is read in vain."""
+        """How many changes to read next, so that few are read that do not fit."""
         if not self.records:
             return min(self.limit, _FIRST_CHANGES)
         fitting = (MAXIMUM_BYTES - self.size) * len(self.records) // self.size
@@ -255,7 +262,7 @@ def _at_end(_: wire.GetShardIteratorInput, __: Stream, ___: Shard, tx: ReadTrans
 def _at_timestamp(
     request: wire.GetShardIteratorInput, stream: Stream, shard: Shard, tx: ReadTransaction
 ) -> tuple[int, float]:
-    """Halves the log until it stands a little before the time; GetRecords passes over what is left."""
+    """A binary search for a position a little before the time; GetRecords skips the rest."""
     assert request.Timestamp is not None
     before = request.Timestamp - _CLOCK_DISORDER
     low, high = shard.first_sequence - 1, tx.last_change()
@@ -276,7 +283,7 @@ _POSITIONS = {
     "AFTER_SEQUENCE_NUMBER": _after_sequence,
     "AT_TIMESTAMP": _at_timestamp,
 }
-# The member that a type of iterator needs, and that no other may have.
+# The member that a type of iterator needs; no other type may have it.
 _NEEDED = {
     "AT_SEQUENCE_NUMBER": "SequenceNumber",
     "AFTER_SEQUENCE_NUMBER": "SequenceNumber",
@@ -303,7 +310,7 @@ def _check_filter(shard_filter: wire.ShardFilter | None) -> None:
 
 
 def _limit(wanted: int | None, most: int) -> int:
-    """The service model has no upper bound for limits, the service has."""
+    """The service has an upper bound for limits that its model does not have. Raises ValidationException."""
     if wanted is not None and wanted > most:
         raise validation_error(
             f"1 validation error detected: Value '{wanted}' at 'limit' failed to satisfy constraint: "
@@ -343,7 +350,7 @@ def _status(stream: Stream, now: float) -> str:
 
 
 def _describe_shard(shard: Shard, first_change: int) -> dict[str, Any]:
-    """A shard begins where something can still be read of it."""
+    """A shard is described from its first record that is not trimmed."""
     first = max(shard.first_sequence, first_change)
     numbers = {"StartingSequenceNumber": sequence_number(first)}
     if shard.last_sequence is not None:

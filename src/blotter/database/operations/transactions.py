@@ -1,8 +1,15 @@
 """TransactWriteItems and TransactGetItems: up to 100 actions, all or none, on any tables of an account and region.
 
-A write transaction judges every action against the state before it, then applies all of them in the same storage
-transaction. An action that cannot be applied cancels the whole; the reasons come in the order of the actions.
-A ClientRequestToken makes a repetition within ten minutes an answer without a second effect.
+A write transaction checks every action against the state before it, then applies all of them in the same storage
+transaction. An action that cannot be applied cancels the transaction; the reasons are in the order of the actions.
+A request repeated with its ClientRequestToken within ten minutes succeeds without a second effect. The body of a
+TransactGetItems, and the error of a canceled transaction:
+
+    {"Responses":[{"Item":{"id":{"S":"a"}}},{}]}
+    {"__type":"…#TransactionCanceledException","CancellationReasons":[{"Code":"None"},
+     {"Code":"ConditionalCheckFailed","Message":"The conditional request failed"}],"Message":"Transaction
+     cancelled, …"}
+
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html and the
 conformance suite nubo-db/dynamodb-conformance (tests/tier2/transactions, tests/tier3/error-messages/transact*)
 """
@@ -94,6 +101,7 @@ class _Prepared(NamedTuple):
 
 
 def prepare_transact_write(request: wire.TransactWriteItemsInput) -> TransactWritePlan:
+    """Raises ValidationException for the first action that is wrong whatever its table (`_prepare_action`)."""
     actions = [_prepare_action(item) for item in request.TransactItems]
     token = request.ClientRequestToken
     return TransactWritePlan(
@@ -138,7 +146,12 @@ def fingerprint(actions: Any) -> bytes:
 
 
 def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> Result:
-    opened = [(action, open_table(tx, context, action.options.table)) for action in plan.actions]
+    """Raises, in this order: ResourceNotFoundException for a table; IdempotentParameterMismatchException;
+    ValidationException for an empty key value, for an item named twice; TransactionCanceledException with the
+    reasons of all actions; ValidationException for more than 4 MB."""
+    names = dict.fromkeys([action.options.table for action in plan.actions])
+    tables = {name: open_table(tx, context, name) for name in names}
+    opened = [(action, tables[action.options.table]) for action in plan.actions]
     if plan.token is not None and was_done(tx, context, plan.token, plan.fingerprint):
         return _apply_nothing(opened, tx, plan.capacity)
     keys = [_action_key(action, table) for action, table in opened]
@@ -154,7 +167,7 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
 
 
 def _action_key(action: Action, table: Table) -> bytes | DynamoDBError:
-    """The storage key, or why the action may not be; the refusal becomes a cancellation reason. An empty key value
+    """The storage key, or the error that becomes the action's cancellation reason. Raises EmptyKeyError, which
     refuses the request as a whole."""
     try:
         if action.kind == "Put":
@@ -173,7 +186,7 @@ def _action_key(action: Action, table: Table) -> bytes | DynamoDBError:
 
 def refuse_repeated(targets: Iterable[tuple[int, bytes | DynamoDBError]]) -> None:
     """Raises ValidationException when two actions are about one item. `targets` are key spaces and storage keys;
-    a key that may not be is none."""
+    wrong keys, which are errors, are ignored."""
     items = [target for target in targets if isinstance(target[1], bytes)]
     if len(set(items)) < len(items):
         raise validation_error("Transaction request cannot include multiple operations on one item")
@@ -224,8 +237,8 @@ def reason_of(error: DynamoDBError) -> dict[str, Any]:
 
 
 def all_or_canceled(outcomes: Iterable[_Outcome | DynamoDBError]) -> list[_Outcome]:
-    """What became of each action. Raises TransactionCanceledException, with a reason for each in their order, when
-    one of them was refused."""
+    """The outcomes, all of them successes. Raises TransactionCanceledException with a reason for each, in their
+    order, when one of them is an error."""
     judged = list(outcomes)
     accepted = [outcome for outcome in judged if not isinstance(outcome, DynamoDBError)]
     if len(accepted) < len(judged):
@@ -290,7 +303,7 @@ def remember(tx: WriteTransaction, context: Context, token: str, actions: bytes)
 
 
 def is_expired_token(record: bytes, now: float) -> bool:
-    """Whether a token's record no longer means anything; background work takes it away (`background.tokens`)."""
+    """Whether a token's record has expired; background work removes it then (`background.tokens`)."""
     return float(record.partition(b" ")[0]) <= now
 
 
@@ -319,6 +332,8 @@ class TransactGetPlan(msgspec.Struct, frozen=True, gc=False):
 
 
 def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan:
+    """Raises ValidationException for the first element that is wrong whatever its table: parameters, projection,
+    unused placeholders, then the key's values."""
     gets = []
     for item in request.TransactItems:
         get = item.Get
@@ -334,6 +349,9 @@ def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan
 
 
 def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -> Result:
+    """Raises, in this order: ResourceNotFoundException for a table; ValidationException for an empty key value;
+    TransactionCanceledException for keys and projections that do not fit; ValidationException for an item named
+    twice, then for more than 4 MB."""
     tables = {name: open_table(tx, context, name) for name in dict.fromkeys([get.table for get in plan.gets])}
     targets = all_or_canceled([_get_target(get, tables[get.table]) for get in plan.gets])
     refuse_repeated(targets)
@@ -355,7 +373,8 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
 
 
 def _read_all(tx: ReadTransaction, targets: list[tuple[int, bytes]]) -> list[tuple[int, bytes] | None]:
-    """Size and body of each, None where there is none; of more than a transaction may have, perhaps not all."""
+    """Size and body of each item, None where there is none; perhaps not all, when they exceed a transaction's
+    size."""
     keys: dict[int, list[bytes]] = {}
     for space, key in targets:
         keys.setdefault(space, []).append(key)
@@ -367,7 +386,8 @@ def _read_all(tx: ReadTransaction, targets: list[tuple[int, bytes]]) -> list[tup
 
 
 def _get_target(get: TransactGet, table: Table) -> tuple[int, bytes] | DynamoDBError:
-    """Key space and storage key of an item. An empty key value refuses the request as a whole."""
+    """Key space and storage key of an item, or the error that becomes its cancellation reason. Raises
+    EmptyKeyError, which refuses the request as a whole."""
     try:
         check_key(table, get.key)
         if get.projection is not None:
@@ -380,7 +400,7 @@ def _get_target(get: TransactGet, table: Table) -> tuple[int, bytes] | DynamoDBE
 
 
 def _response(projection: Projection | None, stored: tuple[int, bytes] | None) -> bytes:
-    """One item's part of the answer: without an Item when nothing is there, or nothing of what was asked for."""
+    """One item's part of the response: without an Item when there is none, or nothing of what was asked for."""
     if stored is None:
         return b"{}"
     if projection is None:
