@@ -18,7 +18,9 @@ from typing import NoReturn
 
 import click
 
+from blotter.crimes.extra import explain, missing
 from blotter.crimes.failures import FileRefused
+from blotter.crimes.private_files import set_umask
 
 REFUSED, UNUSABLE = 1, 3
 
@@ -26,6 +28,10 @@ REFUSED, UNUSABLE = 1, 3
 @click.group()
 def crimes() -> None:
     """Predict the probability of arrest for files of Chicago's reported crimes."""
+    set_umask()
+    names = missing()
+    if names and not {"-h", "--help"} & set(sys.argv):
+        _stop(explain(names), UNUSABLE)
 
 
 _config_option = click.option("--config", metavar="FILE", help="Path of blotter.toml.")
@@ -36,9 +42,11 @@ _env_option = click.option("--env", "environment", help="Environment of blotter.
 def _one_line_errors() -> Iterator[None]:
     """What a user can mend leaves as one line on stderr, without traceback."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from obstore.exceptions import BaseError
 
     from blotter.config import ConfigurationError
     from blotter.crimes.model import ModelError
+    from blotter.crimes.objects import first_line
 
     try:
         yield
@@ -47,7 +55,11 @@ def _one_line_errors() -> Iterator[None]:
     except (ConfigurationError, ModelError) as error:
         _stop(str(error), UNUSABLE)
     except (BotoCoreError, ClientError) as error:
-        _stop(f"the table cannot be used: {error}", UNUSABLE)
+        _stop(f"the table or the objects cannot be used: {' '.join(str(error).split())}", UNUSABLE)
+    except BaseError as error:
+        _stop(f"the objects cannot be used: {first_line(error)}", UNUSABLE)
+    except OSError as error:
+        _stop(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}", UNUSABLE)
 
 
 def _stop(message: str, code: int) -> NoReturn:
@@ -111,7 +123,7 @@ def score(file: Path, out: Path | None, model: str) -> None:
 @_env_option
 @click.option("--host", help="Address of the pages.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the pages.  [default: 8080]")
-@click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Processes that score.")
+@click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Processes that score.")
 @click.option(
     "--insecure-open-access",
     is_flag=True,
@@ -186,4 +198,5 @@ def sweep(config: str | None, environment: str | None) -> None:
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)  # its tracebacks; we say it in one line
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a malformed form is told to who sent it

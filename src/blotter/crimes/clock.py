@@ -18,6 +18,11 @@ def now_text() -> str:
     return text_of(time.time())
 
 
-def parse_time(text: str) -> float:
-    """The inverse of `text_of`. Raises ValueError."""
-    return datetime.fromisoformat(text).timestamp()
+def find_time(text: str | None) -> float | None:
+    """The inverse of `text_of`; None for what is no time: anybody may write into the table."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None

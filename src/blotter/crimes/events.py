@@ -1,26 +1,44 @@
-"""Object-created events in S3's JSON, and the local queue that carries them where there is no S3.
+"""Object-created events: S3's JSON, and the envelopes and spellings in which others send it.
 
-The same event text reaches the handler on AWS Lambda and here. Keys in events are URL-encoded with "+" for a
-space, as S3 writes them. The queue is a folder with one file per event, named after the time before which it
-must not be taken: an event is written, synced and renamed into place, deferred by a rename, and removed only
-after it was handled. Delivery is at least once; doing the work once is the business of the lease in the item.
-Source of the shape: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+Understood are S3's own records, MinIO's (`s3:ObjectCreated:Put`), records inside the messages of SQS and SNS, one
+in the other too, and EventBridge's `Object Created`. Keys in S3's records are URL-encoded with "+" for a space,
+those of EventBridge are not. What is an event of S3 but tells of no creation is left out; what is not understood
+is named, and never taken for an event that was handled. Each record is judged alone: an odd one hides no others.
+Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html,
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html,
+https://min.io/docs/minio/linux/administration/monitoring/bucket-notifications.html
 """
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote_plus, unquote_plus
+from urllib.parse import quote_plus, unquote_to_bytes
 
 from blotter.crimes.clock import now_text
 from blotter.crimes.objects import ObjectInfo
+
+_DEEPEST = 4  # SQS around SNS around S3 is 2
+_LONGEST_SHOWN = 200
+# S3's other kinds of events, which tell of no new object.
+_OTHER_EVENTS = (
+    "ObjectRemoved:",
+    "ObjectRestore:",
+    "ObjectTagging:",
+    "ObjectAcl:",
+    "ObjectAccessed:",
+    "ObjectTransition:",
+    "ReducedRedundancyLostObject",
+    "Replication:",
+    "LifecycleExpiration:",
+    "LifecycleTransition",
+    "IntelligentTiering",
+    "TestEvent",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +49,16 @@ class ObjectCreated:
     key: str
 
 
+@dataclass(slots=True)
+class ParsedEvent:
+    """What an event says: the objects that were created, and what in it was not understood, in words."""
+
+    created: list[ObjectCreated] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
 class BadEvent(ValueError):
-    """The event is not S3's JSON."""
+    """An event, or a part of it, was not understood; what was understood of it has been handled."""
 
 
 def object_created_event(bucket: str, info: ObjectInfo) -> dict[str, Any]:
@@ -60,81 +86,99 @@ def object_created_event(bucket: str, info: ObjectInfo) -> dict[str, Any]:
     }
 
 
-def parse_event(event: Mapping[str, Any]) -> list[ObjectCreated]:
-    """The objects that an event says were created; other S3 events (removal, S3's test event) give none.
+def parse_event(event: object) -> ParsedEvent:
+    """Reads an event of any shape. Never raises."""
+    parsed = ParsedEvent()
+    _read(event, parsed, _DEEPEST)
+    return parsed
 
-    Raises BadEvent.
-    """
-    if event.get("Event") == "s3:TestEvent":
-        return []
-    records = event.get("Records")
-    if not isinstance(records, list):
-        raise BadEvent("the event has no Records")
+
+def _read(event: object, parsed: ParsedEvent, depth: int) -> None:
+    """An event or an envelope; `depth` is how many more envelopes may be opened."""
+    if not isinstance(event, Mapping):
+        parsed.problems.append(f"an event is a JSON object, not {_shown(event)}")
+    elif event.get("Event") == "s3:TestEvent":
+        return
+    elif "detail-type" in event:
+        _read_event_bridge(event, parsed)
+    elif event.get("Type") == "Notification" and "Message" in event:
+        _open(event["Message"], parsed, depth)
+    elif isinstance(records := event.get("Records"), list):
+        for record in records:
+            _read_record(record, parsed, depth)
+    else:
+        parsed.problems.append(f"the event has no Records and is none of EventBridge: {_shown(event)}")
+
+
+def _read_record(record: object, parsed: ParsedEvent, depth: int) -> None:
+    if not isinstance(record, Mapping):
+        parsed.problems.append(f"a record is a JSON object, not {_shown(record)}")
+    elif "s3" in record or "eventName" in record:
+        _read_s3(record, parsed)
+    elif "body" in record:  # SQS
+        _open(record["body"], parsed, depth)
+    elif isinstance(notification := record.get("Sns"), Mapping) and "Message" in notification:
+        _open(notification["Message"], parsed, depth)
+    else:
+        parsed.problems.append(f"a record is neither of S3, SQS nor SNS: {_shown(record)}")
+
+
+def _open(message: object, parsed: ParsedEvent, depth: int) -> None:
+    """The event inside an envelope's text."""
+    if depth == 0:
+        parsed.problems.append("the event lies in too many envelopes")
+        return
     try:
-        created = [
-            ObjectCreated(record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"]))
-            for record in records
-            if record.get("eventName", "").startswith("ObjectCreated:")
-        ]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BadEvent(f"a record of the event is not S3's: {error!r}") from error
-    if not all(one.key for one in created):
-        raise BadEvent("a record of the event names no key")
-    return created
+        inner = json.loads(message) if isinstance(message, str) else message
+    except (ValueError, RecursionError):
+        parsed.problems.append(f"a message is no JSON: {_shown(message)}")
+        return
+    _read(inner, parsed, depth - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedEvent:
-    """An event that is due. `deliveries` counts how often it was put back."""
-
-    path: Path
-    event: dict[str, Any]
-    deliveries: int
-
-
-class LocalQueue:
-    """Events in a folder. File names are `<not before, ns>-<deliveries>-<random>.json`."""
-
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = Path(folder).absolute()
-        self._folder.mkdir(parents=True, exist_ok=True)
-
-    def send(self, event: Mapping[str, Any]) -> None:
-        """Durable when it returns."""
-        path = self._folder / _name(time.time(), 0)
-        draft = path.with_suffix(".draft")
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(event, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-
-    def due(self) -> Iterator[QueuedEvent]:
-        """The events whose time has come, oldest first. A file that is no JSON is removed."""
-        now = time.time_ns()
-        for path in sorted(self._folder.glob("[0-9]*-[0-9]*-*.json")):
-            not_before, deliveries, _ = path.stem.split("-", 2)
-            if int(not_before) > now:
-                return
-            try:
-                event = json.loads(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                continue  # another worker was faster
-            except ValueError:
-                path.unlink(missing_ok=True)
-                continue
-            yield QueuedEvent(path, event, int(deliveries))
-
-    def done(self, queued: QueuedEvent) -> None:
-        queued.path.unlink(missing_ok=True)
-
-    def defer(self, queued: QueuedEvent, until: float) -> None:
-        """Puts an event back; it is due again at `until` (seconds since the epoch)."""
-        try:
-            queued.path.rename(self._folder / _name(until, queued.deliveries + 1))
-        except FileNotFoundError:
-            return  # another worker finished it
+def _read_s3(record: Mapping[str, Any], parsed: ParsedEvent) -> None:
+    name = record.get("eventName")
+    plain = name.removeprefix("s3:") if isinstance(name, str) else ""
+    if plain.startswith(_OTHER_EVENTS):
+        return
+    if not plain.startswith("ObjectCreated"):
+        parsed.problems.append(f"a record's eventName is not known: {_shown(name)}")
+        return
+    try:
+        bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
+        decoded = unquote_to_bytes(key.replace("+", " ")).decode()
+    except (KeyError, TypeError, AttributeError, UnicodeError):
+        parsed.problems.append(f"a record names no bucket and key: {_shown(record.get('s3'))}")
+        return
+    _take(bucket, decoded, parsed)
 
 
-def _name(not_before: float, deliveries: int) -> str:
-    return f"{int(not_before * 1e9):020d}-{deliveries}-{secrets.token_hex(4)}.json"
+def _read_event_bridge(event: Mapping[str, Any], parsed: ParsedEvent) -> None:
+    kind = event["detail-type"]
+    if event.get("source") != "aws.s3":
+        parsed.problems.append(f"EventBridge's event is not S3's but of {_shown(event.get('source'))}")
+        return
+    if kind != "Object Created":
+        if not (isinstance(kind, str) and kind.startswith("Object ")):
+            parsed.problems.append(f"EventBridge's detail-type is not known: {_shown(kind)}")
+        return
+    try:
+        bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
+    except (KeyError, TypeError):
+        parsed.problems.append(f"EventBridge's event names no bucket and key: {_shown(event.get('detail'))}")
+        return
+    _take(bucket, key, parsed)
+
+
+def _take(bucket: object, key: object, parsed: ParsedEvent) -> None:
+    if isinstance(bucket, str) and isinstance(key, str) and key:
+        parsed.created.append(ObjectCreated(bucket, key))
+    else:
+        parsed.problems.append(f"a record names no bucket and key: {_shown([bucket, key])}")
+
+
+def _shown(value: object) -> str:
+    """A part of an event for a log: one printable line, short."""
+    text = repr(value)[: _LONGEST_SHOWN + 1]
+    text = "".join(character if character.isprintable() else "�" for character in text)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"

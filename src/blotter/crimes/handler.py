@@ -2,7 +2,8 @@
 
 The local worker calls the same `handle_event`. Nothing is expected to be in the table before: on AWS nothing
 writes UPLOADED. An event may come twice, late, or for an object that is already another; see `processing.py`. When
-the table or the store is out of reach the error leaves the function, so that Lambda delivers the event again.
+the table or the store is out of reach, or a part of the event is not understood, the error leaves the function
+after everything else was done, so that Lambda delivers the event again or sends it to the dead-letter queue.
 A scheduled rule may call it with `{"blotter": "sweep"}` to find lost work.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from blotter.crimes.events import parse_event
+from blotter.crimes.events import BadEvent, parse_event
 from blotter.crimes.model import load_model
 from blotter.crimes.notify import Notifier
 from blotter.crimes.processing import Done, Processor, WorkerStopping
@@ -37,7 +38,7 @@ class Parts:
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """The function's entry. Answers `{"results": [{"file_key": …, "outcome": …}]}`."""
+    """The function's entry. Returns `{"results": [{"file_key": …, "outcome": …}]}`."""
 
     def time_left() -> float:
         remaining = getattr(context, "get_remaining_time_in_millis", None)
@@ -49,16 +50,18 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def handle_event(
-    parts: Parts, event: Mapping[str, Any], time_left: Callable[[], float] = lambda: float("inf")
+    parts: Parts, event: object, time_left: Callable[[], float] = lambda: float("inf")
 ) -> dict[str, Done]:
-    """Processes every object that an event names: key → what was done. Raises BadEvent.
+    """Processes every object that an event names: key → what was done.
 
-    All objects are tried; when the table or the store failed for some, the first such error is raised at the end.
+    All objects are tried. At the end, when the table or the store failed for some, the first such error is raised;
+    else BadEvent when a part of the event was not understood.
     """
     objects = parts.application.objects
     done: dict[str, Done] = {}
     failure: Exception | None = None
-    for created in parse_event(event):
+    parsed = parse_event(event)
+    for created in parsed.created:
         if objects.is_remote and created.bucket != objects.bucket:
             _log.warning("event about bucket %s, but %s is configured: ignored", created.bucket, objects.bucket)
             continue
@@ -71,13 +74,26 @@ def handle_event(
             failure = failure or error
     if failure is not None:
         raise failure
+    if parsed.problems:
+        raise BadEvent("; ".join(parsed.problems))
     return done
 
 
 def sweep(parts: Parts, time_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Done]:
-    """Processes what the sweeper finds. Raises botocore's and obstore's errors."""
-    lost = list(parts.sweeper.find_lost())
-    return {key: parts.processor.process(key, time_left, missing_after=MISSING_SECONDS) for key in lost}
+    """Processes what the sweeper finds. All files are tried; the first error is raised at the end."""
+    done: dict[str, Done] = {}
+    failure: Exception | None = None
+    for key in list(parts.sweeper.find_lost()):
+        try:
+            done[key] = parts.processor.process(key, time_left, missing_after=MISSING_SECONDS)
+        except WorkerStopping:
+            raise
+        except Exception as error:
+            _log.warning("%s: %s: %s", key, type(error).__name__, error)
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return done
 
 
 @cache

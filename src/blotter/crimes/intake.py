@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from blotter.crimes.events import LocalQueue, object_created_event
+from blotter.crimes.events import object_created_event
+from blotter.crimes.local_queue import LocalQueue
 from blotter.crimes.objects import Draft, InvalidKey, ObjectNotFound, ObjectStore
 from blotter.crimes.results import ResultsTable
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from blotter.crimes.clock import parse_time
+from blotter.crimes.clock import find_time
 
 Status = Literal["UPLOADED", "PROCESSING", "COMPLETED", "FAILED"]
 
@@ -194,12 +194,8 @@ class Result(Summary, frozen=True, kw_only=True):
 
         A time that cannot be read (somebody else wrote the item) counts as ended.
         """
-        if self.lease_until is None:
-            return True
-        try:
-            return parse_time(self.lease_until) <= now
-        except ValueError:
-            return True
+        until = find_time(self.lease_until)
+        return until is None or until <= now
 
 
 # Attributes that only a single result shows; lists leave them out.

@@ -2,24 +2,28 @@
 
 Sent after the item says COMPLETED or FAILED and by the one worker whose write said so, hence at most once for an
 outcome; the item, not the message, is the truth. A receiver that is slow or broken is given up after a few seconds
-and never changes the outcome. Messages hold counts and the file's key, never rows.
+and never changes the outcome. Messages hold counts and the file's key, never rows. An address may hold a secret
+(a token in the path, a password), so neither it nor an error that quotes it reaches the log: only the host does.
 """
 
 from __future__ import annotations
 
+import base64
 import logging
 import smtplib
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from blotter.crimes.clock import now_text
 from blotter.crimes.item import Summary
 from blotter.crimes.settings import CrimesSettings
+from blotter.crimes.webhook import webhook_address
 
 _TIMEOUT_SECONDS = 5
 _TRIES = 2
@@ -44,9 +48,11 @@ class Notifier:
         self._settings = settings
         self._receivers: dict[str, Callable[[dict[str, Any]], None]] = {}
         if settings.webhook_url:
-            if urlsplit(settings.webhook_url).scheme not in ("http", "https"):
-                raise ValueError(f"webhook_url must be http or https, not {settings.webhook_url}")
-            self._receivers["webhook"] = self._post
+            try:
+                self._webhook = webhook_address(settings.webhook_url)
+                self._receivers["webhook"] = self._post
+            except ValueError as error:  # told at the start of every command; here the work goes on without
+                _log.error("no webhook is sent: %s", error)
         if settings.email_to and settings.smtp_host:
             self._receivers["e-mail"] = self._mail
 
@@ -61,7 +67,7 @@ class Notifier:
                     break
                 except Exception as error:  # whatever a receiver does, the outcome stands
                     level = logging.WARNING if attempt == _TRIES - 1 else logging.INFO
-                    _log.log(level, "%s about %s was not delivered: %s", name, outcome.file_key, error)
+                    _log.log(level, "%s about %s was not delivered: %s", name, outcome.file_key, _reason(error))
 
     def _message(self, outcome: Outcome) -> dict[str, Any]:
         summary = outcome.summary
@@ -77,6 +83,7 @@ class Notifier:
                 "rows_read": summary.rows_read,
                 "rows_scored": summary.rows_scored,
                 "rows_skipped": summary.rows_skipped,
+                "expected_arrests": summary.expected_arrests,
                 "predicted_arrests": summary.predicted_arrests,
                 "mean_probability": summary.mean_probability,
                 "risk": msgspec.to_builtins(summary.risk),
@@ -87,10 +94,15 @@ class Notifier:
         return {name: value for name, value in message.items() if value is not None}
 
     def _post(self, message: dict[str, Any]) -> None:
+        address = self._webhook
+        headers = {"Content-Type": "application/json", "User-Agent": "blotter"}
+        if address.username is not None:
+            user = f"{unquote(address.username)}:{unquote(address.password or '')}"
+            headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
         request = urllib.request.Request(
-            self._settings.webhook_url,
+            address._replace(netloc=address.netloc.rpartition("@")[2], fragment="").geturl(),
             data=msgspec.json.encode(message),
-            headers={"Content-Type": "application/json", "User-Agent": "blotter"},
+            headers=headers,
         )
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
             answer.read(1024)
@@ -108,3 +120,16 @@ class Notifier:
             if settings.smtp_user:
                 server.login(settings.smtp_user, settings.smtp_password)
             server.send_message(mail)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without texts that may quote an address or a password."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"status {error.code}"
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
+        return _reason(error.reason)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"SMTP status {error.smtp_code}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{type(error).__name__}: {error.strerror}"
+    return type(error).__name__

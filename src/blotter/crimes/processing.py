@@ -7,6 +7,7 @@ The rules that make redelivered events, crashes and races harmless all live here
 - Predictions lie under a name of their version and become visible before the item says COMPLETED.
 - A file's fault is FAILED at once. A fault of the store or the table gives no outcome: the lease ends, the event
   comes again or the sweeper finds the item, and after `max_attempts` it is FAILED. Nothing stays PROCESSING.
+- A full disk is nobody's fault and passes: the file goes back to UPLOADED, costs no attempt, and is tried again.
 """
 
 from __future__ import annotations
@@ -25,13 +26,21 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import BaseError
 
-from blotter.crimes.clock import parse_time, text_of
+from blotter.crimes.clock import find_time, text_of
 from blotter.crimes.failures import FileRefused
 from blotter.crimes.intake import PREDICTIONS_SUFFIX, shown_name
 from blotter.crimes.item import Result, Summary
 from blotter.crimes.model import Model
 from blotter.crimes.notify import Notifier, Outcome
-from blotter.crimes.objects import InvalidKey, ObjectChanged, ObjectInfo, ObjectNotFound, ObjectStore
+from blotter.crimes.objects import (
+    InvalidKey,
+    ObjectChanged,
+    ObjectInfo,
+    ObjectNotFound,
+    ObjectStore,
+    first_line,
+    is_disk_full,
+)
 from blotter.crimes.results import Claim, LeaseLost, ResultsTable
 from blotter.crimes.scoring import Progress, score_file
 from blotter.crimes.settings import CrimesSettings
@@ -40,6 +49,9 @@ TABLE_ERRORS = (BotoCoreError, ClientError)
 _PROGRESS_SECONDS = 0.5
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 64 * 1024, 4 * 1024 * 1024
 _FINAL_TRIES = 5
+_RESERVE = 16 * 1024 * 1024  # of the disk, left for the table that may lie on it
+_SPACE_SECONDS, _MOST_SPACE_SECONDS = 15.0, 600.0
+_MOST_WAITING = 1000
 _TIME_LEFT_SECONDS = 5.0
 _OUR_PREDICTIONS = re.compile(r"\.[0-9a-f]{12}" + re.escape(PREDICTIONS_SUFFIX) + "$")
 
@@ -49,7 +61,7 @@ _log = logging.getLogger(__name__)
 class Done(NamedTuple):
     """What `process` found or did. `again_at`: when it is worth looking again (seconds), None for never."""
 
-    what: str  # COMPLETED, FAILED, FINISHED_BEFORE, BUSY, LEASE_LOST, NO_OBJECT, NOT_AN_UPLOAD
+    what: str  # COMPLETED, FAILED, FINISHED_BEFORE, BUSY, LEASE_LOST, NO_OBJECT, NOT_AN_UPLOAD, BAD_KEY, NO_SPACE
     again_at: float | None = None
 
 
@@ -76,6 +88,7 @@ class Processor:
         self._notifier = notifier
         self._stopping = stopping
         self._reached: Progress | None = None  # how far the file at hand was read
+        self._waiting: dict[str, tuple[float, float]] = {}  # key → when there may be space again, the pause
 
     def process(
         self, key: str, time_left: Callable[[], float] = lambda: float("inf"), missing_after: float = 0.0
@@ -90,11 +103,12 @@ class Processor:
             seen = self._results.find(key)
             try:
                 info = self._objects.head(key)
-            except InvalidKey:
-                return Done("NOT_AN_UPLOAD")
+            except InvalidKey as error:
+                _log.error("a file cannot be worked on: %s; upload it under another name", error)
+                return Done("BAD_KEY")
             except ObjectNotFound:
                 return self._fail_missing(seen, missing_after)
-            if (nothing := self._reason_to_leave(seen, info)) is not None:
+            if (nothing := self._reason_to_leave(seen, info) or self._space_is_short(info)) is not None:
                 return nothing
             claim = self._claim(seen, info)
             if claim is None:
@@ -105,13 +119,31 @@ class Processor:
                 _log.info("%s was replaced while it was read; reading the newer one", key)
         return Done("BUSY", time.time() + self._settings.lease_seconds)
 
+    def _space_is_short(self, info: ObjectInfo) -> Done | None:
+        """Whether the disk has no room for predictions as large as the upload, or had none a moment ago."""
+        now = time.time()
+        until, _ = self._waiting.get(info.key, (0.0, 0.0))
+        if now < until:
+            return Done("NO_SPACE", until)
+        free = self._objects.free_bytes()
+        return None if free is None or free > info.size + _RESERVE else self._wait_for_space(info.key)
+
+    def _wait_for_space(self, key: str) -> Done:
+        _, pause = self._waiting.get(key, (0.0, _SPACE_SECONDS / 2))
+        pause = min(2 * pause, _MOST_SPACE_SECONDS)
+        if len(self._waiting) >= _MOST_WAITING:
+            self._waiting.clear()
+        self._waiting[key] = (time.time() + pause, pause)
+        _log.error("the disk of the objects is full; %s waits %.0f s; free some space", key, pause)
+        return Done("NO_SPACE", self._waiting[key][0])
+
     def _reason_to_leave(self, seen: Result | None, info: ObjectInfo) -> Done | None:
         if seen is None or seen.object_version != info.version:
             return None
         if seen.finished:
             return Done("FINISHED_BEFORE")
         if seen.status == "PROCESSING" and not seen.lease_ended(time.time()):
-            return Done("BUSY", parse_time(seen.lease_until or text_of(time.time())))
+            return Done("BUSY", find_time(seen.lease_until) or time.time())
         return None
 
     def _claim(self, seen: Result | None, info: ObjectInfo) -> Claim | None:
@@ -150,13 +182,17 @@ class Processor:
             raise
         except TABLE_ERRORS:
             raise  # no outcome can be written now; the lease ends by itself
-        except BaseError as error:
+        except (BaseError, OSError) as error:
+            if is_disk_full(error):
+                self._results.released(claim)
+                return self._wait_for_space(info.key)
             if claim.attempt < self._settings.max_attempts:
                 raise  # the store is out of reach: tried again after the lease
-            return self._fail(claim, "INTERNAL_ERROR", f"the object store failed: {error}")
+            return self._fail(claim, "INTERNAL_ERROR", f"the object store failed: {first_line(error)}")
         except Exception as error:
             _log.exception("%s: internal error", info.key)
             return self._fail(claim, "INTERNAL_ERROR", f"{type(error).__name__}: {error}")
+        self._waiting.pop(info.key, None)
         return Done("COMPLETED")
 
     def _score(self, claim: Claim, info: ObjectInfo, time_left: Callable[[], float]) -> Summary:
@@ -218,7 +254,7 @@ class Processor:
         """An item that waits for an object that is gone would wait for ever."""
         if seen is None or seen.finished or (seen.status == "PROCESSING" and not seen.lease_ended(time.time())):
             return Done("NO_OBJECT")
-        if seen.uploaded_at is not None and parse_time(seen.uploaded_at) + after > time.time():
+        if (find_time(seen.uploaded_at) or 0.0) + after > time.time():
             return Done("NO_OBJECT")
         self._reached = None
         gone = ObjectInfo(seen.file_key, seen.size_bytes, seen.object_version, None, datetime.now(UTC))
@@ -228,7 +264,7 @@ class Processor:
         )
 
     def _insist(self, write: Callable[[], None]) -> None:
-        """The last write of a file is worth some patience; then the sweeper gets its turn."""
+        """Tries the last write of a file several times; after that the sweeper will find the file."""
         for attempt in range(_FINAL_TRIES):
             try:
                 return write()

@@ -68,7 +68,11 @@ class ResultsTable:
 
     def find(self, file_key: str) -> Result | None:
         """The item under a key by a consistent read, or None; an item this application did not write is None."""
-        if len(file_key.encode("utf-8", "surrogatepass")) > _LONGEST_KEY:
+        try:
+            length = len(file_key.encode())
+        except UnicodeEncodeError:
+            return None
+        if not 0 < length <= _LONGEST_KEY:
             return None  # no table has it; the service would refuse the question
         answer = self._client.get_item(
             TableName=self.table_name, Key={"file_key": {"S": file_key}}, ConsistentRead=True

@@ -14,12 +14,15 @@ import msgspec
 
 from blotter import aws
 from blotter.config import Configuration, ConfigurationError, load_configuration
-from blotter.crimes.events import LocalQueue
+from blotter.crimes.credentials import require_credentials
 from blotter.crimes.intake import Intake
 from blotter.crimes.limits import Limits
+from blotter.crimes.local_queue import LocalQueue
 from blotter.crimes.objects import ObjectStore
+from blotter.crimes.private_files import private_folder
 from blotter.crimes.results import ResultsTable
 from blotter.crimes.table_check import LABEL, check_declaration, check_table
+from blotter.crimes.webhook import webhook_address
 
 GIBIBYTE = 1024**3
 OUTPUT_FLOOR = 64 * 1024**2
@@ -84,6 +87,18 @@ class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _settings_of(configuration: Configuration) -> CrimesSettings:
+    """`[crimes]`, judged as far as that goes without a request. Raises ConfigurationError."""
+    settings = configuration.section("crimes", CrimesSettings)
+    check_declaration(configuration)
+    if settings.webhook_url:
+        try:
+            webhook_address(settings.webhook_url)
+        except ValueError as error:
+            raise ConfigurationError(f"crimes: {error}") from None
+    return settings
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """The assembled parts. `queue` is None with S3."""
@@ -97,11 +112,13 @@ class Application:
     @classmethod
     def assemble(cls, configuration: Configuration) -> Application:
         """Raises ConfigurationError; does not reach for the table yet."""
-        settings = configuration.section("crimes", CrimesSettings)
-        check_declaration(configuration)
+        settings = _settings_of(configuration)
         data = Path(configuration.environ.get("BLOTTER_DATA_DIR") or DATA_FOLDER)
         try:
-            objects = ObjectStore.open(settings.objects or data / "objects")
+            session = aws.session(configuration)
+            if not settings.objects:
+                private_folder(data)
+            objects = ObjectStore.open(settings.objects or data / "objects", session)
             queue = None if objects.is_remote else LocalQueue(settings.queue or data / "queue")
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"crimes: objects or queue cannot be used: {error}") from error
@@ -116,8 +133,13 @@ class Application:
 
     @classmethod
     def start(cls, path: str | None = None, environment: str | None = None) -> Application:
-        """`load`, and one look at the table: for commands, which can say what is wrong before they begin."""
+        """`load`, and one look at credentials and table: commands say what is wrong before they begin.
+
+        Raises ConfigurationError, and botocore's errors of a broken AWS configuration.
+        """
         configuration = load_configuration(path, environment)
+        _settings_of(configuration)
+        require_credentials(aws.session(configuration), configuration)
         application = cls.assemble(configuration)
         check_table(aws.client(configuration, attempts=1), application.results.table_name)
         return application

@@ -4,18 +4,20 @@ Three ways to get lost, three ways to be found: an UPLOADED nobody took up (its 
 lease ended (its worker died), an object without an item or with an older version's item (its event got lost and
 nothing wrote UPLOADED). It only names keys; `Processor.process` decides what is to do, so a sweep too many is
 harmless. The table is scanned whole and the store is listed for the last days: what that costs is in the docs.
+An item or object that is odd is told and passed over: it must not hide the others.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from blotter.crimes.clock import parse_time
+from blotter.crimes.clock import find_time
 from blotter.crimes.intake import UPLOADS
 from blotter.crimes.item import Result
-from blotter.crimes.objects import ObjectInfo, ObjectStore
+from blotter.crimes.objects import InvalidKey, ObjectInfo, ObjectNotFound, ObjectStore
 from blotter.crimes.processing import is_predictions_key
 from blotter.crimes.results import ResultsTable
 
@@ -23,6 +25,8 @@ from blotter.crimes.results import ResultsTable
 MISSING_SECONDS = 3600.0
 _HORIZON_SECONDS = 7 * 24 * 3600.0
 _REMEMBERED = 100_000
+
+_log = logging.getLogger(__name__)
 
 
 class Sweeper:
@@ -35,21 +39,30 @@ class Sweeper:
         self._finished: dict[str, str] = {}
 
     def find_lost(self) -> Iterator[str]:
-        """The keys of lost files, each once. Raises botocore's and obstore's errors."""
+        """The keys of lost files, each once, the oldest upload first among the table's.
+
+        Raises botocore's and obstore's errors when the table or the store is out of reach.
+        """
         now = time.time()
-        open_keys = set()
-        for result in self._results.unfinished():
-            open_keys.add(result.file_key)
-            if self._is_lost(result, now):
-                yield result.file_key
+        unfinished = sorted(self._results.unfinished(), key=lambda result: result.uploaded_at or "")
+        open_keys = {result.file_key for result in unfinished}
+        yield from (result.file_key for result in unfinished if self._is_lost(result, now))
         for info in self._recent_objects(now):
-            if info.key not in open_keys and self._is_unknown(info):
+            if info.key in open_keys:
+                continue
+            try:
+                unknown = self._is_unknown(info)
+            except (InvalidKey, ObjectNotFound) as error:
+                _log.info("sweep: %r is passed over: %s", info.key, type(error).__name__)
+                continue
+            if unknown:
                 yield info.key
 
     def _is_lost(self, result: Result, now: float) -> bool:
         if result.status == "PROCESSING":
             return result.lease_ended(now)
-        return result.uploaded_at is None or parse_time(result.uploaded_at) < now - self._grace
+        uploaded = find_time(result.uploaded_at)
+        return uploaded is None or uploaded < now - self._grace
 
     def _recent_objects(self, now: float) -> Iterator[ObjectInfo]:
         """Uploads that are old enough to be lost and young enough to matter."""

@@ -1,9 +1,10 @@
 """The worker: a process of its own that works off the local queue and sweeps, until it is asked to stop.
 
-One process, one file at a time; several workers may share a queue and a table, the lease keeps them apart. It is
-a separate process so that the pages answer while a file is scored. On SIGTERM or SIGINT the current file goes back
-to UPLOADED within one batch; after SIGKILL its lease ends and any worker takes it over.
-Whatever happens to one event is logged and the loop goes on: a worker that ends is a bug.
+One process, one file at a time; several workers may share a queue and a table: each takes the oldest event that no
+other holds, and the lease in the item decides. Events and lost files take turns, so that neither waits for all of
+the other. It is a separate process so that the pages answer while a file is scored. On SIGTERM or SIGINT the
+current file goes back to UPLOADED within one batch; after SIGKILL its lease ends and any worker takes it over.
+Whatever happens to one event or file is logged and the loop goes on: a worker that ends is a bug.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ import os
 import signal
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 
-from blotter.crimes.events import BadEvent, LocalQueue, QueuedEvent
+from blotter.crimes.events import BadEvent
 from blotter.crimes.handler import Parts, handle_event
+from blotter.crimes.local_queue import LocalQueue, QueuedEvent
+from blotter.crimes.objects import first_line
 from blotter.crimes.processing import WorkerStopping
 from blotter.crimes.settings import Application
 from blotter.crimes.sweeper import MISSING_SECONDS
 
 _POLL_SECONDS = 0.1
-_LONGEST_DEFERRAL = 60.0
+_AFTER_ERROR_SECONDS = 1.0
+_LEAST_DEFERRAL, _LONGEST_DEFERRAL = 1.0, 60.0
 _DRAFT_AGE_SECONDS = 24 * 3600.0
-_MOST_DELIVERIES = 50  # about forty minutes; afterwards the sweeper alone looks for the file
+_MOST_DELIVERIES = 50  # about forty minutes; afterwards the event is set aside and the sweeper looks for the file
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +42,8 @@ class Worker:
         self._stop = threading.Event()
         self._settings = application.settings
         self._queue = application.queue
+        self._lost: deque[str] = deque()
+        self._next_sweep = 0.0
         self.parts = Parts(application, self._stop.is_set)
 
     def stop(self) -> None:
@@ -43,15 +51,26 @@ class Worker:
 
     def run(self) -> None:
         """Works until `stop`, or until the parent process is gone."""
-        self.parts.application.objects.discard_drafts(_DRAFT_AGE_SECONDS)
-        next_sweep = 0.0
+        self._guarded(self._discard_drafts)
         while not self._stop.is_set() and self._parent in (None, os.getppid()):
-            worked = self.work_off(self._queue) if self._queue is not None else False
-            if time.monotonic() >= next_sweep:
-                self.sweep()
-                next_sweep = time.monotonic() + self._settings.sweep_seconds
+            worked = self._guarded(self._work_off_one)
+            worked = self._guarded(self._sweep_one) or worked
             if not worked:
                 self._stop.wait(_POLL_SECONDS)
+
+    def _guarded(self, step: Callable[[], bool]) -> bool:
+        """A step of the loop; an error nobody expected is logged, and the loop goes on a little later."""
+        try:
+            return step()
+        except WorkerStopping:
+            return False
+        except Exception as error:
+            _log.error("a step of the worker failed: %s: %s", type(error).__name__, first_line(error))
+            self._stop.wait(_AFTER_ERROR_SECONDS)
+            return False
+
+    def _discard_drafts(self) -> bool:
+        return self.parts.application.objects.discard_drafts(_DRAFT_AGE_SECONDS) > 0
 
     def work_off(self, queue: LocalQueue) -> bool:
         """Handles the events that are due; whether there were any."""
@@ -63,41 +82,60 @@ class Worker:
             self._handle(queue, queued)
         return worked
 
+    def _work_off_one(self) -> bool:
+        """Handles the oldest event that is due; whether there was one."""
+        if self._queue is None:
+            return False
+        for queued in self._queue.due():
+            self._handle(self._queue, queued)
+            return True
+        return False
+
     def _handle(self, queue: LocalQueue, queued: QueuedEvent) -> None:
         try:
             done = handle_event(self.parts, queued.event)
         except BadEvent as error:
-            _log.error("an event is not S3's and is dropped: %s", error)
-            queue.done(queued)
+            queue.reject(queued, f"the event is not understood: {error}")
         except WorkerStopping:
-            return None
+            return
         except Exception as error:
+            reason = f"{type(error).__name__}: {first_line(error)}"
             if queued.deliveries >= _MOST_DELIVERIES:
-                _log.error("an event is given up after %d deliveries: %s", queued.deliveries, error)
-                return queue.done(queued)
+                queue.reject(queued, f"given up after {queued.deliveries} deliveries: {reason}")
+                return
             delay = min(2.0**queued.deliveries, _LONGEST_DEFERRAL)
-            _log.warning("an event could not be handled, again in %.0f s: %s", delay, error)
+            _log.warning("an event could not be handled, again in %.0f s: %s", delay, reason)
             queue.defer(queued, time.time() + delay)
         else:
             again = [outcome.again_at for outcome in done.values() if outcome.again_at is not None]
             if again:
-                queue.defer(queued, min(again))
+                queue.defer(queued, max(min(again), time.time() + _LEAST_DEFERRAL))
             else:
                 queue.done(queued)
-        return None
 
     def sweep(self) -> None:
-        """Looks for lost files and processes them; the table out of reach is a reason to try later."""
+        """Looks for lost files and processes them all."""
+        self._next_sweep = 0.0
+        while self._guarded(self._sweep_one):
+            pass
+
+    def _sweep_one(self) -> bool:
+        """Processes one lost file, after a new look when it is time; whether there was one."""
+        if not self._lost and time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + self._settings.sweep_seconds
+            self._lost.extend(self.parts.sweeper.find_lost())
+        if not self._lost or self._stop.is_set():
+            return False
+        key = self._lost.popleft()
         try:
-            for key in list(self.parts.sweeper.find_lost()):
-                if self._stop.is_set():
-                    return
-                done = self.parts.processor.process(key, missing_after=MISSING_SECONDS)
-                _log.debug("sweep: %s %s", key, done.what)
+            done = self.parts.processor.process(key, missing_after=MISSING_SECONDS)
         except WorkerStopping:
-            return
+            return False
         except Exception as error:
-            _log.warning("the sweep broke off: %s: %s", type(error).__name__, error)
+            _log.warning("sweep: %r could not be processed: %s: %s", key, type(error).__name__, first_line(error))
+        else:
+            _log.debug("sweep: %s %s", key, done.what)
+        return True
 
 
 def run_worker(application: Application, parent: int | None) -> None:

@@ -16,8 +16,8 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from blotter.crimes.events import LocalQueue
 from blotter.crimes.intake import Intake
+from blotter.crimes.local_queue import LocalQueue
 from blotter.crimes.model import Model, load_model
 from blotter.crimes.notify import Notifier
 from blotter.crimes.objects import ObjectStore

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blotter.crimes.events import LocalQueue, ObjectCreated, parse_event
+from blotter.crimes.events import ObjectCreated, parse_event
 from blotter.crimes.intake import Intake, UploadTooLarge, safe_name
+from blotter.crimes.local_queue import LocalQueue
 from blotter.crimes.objects import ObjectStore
 from blotter.crimes.results import ResultsTable
 
@@ -41,7 +42,7 @@ def test_a_file_goes_in(
     assert item is not None
     assert (item.status, item.object_version, item.size_bytes) == ("UPLOADED", info.version, 8)
     (event,) = queue.due()
-    assert parse_event(event.event) == [ObjectCreated("local", key)]
+    assert parse_event(event.event).created == [ObjectCreated("local", key)]
 
 
 def test_the_same_name_twice_gets_two_keys(intake: Intake) -> None:

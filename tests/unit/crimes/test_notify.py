@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socketserver
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from blotter.crimes.cli import crimes
 from blotter.crimes.notify import Notifier, Outcome
 from blotter.crimes.objects import ObjectStore
 from blotter.crimes.processing import Processor
@@ -22,6 +26,7 @@ class Webhook(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _WebhookHandler)
         self.posted: list[dict[str, object]] = []
+        self.authorizations: list[str | None] = []
         self.statuses: list[int] = []
 
     @property
@@ -35,6 +40,7 @@ class _WebhookHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.posted.append(json.loads(body))
+        self.server.authorizations.append(self.headers["Authorization"])
         self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
         self.end_headers()
 
@@ -129,6 +135,55 @@ def test_broken_receivers_do_not_stop_the_work(processor: Processor, objects: Ob
     assert processor.process("k/a.csv").what == "COMPLETED"
 
 
-def test_only_http_is_a_webhook() -> None:
-    with pytest.raises(ValueError, match="http"):
-        Notifier(CrimesSettings(webhook_url="file:///etc/passwd"))
+SECRET = "T0KEN"
+BAD_ADDRESSES = [
+    f"file:///etc/{SECRET}",
+    f"{SECRET}",
+    f"http://[{SECRET}/x",
+    f"http://host:{SECRET}/x",
+    f"http:///{SECRET}",
+    f"https://host/{SECRET} x",
+    f"https://host/{SECRET}\r\nX: y",
+    f"https://host/{SECRET}\u00fc",
+]
+
+
+@pytest.mark.parametrize("url", BAD_ADDRESSES)
+def test_a_bad_address_never_stops_the_work_nor_is_told(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One such address crash-looped every worker, and its secret stood in the log each time."""
+    Notifier(CrimesSettings(webhook_url=url)).send(Outcome("k", "FAILED", None, "X", "y"))
+    assert "webhook" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("url", BAD_ADDRESSES)
+def test_a_bad_address_is_one_line_at_the_start_of_a_command(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BLOTTER_CRIMES_WEBHOOK_URL", url)
+    (tmp_path / "blotter.toml").write_text(
+        'app = "x"\n[environments.dev]\nregion = "us-east-1"\n[tables.results]\n'
+        'partition_key = { name = "file_key", type = "S" }\n'
+    )
+    result = CliRunner().invoke(crimes, ["worker"])
+    assert result.exit_code == 3
+    assert len(result.stderr.splitlines()) == 1
+    assert "webhook_url" in result.stderr
+    assert SECRET not in result.stderr
+
+
+def test_a_refusing_receiver_is_told_without_its_address(
+    webhook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    webhook.statuses = [404, 500]
+    settings = CrimesSettings(webhook_url=f"{webhook.url}/{SECRET}?key={SECRET}")
+    Notifier(settings).send(Outcome("k", "FAILED", None, "X", "y"))
+    assert "status 500" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_a_user_in_the_address_becomes_a_header(webhook: Webhook) -> None:
+    url = webhook.url.replace("http://", f"http://me:{SECRET}%21@")
+    Notifier(CrimesSettings(webhook_url=url)).send(Outcome("k", "FAILED", None, "X", "y"))
+    assert webhook.authorizations == ["Basic " + base64.b64encode(f"me:{SECRET}!".encode()).decode()]

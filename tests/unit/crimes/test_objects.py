@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from blotter.crimes.objects import InvalidKey, ObjectChanged, ObjectNotFound, ObjectStore
@@ -107,3 +109,50 @@ def test_list_goes_on_after_a_key(store: ObjectStore) -> None:
         store.put_stream(f"uploads/{name}", [b"x"])
     store.put_stream("uploads-not/z", [b"x"])
     assert sorted(info.key for info in store.list("uploads/", after="uploads/a")) == ["uploads/b", "uploads/c"]
+
+
+def test_a_profile_gives_credentials_region_and_endpoint(
+    make_client: Callable[[str], Any], aws_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 objects ignored AWS_PROFILE."""
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    make_client("s3").create_bucket(Bucket=bucket)
+    (tmp_path / "config").write_text(f"[profile work]\nregion = eu-west-1\nendpoint_url = {aws_endpoint}\n")
+    (tmp_path / "credentials").write_text("[work]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    store = ObjectStore.open(f"s3://{bucket}", boto3.Session(profile_name="work"))
+    info = store.put_stream("uploads/a", [b"x"])
+    assert [entry.key for entry in store.list("uploads/")] == [info.key]
+
+
+def test_odd_keys_in_a_bucket_do_not_end_the_listing(
+    s3_objects: ObjectStore, make_client: Callable[[str], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("uploads/dir//x.csv", "uploads/a\tb.csv", "uploads/", "uploads/good.csv"):
+        make_client("s3").put_object(Bucket=s3_objects.bucket, Key=key, Body=b"x")
+    assert [info.key for info in s3_objects.list("uploads/")] == ["uploads/good.csv"]
+    assert "uploads/dir//x.csv" in caplog.text
+
+
+def test_a_listing_says_of_an_object_what_a_look_at_it_says(store: ObjectStore) -> None:
+    """The sweeper compares the two: a difference would be endless work."""
+    info = store.put_stream("uploads/a", [b"x"])
+    (listed,) = store.list("uploads/")
+    assert (listed.key, listed.size, listed.etag) == (info.key, info.size, info.etag)
+
+
+def test_the_folder_is_private(tmp_path: Path) -> None:
+    folder = tmp_path / "objects"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o775)
+    ObjectStore.open(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700

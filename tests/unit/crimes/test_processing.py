@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import time
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -12,12 +13,14 @@ from unittest.mock import patch
 import msgspec
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from obstore.exceptions import GenericError
 
 from blotter.crimes.clock import text_of
-from blotter.crimes.events import BadEvent, LocalQueue, object_created_event, parse_event
+from blotter.crimes.events import ParsedEvent, object_created_event, parse_event
 from blotter.crimes.handler import Parts, handle_event, sweep
 from blotter.crimes.intake import Intake
 from blotter.crimes.item import Result
+from blotter.crimes.local_queue import LocalQueue
 from blotter.crimes.model import Model
 from blotter.crimes.objects import ObjectStore
 from blotter.crimes.processing import Processor, WorkerStopping, is_predictions_key
@@ -362,7 +365,7 @@ def test_one_bad_object_does_not_stop_the_others(parts: Parts, objects: ObjectSt
         "eventName": "ObjectCreated:Put",
         "s3": {"bucket": {"name": "local"}, "object": {"key": "../../etc/passwd"}},
     }
-    assert outcomes(parts, event) == ["NOT_AN_UPLOAD", "COMPLETED"]
+    assert outcomes(parts, event) == ["BAD_KEY", "COMPLETED"]
 
 
 def test_lost_files_are_found(
@@ -408,13 +411,16 @@ def test_a_young_upload_is_not_lost(application: Application, intake: Intake) ->
 
 @pytest.mark.parametrize("records", [None, 1, [1], [{"eventName": "ObjectCreated:Put"}], [EMPTY_KEY]])
 def test_what_is_no_event(records: object) -> None:
-    with pytest.raises(BadEvent):
-        parse_event({"Records": records})
+    parsed = parse_event({"Records": records})
+    assert (parsed.created, len(parsed.problems)) == ([], 1)
 
 
 def test_events_that_are_about_something_else() -> None:
-    assert parse_event({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}) == []
-    assert parse_event({"Records": [{"eventName": "ObjectRemoved:Delete"}]}) == []
+    for event in (
+        {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"},
+        {"Records": [{"eventName": "ObjectRemoved:Delete"}]},
+    ):
+        assert parse_event(event) == ParsedEvent()
 
 
 def test_keys_in_events_are_url_encoded(objects: ObjectStore) -> None:
@@ -422,4 +428,86 @@ def test_keys_in_events_are_url_encoded(objects: ObjectStore) -> None:
     event = object_created_event("local", objects.put_stream(key, [b""]))
     encoded = event["Records"][0]["s3"]["object"]["key"]
     assert encoded == "k/a%2Bb+c%2520d+%C3%BC%F0%9F%9A%93%22%27.csv"
-    assert parse_event(event)[0].key == key
+    assert parse_event(event).created[0].key == key
+
+
+class _FullDraft:
+    """A draft on a disk that fills up after the first write."""
+
+    key = "x"
+
+    def write(self, data: bytes, /) -> int:
+        raise GenericError(f"Generic LocalFileSystem error: {len(data)} No space left on device (os error 28)")
+
+    def commit(self) -> None:
+        raise AssertionError("a draft that could not be written is not committed")
+
+    def discard(self) -> None:
+        return
+
+
+def test_a_full_disk_is_waited_for_and_costs_no_attempt(
+    processor: Processor, objects: ObjectStore, results: ResultsTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk while scoring failed the file for good."""
+    objects.put_stream("k/a.csv", [CSV.encode()])
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "open_draft", lambda _: _FullDraft())
+        for _ in range(5):
+            processor._waiting.clear()
+            done = processor.process("k/a.csv")
+            assert done.what == "NO_SPACE"
+            assert done.again_at is not None
+            assert done.again_at > time.time()
+        found = results.find("k/a.csv")
+        assert found is not None
+        assert (found.status, found.attempt, found.lease_until) == ("UPLOADED", 0, None)
+    assert processor.process("k/a.csv").what == "NO_SPACE", "it waits a while"
+    processor._waiting.clear()
+    assert processor.process("k/a.csv").what == "COMPLETED"
+
+
+def test_without_room_for_the_predictions_no_work_begins(
+    processor: Processor, objects: ObjectStore, results: ResultsTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects.put_stream("k/a.csv", [CSV.encode()])
+    monkeypatch.setattr(objects, "free_bytes", lambda: 1000)
+    assert processor.process("k/a.csv").what == "NO_SPACE"
+    assert results.find("k/a.csv") is None
+
+
+@pytest.mark.parametrize("key", ["a//b.csv", "a\tb.csv", "", "x" * 1025, "\ud800", "k/" + "n" * 256])
+def test_a_key_that_no_file_can_have_is_told(
+    processor: Processor, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert processor.process(key).what == "BAD_KEY"
+    assert "cannot be worked on" in caplog.text
+
+
+def test_one_file_gets_so_much_time(processor: Processor, objects: ObjectStore, results: ResultsTable) -> None:
+    processor._settings = msgspec.structs.replace(processor._settings, file_seconds=0.0)
+    objects.put_stream("k/a.csv", [CSV.encode()])
+    assert processor.process("k/a.csv").what == "FAILED"
+    found = results.find("k/a.csv")
+    assert found is not None
+    assert found.error_code == "TIME_LIMIT"
+
+
+def test_a_canceled_file_is_dropped_by_its_worker_and_may_begin_again(
+    processor: Processor, objects: ObjectStore, results: ResultsTable, intake: Intake, queue: LocalQueue
+) -> None:
+    key = intake.accept("a.csv", [CSV.encode()])
+    assert results.cancel(key)
+    assert not results.cancel(key)
+    assert processor.process(key).what == "FINISHED_BEFORE"
+    assert intake.again(key)
+    assert not intake.again(key)
+    assert processor.process(key).what == "COMPLETED"
+    assert intake.again(key)
+    assert len(list(queue.due())) == 3
+    assert processor.process(key).what == "COMPLETED"
+    assert intake.remove(key)
+    assert not intake.remove(key)
+    assert results.find(key) is None
+    assert list(objects.list("uploads/")) == []
+    assert processor.process(key).what == "NO_OBJECT"

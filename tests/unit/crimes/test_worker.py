@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from blotter.crimes import worker as worker_module
 from blotter.crimes.cli import crimes
-from blotter.crimes.events import LocalQueue
 from blotter.crimes.intake import Intake
+from blotter.crimes.local_queue import LocalQueue
 from blotter.crimes.processing import Processor
 from blotter.crimes.results import ResultsTable
 from blotter.crimes.settings import Application

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from blotter.crimes.events import LocalQueue
+from blotter.crimes.local_queue import LocalQueue
 from blotter.crimes.objects import ObjectStore
 from blotter.crimes.processing import Processor
 from blotter.crimes.results import LeaseLost

@@ -1,0 +1,32 @@
+"""Whether there are AWS credentials at all, judged where a command starts.
+
+Without them every request fails later, in the middle of the work and in the SDK's words. Whatever a provider
+raises (a missing token file, a broken `credential_process`, a sign-on that ended) is one line here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blotter.config import Configuration, ConfigurationError
+
+if TYPE_CHECKING:
+    import boto3
+
+_MISSING = (
+    "no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY{local}; see `aws configure`"
+)
+_LOCAL = " (for a Blotter on this machine any values do: AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local)"
+
+
+def require_credentials(session: boto3.Session, configuration: Configuration) -> None:
+    """Raises ConfigurationError when the session finds no credentials, or cannot get them."""
+    try:
+        credentials = session.get_credentials()
+        found = credentials is not None and credentials.get_frozen_credentials().access_key is not None
+    except Exception as error:  # providers run other programs and read any file: they may raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigurationError(f"no credentials: {reason[:300]}") from error
+    if not found:
+        local = _LOCAL if configuration.endpoint else ""
+        raise ConfigurationError(_MISSING.format(local=local))
