@@ -27,7 +27,7 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import read_current, write_item
 from blotter.database.operations.items import collection_metrics
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import NOTHING_ELSE, Touch, projected
+from blotter.database.operations.touches import NOTHING_ELSE, Touch, read_expressions
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import check_item_keys, check_key
@@ -54,7 +54,7 @@ class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
                 "dynamodb:BatchGetItem",
                 read.table,
                 key,
-                projected(read.projection),
+                read_expressions(read.projection),
             )
             for read in self.reads
             for key in read.keys

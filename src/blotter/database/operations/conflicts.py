@@ -20,10 +20,10 @@ from blotter.database.operations.touches import Plan, Touch
 from blotter.database.operations.transactions import canceled
 from blotter.database.storage.protocol import ReadTransaction
 
-Target = tuple[int, bytes]
+ItemPlace = tuple[int, bytes]
 """Key space and storage key of an item."""
 
-NOTHING_HELD: frozenset[Target] = frozenset()
+NOTHING_HELD: frozenset[ItemPlace] = frozenset()
 
 _PROCEED, _CANCEL = OnConflict.PROCEED, OnConflict.CANCEL
 _ONGOING = "Transaction is ongoing for the item"
@@ -34,7 +34,7 @@ class OngoingTransactions:
     """The items that write transactions of this process hold."""
 
     def __init__(self) -> None:
-        self._held: set[Target] = set()
+        self._held: set[ItemPlace] = set()
 
     def concern_read(self, reading: Reading[Plan]) -> bool:
         """Whether `refuse` may find a conflict."""
@@ -48,7 +48,9 @@ class OngoingTransactions:
         """Raises TransactionCanceledException for a transaction that reads an item held by another one."""
         self._cancel(_targets(plan.touches(), tx, context))
 
-    def hold(self, writing: Writing[Plan], plan: Plan, tx: ReadTransaction, context: Context) -> frozenset[Target]:
+    def hold(
+        self, writing: Writing[Plan], plan: Plan, tx: ReadTransaction, context: Context
+    ) -> frozenset[ItemPlace]:
         """Holds a write transaction's items until `release`; a single write holds nothing.
 
         Raises TransactionCanceledException for a transaction and TransactionConflictException for a single write
@@ -65,7 +67,7 @@ class OngoingTransactions:
         self._held |= held
         return held
 
-    def release(self, held: frozenset[Target]) -> None:
+    def release(self, held: frozenset[ItemPlace]) -> None:
         if held:
             self._held -= held
 
@@ -73,15 +75,15 @@ class OngoingTransactions:
         """The error of a transaction whose items others keep changing."""
         return canceled([_CONFLICT for _ in plan.touches()])
 
-    def _cancel(self, targets: list[Target | None]) -> None:
+    def _cancel(self, targets: list[ItemPlace | None]) -> None:
         if not any(target in self._held for target in targets):
             return
         raise canceled([_CONFLICT if target in self._held else {"Code": "None"} for target in targets])
 
 
-def _targets(touches: Sequence[Touch], tx: ReadTransaction, context: Context) -> list[Target | None]:
+def _targets(touches: Sequence[Touch], tx: ReadTransaction, context: Context) -> list[ItemPlace | None]:
     """The item of each touch; None for one that names no item, or none of its table."""
-    targets: list[Target | None] = []
+    targets: list[ItemPlace | None] = []
     resource, table = "", None
     for touch in touches:
         if touch.resource != resource:  # most transactions are about one table
@@ -98,7 +100,7 @@ def _find_table(resource: str, tx: ReadTransaction, context: Context) -> Table |
         return None
 
 
-def _target(touch: Touch, table: Table) -> Target | None:
+def _target(touch: Touch, table: Table) -> ItemPlace | None:
     key = touch.key
     if key is None or touch.index is not None:
         return None

@@ -38,7 +38,7 @@ from blotter.database.operations.answers import Result, answer, encoded, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, read_current, write_item
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, projected
+from blotter.database.operations.touches import Touch, read_expressions
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
@@ -53,7 +53,7 @@ class GetPlan(msgspec.Struct, frozen=True, gc=False):
     capacity: str | None
 
     def touches(self) -> tuple[Touch]:
-        return (Touch("dynamodb:GetItem", self.table, self.key, projected(self.projection)),)
+        return (Touch("dynamodb:GetItem", self.table, self.key, read_expressions(self.projection)),)
 
 
 def prepare_get(request: wire.GetItemInput) -> GetPlan:
@@ -190,8 +190,8 @@ def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> Result:
     table = open_table(tx, context, options.table)
     check_item_keys(table, plan.item)
     check_condition_paths(table, options)
-    current = load(tx, table, plan.item)
-    check_condition(table, options, current)
+    current = read_item(tx, table, plan.item)
+    require_condition(table, options, current)
     consumed = ConsumedCapacity(table.name, True)
     write_item(tx, table, current, plan.item, plan.size, context, consumed)
     return _write_answer(options, table, consumed, plan.item, _replaced_body(options, current))
@@ -204,8 +204,8 @@ def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> Res
     table = open_table(tx, context, options.table)
     check_key(table, plan.key)
     check_condition_paths(table, options)
-    current = load(tx, table, plan.key)
-    check_condition(table, options, current)
+    current = read_item(tx, table, plan.key)
+    require_condition(table, options, current)
     consumed = ConsumedCapacity(table.name, True)
     write_item(tx, table, current, None, 0, context, consumed)
     return _write_answer(options, table, consumed, plan.key, _replaced_body(options, current))
@@ -213,18 +213,18 @@ def delete_item(plan: DeletePlan, tx: WriteTransaction, context: Context) -> Res
 
 def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> Result:
     """Raises, in this order: ResourceNotFoundException for the table; ValidationException for a key that does not
-    fit, for an update that no item of the table may get (`check_update`), for values over 400 KB, for a condition
-    that looks inside a key; ConditionalCheckFailedException; ValidationException for an update that does not fit
-    the item (`updated_item`)."""
+    fit, for an update that no item of the table may get (`check_update_of_table`), for values over 400 KB, for a
+    condition that looks inside a key; ConditionalCheckFailedException; ValidationException for an update that does
+    not fit the item (`updated_item`)."""
     options = plan.options
     table = open_table(tx, context, options.table)
     check_key(table, plan.key)
     if plan.update is not None:
-        check_update(table, plan.update)
+        check_update_of_table(table, plan.update)
         check_item_size(plan.update.charge, update=True)
     check_condition_paths(table, options)
-    current = load(tx, table, plan.key)
-    check_condition(table, options, current)
+    current = read_item(tx, table, plan.key)
+    require_condition(table, options, current)
     new, size = updated_item(table, plan.key, plan.update, current.item)
     consumed = ConsumedCapacity(table.name, True)
     write_item(tx, table, current, new, size, context, consumed)
@@ -232,7 +232,7 @@ def update_item(plan: UpdatePlan, tx: WriteTransaction, context: Context) -> Res
     return _write_answer(options, table, consumed, plan.key, None if not returned else orjson.dumps(returned))
 
 
-def load(tx: ReadTransaction, table: Table, item_or_key: Item) -> Current:
+def read_item(tx: ReadTransaction, table: Table, item_or_key: Item) -> Current:
     return read_current(tx, table.space, table_key(table.keys, item_or_key))
 
 
@@ -241,7 +241,7 @@ def _replaced_body(options: WriteOptions, current: Current) -> bytes | None:
     return current.stored.body if current.stored is not None and options.return_values == "ALL_OLD" else None
 
 
-def check_update(table: Table, update: Update) -> None:
+def check_update_of_table(table: Table, update: Update) -> None:
     """Raises ValidationException for an update that no item of the table may get: it writes the key, gives an
     index key a value that the index cannot hold, or looks inside a key. Order: dynalite's recorded tests
     (updateItem)."""
@@ -257,7 +257,7 @@ def check_condition_paths(table: Table, options: WriteOptions) -> None:
         refuse_nested_keys(table, condition)
 
 
-def check_condition(table: Table, options: WriteOptions, current: Current) -> None:
+def require_condition(table: Table, options: WriteOptions, current: Current) -> None:
     """Raises ConditionalCheckFailedException unless the write's condition holds for the current item."""
     condition = options.condition
     if condition is not None and not condition.matches(current.item):

@@ -23,24 +23,16 @@ from blotter.database.model.size import item_size
 from blotter.database.model.values import AttributeValue
 from blotter.database.operations.answers import Result, answer, encoded_capacity
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.partiql_select import Select, select
+from blotter.database.operations.partiql_select import StatementReadPlan
 from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
-from blotter.database.operations.reading import Slices
 from blotter.database.operations.touches import Touch
-from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_value
 from blotter.database.wire import requests as wire
 
 
-class SelectPlan(NamedTuple):
-    select: Select
-
-    def touches(self) -> tuple[Touch]:
-        return (touch_of(self.select.statement),)
-
-
-class WritePlan(NamedTuple):
+class StatementWritePlan(NamedTuple):
     statement: WriteStatement
     show_item: bool
     """Whether the error of a failed condition includes the item."""
@@ -50,33 +42,31 @@ class WritePlan(NamedTuple):
         return (touch_of(self.statement),)
 
 
-def prepare_statement(request: wire.ExecuteStatementInput) -> SelectPlan | WritePlan:
+def prepare_statement(request: wire.ExecuteStatementInput) -> StatementReadPlan | StatementWritePlan:
     """Raises ValidationException for a wrong parameter, then for the statement."""
-    check_parameters(request.Parameters)
+    validate_parameters(request.Parameters)
     statement = bind(request.Statement, request.Parameters)
     if isinstance(statement, partiql.SelectStatement):
-        return SelectPlan(
-            Select(
-                statement,
-                request.Statement,
-                request.Parameters,
-                bool(request.ConsistentRead),
-                request.Limit,
-                request.NextToken,
-                request.ReturnConsumedCapacity,
-            )
+        return StatementReadPlan(
+            statement,
+            request.Statement,
+            request.Parameters,
+            bool(request.ConsistentRead),
+            request.Limit,
+            request.NextToken,
+            request.ReturnConsumedCapacity,
         )
     if isinstance(statement, partiql.ExistsStatement):
         raise problems.exists_out_of_place()
     show_item = request.ReturnValuesOnConditionCheckFailure == "ALL_OLD"
-    return WritePlan(statement, show_item, request.ReturnConsumedCapacity)
+    return StatementWritePlan(statement, show_item, request.ReturnConsumedCapacity)
 
 
 MAX_PARAMETERS = 8192
 """A statement has at most 8,192 characters, and each parameter needs one."""
 
 
-def check_parameters(parameters: Sequence[AttributeValue] | None) -> None:
+def validate_parameters(parameters: Sequence[AttributeValue] | None) -> None:
     """Validates a statement's parameters in place. Raises ValidationException, without looking at any of them when
     there are more than the longest statement could have place for."""
     if parameters is not None and len(parameters) > MAX_PARAMETERS:
@@ -95,11 +85,7 @@ def bind(text: str, parameters: Sequence[AttributeValue] | None) -> partiql.Stat
     return statement
 
 
-def execute_select(plan: SelectPlan, tx: ReadTransaction, context: Context) -> Slices:
-    return select(plan.select, tx, context)
-
-
-def execute_write(plan: WritePlan, tx: WriteTransaction, context: Context) -> Result:
+def execute_write(plan: StatementWritePlan, tx: WriteTransaction, context: Context) -> Result:
     """Raises, in this order: ResourceNotFoundException for the table; ValidationException for a statement that
     does not fit it; DuplicateItemException or ConditionalCheckFailedException; ValidationException for an update
     that does not fit the item."""

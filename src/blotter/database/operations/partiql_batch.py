@@ -22,7 +22,7 @@ from blotter.database.model.table import Table
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacities
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.partiql import bind, check_parameters
+from blotter.database.operations.partiql import bind, validate_parameters
 from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
 from blotter.database.operations.touches import Touch
@@ -31,42 +31,42 @@ from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.keys import check_key
 from blotter.database.wire import requests as wire
 
-OPERATION = "BatchExecuteStatement"
+_OPERATION = "BatchExecuteStatement"
 
 
-class Member(NamedTuple):
+class BatchStatement(NamedTuple):
     """A statement, or why it cannot be carried out."""
 
     statement: partiql.SelectStatement | WriteStatement | DynamoDBError
     consistent: bool
 
 
-class BatchReadPlan(NamedTuple):
+class ReadBatchPlan(NamedTuple):
     """Statements that all read; also a batch in which every statement is refused."""
 
-    members: list[Member]
+    members: list[BatchStatement]
     capacity: str | None
 
     def touches(self) -> list[Touch]:
         return _touches(self.members)
 
 
-class BatchWritePlan(NamedTuple):
-    members: list[Member]
+class WriteBatchPlan(NamedTuple):
+    members: list[BatchStatement]
     capacity: str | None
 
     def touches(self) -> list[Touch]:
         return _touches(self.members)
 
 
-def _touches(members: list[Member]) -> list[Touch]:
+def _touches(members: list[BatchStatement]) -> list[Touch]:
     """One for each statement that can be carried out."""
     return [touch_of(statement) for statement, _ in members if not isinstance(statement, DynamoDBError)]
 
 
-def prepare_batch(request: wire.BatchExecuteStatementInput) -> BatchReadPlan | BatchWritePlan:
+def prepare_batch(request: wire.BatchExecuteStatementInput) -> ReadBatchPlan | WriteBatchPlan:
     """Raises ValidationException for a batch that both reads and writes."""
-    members = [Member(_bound(member), bool(member.ConsistentRead)) for member in request.Statements]
+    members = [BatchStatement(_bound(member), bool(member.ConsistentRead)) for member in request.Statements]
     reads = [
         isinstance(statement, partiql.SelectStatement)
         for statement, _ in members
@@ -74,30 +74,30 @@ def prepare_batch(request: wire.BatchExecuteStatementInput) -> BatchReadPlan | B
     ]
     if any(reads) and not all(reads):
         raise validation_error(
-            f"{OPERATION} API does not support both read and write operations in the same request."
+            f"{_OPERATION} API does not support both read and write operations in the same request."
         )
     if reads and not any(reads):
-        return BatchWritePlan(members, request.ReturnConsumedCapacity)
-    return BatchReadPlan(members, request.ReturnConsumedCapacity)
+        return WriteBatchPlan(members, request.ReturnConsumedCapacity)
+    return ReadBatchPlan(members, request.ReturnConsumedCapacity)
 
 
 def _bound(request: wire.BatchStatementRequest) -> partiql.SelectStatement | WriteStatement | DynamoDBError:
     try:
-        check_parameters(request.Parameters)
+        validate_parameters(request.Parameters)
         statement = bind(request.Statement, request.Parameters)
     except DynamoDBError as error:
         return error
     return problems.exists_out_of_place() if isinstance(statement, partiql.ExistsStatement) else statement
 
 
-def batch_read(plan: BatchReadPlan, tx: ReadTransaction, context: Context) -> Result:
+def read_batch(plan: ReadBatchPlan, tx: ReadTransaction, context: Context) -> Result:
     capacities = Capacities(writes=False, transactional=False)
     return _result(
         [_response(member, tx, context, capacities) for member in plan.members], capacities, plan.capacity
     )
 
 
-def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) -> Result:
+def write_batch(plan: WriteBatchPlan, tx: WriteTransaction, context: Context) -> Result:
     capacities = Capacities(writes=True, transactional=False)
     return _result(
         [_response(member, tx, context, capacities) for member in plan.members], capacities, plan.capacity
@@ -113,7 +113,7 @@ def _result(responses: list[bytes], capacities: Capacities, mode: str | None) ->
     return Result(body, consumed)
 
 
-def _response(member: Member, tx: Any, context: Context, capacities: Capacities) -> bytes:
+def _response(member: BatchStatement, tx: Any, context: Context, capacities: Capacities) -> bytes:
     """The response to one statement. A failed one names its table only when it has got as far as its item."""
     table_name: str | None = None
     try:
@@ -139,13 +139,13 @@ def _key(statement: partiql.SelectStatement, table: Table) -> Item:
     index = None if statement.index is None else table.index(statement.index)
     if index is not None:
         partiql.refuse_multiple_key_attributes(index.keys)
-    key = statement.key(table.keys, OPERATION)
+    key = statement.key(table.keys, _OPERATION)
     check_key(table, key)
     return key
 
 
 def _read(
-    member: Member, table: Table, key: Item, tx: ReadTransaction, consumed: ConsumedCapacity
+    member: BatchStatement, table: Table, key: Item, tx: ReadTransaction, consumed: ConsumedCapacity
 ) -> bytes | None:
     stored = tx.get(table.space, table_key(table.keys, key))
     consumed.table += read_units(0 if stored is None else stored.size, member.consistent)

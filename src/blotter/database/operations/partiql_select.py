@@ -29,7 +29,9 @@ from blotter.database.model.values import AttributeValue
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.pages import KeyRange, PageReader, held_names
+from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.reading import Slices, query_range
+from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import check_key_length
 
@@ -37,7 +39,9 @@ _BINDING_BYTES = 16
 _NUMBER_BYTES = 2
 
 
-class Select(NamedTuple):
+class StatementReadPlan(NamedTuple):
+    """An ExecuteStatement that reads: the statement, its text, and what the request asks for."""
+
     statement: SelectStatement
     text: str
     parameters: Sequence[AttributeValue] | None
@@ -46,15 +50,18 @@ class Select(NamedTuple):
     next_token: str | None
     capacity: str | None
 
+    def touches(self) -> tuple[Touch]:
+        return (touch_of(self.statement),)
 
-class Position(NamedTuple):
+
+class PageEnd(NamedTuple):
     """Where a page ended: in which of the ranges, after which storage key."""
 
     number: int
     key: bytes
 
 
-def select(plan: Select, tx: ReadTransaction, context: Context) -> Slices:
+def select(plan: StatementReadPlan, tx: ReadTransaction, context: Context) -> Slices:
     """Raises, in this order: ResourceNotFoundException for the table; ValidationException for the index, for a
     WHERE or ORDER BY clause that does not fit, for attributes that the index does not hold, for the token, for
     keys that are too long."""
@@ -81,7 +88,7 @@ def select(plan: Select, tx: ReadTransaction, context: Context) -> Slices:
     return _result(page, plan, read, binding)
 
 
-def _open_index(plan: Select, table: Table, context: Context) -> Index | None:
+def _open_index(plan: StatementReadPlan, table: Table, context: Context) -> Index | None:
     name = plan.statement.index
     if name is None:
         return None
@@ -138,11 +145,15 @@ class _Read(NamedTuple):
     """A page that was read: the units to read its ranges, and where it ended; None at the end of all ranges."""
 
     units: float
-    position: Position | None
+    position: PageEnd | None
 
 
 def _read_page(
-    page: PageReader, plan: Select, ranges: list[tuple[KeyRange, bool]], start: Position | None, reverse: bool
+    page: PageReader,
+    plan: StatementReadPlan,
+    ranges: list[tuple[KeyRange, bool]],
+    start: PageEnd | None,
+    reverse: bool,
 ) -> Generator[None, None, _Read]:
     """Reads the ranges one after the other. Each is a read of its own, rounded by itself."""
     first = 0 if start is None else start.number
@@ -162,11 +173,11 @@ def _read_page(
             if single and last_number == len(ranges) - 1:
                 break
             assert page.last is not None
-            return _Read(units, Position(last_number, page.last[0]))
+            return _Read(units, PageEnd(last_number, page.last[0]))
     return _Read(units, None)
 
 
-def _result(page: PageReader, plan: Select, read: _Read, binding: bytes) -> Result:
+def _result(page: PageReader, plan: StatementReadPlan, read: _Read, binding: bytes) -> Result:
     consumed = page.consumed(read.units)
     body = answer(
         (b"ConsumedCapacity", encoded_capacity(consumed, plan.capacity)),
@@ -180,18 +191,18 @@ def _result(page: PageReader, plan: Select, read: _Read, binding: bytes) -> Resu
 # NextToken
 
 
-def _binding(plan: Select, table: Table) -> bytes:
+def _binding(plan: StatementReadPlan, table: Table) -> bytes:
     """What a token is valid for: statement, parameters, and the table's id, because a table of the same name made
     later is another one."""
     request = orjson.dumps([table.id, plan.text, plan.parameters])
     return blake2b(request, digest_size=_BINDING_BYTES).digest()
 
 
-def _token(position: Position, binding: bytes) -> str:
+def _token(position: PageEnd, binding: bytes) -> str:
     return urlsafe_b64encode(binding + position.number.to_bytes(_NUMBER_BYTES) + position.key).decode()
 
 
-def _read_token(token: str, binding: bytes) -> Position:
+def _read_token(token: str, binding: bytes) -> PageEnd:
     try:
         content = urlsafe_b64decode(token)
     except ValueError:
@@ -201,7 +212,7 @@ def _read_token(token: str, binding: bytes) -> Position:
     if content[:_BINDING_BYTES] != binding:
         raise validation_error("NextToken does not match request")
     number, key = content[_BINDING_BYTES:][:_NUMBER_BYTES], content[_BINDING_BYTES + _NUMBER_BYTES :]
-    return Position(int.from_bytes(number), key)
+    return PageEnd(int.from_bytes(number), key)
 
 
 def _invalid_token() -> DynamoDBError:

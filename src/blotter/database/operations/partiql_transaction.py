@@ -23,7 +23,7 @@ from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
 from blotter.database.operations.answers import Result, answer, encoded_capacities
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.partiql import bind, check_parameters
+from blotter.database.operations.partiql import bind, validate_parameters
 from blotter.database.operations.partiql_batch import selected
 from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import Location, Write, apply, judge, locate
@@ -40,17 +40,17 @@ from blotter.database.storage.protocol import ReadTransaction, StoredItem, Write
 from blotter.database.validation.keys import SCHEMA_MISMATCH, check_key
 from blotter.database.wire import requests as wire
 
-OPERATION = "ExecuteTransaction"
+_OPERATION = "ExecuteTransaction"
 
 
-class Member(NamedTuple):
+class TransactionStatement(NamedTuple):
     statement: Any
     show_item: bool
     """Whether the error of a failed condition includes the item."""
 
 
 class ReadTransactionPlan(NamedTuple):
-    members: list[Member]
+    members: list[TransactionStatement]
     capacity: str | None
 
     def touches(self) -> list[Touch]:
@@ -58,7 +58,7 @@ class ReadTransactionPlan(NamedTuple):
 
 
 class WriteTransactionPlan(NamedTuple):
-    members: list[Member]
+    members: list[TransactionStatement]
     capacity: str | None
     token: str | None
     fingerprint: bytes
@@ -82,16 +82,16 @@ def prepare_transaction(
     request: wire.ExecuteTransactionInput,
 ) -> ReadTransactionPlan | WriteTransactionPlan:
     for statement in request.TransactStatements:
-        check_parameters(statement.Parameters)
+        validate_parameters(statement.Parameters)
     members = []
     for number, statement in enumerate(request.TransactStatements):
         with _validation_of(number):
             bound = bind(statement.Statement, statement.Parameters)
-            members.append(Member(bound, statement.ReturnValuesOnConditionCheckFailure == "ALL_OLD"))
+            members.append(TransactionStatement(bound, statement.ReturnValuesOnConditionCheckFailure == "ALL_OLD"))
     reads = [isinstance(member.statement, partiql.SelectStatement) for member in members]
     if any(reads) and not all(reads):
         raise validation_error(
-            f"{OPERATION} API does not support both read and write operations in the same request."
+            f"{_OPERATION} API does not support both read and write operations in the same request."
         )
     if any(reads):
         return ReadTransactionPlan(members, request.ReturnConsumedCapacity)
@@ -115,7 +115,9 @@ def _validation_of(number: int) -> Iterator[None]:
         raise validation_error(message) from None
 
 
-def _open_all(members: list[Member], tx: ReadTransaction, context: Context) -> list[Opened | DynamoDBError]:
+def _open_all(
+    members: list[TransactionStatement], tx: ReadTransaction, context: Context
+) -> list[Opened | DynamoDBError]:
     return [_open(number, member.statement, tx, context) for number, member in enumerate(members)]
 
 
@@ -151,7 +153,7 @@ def _open_read(
     try:
         if isinstance(statement, partiql.ExistsStatement):
             return Opened(table, locate(statement, table))
-        key = statement.key(table.keys, OPERATION)
+        key = statement.key(table.keys, _OPERATION)
         check_key(table, key)
         return Opened(table, Location(key, None))
     except problems.KeyMismatch:
@@ -190,7 +192,9 @@ def _consume_reads(opened: Sequence[Opened | DynamoDBError]) -> list[ConsumedCap
     return capacities.finish()
 
 
-def _judge(member: Member, part: Opened | DynamoDBError, tx: ReadTransaction) -> Write | DynamoDBError:
+def _judge(
+    member: TransactionStatement, part: Opened | DynamoDBError, tx: ReadTransaction
+) -> Write | DynamoDBError:
     if isinstance(part, DynamoDBError):
         return part
     try:

@@ -27,9 +27,9 @@ from blotter.database.model.values import Item
 from blotter.database.operations.context import Context
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import (
-    check_update,
+    check_update_of_table,
     failed_condition,
-    load,
+    read_item,
     updated_attributes,
     updated_item,
 )
@@ -37,7 +37,7 @@ from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.keys import check_item_keys, check_key
 
 WriteStatement: TypeAlias = InsertStatement | UpdateStatement | DeleteStatement
-Action: TypeAlias = WriteStatement | ExistsStatement
+WriteOrCheck: TypeAlias = WriteStatement | ExistsStatement
 """What a transaction may hold beside reads."""
 
 
@@ -61,7 +61,7 @@ class Write(NamedTuple):
     returned: Item | None = None
 
 
-def locate(statement: Action, table: Table) -> Location:
+def locate(statement: WriteOrCheck, table: Table) -> Location:
     """Raises ValidationException for a statement that does not fit the table's keys and indexes."""
     if isinstance(statement, InsertStatement):
         check_item_keys(table, statement.item)
@@ -69,14 +69,16 @@ def locate(statement: Action, table: Table) -> Location:
     location = Location(*statement.target(table.keys))
     check_key(table, location.key)
     if isinstance(statement, UpdateStatement):
-        check_update(table, statement.update)
+        check_update_of_table(table, statement.update)
     return location
 
 
-def judge(statement: Action, table: Table, location: Location, tx: ReadTransaction, *, show_item: bool) -> Write:
+def judge(
+    statement: WriteOrCheck, table: Table, location: Location, tx: ReadTransaction, *, show_item: bool
+) -> Write:
     """Raises DuplicateItemException, ConditionalCheckFailedException (which includes the item with `show_item`) or
     ValidationException when the current item does not allow the statement."""
-    current = load(tx, table, location.key)
+    current = read_item(tx, table, location.key)
     if isinstance(statement, InsertStatement):
         if current.stored is not None:
             raise DynamoDBError("DuplicateItemException", "Duplicate primary key exists in table")

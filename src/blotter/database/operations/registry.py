@@ -14,6 +14,7 @@ from blotter.database.operations import (
     items,
     partiql,
     partiql_batch,
+    partiql_select,
     partiql_transaction,
     reading,
     service,
@@ -109,16 +110,16 @@ _ALL: tuple[Operation[Any, Any], ...] = (
         "ExecuteStatement",
         partiql.prepare_statement,
         {
-            partiql.SelectPlan: Slicing(partiql.execute_select),
-            partiql.WritePlan: Writing(partiql.execute_write, _REFUSE),
+            partiql_select.StatementReadPlan: Slicing(partiql_select.select),
+            partiql.StatementWritePlan: Writing(partiql.execute_write, _REFUSE),
         },
     ),
     Operation(
         "BatchExecuteStatement",
         partiql_batch.prepare_batch,
         {
-            partiql_batch.BatchReadPlan: Reading(partiql_batch.batch_read),
-            partiql_batch.BatchWritePlan: Writing(partiql_batch.batch_write),
+            partiql_batch.ReadBatchPlan: Reading(partiql_batch.read_batch),
+            partiql_batch.WriteBatchPlan: Writing(partiql_batch.write_batch),
         },
     ),
     Operation(

@@ -17,7 +17,7 @@ from blotter.database.model.values import Item
 EVERYTHING = "*"
 """The resource of an action that is about no single table or stream."""
 
-Request = TypeVar("Request")
+AnyRequest = TypeVar("AnyRequest")
 
 
 class NamesAttributes(Protocol):
@@ -30,7 +30,7 @@ class NamesAttributes(Protocol):
 NOTHING_ELSE: tuple[NamesAttributes, ...] = ()
 
 
-def projected(projection: NamesAttributes | None) -> tuple[NamesAttributes, ...] | None:
+def read_expressions(projection: NamesAttributes | None) -> tuple[NamesAttributes, ...] | None:
     """The `expressions` of a read: without a projection it reads all attributes."""
     return None if projection is None else (projection,)
 
@@ -73,10 +73,10 @@ class Plan(Protocol):
     def touches(self) -> Sequence[Touch]: ...
 
 
-class RequestPlan(msgspec.Struct, Generic[Request], frozen=True):
+class RequestPlan(msgspec.Struct, Generic[AnyRequest], frozen=True):
     """The plan of an operation that needs no preparation: the request itself."""
 
-    request: Request
+    request: AnyRequest
     action: str
     resource: str
 

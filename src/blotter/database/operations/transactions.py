@@ -34,15 +34,15 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, read_current, write_item
 from blotter.database.operations.items import (
     WriteOptions,
-    check_condition,
     check_condition_paths,
-    check_update,
+    check_update_of_table,
     collection_metrics,
     prepare_options,
+    require_condition,
     updated_item,
 )
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, projected
+from blotter.database.operations.touches import Touch, read_expressions
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import EmptyKeyError, check_item_keys, check_key
@@ -57,7 +57,7 @@ TOKEN_RECORDS = (b"token/", b"token0")
 _Outcome = TypeVar("_Outcome")
 
 
-class Action(NamedTuple):
+class TransactWriteAction(NamedTuple):
     """One action: `key` holds the item of a Put, else the key; `update` is set for an Update."""
 
     kind: str
@@ -77,7 +77,7 @@ _ACTIONS = {
 
 
 class TransactWritePlan(NamedTuple):
-    actions: list[Action]
+    actions: list[TransactWriteAction]
     capacity: str | None
     collection_metrics: bool
     token: str | None
@@ -93,7 +93,7 @@ class TransactWritePlan(NamedTuple):
 class _Prepared(NamedTuple):
     """An action that may be applied: what is there now, and what will be."""
 
-    action: Action
+    action: TransactWriteAction
     table: Table
     current: Current
     new: Item | None
@@ -113,7 +113,7 @@ def prepare_transact_write(request: wire.TransactWriteItemsInput) -> TransactWri
     )
 
 
-def _prepare_action(item: wire.TransactWriteItem) -> Action:
+def _prepare_action(item: wire.TransactWriteItem) -> TransactWriteAction:
     """Raises what is wrong with an action whatever its table: its parameters and expression values, then its
     expressions, placeholders that nothing uses, and its item or key."""
     kind, request = _given(item)
@@ -125,7 +125,7 @@ def _prepare_action(item: wire.TransactWriteItem) -> Action:
     key, size = validate_item(request.Item if kind == "Put" else request.Key)
     if kind == "Put":
         check_item_size(size)
-    return Action(kind, options, key, size, update)
+    return TransactWriteAction(kind, options, key, size, update)
 
 
 def _given(item: wire.TransactWriteItem) -> tuple[str, Any]:
@@ -166,7 +166,7 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
     return result
 
 
-def _action_key(action: Action, table: Table) -> bytes | DynamoDBError:
+def _action_key(action: TransactWriteAction, table: Table) -> bytes | DynamoDBError:
     """The storage key, or the error that becomes the action's cancellation reason. Raises EmptyKeyError, which
     refuses the request as a whole."""
     try:
@@ -175,7 +175,7 @@ def _action_key(action: Action, table: Table) -> bytes | DynamoDBError:
         else:
             check_key(table, action.key)
         if action.update is not None:
-            check_update(table, action.update)
+            check_update_of_table(table, action.update)
         check_condition_paths(table, action.options)
         return table_key(table.keys, action.key)
     except EmptyKeyError:
@@ -200,13 +200,13 @@ def refuse_too_large(sizes: Iterable[int]) -> None:
 
 
 def _judge(
-    action: Action, table: Table, key: bytes | DynamoDBError, tx: ReadTransaction
+    action: TransactWriteAction, table: Table, key: bytes | DynamoDBError, tx: ReadTransaction
 ) -> _Prepared | DynamoDBError:
     if isinstance(key, DynamoDBError):
         return key
     current = read_current(tx, table.space, key)
     try:
-        check_condition(table, action.options, current)
+        require_condition(table, action.options, current)
         if action.kind == "Put":
             return _Prepared(action, table, current, action.key, action.size)
         if action.kind == "Update":
@@ -307,7 +307,9 @@ def is_expired_token(record: bytes, now: float) -> bool:
     return float(record.partition(b" ")[0]) <= now
 
 
-def _apply_nothing(opened: list[tuple[Action, Table]], tx: ReadTransaction, capacity: str | None) -> Result:
+def _apply_nothing(
+    opened: list[tuple[TransactWriteAction, Table]], tx: ReadTransaction, capacity: str | None
+) -> Result:
     """A replay costs the reads of its items."""
     capacities = Capacities(writes=False, transactional=True)
     for action, table in opened:
@@ -328,7 +330,9 @@ class TransactGetPlan(msgspec.Struct, frozen=True, gc=False):
     capacity: str | None
 
     def touches(self) -> list[Touch]:
-        return [Touch("dynamodb:GetItem", get.table, get.key, projected(get.projection)) for get in self.gets]
+        return [
+            Touch("dynamodb:GetItem", get.table, get.key, read_expressions(get.projection)) for get in self.gets
+        ]
 
 
 def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan:

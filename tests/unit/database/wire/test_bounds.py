@@ -14,7 +14,7 @@ import pytest
 from blotter.database.expressions import attributes
 from blotter.database.expressions.partiql import statements
 from blotter.database.model.errors import DynamoDBError
-from blotter.database.operations.partiql import check_parameters
+from blotter.database.operations.partiql import validate_parameters
 from blotter.database.validation import check_request
 from blotter.database.wire.constraints import MAX_SHOWN
 from blotter.database.wire.decode import decode_request
@@ -170,7 +170,7 @@ def test_parsed_statements_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch)
 
 def test_parameters_of_a_statement_are_counted_first() -> None:
     with pytest.raises(DynamoDBError) as refused:
-        check_parameters([{"N": "not looked at"}] * 8193)
+        validate_parameters([{"N": "not looked at"}] * 8193)
     assert refused.value.message == (
         "One or more parameter values were invalid: Parameters must not have more than 8192 elements"
     )
