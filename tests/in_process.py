@@ -95,9 +95,7 @@ class InProcessDatabase:
         self._loop = asyncio.new_event_loop()
         self.storage = (STORES[store] if isinstance(store, str) else store)(folder, clock=clock)
         authenticate = OpenAccess(ACCOUNT).authenticate
-        self._pipeline = Pipeline(
-            self.storage, authenticate, clock=clock, table_delay=table_delay, account=account
-        )
+        self.pipeline = Pipeline(self.storage, authenticate, clock=clock, table_delay=table_delay, account=account)
         self._keeper = TableKeeper(self.storage, clock)
 
     def call(self, operation: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -117,7 +115,7 @@ class InProcessDatabase:
         return self._loop.run_until_complete(together())
 
     async def answer(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        answer = self._pipeline.answer(Request("POST", "/", headers_for(operation), body))
+        answer = self.pipeline.answer(Request("POST", "/", headers_for(operation), body))
         response = await answer if inspect.isawaitable(answer) else answer
         while self.background and await self._keeper.run_once():
             pass

@@ -1,7 +1,7 @@
 """How a plan is executed over the store, in one of four ways.
 
     Reading    at once, inline; on a thread when it turns out to be heavy; later when the store is across a network
-    Slicing    the first slice at once, the others one by one
+    Slicing    the first slice at once, the others in turn with those of other long reads
     Writing    in the write lock, in a batch with others
     … heavy    on a thread over a snapshot, then confirmed and applied in the write lock (`operations.optimistic`)
 
@@ -14,6 +14,8 @@ operation.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol
 
@@ -43,6 +45,10 @@ consist of the smallest values there are."""
 ATTEMPTS = 8
 """A heavy write is run ahead so often before it is told that others change its items all the time."""
 
+MOST_RUNNING = 8
+"""Long reads of one process that run at a time."""
+RUN_SECONDS = 0.003
+"""How long the event loop runs slices before it serves others. A slice may take longer."""
 MOST_SNAPSHOTS = 3
 """A long read that cannot use its snapshot, because it is too old at once, gets so many."""
 
@@ -78,6 +84,7 @@ class Executor:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._transactions = OngoingTransactions()
+        self._long_reads = _LongReads()
 
     def execute(
         self,
@@ -125,23 +132,13 @@ class Executor:
         return pending
 
     def _read_in_slices(self, slicing: Slicing[Any], job: Job) -> Response | Pending:
-        """The first slice at once, which is all for most queries; the rest one by one, others in between."""
-        snapshot = self._storage.open_snapshot()
-        try:
-            slices = slicing.execute(job.plan, snapshot, job.context)
-            next(slices)
-        except StopIteration as done:
-            snapshot.close()
-            return job.succeeded(done.value)
-        except SnapshotTooOld:
-            snapshot.close()
-            return _Slices(self._storage, slicing, job)
-        except BaseException:
-            snapshot.close()
-            raise
-        pending = _Slices(self._storage, slicing, job)
-        pending.resume(snapshot, slices)
-        return pending
+        """The first slice at once, which is all for most queries; the rest in turn with other long reads."""
+        read = _LongRead(self._storage, slicing, job)
+        response = read.step()
+        if response is not None:
+            return response
+        self._long_reads.add(read)
+        return read
 
     # Writing
 
@@ -272,58 +269,98 @@ class _Write(Pending):
         self.settle(self._job.succeeded(result) if error is None else self._job.failed(error))
 
 
-class _Slices(Pending):
-    """A long read: one slice more in each iteration of the event loop, until it is complete.
+_GONE = DynamoDBError("InternalServerError", "The client closed the connection.", 500)
+
+
+class _LongRead(Pending):
+    """A read in slices over a snapshot. Only a running one has a snapshot.
 
     A read whose snapshot ended before it had read anything (the process may have been suspended meanwhile) starts
     over with another snapshot, a few times at most.
     """
 
-    __slots__ = ("_attempts", "_job", "_loop", "_slices", "_slicing", "_snapshot", "_storage")
+    __slots__ = ("_job", "_slices", "_slicing", "_snapshot", "_snapshots", "_storage")
 
     def __init__(self, storage: Storage, slicing: Slicing[Any], job: Job) -> None:
         super().__init__()
         self._storage = storage
         self._slicing = slicing
         self._job = job
-        self._attempts = 1
+        self._snapshots = 0
         self._snapshot: Snapshot | None = None
         self._slices: Generator[None, None, Result] | None = None
-        self._loop = asyncio.get_running_loop()
-        self._loop.call_soon(self._next)
 
-    def resume(self, snapshot: Snapshot, slices: Generator[None, None, Result]) -> None:
-        """Continues after a first slice."""
-        self._snapshot = snapshot
-        self._slices = slices
-
-    def _next(self) -> None:
+    def step(self) -> Response | None:
+        """Reads one slice. Returns the response once the read is complete or has failed; None before."""
         job = self._job
         try:
             if self._slices is None:
+                self._snapshots += 1
                 self._snapshot = self._storage.open_snapshot()
                 self._slices = self._slicing.execute(job.plan, self._snapshot, job.context)
             next(self._slices)
         except StopIteration as done:
-            self._end(job.succeeded(done.value))
+            self.stop()
+            return job.succeeded(done.value)
+        except SnapshotTooOld as error:
+            self.stop()
+            return job.failed(error) if self._snapshots >= MOST_SNAPSHOTS else None
         except Exception as error:
-            if isinstance(error, SnapshotTooOld) and self._attempts < MOST_SNAPSHOTS:
-                self._attempts += 1
-                self._close()
-                self._slices = None
-                self._loop.call_soon(self._next)
-            else:
-                self._end(job.failed(error))
-        else:
-            self._loop.call_soon(self._next)
+            self.stop()
+            return job.failed(error)
+        return None
 
-    def _close(self) -> None:
+    def give_up(self) -> Response:
+        """The response that nobody waits for."""
+        self.stop()
+        return self._job.failed(_GONE)
+
+    def stop(self) -> None:
+        """Gives its snapshot up; the next step starts over."""
+        self._slices = None
         if self._snapshot is not None:
             self._snapshot.close()
             self._snapshot = None
 
-    def _end(self, response: Response) -> None:
-        try:
-            self._close()
-        finally:
-            self.settle(response)
+
+class _LongReads:
+    """The long reads of a process: a few run, slice by slice in turn, the others wait in the order of their
+    arrival.
+
+    So a read that runs ends long before its snapshot is too old, however many there are, and the number of
+    snapshots, each of which has a connection and its cache, is bounded.
+    """
+
+    def __init__(self) -> None:
+        self._running: deque[_LongRead] = deque()
+        self._waiting: deque[_LongRead] = deque()
+        self._scheduled = False
+
+    def add(self, read: _LongRead) -> None:
+        """Takes a read after its first slice, which it repeats if it has to wait."""
+        if len(self._running) < MOST_RUNNING:
+            self._running.append(read)
+        else:
+            read.stop()
+            self._waiting.append(read)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        """Slices of the running reads in turn, for a few milliseconds at most."""
+        running, deadline = self._running, time.monotonic() + RUN_SECONDS
+        while running:
+            read = running.popleft()
+            response = read.give_up() if read.abandoned else read.step()
+            if response is None:
+                running.append(read)
+            while self._waiting and len(running) < MOST_RUNNING:
+                running.append(self._waiting.popleft())
+            if response is not None:
+                read.settle(response)
+            if time.monotonic() > deadline:
+                break
+        self._scheduled = bool(running)
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._run)

@@ -11,10 +11,13 @@ operation.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from blotter.database.executor import Executor
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
@@ -32,6 +35,7 @@ from blotter.database.validation import check_request
 from blotter.database.wire.decode import decode_request
 from blotter.database.wire.encode import encode_error
 from blotter.database.wire.target import parse_target
+from blotter.database.work_thread import WorkThread
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +45,22 @@ _MAX_BODY = Limits().body
 Account = Callable[[Request, "Context | None", "Plan | None", "Result | DynamoDBError"], None]
 """Called once for every request that ends, before its response leaves. There is no context when the request failed
 before or in authentication, and no plan when it failed before it had one."""
+
+
+Prepared = tuple["Operation[Any, Any]", Any, Context]
+"""A request that may be executed: its operation, plan and context."""
+
+
+class Failed(msgspec.Struct, frozen=True, gc=False):
+    """A request that may not be executed. Without a context, it failed before or in authentication."""
+
+    error: Exception
+    context: Context | None
+
+
+LARGE_BODY = 1024 * 1024
+PACKED_BODY = 8 * 1024
+"""Bodies of more bytes, plain and compressed, are decoded and checked on a thread."""
 
 
 class Pipeline:
@@ -60,12 +80,19 @@ class Pipeline:
         self._clock = clock
         self._account = account
         self._executor = Executor(storage)
+        self._thread: WorkThread | None = None
 
     def answer(self, request: Request) -> Response | Pending:
         """The response, or a `Pending` that is settled with it later. Raises nothing: every failure is a response
         too."""
+        size = len(request.body)
+        if size > PACKED_BODY and (size > LARGE_BODY or "content-encoding" in request.headers):
+            return _LargeRequest(self, request)
+        return self.execute(request, self.prepare(request))
+
+    def prepare(self, request: Request) -> Prepared | Failed:
+        """The stages before execution. They need no store."""
         context: Context | None = None
-        plan: Plan | None = None
         try:
             body = request.body
             if "content-encoding" in request.headers:
@@ -85,10 +112,26 @@ class Pipeline:
             arguments = decode_request(name, body)
             check_request(name, arguments)
             operation = _operation(name)
-            plan = operation.prepare(arguments)
+            return operation, operation.prepare(arguments), context
+        except Exception as error:
+            return Failed(error, context)
+
+    def execute(self, request: Request, prepared: Prepared | Failed) -> Response | Pending:
+        """The rest of the way."""
+        if isinstance(prepared, Failed):
+            return self.failed(prepared.error, request, prepared.context, None)
+        operation, plan, context = prepared
+        try:
             return self._executor.execute(operation.execution(plan), plan, context, request, self)
         except Exception as error:
             return self.failed(error, request, context, plan)
+
+    def on_thread(self, work: Callable[[], object], done: Callable[[BaseException | None], None]) -> None:
+        """Does work on the pipeline's thread, which is started for the first of it; then calls `done` on the
+        loop."""
+        if self._thread is None:
+            self._thread = WorkThread("large-requests")
+        self._thread.run(asyncio.get_running_loop(), work, done)
 
     # How requests end
 
@@ -105,6 +148,31 @@ class Pipeline:
         if self._account is not None:
             self._account(request, context, plan, refusal)
         return Response(refusal.status, encode_error(refusal) if _has_body(error) else b"")
+
+
+class _LargeRequest(Pending):
+    """A request with a large body. It is prepared on a thread, because that may take a second; the event loop goes
+    on with others."""
+
+    __slots__ = ("_pipeline", "_prepared", "_request")
+
+    def __init__(self, pipeline: Pipeline, request: Request) -> None:
+        super().__init__()
+        self._pipeline = pipeline
+        self._request = request
+        self._prepared: Prepared | Failed = Failed(RuntimeError("not prepared"), None)
+        pipeline.on_thread(self._prepare, self._execute)
+
+    def _prepare(self) -> None:
+        self._prepared = self._pipeline.prepare(self._request)
+
+    def _execute(self, error: BaseException | None) -> None:
+        prepared = self._prepared if error is None else Failed(RuntimeError(repr(error)), None)
+        response = self._pipeline.execute(self._request, prepared)
+        if isinstance(response, Pending):
+            response.then(self.settle)
+        else:
+            self.settle(response)
 
 
 def _operation(name: str) -> Operation[Any, Any]:

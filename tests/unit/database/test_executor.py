@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from blotter.database import executor
+from blotter.database.http.messages import Pending, Request
 from blotter.database.storage.protocol import ReadTransaction, Settled
 from blotter.database.storage.sqlite import SqliteStorage
-from tests.in_process import InProcessDatabase
+from tests.in_process import InProcessDatabase, headers_for
 
-Request = tuple[str, dict[str, Any]]
+Call = tuple[str, dict[str, Any]]
 
 # 1.3 MB of JSON, and less than the 400 KB that an item may have.
 LIST = {"L": [{"N": str(n % 10)} for n in range(100_000)]}
@@ -42,7 +43,7 @@ def create(database: InProcessDatabase) -> None:
     assert database.call("CreateTable", request)[0] == 200
 
 
-def put(name: str, **attributes: Any) -> Request:
+def put(name: str, **attributes: Any) -> Call:
     return "PutItem", {"TableName": "table", "Item": {"p": {"S": name}, **attributes}}
 
 
@@ -64,7 +65,7 @@ def check(name: str, found: bool) -> dict[str, Any]:
     }
 
 
-def transaction(*, found: bool) -> Request:
+def transaction(*, found: bool) -> Call:
     checks = [{"ConditionCheck": check(name, found)} for name in "abcd"]
     write = {"Put": put("done")[1]}
     return "TransactWriteItems", {"TransactItems": [*checks, write]}
@@ -75,7 +76,7 @@ def test_others_are_answered_before_a_heavy_transaction(database: InProcessDatab
         assert database.call(*put(name, l=LIST))[0] == 200
     order: list[str] = []
 
-    async def answered(name: str, request: Request) -> int:
+    async def answered(name: str, request: Call) -> int:
         status, _ = await database.answer(request[0], json.dumps(request[1]).encode())
         order.append(name)
         return status
@@ -216,3 +217,124 @@ def test_items_that_change_all_the_time_are_a_conflict(
     del condition["Key"]
     assert disturbed.call("PutItem", condition)[0] == 200
     assert get(disturbed, "a") == {"p": {"S": "a"}}
+
+
+# Long reads
+
+
+class Counting(SqliteStorage):
+    """Counts the snapshots that are open."""
+
+    open_now = 0
+    most_open = 0
+
+    def open_snapshot(self) -> Any:
+        snapshot = super().open_snapshot()
+        self.open_now += 1
+        self.most_open = max(self.most_open, self.open_now)
+        return _Counted(snapshot, self)
+
+
+class _Counted:
+    def __init__(self, snapshot: Any, storage: Counting) -> None:
+        self._snapshot = snapshot
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._snapshot, name)
+
+    def close(self) -> None:
+        self._storage.open_now -= 1
+        self._snapshot.close()
+
+
+@pytest.fixture
+def counting(tmp_path: Path) -> Iterator[InProcessDatabase]:
+    database = InProcessDatabase(tmp_path / "data", store=Counting.open)
+    create(database)
+    for number in range(40):
+        database.call(*put(f"{number:02}", text={"S": "x" * 20_000}))
+    yield database
+    database.close()
+
+
+def scan(database: InProcessDatabase) -> Any:
+    request = {
+        "TableName": "table",
+        "FilterExpression": "attribute_exists(#t)",
+        "ExpressionAttributeNames": {"#t": "text"},
+        "ProjectionExpression": "p",
+    }
+    return database.answer("Scan", json.dumps(request).encode())
+
+
+def test_few_long_reads_run_at_a_time(counting: InProcessDatabase) -> None:
+    async def together() -> list[tuple[int, dict[str, Any]]]:
+        return await asyncio.gather(*(scan(counting) for _ in range(60)))
+
+    for status, body in counting.run(together()):
+        assert (status, body["Count"], body["ScannedCount"]) == (200, 40, 40)
+    storage = counting.storage
+    assert isinstance(storage, Counting)
+    assert storage.most_open <= executor.MOST_RUNNING + 1
+    assert storage.open_now == 0
+
+
+def test_a_short_read_does_not_wait_for_long_ones(counting: InProcessDatabase) -> None:
+    order: list[str] = []
+
+    async def noted(name: str, work: Any) -> None:
+        await work
+        order.append(name)
+
+    query = {
+        "TableName": "table",
+        "KeyConditionExpression": "p = :p",
+        "ExpressionAttributeValues": {":p": {"S": "07"}},
+    }
+
+    async def together() -> None:
+        scans = [noted("scan", scan(counting)) for _ in range(30)]
+        await asyncio.gather(*scans, noted("query", counting.answer("Query", json.dumps(query).encode())))
+
+    counting.run(together())
+    assert order[0] == "query"
+
+
+def test_an_abandoned_read_gives_its_snapshot_back(counting: InProcessDatabase) -> None:
+    async def abandoned() -> int:
+        request = Request("POST", "/", headers_for("Scan"), json.dumps({"TableName": "table"}).encode())
+        pending = counting.pipeline.answer(request)
+        assert isinstance(pending, Pending)
+        pending.abandoned = True
+        return (await pending).status
+
+    assert counting.run(abandoned()) == 500
+    storage = counting.storage
+    assert isinstance(storage, Counting)
+    assert storage.open_now == 0
+
+
+# Large bodies
+
+
+def test_a_large_body_is_prepared_beside_the_loop(database: InProcessDatabase) -> None:
+    """Requests that come after it are answered before it, whether it is right or wrong."""
+    items = [{"PutRequest": {"Item": {"p": {"S": f"big {n}"}, "l": LIST}}} for n in range(2)]
+    order: list[str] = []
+
+    async def answered(name: str, operation: str, request: dict[str, Any]) -> int:
+        status, _ = await database.answer(operation, json.dumps(request).encode())
+        order.append(name)
+        return status
+
+    async def together() -> list[int]:
+        return await asyncio.gather(
+            answered("large", "BatchWriteItem", {"RequestItems": {"table": items}}),
+            answered("wrong", "BatchWriteItem", {"RequestItems": {"table": items, "x": []}}),
+            answered("small", *put("small")),
+        )
+
+    assert database.run(together()) == [200, 400, 200]
+    assert order[0] == "small"
+    assert get(database, "big 1") == {"p": {"S": "big 1"}, "l": LIST}

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         "_held_size",
         "_host",
         "_loop",
+        "_pending",
         "_reader",
         "_reading",
         "_refusal",
@@ -75,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._held_size = 0
         self._refusal: Refused | None = None
         self._current: Request | None = None
+        self._pending: Pending | None = None
         self._decoded = 0
         self._ending = False
         self._eof = False
@@ -98,6 +100,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
+        if self._pending is not None:
+            self._pending.abandoned = True
         self._held.clear()
         self._reader.release()
         self._release_unsent()
@@ -260,11 +264,12 @@ class Connection(asyncio.Protocol):
 
     def _wait_for(self, request: Request, answer: Pending) -> None:
         self._current = request
+        self._pending = answer
         answer.then(self._finished)
 
     def _finished(self, response: Response) -> None:
         request = self._current
-        self._current = None
+        self._current = self._pending = None
         assert request is not None  # one request at a time, and an answer is settled once
         if self._transport is None:
             self._release(request)

@@ -49,9 +49,11 @@ class Pending:
     its answer leaves right after the commit instead of two turns of the loop later.
     """
 
-    __slots__ = ("_response", "_taker")
+    __slots__ = ("_response", "_taker", "abandoned")
 
     def __init__(self) -> None:
+        self.abandoned = False
+        """The client is gone: whoever has not begun the work may leave it undone."""
         self._response: Response | None = None
         self._taker: Callable[[Response], None] | None = None
 
