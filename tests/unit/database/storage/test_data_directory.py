@@ -14,16 +14,18 @@ from blotter.database.storage.data_directory import DataDirectory
 from blotter.database.storage.protocol import DataDirectoryError
 
 HOLDER = """
-import sys, time
+import sys
 from blotter.database.storage.data_directory import DataDirectory
 claim = DataDirectory.claim(sys.argv[1])
 print("claimed", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
 def start_holder(path: Path) -> subprocess.Popen[bytes]:
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"claimed\n"
     return holder
@@ -33,6 +35,8 @@ def stop(holder: subprocess.Popen[bytes]) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert holder.stdout is not None
+    assert holder.stdin is not None
+    holder.stdin.close()
     holder.stdout.close()
 
 

@@ -23,6 +23,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
     WriteTransaction,
 )
+from tests.waiting import until
 
 from .conftest import make_table
 
@@ -225,11 +226,7 @@ def test_a_removed_table_is_gone_at_once_and_its_spaces_empty_by_themselves(stor
         with storage.read() as tx:
             return [len(tx.items(space, b"", None, 1 << 30)) for space in (1, 2, 3)]
 
-    async def wait() -> None:
-        while left()[:2] != [0, 0]:
-            await asyncio.sleep(0.02)
-
-    run(asyncio.wait_for(wait(), 30))
+    run(until(lambda: left()[:2] == [0, 0]))
     assert left() == [0, 0, 400]
 
 
@@ -238,14 +235,11 @@ def test_a_dropped_space_empties_and_others_stay(storage: Storage, run: Run) -> 
     run(storage.write(put(6, item(b"a"))))
     run(storage.write(lambda tx: tx.drop_space(5)))
 
-    async def wait() -> None:
-        while True:
-            with storage.read() as tx:
-                if not tx.items(5, b"", None, 1):
-                    return
-            await asyncio.sleep(0.02)
+    def is_empty() -> bool:
+        with storage.read() as tx:
+            return not tx.items(5, b"", None, 1)
 
-    run(asyncio.wait_for(wait(), 30))
+    run(until(is_empty))
     with storage.read() as tx:
         assert tx.get(6, b"a") == item(b"a")
         assert tx.statistics(6) == SpaceStatistics(1, 3)

@@ -7,7 +7,7 @@ import itertools
 import shutil
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from blotter.database.storage.protocol import (
     WriteTransaction,
 )
 from blotter.database.storage.sqlite import SqliteStorage, checkpoints
+from blotter.database.storage.sqlite import storage as storage_module
 from blotter.database.storage.sqlite.schema import FILE_NAME
 from tests.faults.storage_power_loss import Record, recording
+from tests.waiting import until
 
 from .conftest import make_table
 
@@ -121,11 +123,7 @@ def test_no_body_stays_behind(tmp_path: Path, run: Run) -> None:
         run(storage.write(put(b"%d" % n, b"x" * 600)))
     run(storage.write(lambda tx: tx.drop_space(1)))
 
-    async def wait() -> None:
-        while bodies():
-            await asyncio.sleep(0.02)
-
-    run(asyncio.wait_for(wait(), 10))
+    run(until(lambda: not bodies()))
     assert keys(storage) == []
     connection.close()
     run(storage.close())
@@ -161,6 +159,14 @@ def test_what_a_killed_server_left_unsynced_is_synced_before_anybody_reads_it(tm
 # Failing disks
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class FailingFile(apsw.VFSFile):
     """A file of a disk that refuses writes or syncs for as long as `FailingVFS.refused` says so."""
 
@@ -175,7 +181,8 @@ class FailingFile(apsw.VFSFile):
         super().xWrite(data, offset)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        time.sleep(self.vfs.sync_seconds)
+        self.vfs.clock.now += self.vfs.sync_seconds
+        assert self.vfs.go_on.wait(60)
         if self.vfs.refused == "sync":
             raise apsw.IOError("injected: sync failed")
         super().xSync(flags)
@@ -187,7 +194,12 @@ class FailingVFS(apsw.VFS):
     def __init__(self) -> None:
         self.name = f"failing-{next(self.numbers)}"
         self.refused = ""
+        self.clock = Clock()
         self.sync_seconds = 0.0
+        """What a sync takes by `clock`."""
+        self.go_on = threading.Event()
+        """Syncs wait for it."""
+        self.go_on.set()
         super().__init__(self.name, "")
 
     def xOpen(self, name: Any, flags: list[int]) -> FailingFile:  # noqa: N802
@@ -216,7 +228,7 @@ def test_a_failed_commit_fails_its_whole_batch_and_the_store_returns_by_itself(
         writes = [storage.write(handler) for handler in (put(b"b"), refuse, put(b"c"))]
         return await asyncio.gather(*writes, return_exceptions=True)
 
-    storage = SqliteStorage.open(tmp_path, vfs=vfs.name)
+    storage = SqliteStorage.open(tmp_path, vfs=vfs.name, monotonic=vfs.clock)
     run(storage.write(put(b"a")))
     vfs.refused = refused
     for _ in range(3):
@@ -251,7 +263,7 @@ def test_actions_of_a_batch_whose_commit_failed_are_dropped(
         writes = (storage.write(acting(key)) for key in (one, two))
         return await asyncio.gather(*writes, return_exceptions=True)
 
-    storage = SqliteStorage.open(tmp_path, vfs=vfs.name)
+    storage = SqliteStorage.open(tmp_path, vfs=vfs.name, monotonic=vfs.clock)
     run(storage.write(put(b"a")))
     for refused in ("write", "sync"):
         vfs.refused = refused
@@ -285,21 +297,23 @@ def test_a_full_disk_refuses_writes_until_there_is_space(tmp_path: Path, run: Ru
 
 
 def test_a_slow_disk_does_not_hold_up_reads(tmp_path: Path, run: Run, vfs: FailingVFS) -> None:
-    storage = SqliteStorage.open(tmp_path, vfs=vfs.name)
+    storage = SqliteStorage.open(tmp_path, vfs=vfs.name, monotonic=vfs.clock)
     vfs.sync_seconds = 0.05
-    run(storage.write(put(b"a")))  # the first slow commit tells
+    run(storage.write(put(b"a")))  # after the first slow commit, the next ones run in the thread
 
-    async def use() -> int:
-        turns = 0
+    async def use() -> None:
+        vfs.go_on.clear()
         write = asyncio.ensure_future(storage.write(put(b"b")))
-        while not write.done():
-            turns += 1
+        for _ in range(20):
             with storage.read() as tx:
                 assert tx.get(1, b"a") is not None
+                assert tx.get(1, b"b") is None
             await asyncio.sleep(0)
-        return turns
+        assert not write.done()
+        vfs.go_on.set()
+        await write
 
-    assert run(use()) > 20
+    run(use())
     assert keys(storage) == [b"a", b"b"]
     run(storage.close())
 
@@ -308,7 +322,7 @@ def test_a_failed_checkpoint_loses_nothing(
     tmp_path: Path, run: Run, vfs: FailingVFS, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(checkpoints, "STEP_BYTES", 1 << 16)
-    storage = SqliteStorage.open(tmp_path, vfs=vfs.name)
+    storage = SqliteStorage.open(tmp_path, vfs=vfs.name, monotonic=vfs.clock)
     vfs.refused = "database"
     for n in range(300):
         run(storage.write(put(b"%03d" % n, b"x" * 2000)))
@@ -322,6 +336,68 @@ def test_a_failed_checkpoint_loses_nothing(
     run(storage.close())
 
 
+def test_checkpoints_go_on_after_an_unexpected_error(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checkpoints, "STEP_BYTES", 1 << 16)
+    storage = SqliteStorage.open(tmp_path)
+    policy = storage._checkpoints
+    real = policy._connection
+
+    class Failing:
+        def wal_checkpoint(self, **_: Any) -> None:
+            raise MemoryError("injected")
+
+    policy._connection = Failing()  # type: ignore[assignment]
+    run(storage.write(put(b"a", b"x" * 100_000)))
+    run(until(lambda: not policy._running))
+    assert "checkpoint failed" in caplog.text
+    policy._connection = real
+    run(storage.write(put(b"b", b"needle" + b"x" * 100_000)))
+    run(until(lambda: not policy._running))
+    assert b"needle" in storage.path.read_bytes()
+    run(storage.close())
+
+
+def test_upkeep_goes_on_after_an_unexpected_error(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(storage_module, "UPKEEP_SECONDS", 0)
+    storage = SqliteStorage.open(tmp_path)
+    real, failures = storage._snapshots.expire, iter([RuntimeError("injected")])
+
+    def expire() -> None:
+        for failure in failures:
+            raise failure
+        rounds.append(real())
+
+    rounds: list[Any] = []
+    monkeypatch.setattr(storage._snapshots, "expire", expire)
+    run(storage.write(put(b"a")))
+    run(until(lambda: rounds))
+    assert "upkeep failed" in caplog.text
+    run(storage.close())
+
+
+def test_a_foreign_reader_that_keeps_the_wal_is_named_in_the_log_once(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checkpoints, "STEP_BYTES", 1 << 16)
+    monkeypatch.setattr(checkpoints, "LIMIT_BYTES", 1 << 17)
+    monkeypatch.setattr(checkpoints, "HARD_BYTES", 1 << 18)
+    monkeypatch.setattr(checkpoints, "WAIT_FOR_READERS_MS", 1)
+    storage = SqliteStorage.open(tmp_path)
+    run(storage.write(put(b"a")))
+    foreign = apsw.Connection(str(storage.path))
+    foreign.execute("BEGIN; SELECT count(*) FROM items").get  # noqa: B018
+    for n in range(10):
+        run(storage.write(put(b"%d" % n, b"x" * 100_000)))
+    found = [record for record in caplog.records if "cannot be started over" in record.getMessage()]
+    assert len(found) == 1
+    foreign.close()
+    run(storage.close())
+
+
 def test_a_range_is_not_prepared_anew_for_other_bindings(tmp_path: Path, run: Run) -> None:
     storage = SqliteStorage.open(tmp_path)
     assert storage._read_connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1) == 1
@@ -329,14 +405,6 @@ def test_a_range_is_not_prepared_anew_for_other_bindings(tmp_path: Path, run: Ru
 
 
 # Snapshots and checkpoints
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_snapshot_that_is_too_old_says_so(tmp_path: Path, run: Run) -> None:
@@ -371,11 +439,7 @@ def test_the_upkeep_takes_an_old_snapshot_back_though_nobody_asks(tmp_path: Path
     snapshot = storage.open_snapshot()
     clock.now += 6
 
-    async def wait() -> None:
-        while snapshot in storage._snapshots._open:
-            await asyncio.sleep(0.02)
-
-    run(asyncio.wait_for(wait(), 10))
+    run(until(lambda: snapshot not in storage._snapshots._open))
     run(storage.close())
 
 
@@ -404,11 +468,7 @@ def test_a_resting_store_has_everything_in_its_database_file(tmp_path: Path, run
     assert b"needle" not in storage.path.read_bytes()
     clock.now += 10
 
-    async def wait() -> None:
-        while b"needle" not in storage.path.read_bytes():
-            await asyncio.sleep(0.02)
-
-    run(asyncio.wait_for(wait(), 10))
+    run(until(lambda: b"needle" in storage.path.read_bytes()))
     run(storage.close())
     assert not Path(f"{storage.path}-wal").exists()
 
@@ -421,13 +481,13 @@ def test_a_wal_that_grew_too_long_is_cut_back(tmp_path: Path, run: Run) -> None:
     assert wal_bytes(storage) > 4_000_000
     clock.now += 10
 
-    async def wait() -> None:
-        while wal_bytes(storage) > 1 << 20:
-            await storage.write(put(b"again"))
-            clock.now += 10
-            await asyncio.sleep(0.05)
+    async def use() -> None:
+        # Copied when it rests; then started over, and cut, by the next write.
+        await until(lambda: storage._checkpoints._copied_all)
+        await storage.write(put(b"again"))
 
-    run(asyncio.wait_for(wait(), 10))
+    run(use())
+    assert wal_bytes(storage) <= 1 << 20
     run(storage.close())
 
 
@@ -472,7 +532,8 @@ def test_an_open_snapshot_holds_nobody_up_when_the_store_rests(tmp_path: Path, r
     snapshot = storage.open_snapshot()
     run(storage.write(put(b"b")))
     clock.now += 10
-    run(asyncio.sleep(1.0))  # the upkeep copies what it can
+    run(storage._keep_up_once())  # copies what it can
+    run(until(lambda: not storage._checkpoints._running))
     assert snapshot.get(1, b"b") is None
     run(asyncio.wait_for(storage.write(put(b"c")), 2))
     snapshot.close()

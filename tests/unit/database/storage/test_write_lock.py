@@ -11,6 +11,7 @@ import pytest
 from blotter.database.storage.protocol import StorageUnavailable, StoredItem, WriteTransaction
 from blotter.database.storage.sqlite import Shared, SqliteStorage
 from blotter.database.storage.sqlite.locks import NotificationPipe, WriteLock
+from tests.waiting import until
 
 
 def _is_notified(pipe: NotificationPipe) -> bool:
@@ -140,8 +141,7 @@ def test_a_lock_released_without_notification_is_noticed(tmp_path: Path) -> None
 
     async def work() -> None:
         waiting = asyncio.create_task(store.write(_increment))
-        while not silent.others_wait():
-            await asyncio.sleep(0.001)
+        await until(silent.others_wait)
         silent.release()
         await asyncio.wait_for(waiting, 30)
         await store.close()

@@ -296,14 +296,14 @@ class Batches:
             self._roll_back()
         work, released = None, False
         try:
+            if error is None and self._writer.changed_catalog():
+                self.catalog_changed()
             work = self.after_commit()
             # The lock is released before the answers, which take half as long as the commit: others may wait.
             released = work is None and self._release_if_due()
         except Exception:  # What is committed must be answered, whatever becomes of the lock.
             log.exception("after a commit")
         if error is None:
-            if self._writer.changed_catalog():
-                self.catalog_changed()
             self._settle(batch)
         else:
             self._fail(batch, error)

@@ -4,10 +4,11 @@ SQLite's automatic checkpoints run inside some client's commit; ours run in a th
 of its own, beside commits and reads. The stages, by the WAL's length:
 
     STEP_BYTES more than at the last one   a passive checkpoint in the background; nobody waits
-    LIMIT_BYTES    the WAL grows although it is copied: a passive one within the turn, between two batches, where
-                   nothing is added meanwhile, so that the next writer can start the WAL over
+    LIMIT_BYTES    the WAL grows although it is copied: a passive one under the write lock, between two batches,
+                   where nothing is added meanwhile, so that the next writer can start the WAL over
     HARD_BYTES     snapshots keep the WAL from being started over: they all end, in every process, and one
-                   checkpoint within the turn waits for the last of them
+                   checkpoint under the write lock waits for the last of them. If that does not help either,
+                   another program reads the file, and a line in the log says so
     idle           after IDLE_SECONDS without a commit, everything is copied
 
 The WAL's file stays and is written over from its start: a commit that need not make its file longer is synced
@@ -32,6 +33,8 @@ LIMIT_BYTES = 32 << 20
 HARD_BYTES = 512 << 20
 IDLE_SECONDS = 3.0
 WAIT_FOR_READERS_MS = 2000
+WARNING_SECONDS = 60.0
+"""Between two warnings that the WAL cannot be started over."""
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class Checkpoints:
         self._wal_pages = 0
         self._next_at = 0
         self._running = False
+        self._warned_at = -WARNING_SECONDS
         self._last_commit = monotonic()
         self._copied_all = False
         self._plan_next(0)
@@ -68,17 +72,18 @@ class Checkpoints:
         return apsw.SQLITE_OK
 
     def after_commit(self) -> Work | None:
-        """Starts a checkpoint if one is due, or returns it as work to do in a thread within the turn."""
+        """Starts a checkpoint if one is due, or returns it as work to do in a thread under the write lock."""
         if self._running or self._wal_pages < self._next_at:
             return None
-        self._running = True
         self._plan_next(self._wal_pages)
         if self._wal_pages >= HARD_BYTES // PAGE_SIZE:
             self._end_snapshots()
+            self._running = True
             return self._wait_and_copy
         if self._wal_pages >= LIMIT_BYTES // PAGE_SIZE:
+            self._running = True
             return self.copy
-        self._thread.run(asyncio.get_running_loop(), self.copy, lambda _: None)
+        self._copy_in_background()
         return None
 
     def relieve(self) -> None:
@@ -87,37 +92,60 @@ class Checkpoints:
             return
         try:
             pages, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        except apsw.Error:  # somebody is at work on the WAL
+        except apsw.Error:  # another connection is at work on the WAL
             return
         if pages >= HARD_BYTES // PAGE_SIZE:
             self._end_snapshots()
 
     def when_idle(self) -> None:
         """Copies what is left in the WAL, in the background, when nothing has been committed for a while."""
-        if self._copied_all or self._running or self._monotonic() - self._last_commit < IDLE_SECONDS:
-            return
-        self._running = True
-        self._thread.run(asyncio.get_running_loop(), self.copy, lambda _: None)
+        if not self._copied_all and not self._running and self._monotonic() - self._last_commit >= IDLE_SECONDS:
+            self._copy_in_background()
 
     def copy(self) -> None:
         """For a thread: copies what can be copied without waiting for anybody."""
-        self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
-        self._running = False
+        try:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        finally:
+            self._running = False
 
     def _wait_and_copy(self) -> None:
-        self._connection.set_busy_timeout(WAIT_FOR_READERS_MS)
-        self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
-        self._connection.set_busy_timeout(0)
-        self._running = False
+        try:
+            self._connection.set_busy_timeout(WAIT_FOR_READERS_MS)
+            if not self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART):
+                self._warn()
+        finally:
+            self._connection.set_busy_timeout(0)
+            self._running = False
+
+    def _copy_in_background(self) -> None:
+        self._running = True
+        self._thread.run(asyncio.get_running_loop(), self.copy, lambda _: None)
+
+    def _warn(self) -> None:
+        if self._monotonic() - self._warned_at >= WARNING_SECONDS:
+            self._warned_at = self._monotonic()
+            log.warning(
+                "the write-ahead log has %d MB and cannot be started over: another program reads the database "
+                "file in one long transaction. End that program, or the disk will fill up",
+                self._wal_pages * PAGE_SIZE >> 20,
+            )
 
     def _plan_next(self, wal_pages: int) -> None:
         self._next_at = wal_pages + STEP_BYTES // PAGE_SIZE
 
-    def _checkpoint(self, mode: int) -> None:
+    def _checkpoint(self, mode: int) -> bool:
+        """One checkpoint; returns whether it did all that its mode asks for. Whatever goes wrong is logged, and
+        the next one tries again."""
         try:
             pages, copied = self._connection.wal_checkpoint(mode=mode)
-            self._copied_all = pages == copied
         except apsw.BusyError:  # another process is at it, or a reader is in the way
-            pass
+            return False
         except apsw.Error as error:
             log.warning("checkpoint failed: %s", describe(error))
+            return False
+        except Exception:
+            log.exception("checkpoint failed")
+            return False
+        self._copied_all = pages == copied
+        return True

@@ -201,7 +201,7 @@ class SqliteStorage:
         if not self._has_waited:
             self._has_waited = True
             return
-        loop, pipe, changed = asyncio.get_running_loop(), self._catalog_changed, asyncio.Event()
+        loop, pipe, changed = (asyncio.get_running_loop(), self._catalog_changed, asyncio.Event())
         loop.add_reader(pipe.fileno(), changed.set)
         try:
             await changed.wait()
@@ -239,6 +239,8 @@ class SqliteStorage:
                 await self._keep_up_once()
             except StorageUnavailable as error:
                 log.warning("upkeep has to wait: %s", error)
+            except Exception:  # The next round may succeed, and nobody else does this work.
+                log.exception("upkeep failed")
             await asyncio.sleep(UPKEEP_SECONDS)
 
     async def _keep_up_once(self) -> None:
