@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from blotter.database.operations.transactions import TOKEN_RECORDS, is_expired_token
+from blotter.database.operations.request_tokens import TOKEN_RECORDS, is_expired_token
 from blotter.database.storage.protocol import RECORDS_SPACE, Storage, WriteTransaction
 
 _TOKENS_AT_ONCE = 250

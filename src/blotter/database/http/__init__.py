@@ -1,5 +1,5 @@
 """HTTP/1.1 for the database: bytes to requests, answers to bytes, and the connections in between.
 
-`reader` and `writer` do no I/O; `connection` owns a socket, `server` the connections of a worker, `gate` decides
-who is talked to at all. DynamoDB starts in `pipeline.py`.
+`reader` and `writer` do no I/O; `connection` owns a socket, `server` the connections of a worker, `routing`
+decides which requests get through. DynamoDB starts in `pipeline.py`.
 """

@@ -68,7 +68,8 @@ Execution = Reading[Any] | Slicing[Any] | Writing[Any]
 
 class Operation(Generic[R, P]):
     """`prepare(request) -> plan` raises DynamoDBError for what is wrong whatever the store holds. A PartiQL
-    operation reads or writes as its statements say: its `executions` are told apart by the type of the plan."""
+    operation reads or writes as its statements say: which of its executions applies follows from the type of the
+    plan."""
 
     __slots__ = ("_by_plan", "_only", "name", "prepare")
 

@@ -11,7 +11,7 @@ service in 2026.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,14 +27,12 @@ from blotter.database.operations.partiql import bind, validate_parameters
 from blotter.database.operations.partiql_batch import selected
 from blotter.database.operations.partiql_touches import touch_of
 from blotter.database.operations.partiql_writes import Location, Write, apply, judge, locate
+from blotter.database.operations.request_tokens import fingerprint, remember, repetition
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import (
     all_or_canceled,
-    fingerprint,
     refuse_repeated,
     refuse_too_large,
-    remember,
-    was_done,
 )
 from blotter.database.storage.protocol import ReadTransaction, StoredItem, WriteTransaction
 from blotter.database.validation.keys import SCHEMA_MISMATCH, check_key
@@ -165,9 +163,10 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
     IdempotentParameterMismatchException; ValidationException for an item named twice;
     TransactionCanceledException; ValidationException for more than 4 MB."""
     opened = _open_all(plan.members, tx, context)
-    if plan.token is not None and was_done(tx, context, plan.token, plan.fingerprint):
-        consumed = _consume_reads(opened)
-    else:
+    consumed: list[ConsumedCapacity] | None = None
+    if plan.token is not None:
+        consumed = repetition(tx, context, plan.token, plan.fingerprint)
+    if consumed is None:
         refuse_repeated(part.target for part in opened if isinstance(part, Opened))
         writes = all_or_canceled(
             _judge(member, part, tx) for member, part in zip(plan.members, opened, strict=True)
@@ -178,18 +177,10 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
             apply(write, tx, context, capacities.of(write.table.name))
         consumed = capacities.finish()
         if plan.token is not None:
-            remember(tx, context, plan.token, plan.fingerprint)
+            sizes = [(write.table.name, max(write.current.size, write.size)) for write in writes]
+            remember(tx, context, plan.token, plan.fingerprint, sizes)
     body = answer((b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity)), (b"Responses", b"[]"))
     return Result(body, consumed)
-
-
-def _consume_reads(opened: Sequence[Opened | DynamoDBError]) -> list[ConsumedCapacity]:
-    """A repetition consumes the reads that find everything done."""
-    capacities = Capacities(writes=False, transactional=True)
-    for part in opened:
-        if isinstance(part, Opened):
-            capacities.of(part.table.name).table += read_units(0, consistent=True)
-    return capacities.finish()
 
 
 def _judge(

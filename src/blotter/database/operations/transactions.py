@@ -16,7 +16,6 @@ conformance suite nubo-db/dynamodb-conformance (tests/tier2/transactions, tests/
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
@@ -42,17 +41,15 @@ from blotter.database.operations.items import (
     updated_item,
 )
 from blotter.database.operations.placeholders import expression_attributes
+from blotter.database.operations.request_tokens import fingerprint, remember, repetition
 from blotter.database.operations.touches import Touch, read_expressions
-from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import EmptyKeyError, check_item_keys, check_key
 from blotter.database.validation.transactions import check_action
 from blotter.database.wire import requests as wire
 
 TRANSACTION_BYTES = 4 * 1024 * 1024
-TOKEN_LIFETIME = 600.0
-# Between these lie the keys of all token records; "0" follows "/" in ASCII.
-TOKEN_RECORDS = (b"token/", b"token0")
 
 _Outcome = TypeVar("_Outcome")
 
@@ -139,12 +136,6 @@ def _given(item: wire.TransactWriteItem) -> tuple[str, Any]:
     return "ConditionCheck", item.ConditionCheck
 
 
-def fingerprint(actions: Any) -> bytes:
-    """What a ClientRequestToken stands for: the same for two requests with the same actions, in whatever order a
-    client writes down the members of its maps."""
-    return hashlib.blake2b(msgspec.json.encode(actions, order="deterministic"), digest_size=16).digest()
-
-
 def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> Result:
     """Raises, in this order: ResourceNotFoundException for a table; IdempotentParameterMismatchException;
     ValidationException for an empty key value, for an item named twice; TransactionCanceledException with the
@@ -152,8 +143,10 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
     names = dict.fromkeys([action.options.table for action in plan.actions])
     tables = {name: open_table(tx, context, name) for name in names}
     opened = [(action, tables[action.options.table]) for action in plan.actions]
-    if plan.token is not None and was_done(tx, context, plan.token, plan.fingerprint):
-        return _apply_nothing(opened, tx, plan.capacity)
+    if plan.token is not None:
+        consumed = repetition(tx, context, plan.token, plan.fingerprint)
+        if consumed is not None:
+            return Result(answer((b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity))), consumed)
     keys = [_action_key(action, table) for action, table in opened]
     refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
     prepared = all_or_canceled(
@@ -162,7 +155,8 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
     refuse_too_large(part.size for part in prepared)
     result = _apply(plan, prepared, tx, context)
     if plan.token is not None:
-        remember(tx, context, plan.token, plan.fingerprint)
+        sizes = [(part.table.name, max(part.current.size, part.size)) for part in prepared]
+        remember(tx, context, plan.token, plan.fingerprint, sizes)
     return result
 
 
@@ -275,48 +269,6 @@ def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransact
         (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
     )
     return Result(body, consumed_by_all)
-
-
-def _token_key(token: str, context: Context) -> bytes:
-    return f"token/{context.account}/{context.region}/{token}".encode()
-
-
-def was_done(tx: ReadTransaction, context: Context, token: str, actions: bytes) -> bool:
-    """Whether the same request was carried out under this token in the last ten minutes, so that nothing is to be
-    done again. Raises IdempotentParameterMismatchException when it was another request."""
-    record = tx.get(RECORDS_SPACE, _token_key(token, context))
-    if record is None or is_expired_token(record.body, context.now):
-        return False
-    if record.body.partition(b" ")[2] != actions.hex().encode():
-        raise DynamoDBError(
-            "IdempotentParameterMismatchException",
-            "The request uses the same client token as a previous, but non-identical request.",
-        )
-    return True
-
-
-def remember(tx: WriteTransaction, context: Context, token: str, actions: bytes) -> None:
-    """Notes that a request was carried out under a token."""
-    key = _token_key(token, context)
-    body = b"%.3f %s" % (context.now + TOKEN_LIFETIME, actions.hex().encode())
-    tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
-
-
-def is_expired_token(record: bytes, now: float) -> bool:
-    """Whether a token's record has expired; background work removes it then (`background.tokens`)."""
-    return float(record.partition(b" ")[0]) <= now
-
-
-def _apply_nothing(
-    opened: list[tuple[TransactWriteAction, Table]], tx: ReadTransaction, capacity: str | None
-) -> Result:
-    """A replay costs the reads of its items."""
-    capacities = Capacities(writes=False, transactional=True)
-    for action, table in opened:
-        stored = tx.get(table.space, table_key(table.keys, action.key))
-        capacities.of(table.name).table += read_units(0 if stored is None else stored.size, consistent=True)
-    consumed = capacities.finish()
-    return Result(answer((b"ConsumedCapacity", encoded_capacities(consumed, capacity))), consumed)
 
 
 class TransactGet(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blotter.database.background.tokens import TokenSweeper
-from blotter.database.operations.transactions import TOKEN_LIFETIME, TOKEN_RECORDS
+from blotter.database.operations.request_tokens import TOKEN_LIFETIME, TOKEN_RECORDS
 from blotter.database.storage.protocol import RECORDS_SPACE
 from tests.stream_database import StreamDatabase
 

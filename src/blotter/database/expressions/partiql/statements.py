@@ -249,10 +249,6 @@ class Prepared:
             self._where = self._converter.condition(tree.where)
         return table
 
-    @property
-    def is_read(self) -> bool:
-        return self._kind is Select
-
     def bind(self, parameters: Sequence[AttributeValue] | None = None) -> Statement:
         """The statement with its parameters, which are validated already; those it has no use for are ignored."""
         parameters = parameters or ()
