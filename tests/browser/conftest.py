@@ -123,7 +123,7 @@ def open_page(browser: Browser, application: Running) -> Iterator[Callable[..., 
             complaints.append(message.text)
 
     def open_one(path: str = "/", quiet: bool = True, **options: Any) -> Page:
-        context = browser.new_context(locale="en-US", **{"timezone_id": "America/Chicago", **options})
+        context = browser.new_context(**{"locale": "en-US", "timezone_id": "America/Chicago", **options})
         context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()

@@ -41,8 +41,8 @@ def test_choose_watch_read_download(page: Page, sample: Path, application: Any, 
     completed(page)
     expect(page).to_have_title(re.compile(r"chicago-crimes-2025-first-100\.csv · Completed"))
     tiles = page.locator(".tiles")
-    expect(tiles).to_contain_text("Incidents scored")
-    assert tiles.locator("dd").first.inner_text() == "100"
+    assert tiles.locator("dt").first.inner_text() == "Expected arrests"
+    expect(tiles.locator("div", has_text="Incidents scored").locator("dd").first).to_have_text("100")
     assert page.locator("path.area").count() == 77
     assert page.locator("#types-table tbody tr").count() > 5
     expect(page.get_by_text("preliminary information")).to_be_visible()
@@ -143,7 +143,7 @@ def test_the_page_follows_a_file_from_waiting_to_completed(page: Page) -> None:
     page.evaluate("window.still = true")
     completed(page)
     assert page.evaluate("window.still") is True
-    assert page.locator(".tiles dd").first.inner_text() == "60,000"
+    expect(page.locator(".tiles div", has_text="Incidents scored").locator("dd").first).to_have_text("60,000")
     expect(page.locator("[data-announce]")).to_have_text(re.compile("long.csv · Completed"))
 
 
@@ -173,3 +173,29 @@ def test_it_works_without_javascript(open_page: Callable[..., Page], sample: Pat
     page.get_by_role("button", name="Upload").click()
     completed(page)
     assert page.locator("path.area").count() == 77
+
+
+def test_a_running_file_is_canceled_tried_again_and_deleted(page: Page) -> None:
+    page.evaluate(_DROP, ["again.csv", base64.b64encode((HEADER + ROW * 150_000).encode()).decode()])
+    page.wait_for_url("**/results/**")
+    page.get_by_role("button", name="Cancel").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("CANCELED")
+    page.get_by_role("button", name="Try again").click()
+    completed(page)
+    page.get_by_text("Delete…").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.wait_for_url(re.compile(r"/$"))
+    expect(page.locator("tbody tr", has_text="again.csv")).to_have_count(0)
+
+
+def test_a_result_that_is_deleted_elsewhere_leaves_its_page(
+    open_page: Callable[..., Page], application: Any
+) -> None:
+    key = {"file_key": {"S": "elsewhere/leaving.csv"}}
+    uploaded = {"status": {"S": "UPLOADED"}, "uploaded_at": {"S": "2126-01-01T00:00:00.000Z"}}
+    application.dynamodb.put_item(TableName=application.table, Item=key | uploaded)
+    page = open_page("/results/elsewhere%2Fleaving.csv", quiet=False)
+    expect(page.locator(".result-head [data-status]")).to_have_text("Waiting")
+    application.dynamodb.delete_item(TableName=application.table, Key=key)
+    page.wait_for_url(re.compile(r"/$"))

@@ -1,7 +1,7 @@
 """The geometry of the charts: numbers in, positions and classes out; templates draw them as SVG on the server.
 
 Horizontal positions are percentages and vertical ones pixels, so that a chart fills any width while its text
-keeps its size. Colours are never decided here: bars and areas carry a level (0–4) or a kind, the style sheet
+keeps its size. Colors are never decided here: bars and areas carry a level (0–4) or a kind, the style sheet
 gives light and dark palettes. Every chart also exists as a table, so nothing here is the only way to a number.
 """
 
@@ -18,7 +18,10 @@ _GAP = 0.16  # share of a column's slot left empty
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One bar: `x` and `width` in percent of the plot, `y` and `height` in pixels, `kind` a CSS class."""
+    """One bar: `x` and `width` in percent of the plot, `y` and `height` in pixels, `kind` a CSS class.
+
+    `part` is the height of its lower, hatched piece; `mark` the position of a dot that stands for a second value.
+    """
 
     label: str
     value: float
@@ -28,6 +31,8 @@ class Column:
     y: float
     height: float
     kind: str = ""
+    part: float = 0.0
+    mark: float | None = None
 
     @property
     def middle(self) -> float:
@@ -72,12 +77,16 @@ def column_chart(
     height: float,
     as_text: Callable[[float], str],
     whole: bool,
+    parts: Mapping[int, float] | None = None,
+    marks: Sequence[float | None] = (),
 ) -> ColumnChart:
     """Vertical bars from (label, value, title, kind); a missing value leaves its slot empty.
 
-    `whole` keeps the tick marks on integers (counts); `as_text` writes them.
+    `whole` keeps the tick marks on integers (counts); `as_text` writes them. `parts` gives the hatched piece of
+    some columns by their place, `marks` a second value for every column.
     """
-    top, step = axis(max((value or 0.0 for _, value, _, _ in points), default=0.0), whole=whole)
+    values = [value or 0.0 for _, value, _, _ in points] + [mark or 0.0 for mark in marks]
+    top, step = axis(max(values, default=0.0), whole=whole)
     slot = 100 / max(len(points), 1)
     columns = []
     for place, (label, value, title, kind) in enumerate(points):
@@ -94,6 +103,8 @@ def column_chart(
                 y=round(height - tall, 2),
                 height=round(tall, 2),
                 kind=kind,
+                part=round(height * (parts or {}).get(place, 0.0) / top, 2),
+                mark=_mark(marks[place], height, top) if place < len(marks) else None,
             )
         )
     steps = round(top / step)
@@ -101,6 +112,10 @@ def column_chart(
         Tick(round(height - height * number / steps, 2), as_text(step * number)) for number in range(steps + 1)
     )
     return ColumnChart(tuple(columns), ticks, height)
+
+
+def _mark(value: float | None, height: float, top: float) -> float | None:
+    return None if value is None else round(height - height * value / top, 2)
 
 
 def axis(largest: float, *, whole: bool) -> tuple[float, float]:

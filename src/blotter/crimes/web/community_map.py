@@ -3,7 +3,7 @@
 Source: City of Chicago Data Portal, "Boundaries - Community Areas (current)", simplified with shared borders
 kept; names and sides from the portal's table of community areas. The projection is equirectangular at the city's
 middle latitude, which over 40 km is off by less than the width of a drawn line. No outside service, no tile, no
-request. This file knows geography only: `charts.py` decides the colours.
+request. This file knows geography only: `charts.py` decides the colors.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(WebError, _on_web_error)
     app.add_exception_handler(HTTPException, _on_framework_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(ClientError, _on_table_refusal)
-    app.add_exception_handler(BotoCoreError, _on_table_unreachable)
+    app.add_exception_handler(ClientError, _on_table_error)
+    app.add_exception_handler(BotoCoreError, _on_table_error)
 
 
 def answer(request: Request, error: WebError) -> Response:
@@ -87,17 +87,18 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
     return answer(request, WebError(422, "INVALID_PARAMETER", f"{where}: {first['msg']}."))
 
 
-def _on_table_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ClientError)
-    code = error.response.get("Error", {}).get("Code", "unknown error")
-    log.error("the results table refused a request: %s", error)
-    hint = " Run `blotter tables apply` first." if code == "ResourceNotFoundException" else ""
-    return answer(
-        request, WebError(503, "TABLE_REFUSED", f"The results table refused the request ({code}).{hint}")
-    )
-
-
-def _on_table_unreachable(request: Request, error: Exception) -> Response:
+def table_error(error: ClientError | BotoCoreError) -> WebError:
+    """What a failure of the results table means to a client; the log has the rest."""
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "unknown error")
+        log.error("the results table refused a request: %s", error)
+        hint = " Run `blotter tables apply` first." if code == "ResourceNotFoundException" else ""
+        return WebError(503, "TABLE_REFUSED", f"The results table refused the request ({code}).{hint}")
     log.error("the results table cannot be reached: %s", error)
     message = "The results table cannot be reached. Is the database running, and is its endpoint configured?"
-    return answer(request, WebError(503, "TABLE_UNREACHABLE", message, {"Retry-After": "2"}))
+    return WebError(503, "TABLE_UNREACHABLE", message, {"Retry-After": "2"})
+
+
+def _on_table_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ClientError | BotoCoreError)
+    return answer(request, table_error(error))

@@ -10,7 +10,7 @@ here.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -71,3 +71,13 @@ def predictions_api(file_key: str) -> str:
 
 def neutralized_predictions(file_key: str) -> str:
     return f"{predictions_api(file_key)}?formulas=neutralize"
+
+
+def incidents_page(file_key: str, **filters: str) -> str:
+    """The incidents of a file, narrowed: `type`, `area`, `hour`, `weekday`, `low`, `high`, `order`, `page`."""
+    given = urlencode({name: value for name, value in filters.items() if value})
+    return f"{result_page(file_key)}/incidents" + (f"?{given}" if given else "")
+
+
+def compare_page(*file_keys: str) -> str:
+    return "/compare?" + urlencode([("file", key) for key in file_keys])

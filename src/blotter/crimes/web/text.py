@@ -1,14 +1,16 @@
 """Values as people read them: numbers, shares, sizes, durations, instants, weekdays, hours.
 
-Pure functions, used as Jinja filters. Two rules: a missing value is an en dash, never "None" or a zero it is
-not; an instant stays UTC here (the browser shows it in the viewer's zone and keeps UTC in the title).
+Pure functions, used as Jinja filters. Numbers and dates are written as in American English, whatever the viewer's
+language, because the pages are. A missing value is an en dash, never "None" or a zero it is not; an instant stays
+UTC here (the browser shows it in the viewer's zone, which it names, and keeps UTC in the title).
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 MISSING = "–"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -16,6 +18,37 @@ _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 def number(value: float | None) -> str:
     """A count with thousands separated: 215551 → "215,551". Fractions are rounded to whole."""
     return MISSING if value is None else f"{round(value):,}"
+
+
+def tick(value: float) -> str:
+    """A count on an axis, which is narrow: 150000 → "150,000", 600000000 → "600M"."""
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return number(value)
+
+
+def amount(value: float | None) -> str:
+    """An expected count: small ones keep a decimal, because 0.4 arrests are not none."""
+    if value is None:
+        return MISSING
+    return f"{value:.1f}" if 0 < value < 9.95 else f"{round(value):,}"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign: 527 → "+527", -12 → "−12"."""
+    if value is None:
+        return MISSING
+    whole = round(value)
+    return "0" if whole == 0 else f"{'−' if whole < 0 else '+'}{abs(whole):,}"
+
+
+def points(value: float | None) -> str:
+    """A difference of shares in percentage points: 0.021 → "+2.1 points"."""
+    if value is None:
+        return MISSING
+    shown = f"{abs(value) * 100:.1f} points"
+    return shown if shown.startswith("0.0 ") else f"{'−' if value < 0 else '+'}{shown}"
 
 
 def share(value: float | None) -> str:
@@ -36,6 +69,8 @@ def size(value: float | None) -> str:
     amount, unit = float(value), 0
     while amount >= 1000 and unit < len(_SIZES) - 1:
         amount, unit = amount / 1000, unit + 1
+    if amount == 1 and unit == 0:
+        return "1 byte"
     return f"{amount:,.0f} {_SIZES[unit]}" if unit == 0 else f"{amount:.1f} {_SIZES[unit]}"
 
 
@@ -68,9 +103,24 @@ def instant(value: str | datetime | None) -> datetime | None:
 
 
 def utc(value: str | datetime | None) -> str:
-    """An instant in UTC, to the second: "2026-11-22 13:06:09 UTC"."""
+    """An instant in UTC, to the second: "Nov 22, 2026, 1:06:09 PM UTC"."""
     moment = instant(value)
-    return MISSING if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    if moment is None:
+        return MISSING
+    hour = moment.hour % 12 or 12
+    return f"{day(moment.date())}, {hour}:{moment:%M:%S} {'AM' if moment.hour < 12 else 'PM'} UTC"
+
+
+def day(value: str | date | None) -> str:
+    """A day: "2022-01-31" → "Jan 31, 2022". What is no ISO day is shown as it is."""
+    if value is None or value == "":
+        return MISSING
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            return str(value)
+    return f"{MONTHS[value.month - 1]} {value.day}, {value.year}"
 
 
 def iso(value: str | datetime | None) -> str:

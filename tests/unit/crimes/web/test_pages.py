@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from fastapi.testclient import TestClient
 
+from blotter.crimes import example
 from blotter.crimes.failures import FILE_CODES, ROW_REASONS
+from blotter.crimes.objects import ObjectStore
+from blotter.crimes.processing import Processor
 from blotter.crimes.results import ResultsTable
-from blotter.crimes.web import explain, newest
+from blotter.crimes.web import explain, file_list
 from blotter.crimes.web.services import Services
 
 HTML = {"accept": "text/html"}
@@ -32,29 +36,55 @@ def test_the_list_shows_every_state_newest_first(client: TestClient, files: Any)
     page = client.get("/").text
     assert page.index("new.csv</bdi>") < page.index("middle.csv</bdi>") < page.index("old.csv</bdi>")
     assert "5, newest first" in page
-    for words in ("Waiting", "Completed", "Failed", "NOT_CSV", "1,099", "11.2%"):
+    for words in ("Waiting", "Completed", "Failed", "NOT_CSV", "1,099", "11.2%", "123</td>"):
         assert words in page
     assert page.count("data-follow=") == 3, "only unfinished files are followed"
 
 
-def test_a_table_with_more_than_the_page_reads_is_admitted(
+def test_every_result_of_a_large_table_can_be_reached(
     client: TestClient, files: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(newest, "_PAGE_ITEMS", 2)
-    monkeypatch.setattr(newest, "MAX_PAGES", 2)
-    for number in range(6):
+    """What one window does not hold, the next one does; no window reads more than it may."""
+    monkeypatch.setattr(file_list, "_SCAN_ITEMS", 2)
+    monkeypatch.setattr(file_list, "MAX_PAGES", 2)
+    for number in range(9):
         files.uploaded(f"uploads/{number}/a.csv")
-    page = client.get("/").text
-    assert "more results than this page looks through" in page
-    assert page.count('<tr data-follow="') == 4
+    seen: list[str] = []
+    address = "/?sort=file"
+    while address:
+        page = client.get(address).text
+        rows = re.findall(r'<tr data-follow="[^"]+uploads%2F(\d)', page)
+        assert len(rows) <= 4
+        seen += rows
+        following = re.search(r'<a href="([^"]+)">Look through the next', page)
+        address = following[1].replace("&amp;", "&") if following else ""
+        assert "sort=file" in address or not address
+    assert sorted(seen) == list("012345678")
 
 
-def test_the_newest_results_are_limited_and_counted(results: ResultsTable, files: Any) -> None:
-    for number in range(5):
-        files.uploaded(f"uploads/{number}/a.csv", uploaded_at=f"2026-11-2{number}T00:00:00.000Z")
-    found = newest.newest(results, 2)
-    assert [result.file_key for result in found.results] == ["uploads/4/a.csv", "uploads/3/a.csv"]
-    assert (found.found, found.complete) == (5, True)
+def test_the_list_is_searched_filtered_sorted_and_paged(
+    client: TestClient, files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_list, "PER_PAGE", 2)
+    for number, name in enumerate(("b.csv", "A.csv", "c 100%.csv")):
+        files.uploaded(f"uploads/{number}/x", name, f"2026-11-2{number}T00:00:00.000Z")
+    files.completed("uploads/8/x", "done.csv")
+    files.failed("uploads/9/x", "NOT_CSV", "it is a PDF", "bad.csv")
+
+    def names(address: str) -> list[str]:
+        return re.findall(r"<bdi>([^<]+)</bdi>", client.get(address).text)
+
+    assert names("/?sort=file") == ["A.csv", "b.csv"]
+    assert names("/?sort=file&page=2") == ["bad.csv", "c 100%.csv"]
+    assert names("/?sort=file&page=99") == ["done.csv"]
+    assert names("/?q=100%25") == ["c 100%.csv"]
+    assert names("/?q=not_csv") == ["bad.csv"]
+    assert names("/?status=COMPLETED") == ["done.csv"]
+    assert names("/?sort=-expected")[0] == "done.csv", "what is not known comes last"
+    assert names("/?sort=expected")[0] == "done.csv"
+    assert names("/?sort=nonsense&status=nonsense&page=x&after=") == names("/")
+    assert "No file matches" in client.get("/?q=%3Cscript%3E").text
+    assert client.get("/?after=rubbish").status_code == 400
 
 
 def test_a_completed_result_shows_all_of_it(client: TestClient, files: Any) -> None:
@@ -75,6 +105,7 @@ def test_a_completed_result_shows_all_of_it(client: TestClient, files: Any) -> N
     ):
         assert words in page, words
     assert page.count('<path class="area ') == 77
+    assert page.index("Expected arrests") < page.index("Incidents scored")
     assert "data-events" not in page
 
 
@@ -131,6 +162,49 @@ def test_every_page_with_data_carries_the_disclaimer(client: TestClient, files: 
         assert "accuracy, timeliness or completeness" in words
 
 
+def test_the_example_is_a_click_away(client: TestClient, objects: ObjectStore) -> None:
+    answer = client.post("/example", follow_redirects=False)
+    assert answer.status_code == 303
+    assert "chicago-crimes-2022-autumn.csv" in client.get(answer.headers["location"]).text
+    (stored,) = objects.list("uploads")
+    assert b"".join(objects.read(stored)) == example.content()
+
+
+def test_buttons_work_without_scripts(client: TestClient, files: Any) -> None:
+    waiting, done = files.uploaded("uploads/x/a.csv"), files.completed("uploads/y/b.csv")
+    answer = client.post(f"/results/{waiting}/cancel", headers=HTML, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/results/uploads%2Fx%2Fa.csv")
+    assert "Canceled" in client.get(f"/results/{waiting}").text
+    files.objects.put_stream(done, [b"Date,Primary Type\n"])
+    client.post(f"/results/{done}/retry", headers=HTML)
+    assert files.results.find(done).status == "UPLOADED"
+    answer = client.post(f"/results/{done}/delete", headers=HTML, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert files.results.find(done) is None
+    assert "WRONG_STATE" in client.post(f"/results/{waiting}/cancel", headers=HTML).text
+
+
+def test_a_result_with_everything_and_one_of_an_older_version_render(
+    client: TestClient, files: Any, processor: Processor
+) -> None:
+    """The first is made by the application itself from its example, the second is what version 0.1.0 wrote."""
+    address = client.post("/example", follow_redirects=False).headers["location"]
+    key = unquote(address.removeprefix("/results/"))
+    assert processor.process(key).what == "COMPLETED"
+    page = client.get(f"{address}?threshold=20").text
+    for words in ("Expected arrests", "What would a threshold give?", "By community area", "Browse incidents"):
+        assert words in page, words
+    old = client.get(f"/results/{files.completed('uploads/x/old.csv')}").text
+    for words in ("Expected arrests", "What would a threshold give?"):
+        assert words in old, words
+    assert "Recorded arrests" not in old
+    both = client.get("/compare", params={"file": [key, "uploads/x/old.csv"]}).text
+    assert "Types of crime, by how much their share changed" in both
+    for some in ([], [key], [key, "uploads/x/old.csv", "z"]):
+        assert client.get("/compare", params={"file": some}).status_code == 200
+    assert client.get("/compare", params={"file": [key, "none"]}).status_code == 404
+
+
 def test_the_form_works_without_scripts(client: TestClient) -> None:
     answer = client.post("/", files={"file": ("a b.csv", b"x,y\n")}, headers=HTML, follow_redirects=False)
     assert answer.status_code == 303
@@ -159,6 +233,8 @@ def test_a_missing_table_is_a_clear_page(
     page = client.get("/", headers=HTML)
     assert page.status_code == 503
     assert "blotter tables apply" in page.text
+    assert "data-upload" in page.text, "uploads are stored without the table"
+    assert client.get("/results/x", headers=HTML).status_code == 503
     assert client.get("/health").json()["error"]["code"] == "TABLE_REFUSED"
 
 

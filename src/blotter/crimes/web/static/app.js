@@ -2,13 +2,15 @@
 import { localTimes } from "./times.js";
 import { followList, followResult } from "./live.js";
 import { uploads } from "./upload.js";
-import { sortableTables, tooltips } from "./figures.js";
+import { mapKeys, sortableTables, threshold, tooltips } from "./figures.js";
 
 document.documentElement.classList.add("scripted");
 
 function enhance() {
   localTimes();
   sortableTables();
+  mapKeys();
+  threshold();
 }
 
 enhance();

@@ -9,9 +9,11 @@ export async function refresh(selector, after) {
   if (!answer.ok) throw new Error(`the page answered ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const old = document.querySelector(selector);
+  const picked = [...old.querySelectorAll(".pick input:checked")].map((box) => box.value);
   const focused = old.contains(document.activeElement) && document.activeElement.getAttribute("href");
   old.replaceWith(document.adoptNode(fresh.querySelector(selector)));
   document.title = fresh.title;
+  for (const box of document.querySelectorAll(`${selector} .pick input`)) box.checked = picked.includes(box.value);
   if (focused) document.querySelector(`${selector} a[href="${CSS.escape(focused)}"]`)?.focus();
   after();
 }
@@ -35,7 +37,7 @@ export function followResult(after) {
   const head = document.querySelector("[data-events]");
   if (!head) return;
   const main = document.getElementById("main");
-  let known = head.querySelector("[data-status]").classList.contains("processing") ? "PROCESSING" : "UPLOADED";
+  let known = head.querySelector("[data-status]").dataset.status;
   const source = new EventSource(head.dataset.events);
   const renew = () => refresh("#main", after).then(announce, () => setTimeout(renew, AGAIN_MS));
   source.addEventListener("progress", (event) => {
@@ -50,6 +52,10 @@ export function followResult(after) {
       refresh("#main", () => { after(); followResult(after); }).catch(() => setTimeout(() => followResult(after), AGAIN_MS));
     }
   });
+  source.addEventListener("gone", () => {
+    source.close();
+    location.assign("/");
+  });
   source.addEventListener("error", () => {
     // A refused connection (the table is away) ends an EventSource for good; try again ourselves.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => followResult(after), AGAIN_MS);
@@ -62,7 +68,7 @@ async function hasMoved(row) {
   if (!answer.ok) return answer.status === 404;
   const state = await answer.json();
   show(row, state);
-  return !row.querySelector("[data-status]").classList.contains(state.status.toLowerCase());
+  return row.querySelector("[data-status]").dataset.status !== state.status;
 }
 
 /** The list: asks for each unfinished result by its key, which is cheap; reads the list again when one is final. */

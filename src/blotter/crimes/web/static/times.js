@@ -1,5 +1,7 @@
-// Instants in the viewer's own zone; the title keeps UTC.
-const near = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+// Instants in the viewer's own zone, which is named; the title keeps UTC. American English, as everything on the pages.
+const near = new Intl.DateTimeFormat("en-US", {
+  year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short",
+});
 
 export function localTimes() {
   for (const element of document.querySelectorAll("time[data-local]")) {

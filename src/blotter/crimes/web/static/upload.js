@@ -1,4 +1,4 @@
-// Uploads by drag-and-drop or file picker, with progress, cancelling and the server's own words on failure.
+// Uploads by drag-and-drop or file picker, with progress, canceling and the server's own message on failure.
 import { refresh } from "./live.js";
 
 export function uploads(after) {
@@ -37,7 +37,7 @@ export function uploads(after) {
   });
 }
 
-/** Send one file; resolves to the server's answer, or null when it failed or was cancelled. */
+/** Send one file; resolves to the server's answer, or null when it failed or was canceled. */
 function send(file, list, maxBytes) {
   const entry = line(file.name);
   list.append(entry.element);
