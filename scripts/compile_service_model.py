@@ -63,6 +63,11 @@ CONSTRAINTS: dict[str, Shape] = {
     },
     "BatchTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
     "WriteRequests": {"min": None, "max": None},
+    # Tags are checked by `validation.tags`, which has messages of its own for them (ack-api-quirks,
+    # DDB-TABLE-107).
+    "Tag": {"required": []},
+    "TagKeyString": {"min": None, "max": None},
+    "TagValueString": {"min": None, "max": None},
 }
 
 # Members whose shape differs from the published one.

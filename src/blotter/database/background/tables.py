@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.index_entries import IndexKeeper, find_index, same_table
-from blotter.database.model.table import PAST, Table, is_over
+from blotter.database.model.table import PAST, Index, Table, is_over
 from blotter.database.operations.stream_registry import change_stream
 from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
 
@@ -165,18 +165,22 @@ class TableKeeper:
 
 def settled(table: Table, over: frozenset[float]) -> Table:
     """The table with every state ended that ends at one of these moments."""
-    indexes = tuple(
-        index if index.deleting or index.active_at not in over else replace(index, active_at=PAST)
-        for index in table.indexes
-    )
+    indexes = tuple(_settled_index(index, over) for index in table.indexes)
     if table.active_at in over:
         table = replace(table, active_at=PAST)
     if table.updating_until in over:
         table = replace(table, updating_until=PAST, throughput_before=None)
-        indexes = tuple(replace(index, throughput_before=None) for index in indexes)
     if table.stream is not None and table.stream.settles_at in over:
         table = replace(table, stream=replace(table.stream, settles_at=PAST))
     return table if indexes == table.indexes else replace(table, indexes=indexes)
+
+
+def _settled_index(index: Index, over: frozenset[float]) -> Index:
+    if index.active_at in over and not index.deleting:
+        index = replace(index, active_at=PAST)
+    if index.updating_until in over:
+        index = replace(index, updating_until=PAST, throughput_before=None)
+    return index
 
 
 def _look(tx: ReadTransaction, seen: int | None) -> tuple[int, list[Table] | None]:
@@ -187,7 +191,9 @@ def _look(tx: ReadTransaction, seen: int | None) -> tuple[int, list[Table] | Non
 
 def _moments(table: Table) -> Iterator[float]:
     """When states of the table end, except for those that have ended for good."""
-    moments = [table.active_at, table.updating_until, *(index.active_at for index in table.indexes)]
+    moments = [table.active_at, table.updating_until]
+    for index in table.indexes:
+        moments += [index.active_at, index.updating_until]
     if table.deleting_until is not None:
         moments.append(table.deleting_until)
     if table.stream is not None:

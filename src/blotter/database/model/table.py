@@ -84,6 +84,9 @@ class OnDemandMaxima(msgspec.Struct, frozen=True):
     read: int | None = None
     write: int | None = None
 
+    def __bool__(self) -> bool:
+        return self.read is not None or self.write is not None
+
 
 class WarmUnits(msgspec.Struct, frozen=True):
     """What a table or index was asked to serve at once, in units a second; 0 asks for nothing beyond the usual."""
@@ -104,10 +107,12 @@ class Index(msgspec.Struct, frozen=True):
     included: tuple[str, ...] = ()
     throughput: Throughput = Throughput()
     throughput_before: Throughput | None = None
-    """What is shown while the table is UPDATING to `throughput`."""
+    """What is shown while the index is UPDATING to `throughput`."""
     on_demand_maxima: OnDemandMaxima | None = None
     warm: WarmUnits = WarmUnits()
     active_at: float = 0.0
+    updating_until: float = 0.0
+    """Until then the index is UPDATING to its units."""
     backfilling: bool = False
     deleting: bool = False
     verified: bool = False
@@ -170,7 +175,6 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     keys: KeySchema
     created_at: float
     active_at: float
-    attribute_definitions: tuple[KeyAttribute, ...]
     indexes: tuple[Index, ...] = ()
     billing_mode: Literal["PROVISIONED", "PAY_PER_REQUEST"] = "PROVISIONED"
     on_demand_since: float | None = None
@@ -194,6 +198,16 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     @property
     def arn(self) -> str:
         return table_arn(self.region, self.account, self.name)
+
+    @property
+    def key_attributes(self) -> tuple[KeyAttribute, ...]:
+        """The key attributes of the table and of its indexes, each once, by name."""
+        found = {attribute.name: attribute for keys in self.all_keys for attribute in keys.attributes}
+        return tuple(found[name] for name in sorted(found))
+
+    @property
+    def all_keys(self) -> tuple[KeySchema, ...]:
+        return (self.keys, *(index.keys for index in self.indexes))
 
     @cached_property
     def serving(self) -> Table:

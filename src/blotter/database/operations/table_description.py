@@ -1,5 +1,7 @@
 """A table as DescribeTable shows it: the catalog's `Table` turned into TableDescription's members.
 
+AttributeDefinitions and NonKeyAttributes are sorted by name, indexes are in the order in which they were created
+(ack-api-quirks, DDB-TABLE-125).
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html and the
 conformance suite nubo-db/dynamodb-conformance (tests/tier1/createTable, describeTable, updateTable).
 """
@@ -35,13 +37,13 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
     description: dict[str, Any] = {
         "AttributeDefinitions": [
             {"AttributeName": attribute.name, "AttributeType": attribute.type}
-            for attribute in table.attribute_definitions
+            for attribute in table.key_attributes
         ],
         "TableName": table.name,
         "KeySchema": describe_keys(table.keys),
         "TableStatus": status,
         "CreationDateTime": round(table.created_at, 3),
-        "ProvisionedThroughput": describe_throughput(_throughput_at(table, table, now), now),
+        "ProvisionedThroughput": describe_throughput(_throughput_at(table, now), now),
         "TableSizeBytes": statistics.bytes,
         "ItemCount": statistics.items,
         "TableArn": table.arn,
@@ -50,7 +52,7 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
         **_billing(table),
         "WarmThroughput": _warm_throughput(table, table.throughput, table.warm, status),
     }
-    if table.on_demand_maxima is not None:
+    if table.on_demand_maxima:
         description["OnDemandThroughput"] = describe_maxima(table.on_demand_maxima)
     if table.table_class is not None:
         description["TableClassSummary"] = {"TableClass": table.table_class}
@@ -79,21 +81,16 @@ def describe_created(tx: ReadTransaction, table: Table, now: float) -> dict[str,
     return describe_table(tx, replace(table, active_at=later, indexes=indexes), now)
 
 
-def describe_updated(tx: ReadTransaction, table: Table, now: float) -> dict[str, Any]:
-    """The table as the answer to an UpdateTable shows it: UPDATING, even if that is over at once."""
-    return describe_table(tx, replace(table, updating_until=now + 1), now)
-
-
 def describe_keys(keys: KeySchema) -> list[dict[str, str]]:
     partition = [{"AttributeName": attribute.name, "KeyType": "HASH"} for attribute in keys.partition]
     sort = [{"AttributeName": attribute.name, "KeyType": "RANGE"} for attribute in keys.sort]
     return partition + sort
 
 
-def _throughput_at(table: Table, part: Table | Index, now: float) -> Throughput:
-    """A table that is UPDATING still works with, and shows, what it had before."""
+def _throughput_at(part: Table | Index, now: float) -> Throughput:
+    """While it is UPDATING, a table or index still works with, and shows, what it had before."""
     before = part.throughput_before
-    return part.throughput if before is None or is_over(table.updating_until, now) else before
+    return part.throughput if before is None or is_over(part.updating_until, now) else before
 
 
 def describe_throughput(throughput: Throughput, now: float) -> dict[str, Any]:
@@ -110,10 +107,9 @@ def describe_throughput(throughput: Throughput, now: float) -> dict[str, Any]:
 
 
 def describe_maxima(maxima: OnDemandMaxima) -> dict[str, int]:
-    return {
-        "MaxReadRequestUnits": -1 if maxima.read is None else maxima.read,
-        "MaxWriteRequestUnits": -1 if maxima.write is None else maxima.write,
-    }
+    """What was taken away is left out (ack-api-quirks, DDB-TABLE-178)."""
+    members = {"MaxReadRequestUnits": maxima.read, "MaxWriteRequestUnits": maxima.write}
+    return {name: units for name, units in members.items() if units is not None}
 
 
 def _billing(table: Table) -> dict[str, Any]:
@@ -149,7 +145,7 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
     statistics = tx.statistics(index.space)
     projection: dict[str, Any] = {"ProjectionType": index.projection}
     if index.projection == "INCLUDE":
-        projection["NonKeyAttributes"] = list(index.included)
+        projection["NonKeyAttributes"] = sorted(index.included)
     described: dict[str, Any] = {
         "IndexName": index.name,
         "KeySchema": describe_keys(index.keys),
@@ -158,11 +154,11 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
     if not index.local:
         status = index_status(index, now)
         described["IndexStatus"] = status
-        if index.backfilling:
-            described["Backfilling"] = True
-        described["ProvisionedThroughput"] = describe_throughput(_throughput_at(table, index, now), now)
+        if index.backfilling:  # false while resources are allocated, which comes first (DDB-TABLE-138)
+            described["Backfilling"] = is_over(index.active_at, now)
+        described["ProvisionedThroughput"] = describe_throughput(_throughput_at(index, now), now)
         described["WarmThroughput"] = _warm_throughput(table, index.throughput, index.warm, status)
-        if index.on_demand_maxima is not None:
+        if index.on_demand_maxima:
             described["OnDemandThroughput"] = describe_maxima(index.on_demand_maxima)
     described["IndexSizeBytes"] = statistics.bytes
     described["ItemCount"] = statistics.items
@@ -173,4 +169,6 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
 def index_status(index: Index, now: float) -> str:
     if index.deleting:
         return "DELETING"
-    return "CREATING" if index.backfilling or not is_over(index.active_at, now) else "ACTIVE"
+    if index.backfilling or not is_over(index.active_at, now):
+        return "CREATING"
+    return "ACTIVE" if is_over(index.updating_until, now) else "UPDATING"

@@ -1,6 +1,6 @@
-"""From the words of CreateTable and UpdateTable to the catalog's values.
+"""Turns what CreateTable and UpdateTable ask for into the catalog's values.
 
-The requests were validated before (`validation`): what stands here only translates.
+The requests were validated before (`validation`); what is left to refuse here depends on the table or the index.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, c
         keys=key_schema(request.KeySchema or (), types),
         created_at=context.now,
         active_at=active_at,
-        attribute_definitions=tuple(KeyAttribute(name, type_) for name, type_ in types.items()),
         indexes=tuple(indexes),
         billing_mode="PAY_PER_REQUEST" if on_demand else "PROVISIONED",
         on_demand_since=context.now if on_demand else None,
@@ -56,12 +55,17 @@ def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, c
         deletion_protection=bool(request.DeletionProtectionEnabled),
         table_class=request.TableClass,
         encryption=encryption(request.SSESpecification, context),
-        tags=tuple((tag.Key, tag.Value) for tag in request.Tags or ()),
+        tags=tag_pairs(request.Tags or ()),
     )
     stream = request.StreamSpecification
     if stream is None or stream.StreamViewType is None:
         return table
     return enable_stream(tx, table, stream.StreamViewType, context)
+
+
+def tag_pairs(tags: Sequence[wire.Tag]) -> tuple[tuple[str, str], ...]:
+    """Keys and values of tags that were validated."""
+    return tuple((tag.Key or "", tag.Value or "") for tag in tags)
 
 
 def refuse_unimplemented(request: wire.CreateTableInput | wire.UpdateTableInput, operation: str) -> None:
@@ -128,48 +132,97 @@ def throughput(requested: wire.ProvisionedThroughput | None) -> Throughput:
 
 def new_warm_units(requested: Any, what: str) -> WarmUnits:
     """The warm throughput of a table or index that is being made; `requested` is the part of the request that says
-    what it shall be."""
+    what it shall be. Raises ValidationException for less than its billing mode gives anyway."""
     wanted: wire.WarmThroughput | None = requested.WarmThroughput
     if wanted is None:
         return WarmUnits()
     # Without units of its own it is on demand; an index does not say so itself.
-    provisioned = throughput(requested.ProvisionedThroughput)
-    mode = "PAY_PER_REQUEST" if requested.ProvisionedThroughput is None else "PROVISIONED"
-    return raised_warm_units(wanted, warm_units(mode, provisioned, WarmUnits()), what)
+    provisioned = requested.ProvisionedThroughput is not None
+    mode = "PROVISIONED" if provisioned else "PAY_PER_REQUEST"
+    current = warm_units(mode, throughput(requested.ProvisionedThroughput), WarmUnits())
+    for kind, units, least in _warm_wishes(wanted, current):
+        if units is not None and units < least:
+            floor = f"{kind}CapacityUnits of ProvisionedThroughput" if provisioned else _ON_DEMAND_FLOOR
+            raise parameter_error(
+                f"Requested {kind}UnitsPerSecond for WarmThroughput for {what} is lower than {floor}"
+            )
+    return _warm_units(wanted, current)
+
+
+# ack-api-quirks, DDB-TABLE-039.
+_ON_DEMAND_FLOOR = (
+    "initial throughput for OnDemand. See: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
+    "on-demand-capacity-mode.html#on-demand-capacity-mode-initial"
+)
 
 
 def raised_warm_units(wanted: wire.WarmThroughput, current: WarmUnits, what: str) -> WarmUnits:
     """Raises ValidationException for a wish below what there is, for warm throughput only grows.
-    Words as told by users of AWS: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html
-    """
-    read, write = wanted.ReadUnitsPerSecond, wanted.WriteUnitsPerSecond
-    for name, units, least in (("Read", read, current.read), ("Write", write, current.write)):
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html"""
+    for kind, units, least in _warm_wishes(wanted, current):
         if units is not None and units < least:
             raise parameter_error(
-                f"Requested {name}UnitsPerSecond for WarmThroughput for {what} is lower than current "
+                f"Requested {kind}UnitsPerSecond for WarmThroughput for {what} is lower than current "
                 "WarmThroughput, decreasing WarmThroughput is not supported"
             )
+    return _warm_units(wanted, current)
+
+
+def _warm_wishes(wanted: wire.WarmThroughput, least: WarmUnits) -> tuple[tuple[str, int | None, int], ...]:
+    return ("Read", wanted.ReadUnitsPerSecond, least.read), ("Write", wanted.WriteUnitsPerSecond, least.write)
+
+
+def _warm_units(wanted: wire.WarmThroughput, current: WarmUnits) -> WarmUnits:
+    read, write = wanted.ReadUnitsPerSecond, wanted.WriteUnitsPerSecond
     return WarmUnits(current.read if read is None else read, current.write if write is None else write)
 
 
-def on_demand_maxima(requested: wire.OnDemandThroughput | None) -> OnDemandMaxima | None:
-    """-1 on the wire takes a maximum away."""
+def on_demand_maxima(
+    requested: wire.OnDemandThroughput | None, current: OnDemandMaxima | None = None
+) -> OnDemandMaxima | None:
+    """The maxima after a request: what it does not name stays, -1 takes a maximum away."""
     if requested is None:
-        return None
+        return current
+    before = current or OnDemandMaxima()
 
-    def maximum(units: int | None) -> int | None:
-        return None if units is None or units == -1 else units
+    def maximum(units: int | None, present: int | None) -> int | None:
+        return present if units is None else None if units == -1 else units
 
-    return OnDemandMaxima(maximum(requested.MaxReadRequestUnits), maximum(requested.MaxWriteRequestUnits))
+    maxima = OnDemandMaxima(
+        maximum(requested.MaxReadRequestUnits, before.read), maximum(requested.MaxWriteRequestUnits, before.write)
+    )
+    return maxima or None
 
 
 def encryption(requested: wire.SSESpecification | None, context: Context) -> dict[str, str | float] | None:
-    """SSEDescription of a table that asked for a KMS key; None for the default, an AWS-owned key."""
-    if requested is None or not requested.Enabled:
+    """SSEDescription of a table that asked for a KMS key; None for the default, an AWS-owned key. SSEType alone
+    asks for one too (ack-api-quirks, DDB-TABLE-044)."""
+    if requested is None or not (requested.Enabled or (requested.Enabled is None and requested.SSEType == "KMS")):
         return None
-    key = requested.KMSMasterKeyId or "alias/aws/dynamodb"
-    if key.startswith("alias/"):
+    return {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": _key_arn(requested.KMSMasterKeyId, context)}
+
+
+def changed_encryption(
+    requested: wire.SSESpecification, current: dict[str, str | float] | None, context: Context
+) -> dict[str, str | float] | None:
+    """SSEDescription after an update. Raises ValidationException where nothing would change: no key before and
+    after, or the ARN of the key in use (ack-api-quirks, DDB-TABLE-141)."""
+    wanted = encryption(requested, context)
+    if wanted is None and current is None:
+        raise parameter_error("Table is already encrypted by default")
+    if current is not None and requested.KMSMasterKeyId == current["KMSMasterKeyArn"]:
+        raise parameter_error(
+            "Table is already encrypted with given KMSMasterKeyId. Use KMSMasterKeyId parameter if you want to "
+            "change Master Key"
+        )
+    return wanted
+
+
+def _key_arn(key: str | None, context: Context) -> str:
+    if key is not None and key.startswith("arn:"):
+        return key
+    if key is None or key.startswith("alias/"):
         # An alias stands for a key; which one it is here follows from its name.
-        key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"kms/{context.region}/{context.account}/{key}"))
-    arn = key if key.startswith("arn:") else f"arn:aws:kms:{context.region}:{context.account}:key/{key}"
-    return {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": arn}
+        name = f"kms/{context.region}/{context.account}/{key or 'alias/aws/dynamodb'}"
+        key = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+    return f"arn:aws:kms:{context.region}:{context.account}:key/{key}"

@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 import orjson
 
-from blotter.database.model.errors import resource_in_use, validation_error
-from blotter.database.model.table import Table, TableStatus
+from blotter.database.model.errors import DynamoDBError, resource_in_use, validation_error
+from blotter.database.model.table import Index, Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.catalog import save_table
 from blotter.database.operations.context import Context, find_table, get_table, table_name
 from blotter.database.operations.stream_registry import disable_stream
-from blotter.database.operations.table_description import describe_created, describe_table
+from blotter.database.operations.table_description import describe_created, describe_table, index_status
 from blotter.database.operations.table_request import new_table, refuse_unimplemented
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
@@ -31,9 +31,12 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
     name = table_name(context, request.TableName)
     existing = tx.find_table(context.account, context.region, name)
     if existing is not None:
-        if find_table(tx, context, name) is not None:
+        if existing.is_gone_at(context.now):
+            tx.remove_table(existing)
+        elif existing.status_at(context.now) is TableStatus.CREATING:
+            raise _in_use(TableStatus.CREATING, name)
+        else:
             raise resource_in_use(f"Table already exists: {name}")
-        tx.remove_table(existing)
     table = new_table(request, name, tx, context)
     save_table(tx, table)
     return answer((b"TableDescription", encoded(describe_created(tx, table, context.now))))
@@ -62,7 +65,13 @@ def list_tables(request: wire.ListTablesInput, tx: ReadTransaction, context: Con
 
 
 def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: Context) -> bytes:
+    """Order and messages: ack-api-quirks, DDB-TABLE-006, -063, -150, -444."""
     table = get_table(tx, context, request.TableName)
+    status = table.status_at(context.now)
+    if any(not is_settled(index, context.now) for index in table.indexes) and status in _SERVING:
+        raise still_in_use("Cannot delete table while indexes are being created, updated, or deleted.")
+    if status is TableStatus.UPDATING:
+        raise still_in_use(f"Table: {table.name} is in the process of being updated.")
     check_settled(table, context)
     if table.deletion_protection:
         raise validation_error(
@@ -75,6 +84,8 @@ def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: 
     return answer((b"TableDescription", encoded(_describe_deleting(tx, deleting, context.now))))
 
 
+_SERVING = (TableStatus.ACTIVE, TableStatus.UPDATING)
+
 _IN_USE = {
     TableStatus.CREATING: "Table is being created",
     TableStatus.UPDATING: "Table is being updated",
@@ -83,10 +94,23 @@ _IN_USE = {
 
 
 def check_settled(table: Table, context: Context) -> None:
-    """Refuses to change a table that is still changing."""
-    what = _IN_USE.get(table.status_at(context.now))
-    if what is not None:
-        raise resource_in_use(f"Attempt to change a resource which is still in use: {what}: {table.name}")
+    """Raises ResourceInUseException for a change of a table that is still changing."""
+    status = table.status_at(context.now)
+    if status in _IN_USE:
+        raise _in_use(status, table.name)
+
+
+def is_settled(index: Index, now: float) -> bool:
+    """Whether a global index is ACTIVE; local ones always are."""
+    return index.local or index_status(index, now) == "ACTIVE"
+
+
+def still_in_use(what: str) -> DynamoDBError:
+    return resource_in_use(f"Attempt to change a resource which is still in use: {what}")
+
+
+def _in_use(status: TableStatus, name: str) -> DynamoDBError:
+    return still_in_use(f"{_IN_USE[status]}: {name}")
 
 
 # What DeleteTable's answer still says of a table: its schema is already gone.

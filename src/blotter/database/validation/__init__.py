@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from blotter.database.validation import batches, items, reading, tables, tags, transactions
+from blotter.database.validation import batches, items, reading, tables, tags, transactions, update_table
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
     **items.CHECKS,
@@ -22,6 +22,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     **batches.CHECKS,
     **transactions.CHECKS,
     **tables.CHECKS,
+    **update_table.CHECKS,
     **tags.CHECKS,
 }
 

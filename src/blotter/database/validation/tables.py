@@ -1,12 +1,12 @@
-"""What CreateTable and UpdateTable can be refused for before the table is known.
+"""What CreateTable can be refused for before anything is looked up, and the checks it shares with UpdateTable
+(`validation.update_table`).
 
 Checks come in AWS's order: billing and throughput, the table's key schema against the attribute definitions,
-local indexes, global indexes, then what no key uses. A global index may have up to four partition and four sort
-attributes; tables and local indexes one and one.
-Order and words: dynalite's recorded tests, conformance suite nubo-db/dynamodb-conformance
-(tier3/error-messages, tier1/createTable); limits:
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
-"""
+what no key uses, local indexes, global indexes, the stream, encryption, tags. A global index may have up to four
+partition and four sort attributes; tables and local indexes one and one. Order and messages: the ACK project's
+notes on DynamoDB (ack-api-quirks, DDB-TABLE-123 to -129, -038, -039, -442; 2026-10), conformance suite
+nubo-db/dynamodb-conformance (tier3/error-messages, tier1/createTable), dynalite's recorded tests; limits:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html"""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
+from blotter.database.validation.tags import check_tags
 from blotter.database.wire.requests import (
     AttributeDefinition,
     CreateGlobalSecondaryIndexAction,
     CreateTableInput,
     GlobalSecondaryIndex,
-    GlobalSecondaryIndexUpdate,
     KeySchemaElement,
     LocalSecondaryIndex,
+    OnDemandThroughput,
     Projection,
     ProvisionedThroughput,
+    SSESpecification,
     StreamSpecification,
-    UpdateTableInput,
 )
 
 MAX_UNITS = 1_000_000_000_000
@@ -33,9 +34,6 @@ MAX_LOCAL_INDEXES = 5
 MAX_GLOBAL_INDEXES = 20
 MAX_KEY_ATTRIBUTES = 4
 MAX_PROJECTED_ATTRIBUTES = 100
-
-# What says which table is meant, and what its new keys are, changes nothing alone.
-_NO_CHANGE = ("TableName", "AttributeDefinitions")
 
 AnyIndex = LocalSecondaryIndex | GlobalSecondaryIndex | CreateGlobalSecondaryIndexAction
 
@@ -53,7 +51,7 @@ def check_create_table(request: CreateTableInput) -> None:
     keys = request.KeySchema or []
     _check_billing(request)
     defined = [definition.AttributeName for definition in definitions]
-    _check_unique_definitions(definitions)
+    check_unique_definitions(definitions)
     _check_table_keys(keys, defined)
     if request.LocalSecondaryIndexes is None and request.GlobalSecondaryIndexes is None:
         # A vector index may use definitions of its own.
@@ -65,25 +63,8 @@ def check_create_table(request: CreateTableInput) -> None:
     else:
         _check_indexes(request, keys, defined)
     check_stream_specification(request.StreamSpecification, creating=True)
-
-
-def check_update_table(request: UpdateTableInput) -> None:
-    updates = request.GlobalSecondaryIndexUpdates
-    # Replicas, vector indexes and the rest are changes too; an empty list of index updates is none.
-    changes = [getattr(request, name) for name in request.__struct_fields__ if name not in _NO_CHANGE]
-    if all(change is None or change == [] for change in changes):
-        raise validation_error(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
-            "or SSESpecification or ReplicaUpdates is required"
-        )
-    if request.BillingMode == "PROVISIONED" and request.ProvisionedThroughput is None:
-        raise parameter_error("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
-    if request.BillingMode == "PAY_PER_REQUEST" and request.ProvisionedThroughput is not None:
-        raise throughput_on_demand_error()
-    check_units(request.ProvisionedThroughput)
-    if updates is not None:
-        _check_index_updates(updates, request.AttributeDefinitions or [])
-    check_stream_specification(request.StreamSpecification, creating=False)
+    check_encryption(request.SSESpecification)
+    check_tags(request.Tags or ())
 
 
 def check_units(throughput: ProvisionedThroughput | None) -> None:
@@ -98,19 +79,51 @@ def check_units(throughput: ProvisionedThroughput | None) -> None:
 
 def check_stream_specification(specification: StreamSpecification | None, *, creating: bool) -> None:
     """Raises ValidationException when a stream is enabled without a view, or given a view while disabled.
-    Words recorded from AWS in the ACK project's notes (ack-api-quirks, DDB-TABLE-442)."""
+    Messages recorded from AWS in the ACK project's notes (ack-api-quirks, DDB-TABLE-442)."""
     if specification is None or specification.StreamEnabled == (specification.StreamViewType is not None):
         return
-    raise parameter_error(_STREAM_WORDS[creating, specification.StreamEnabled])
+    raise parameter_error(_STREAM_MESSAGES[creating, specification.StreamEnabled])
 
 
 # (the table is being created, the stream is enabled) → what is wrong with its view.
-_STREAM_WORDS = {
+_STREAM_MESSAGES = {
     (True, True): "Table is being created with a stream enabled, UpdateViewType is required",
     (True, False): "Table is being created with a stream disabled, UpdateViewType should not be specified",
     (False, True): "If stream is being enabled then UpdateViewType is required",
     (False, False): "If stream is being disabled, then UpdateViewType must not be specified",
 }
+
+
+def check_encryption(specification: SSESpecification | None) -> None:
+    """Raises ValidationException for a specification that contradicts itself."""
+    if specification is None:
+        return
+    if specification.Enabled is False and specification.SSEType is not None:
+        raise parameter_error("SSEType can not be specified if Enabled is false")
+    if specification.Enabled is False and specification.KMSMasterKeyId is not None:
+        raise parameter_error("KMSMasterKeyId can not be specified if Enabled is false")
+    if specification.SSEType == "AES256":
+        raise parameter_error("SSEType AES256 is not supported")
+    if specification.KMSMasterKeyId is not None and specification.SSEType is None:
+        raise parameter_error("SSEType KMS is required if KMSMasterKeyId is specified")
+
+
+def on_demand_maxima_given(maxima: OnDemandThroughput | None) -> list[tuple[str, int]]:
+    """The maxima that a request names; an empty structure names none and means nothing (DDB-TABLE-456)."""
+    if maxima is None:
+        return []
+    given = (
+        ("MaxReadRequestUnits", maxima.MaxReadRequestUnits),
+        ("MaxWriteRequestUnits", maxima.MaxWriteRequestUnits),
+    )
+    return [(name, units) for name, units in given if units is not None]
+
+
+def check_on_demand_range(maxima: OnDemandThroughput | None, what: str, *, creating: bool) -> None:
+    """Raises ValidationException for a maximum below 1; -1 takes a maximum away, which only an update can."""
+    for name, units in on_demand_maxima_given(maxima):
+        if units < 1 and (creating or units != -1):
+            raise parameter_error(f"Requested {name} for OnDemandThroughput for {what} is outside of valid range")
 
 
 def check_index_keys_defined(keys: Sequence[KeySchemaElement], defined: Sequence[str]) -> None:
@@ -128,21 +141,17 @@ def _check_billing(request: CreateTableInput) -> None:
     if request.BillingMode == "PAY_PER_REQUEST":
         if throughput is not None:
             raise throughput_on_demand_error()
+        check_on_demand_range(request.OnDemandThroughput, "table", creating=True)
         return
-    if request.OnDemandThroughput is not None:
-        raise maxima_provisioned_error()
+    for name, _ in on_demand_maxima_given(request.OnDemandThroughput):
+        raise parameter_error(
+            f"{name} for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED."
+        )
     if throughput is None:
         raise parameter_error(
             "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
         )
     check_units(throughput)
-
-
-def maxima_provisioned_error() -> DynamoDBError:
-    """On-demand maxima for a table that is billed by provisioned units."""
-    return parameter_error(
-        "Neither MaxReadRequestUnits nor MaxWriteRequestUnits can be specified when BillingMode is PROVISIONED"
-    )
 
 
 def throughput_on_demand_error() -> DynamoDBError:
@@ -160,7 +169,7 @@ def _check_table_keys(keys: Sequence[KeySchemaElement], defined: Sequence[str]) 
 
 
 def _check_key_roles(keys: Sequence[KeySchemaElement]) -> None:
-    """A partition key, and perhaps a sort key of another name behind it."""
+    """A partition key, and perhaps a sort key of another name after it."""
     if len(keys) > 1 and keys[0].AttributeName == keys[1].AttributeName:
         raise validation_error("Both the Hash Key and the Range Key element in the KeySchema have the same name")
     if keys[0].KeyType != "HASH":
@@ -170,7 +179,8 @@ def _check_key_roles(keys: Sequence[KeySchemaElement]) -> None:
 
 
 def _check_global_key_roles(keys: Sequence[KeySchemaElement]) -> None:
-    """Up to four partition attributes, then up to four sort attributes; one and one is worded as for a table."""
+    """Up to four partition attributes, then up to four sort attributes; one and one is reported as for a table.
+    Messages: ack-api-quirks, DDB-TABLE-123 and -442."""
     names = [key.AttributeName for key in keys]
     kinds = [key.KeyType for key in keys]
     if len(keys) <= 2 and kinds != ["HASH", "HASH"]:
@@ -179,30 +189,36 @@ def _check_global_key_roles(keys: Sequence[KeySchemaElement]) -> None:
     if kinds[0] != "HASH":
         raise validation_error("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
     if kinds != sorted(kinds):
-        raise validation_error("Invalid KeySchema: All HASH key elements must come before RANGE key elements")
-    for name in names:
-        if names.count(name) > 1:
-            raise validation_error(f"Invalid KeySchema: Duplicate attribute name in KeySchema: {name}")
+        raise parameter_error("All HASH key attributes must precede RANGE key attributes in the KeySchema")
     for kind in ("HASH", "RANGE"):
         if kinds.count(kind) > MAX_KEY_ATTRIBUTES:
-            raise validation_error(
-                f"Invalid KeySchema: The number of {kind} key elements exceeds the limit of {MAX_KEY_ATTRIBUTES}"
-            )
+            raise parameter_error(f"The KeySchema exceeds the maximum allowed number of {kind} key attributes")
+    if len(set(names)) < len(names):
+        raise validation_error("The KeySchema contains multiple key attributes with the same name")
 
 
 def _check_indexes(request: CreateTableInput, keys: Sequence[KeySchemaElement], defined: Sequence[str]) -> None:
     names: set[str] = set()
     local = request.LocalSecondaryIndexes
-    if local is not None:
-        _check_local_indexes(local, keys, defined, names)
+    if local is not None and not local:
+        raise parameter_error("List of LocalSecondaryIndexes is empty")
     indexes = request.GlobalSecondaryIndexes
-    if indexes is not None:
-        _check_global_indexes(indexes, defined, names, on_demand=request.BillingMode == "PAY_PER_REQUEST")
+    if indexes is not None and not indexes:
+        raise parameter_error("List of GlobalSecondaryIndexes is empty")
     every: list[AnyIndex] = [*(local or ()), *(indexes or ())]
+    for index in every:
+        check_index_keys_defined(index.KeySchema, defined)
+    if request.VectorIndexes is None:  # a vector index may use definitions of its own
+        _check_all_used(keys, every, defined)
+    _check_local_indexes(local or (), keys, names)
+    _check_global_indexes(indexes or (), names, on_demand=request.BillingMode == "PAY_PER_REQUEST")
     _check_projected_attributes(every)
+
+
+def _check_all_used(keys: Sequence[KeySchemaElement], indexes: Sequence[AnyIndex], defined: Sequence[str]) -> None:
     used = {key.AttributeName for key in keys}
-    used.update(key.AttributeName for index in every for key in index.KeySchema)
-    if used != set(defined) and request.VectorIndexes is None:
+    used.update(key.AttributeName for index in indexes for key in index.KeySchema)
+    if used != set(defined):
         keys_used = ", ".join(name for name in defined if name in used)
         raise parameter_error(
             "Some AttributeDefinitions are not used. "
@@ -211,19 +227,13 @@ def _check_indexes(request: CreateTableInput, keys: Sequence[KeySchemaElement], 
 
 
 def _check_local_indexes(
-    indexes: Sequence[LocalSecondaryIndex],
-    keys: Sequence[KeySchemaElement],
-    defined: Sequence[str],
-    names: set[str],
+    indexes: Sequence[LocalSecondaryIndex], keys: Sequence[KeySchemaElement], names: set[str]
 ) -> None:
-    if not indexes:
-        raise parameter_error("List of LocalSecondaryIndexes is empty")
-    if len(keys) != 2:
+    if indexes and len(keys) != 2:
         raise parameter_error(
             "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex"
         )
     for index in indexes:
-        check_index_keys_defined(index.KeySchema, defined)
         _check_key_roles(index.KeySchema)
         if len(index.KeySchema) != 2:
             raise parameter_error(f"Index KeySchema does not have a range key for index: {index.IndexName}")
@@ -239,32 +249,35 @@ def _check_local_indexes(
         raise parameter_error(f"Number of LocalSecondaryIndexes exceeds per-table limit of {MAX_LOCAL_INDEXES}")
 
 
-def _check_global_indexes(
-    indexes: Sequence[GlobalSecondaryIndex], defined: Sequence[str], names: set[str], *, on_demand: bool
-) -> None:
-    if not indexes:
-        raise parameter_error("List of GlobalSecondaryIndexes is empty")
+def _check_global_indexes(indexes: Sequence[GlobalSecondaryIndex], names: set[str], *, on_demand: bool) -> None:
     for index in indexes:
-        check_global_index(index, defined)
+        check_global_index(index)
         if on_demand and index.ProvisionedThroughput is not None:
             raise parameter_error(
                 f"ProvisionedThroughput should not be specified for index: {index.IndexName} "
                 "when BillingMode is PAY_PER_REQUEST"
             )
-        if not on_demand and index.ProvisionedThroughput is None:
-            raise parameter_error(f"ProvisionedThroughput is not specified for index: {index.IndexName}")
+        if not on_demand:
+            _check_provisioned_index(index)
         check_units(index.ProvisionedThroughput)
+        check_on_demand_range(index.OnDemandThroughput, f"index : {index.IndexName}", creating=True)
         _check_new_name(index.IndexName, names)
     if len(indexes) > MAX_GLOBAL_INDEXES:
         raise parameter_error(f"GlobalSecondaryIndex count exceeds the per-table limit of {MAX_GLOBAL_INDEXES}")
 
 
-def check_global_index(
-    index: GlobalSecondaryIndex | CreateGlobalSecondaryIndexAction, defined: Sequence[str]
-) -> None:
-    """Raises ValidationException for a global index that no table can have; `defined` are all attributes with a
-    definition."""
-    check_index_keys_defined(index.KeySchema, defined)
+def _check_provisioned_index(index: GlobalSecondaryIndex) -> None:
+    for name, _ in on_demand_maxima_given(index.OnDemandThroughput):
+        raise parameter_error(
+            f"{name} for OnDemandThroughput for index: {index.IndexName} cannot be specified when table "
+            "BillingMode is PROVISIONED."
+        )
+    if index.ProvisionedThroughput is None:
+        raise parameter_error(f"ProvisionedThroughput is not specified for index: {index.IndexName}")
+
+
+def check_global_index(index: GlobalSecondaryIndex | CreateGlobalSecondaryIndexAction) -> None:
+    """Raises ValidationException for the keys or the projection of a global index that no table can have."""
     _check_global_key_roles(index.KeySchema)
     _check_projection(index.Projection)
 
@@ -277,16 +290,24 @@ def _check_projection(projection: Projection) -> None:
         raise parameter_error(f"ProjectionType is {kind}, but NonKeyAttributes is specified")
     if projection.NonKeyAttributes is None and kind == "INCLUDE":
         raise parameter_error("ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+    seen: set[str] = set()
+    for name in projection.NonKeyAttributes or ():
+        if name in seen:
+            raise parameter_error(f"Duplicate element in NonKeyAttributes: {name}")
+        seen.add(name)
 
 
 def _check_projected_attributes(indexes: Sequence[AnyIndex]) -> None:
     """The attributes included in all indexes together, each counted in every index that has it."""
     total = sum(len(index.Projection.NonKeyAttributes or ()) for index in indexes)
     if total > MAX_PROJECTED_ATTRIBUTES:
-        raise parameter_error(
-            "Number of projected non-key attributes over all indexes exceeds the limit of "
-            f"{MAX_PROJECTED_ATTRIBUTES}"
-        )
+        raise too_many_projected_error()
+
+
+def too_many_projected_error() -> DynamoDBError:
+    return parameter_error(
+        f"Number of projected non-key attributes over all indexes exceeds the limit of {MAX_PROJECTED_ATTRIBUTES}"
+    )
 
 
 def _check_new_name(name: str, names: set[str]) -> None:
@@ -295,37 +316,13 @@ def _check_new_name(name: str, names: set[str]) -> None:
     names.add(name)
 
 
-def _check_unique_definitions(definitions: Sequence[AttributeDefinition]) -> None:
+def check_unique_definitions(definitions: Sequence[AttributeDefinition]) -> None:
+    """Raises ValidationException when an attribute is defined twice, be it alike."""
     seen: set[str] = set()
     for definition in definitions:
         if definition.AttributeName in seen:
-            raise parameter_error(f"Duplicate AttributeName in AttributeDefinitions: {definition.AttributeName}")
+            raise validation_error(f"Attribute Name is duplicated: {definition.AttributeName}")
         seen.add(definition.AttributeName)
 
 
-def _check_index_updates(
-    updates: Sequence[GlobalSecondaryIndexUpdate], definitions: Sequence[AttributeDefinition]
-) -> None:
-    _check_unique_definitions(definitions)
-    names: set[str] = set()
-    for update in updates:
-        change = update.Update or update.Create or update.Delete
-        if change is None:
-            raise parameter_error(
-                "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
-                "GlobalSecondaryIndexUpdate.Delete must not be null"
-            )
-        if change.IndexName in names:
-            raise parameter_error(
-                "Only one global secondary index update per index is allowed simultaneously. "
-                f"Index: {change.IndexName}"
-            )
-        names.add(change.IndexName)
-        if update.Create is not None:
-            check_global_index(update.Create, [definition.AttributeName for definition in definitions])
-
-
-CHECKS: dict[str, Callable[[Any], None]] = {
-    "CreateTable": check_create_table,
-    "UpdateTable": check_update_table,
-}
+CHECKS: dict[str, Callable[[Any], None]] = {"CreateTable": check_create_table}

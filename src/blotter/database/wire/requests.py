@@ -150,8 +150,8 @@ class SSESpecification(Struct, frozen=True, kw_only=True):
 
 
 class Tag(Struct, frozen=True, kw_only=True):
-    Key: Annotated[str, Meta(min_length=1, max_length=128)]
-    Value: Annotated[str, Meta(max_length=256)]
+    Key: str | None = None
+    Value: str | None = None
 
 
 class VectorAttributeDefinition(Struct, frozen=True, kw_only=True):
@@ -653,7 +653,7 @@ class TransactWriteItemsInput(Struct, frozen=True, kw_only=True):
 
 class UntagResourceInput(Struct, frozen=True, kw_only=True):
     ResourceArn: Annotated[str, Meta(min_length=1, max_length=1283)]
-    TagKeys: list[Annotated[str, Meta(min_length=1, max_length=128)]]
+    TagKeys: list[str]
 
 
 class PointInTimeRecoverySpecification(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,6 @@ TABLE = Table(
     keys=KeySchema((A,), (B,)),
     created_at=0.0,
     active_at=0.0,
-    attribute_definitions=(A, B, C, D),
     indexes=(
         Index("local", 2, local=True, keys=KeySchema((A,), (C,)), projection="ALL"),
         Index("global", 3, local=False, keys=KeySchema((D,)), projection="ALL"),

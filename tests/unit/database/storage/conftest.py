@@ -66,6 +66,5 @@ def make_table(
         keys=KeySchema((key,)),
         created_at=1.0,
         active_at=1.0,
-        attribute_definitions=(key,),
         **other,
     )

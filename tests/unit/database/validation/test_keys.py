@@ -29,7 +29,6 @@ TABLE = Table(
     keys=KeySchema((PK,), (SK,)),
     created_at=0.0,
     active_at=0.0,
-    attribute_definitions=(),
     indexes=(LOCAL, GLOBAL),
 )
 KEY: dict[str, Any] = {"pk": {"S": "a"}, "sk": {"B": "AA=="}}
