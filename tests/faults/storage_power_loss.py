@@ -166,7 +166,7 @@ class Workload:
         key = KeyAttribute("id", "S")
         space = SPACE + tx.new_space()
         tx.put(space, StoredItem(b"k", 1, b"x" * 900), None)
-        table = Table("a", "r", name, f"id{number}", space, KeySchema((key,)), 1.0, 1.0, (key,))
+        table = Table("a", "r", name, f"id{number}", space, KeySchema((key,)), 1.0, 1.0)
         tx.save_table(table)
         self.state["tables"][name] = table
 

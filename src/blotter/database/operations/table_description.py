@@ -137,7 +137,7 @@ def _warm_throughput(table: Table, throughput: Throughput, warm: WarmUnits, stat
     return {
         "ReadUnitsPerSecond": units.read,
         "WriteUnitsPerSecond": units.write,
-        "Status": "UPDATING" if status == TableStatus.UPDATING else "ACTIVE",
+        "Status": "UPDATING" if status == TableStatus.CREATING and warm != WarmUnits() else "ACTIVE",
     }
 
 

@@ -54,6 +54,17 @@ def change_indexes(table: Table, request: wire.UpdateTableInput, tx: WriteTransa
     return table
 
 
+def refuse_early_deletion(table: Table, request: wire.UpdateTableInput, context: Context) -> None:
+    """Raises ResourceInUseException for the deletion of an index whose resources are still being allocated."""
+    for update in request.GlobalSecondaryIndexUpdates or ():
+        index = None if update.Delete is None else table.index(update.Delete.IndexName)
+        if index is not None and index.backfilling and not is_over(index.active_at, context.now):
+            raise still_in_use(
+                "Index creation is in resource allocation phase. Retry deletion during backfilling phase or when "
+                f"the index is active. Table: {table.name} Index: {index.name}"
+            )
+
+
 def check_index_throughput_given(table: Table, request: wire.UpdateTableInput) -> None:
     """A switch to PROVISIONED must say the throughput of every global index, too."""
     updates = [update.Update for update in request.GlobalSecondaryIndexUpdates or () if update.Update is not None]

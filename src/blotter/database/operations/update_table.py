@@ -33,6 +33,7 @@ from blotter.database.operations.update_indexes import (
     changed_throughput,
     check_index_throughput_given,
     check_throughput_changes,
+    refuse_early_deletion,
 )
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.tables import on_demand_maxima_given, throughput_on_demand_error
@@ -46,6 +47,7 @@ _SETTLING = ("billing_mode", "throughput", "table_class", "stream")
 def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: Context) -> bytes:
     refuse_unimplemented(request, "UpdateTable")
     table = get_table(tx, context, request.TableName)
+    refuse_early_deletion(table, request, context)
     if not (_goes_beside_others(request) and table.status_at(context.now) is TableStatus.UPDATING):
         check_settled(table, context)
     new = _change_billing(table, request, context)
@@ -140,12 +142,22 @@ def _on_demand(table: Table, request: wire.UpdateTableInput, context: Context) -
         billing_mode="PAY_PER_REQUEST",
         on_demand_since=context.now,
         on_demand_maxima=maxima,
-        throughput=Throughput(
-            decreases_today=table.throughput.decreases_today,
-            last_increase=table.throughput.last_increase,
-            last_decrease=context.now,
+        throughput=_no_units(table.throughput, context.now, decreases=0),
+        # Only an index's switch counts as a decrease (DDB-TABLE-153).
+        indexes=tuple(
+            index
+            if index.local
+            else replace(index, throughput=_no_units(index.throughput, context.now, decreases=1))
+            for index in table.indexes
         ),
-        indexes=tuple(replace(index, throughput=Throughput()) for index in table.indexes),
+    )
+
+
+def _no_units(before: Throughput, now: float, *, decreases: int) -> Throughput:
+    return Throughput(
+        decreases_today=before.decreases_on(now) + decreases,
+        last_increase=before.last_increase,
+        last_decrease=now,
     )
 
 

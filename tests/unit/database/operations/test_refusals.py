@@ -12,6 +12,13 @@ from tests.in_process import InProcessDatabase
 
 UNITS = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
 TOO_LARGE = "Transaction item size cannot exceed 4 MB"
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/books"
+BY_A: dict[str, Any] = {
+    "IndexName": "by-a",
+    "KeySchema": [{"AttributeName": "a", "KeyType": "HASH"}],
+    "Projection": {"ProjectionType": "ALL"},
+}
+MAXIMA = {"MaxReadRequestUnits": 5}
 Error = tuple[str, str]
 Call = Callable[..., Error | None]
 
@@ -57,22 +64,105 @@ def create_table(call: Call, name: str = "books", **more: Any) -> Error | None:
 
 
 def test_a_table_in_change_is_not_changed(call: Call, clock: Clock) -> None:
-    """Messages: dynalite's recorded deleteTable.js and public reports of the other two."""
+    """Messages: ack-api-quirks, DDB-TABLE-001, -005, -006, -063, -444 (2026-10)."""
 
     def in_use(what: str) -> Error:
-        return (
-            "ResourceInUseException",
-            f"Attempt to change a resource which is still in use: {what}: books",
-        )
+        return "ResourceInUseException", f"Attempt to change a resource which is still in use: {what}"
 
     create_table(call)
-    assert call("DeleteTable", TableName="books") == in_use("Table is being created")
+    assert call("DeleteTable", TableName="books") == in_use("Table is being created: books")
+    assert create_table(call) == in_use("Table is being created: books")
     clock.now += 11
+    assert create_table(call) == ("ResourceInUseException", "Table already exists: books")
     assert call("UpdateTable", TableName="books", BillingMode="PROVISIONED", ProvisionedThroughput=UNITS) is None
-    assert call("DeleteTable", TableName="books") == in_use("Table is being updated")
+    assert call("DeleteTable", TableName="books") == in_use("Table: books is in the process of being updated.")
+    assert call("UpdateTable", TableName="books", TableClass="STANDARD") == in_use("Table is being updated: books")
+    # What goes beside other changes.
+    assert call("UpdateTable", TableName="books", DeletionProtectionEnabled=False) is None
+    assert call("UpdateTable", TableName="books", SSESpecification={"Enabled": True}) is None
+    assert call("TagResource", ResourceArn=ARN, Tags=[{"Key": "a", "Value": "b"}]) is None
     clock.now += 11
     assert call("DeleteTable", TableName="books") is None
-    assert call("DeleteTable", TableName="books") == in_use("Table is being deleted")
+    assert call("DeleteTable", TableName="books") == in_use("Table is being deleted: books")
+    assert create_table(call) == ("ResourceInUseException", "Table already exists: books")
+    assert call("TagResource", ResourceArn=ARN, Tags=[{"Key": "a", "Value": "b"}]) == in_use(
+        "Table is being deleted: books"
+    )
+
+
+def test_a_table_is_not_deleted_while_an_index_changes(call: Call, clock: Clock) -> None:
+    """ack-api-quirks, DDB-TABLE-135, -150, -376 (2026-10)."""
+    refused = (
+        "ResourceInUseException",
+        "Attempt to change a resource which is still in use: Cannot delete table while indexes are being created, "
+        "updated, or deleted.",
+    )
+    create_table(call)
+    clock.now += 11
+    attribute = [{"AttributeName": "a", "AttributeType": "S"}]
+    changes = (
+        {"AttributeDefinitions": attribute, "GlobalSecondaryIndexUpdates": [{"Create": BY_A}]},
+        {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": "by-a", "OnDemandThroughput": MAXIMA}}]},
+        {"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "by-a"}}]},
+    )
+    for change in changes:
+        assert call("UpdateTable", TableName="books", **change) is None
+        assert call("DeleteTable", TableName="books") == refused
+        clock.now += 11
+        call("DescribeTable", TableName="books")  # background work runs after every request
+    assert call("DeleteTable", TableName="books") is None
+
+
+def test_an_index_is_updated_once_at_a_time(call: Call, clock: Clock) -> None:
+    """ack-api-quirks, DDB-TABLE-135 (2026-10)."""
+    definitions = [{"AttributeName": name, "AttributeType": "S"} for name in ("a", "p")]
+    create_table(call, AttributeDefinitions=definitions, GlobalSecondaryIndexes=[BY_A])
+    clock.now += 11
+    update = {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": "by-a", "OnDemandThroughput": MAXIMA}}]}
+    assert call("UpdateTable", TableName="books", **update) is None
+    assert call("UpdateTable", TableName="books", **update) == (
+        "ResourceInUseException",
+        "Attempt to change a resource which is still in use: Index is being updated. Table: books Index: by-a",
+    )
+    clock.now += 11
+    assert call("UpdateTable", TableName="books", **update) is None
+
+
+def test_a_table_has_twenty_global_indexes(call: Call, clock: Clock) -> None:
+    """ack-api-quirks, DDB-TABLE-169 (2026-10)."""
+    definitions = [{"AttributeName": name, "AttributeType": "S"} for name in ("a", "p")]
+    indexes = [BY_A | {"IndexName": f"by-a-{number}"} for number in range(20)]
+    create_table(call, AttributeDefinitions=definitions, GlobalSecondaryIndexes=indexes)
+    clock.now += 11
+    one_more = {"AttributeDefinitions": definitions, "GlobalSecondaryIndexUpdates": [{"Create": BY_A}]}
+    assert call("UpdateTable", TableName="books", **one_more) == (
+        "LimitExceededException",
+        "Subscriber limit exceeded: Number of global secondary indexes exceeds per-table limit of 20",
+    )
+
+
+def test_time_to_live_of_a_table_that_comes_or_goes(call: Call, clock: Clock) -> None:
+    """ack-api-quirks, DDB-TABLE-115, -118, -442, -444 (2026-10)."""
+    specification = {"TableName": "books", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "ttl"}}
+    create_table(call)
+    assert call("DescribeTimeToLive", TableName="books") == (
+        "ValidationException",
+        "Cannot describe time to live while table is in CREATING state: Current table state is CREATING",
+    )
+    assert call("UpdateTimeToLive", **specification) == (
+        "ResourceNotFoundException",
+        "Requested resource not found: Table: books not found",
+    )
+    clock.now += 11
+    call("UpdateTable", TableName="books", TableClass="STANDARD_INFREQUENT_ACCESS")
+    assert call("UpdateTimeToLive", **specification) is None
+    assert call("DescribeTimeToLive", TableName="books") is None
+    clock.now += 11
+    call("DeleteTable", TableName="books")
+    assert call("DescribeTimeToLive", TableName="books") == (
+        "ValidationException",
+        "Cannot describe time to live while table is in DELETING state: Current table state is DELETING",
+    )
 
 
 def test_an_index_is_not_read_before_it_is_active(call: Call, clock: Clock) -> None:

@@ -500,7 +500,7 @@ SECOND_NOT_RANGE = "Invalid KeySchema: The second KeySchemaElement is not a RANG
         ),
         (
             {"AttributeDefinitions": attributes("pk", "pk")},
-            INVALID + "Duplicate AttributeName in AttributeDefinitions: pk",
+            "Attribute Name is duplicated: pk",
         ),
         ({"KeySchema": keys("pk", "pk")}, SAME_NAME),
         ({"KeySchema": keys("pk", "sk", kinds=("RANGE", "HASH"))}, FIRST_NOT_HASH),
@@ -583,11 +583,11 @@ SECOND_NOT_RANGE = "Invalid KeySchema: The second KeySchemaElement is not a RANG
                     glob(KeySchema=keys("sk", "pk", "sk", kinds=("HASH", "RANGE", "HASH"))),
                 ]
             },
-            "Invalid KeySchema: All HASH key elements must come before RANGE key elements",
+            INVALID + "All HASH key attributes must precede RANGE key attributes in the KeySchema",
         ),
         (
             {"GlobalSecondaryIndexes": [glob(KeySchema=keys("sk", "sk", kinds=("HASH", "HASH")))]},
-            "Invalid KeySchema: Duplicate attribute name in KeySchema: sk",
+            "The KeySchema contains multiple key attributes with the same name",
         ),
         (
             {"StreamSpecification": {"StreamEnabled": True}},
@@ -626,7 +626,7 @@ def test_a_global_index_may_have_four_and_four() -> None:
         "CreateTable",
         **table(AttributeDefinitions=attributes("pk", "sk", *names[:6]), GlobalSecondaryIndexes=[five]),
     )
-    assert message == "Invalid KeySchema: The number of RANGE key elements exceeds the limit of 4"
+    assert message == INVALID + "The KeySchema exceeds the maximum allowed number of RANGE key attributes"
 
 
 def test_a_vector_index_may_use_definitions_of_its_own() -> None:
@@ -646,16 +646,6 @@ def test_a_vector_index_may_use_definitions_of_its_own() -> None:
     ("members", "message"),
     [
         (
-            {},
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
-            "or SSESpecification or ReplicaUpdates is required",
-        ),
-        (
-            {"GlobalSecondaryIndexUpdates": []},
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
-            "or SSESpecification or ReplicaUpdates is required",
-        ),
-        (
             {"BillingMode": "PROVISIONED"},
             INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED",
         ),
@@ -674,8 +664,7 @@ def test_a_vector_index_may_use_definitions_of_its_own() -> None:
         ),
         (
             {"GlobalSecondaryIndexUpdates": [{"Create": glob("x")}]},
-            INVALID + "Some index key attributes are not defined in AttributeDefinitions. "
-            "Keys: [x], AttributeDefinitions: []",
+            INVALID + "AttributeDefinitions is not specified for index: gsi",
         ),
     ],
 )
@@ -687,22 +676,3 @@ def test_any_setting_is_a_change() -> None:
     check("UpdateTable", DeletionProtectionEnabled=False)
     check("UpdateTable", TableClass="STANDARD")
     check("UpdateTable", AttributeDefinitions=attributes("x"), GlobalSecondaryIndexUpdates=[{"Create": glob("x")}])
-
-
-def test_tags() -> None:
-    arn = "arn:aws:dynamodb:us-east-1:000000000000:table/abc"
-
-    def message(operation: str, **members: Any) -> str:
-        request = decode_request(operation, orjson.dumps(members))
-        with pytest.raises(DynamoDBError) as refused:
-            check_request(operation, request)
-        return refused.value.message
-
-    assert message("TagResource", ResourceArn=arn, Tags=[]) == "Atleast one Tag needs to be provided as Input."
-    assert message("UntagResource", ResourceArn=arn, TagKeys=[]) == (
-        "Atleast one Tag Key needs to be provided as Input."
-    )
-    assert message("ListTagsOfResource", ResourceArn="arn:aws:s3:::bucket") == (
-        "Invalid TableArn: Invalid ResourceArn provided as input arn:aws:s3:::bucket"
-    )
-    check_request("ListTagsOfResource", decode_request("ListTagsOfResource", orjson.dumps({"ResourceArn": arn})))
