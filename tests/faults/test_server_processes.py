@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.plain_client import HEADERS, post
+from tests.faults.plain_client import HEADERS, Client, post
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
@@ -70,6 +71,47 @@ def test_a_killed_worker_is_replaced_and_the_others_keep_serving(serve: Serve) -
         assert post(connection, "ListTables")[0] == 200  # http.client connects again
     _until(lambda: victim_name in serving.workers() and serving.workers()[victim_name] != victim)
     assert "worker 1 was killed by SIGKILL; starting another" in serving.log.read_text()
+
+
+def test_a_stopped_worker_keeps_others_from_writing_only_until_it_is_replaced(serve: Serve) -> None:
+    """SIGSTOP under a load of writes: wherever it is stopped, with or without the write lock, writing goes on."""
+    serving = serve("--workers", "2", "--hang-timeout", "2")
+    connection = _connect(serving)
+    keys = {
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    assert post(connection, "CreateTable", TableName="stopped", **keys)[0] == 200
+    over = threading.Event()
+    acknowledged: list[str] = []
+
+    def put(writer: int) -> None:
+        client = Client(serving.address)
+        for number in count():
+            if over.is_set():
+                return
+            key = f"{writer}-{number}"
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if client.call("PutItem", TableName="stopped", Item={"pk": {"S": key}})[0] == 200:
+                    acknowledged.append(key)
+
+    writers = [threading.Thread(target=put, args=(writer,)) for writer in range(8)]
+    for thread in writers:
+        thread.start()
+    _until(lambda: len(acknowledged) > 100)
+    name, victim = next(iter(serving.workers().items()))
+    os.kill(victim, signal.SIGSTOP)
+    _until(lambda: serving.workers().get(name, victim) != victim)
+    seen = len(acknowledged)
+    _until(lambda: len(acknowledged) > seen + 100)
+    over.set()
+    for thread in writers:
+        thread.join(60)
+    assert f"worker 1 (process {victim}) has given no sign of life for 2 s" in serving.log.read_text()
+    again = Client(serving.address)
+    for key in acknowledged[:: max(1, len(acknowledged) // 200)]:
+        assert "Item" in again.call("GetItem", TableName="stopped", Key={"pk": {"S": key}})[1]
 
 
 def test_the_background_process_is_replaced_too(serve: Serve) -> None:

@@ -3,9 +3,9 @@
     supervisor ─┬─ worker 1 … n    HTTP server → router → dispatcher → pipeline → storage
                 └─ background      deletions, backfills, expired items, trimming
 
-Here the rooms meet that do not know each other. The supervisor binds the socket and claims the data directory, so
-that "port taken" and "directory in use" are said once and before anything runs; each process opens the storage for
-itself, after the fork, because SQLite's connections must not cross one.
+This is where packages meet that do not know each other. `serve` binds the socket and claims the data directory,
+so that "port taken" and "directory in use" are reported once and before anything runs; each process opens the
+storage for itself, after the fork, because SQLite's connections must not cross one.
 """
 
 from __future__ import annotations
@@ -40,18 +40,20 @@ from blotter.database.services.table import make_dispatcher
 from blotter.database.settings import Settings
 from blotter.database.storage.protocol import DataDirectoryError, Storage, Store
 from blotter.database.storage.stores import store_at
-from blotter.database.supervisor import Post, Role, StartError, Supervisor
+from blotter.database.supervisor import Link, Role, StartError, Supervisor
 
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
+# Seconds between two signs of life of a process.
+_SIGN_EVERY = 1.0
 # Descriptors that are not client connections: the store's files, pipes, the loop.
 _OWN_FILES = 128
 _MOST_FILES = 65_536
 
 
 def serve(settings: Settings, ready_fd: int | None = None) -> int:
-    """Runs the server until it is told to stop; returns the process's exit status."""
+    """Runs the server until it is asked to stop; returns the process's exit status."""
     logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=settings.log_level.upper())
     try:
         report_to = _open_descriptors(ready_fd)
@@ -68,6 +70,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         lambda: _announce(settings, url, store, report_to),
         settings.limits.drain_timeout,
         report_to,
+        settings.hang_timeout,
     )
     try:
         return supervisor.run()
@@ -98,7 +101,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def build_handler(storage: Storage, settings: Settings) -> Router:
-    """What answers requests, from the first look at their headers to the last byte of their body."""
+    """The handler of all requests: router, services, pipeline."""
     access = OpenAccess(settings.account)
     account = RequestLog() if RequestLog.wanted() else None
     pipeline = Pipeline(storage, access.authenticate, table_delay=settings.table_delay, account=account)
@@ -141,7 +144,7 @@ def open_storage(store: Store) -> Storage:
 
 
 async def background(storage: Storage) -> None:
-    """What has to happen to tables though nobody asks for it any more. Runs until cancelled."""
+    """Background work on tables: what no request waits for. Runs until cancelled."""
     await Background(storage).run()
 
 
@@ -163,14 +166,14 @@ def _roles(settings: Settings, listener: socket.socket, store: Store) -> list[Ro
     workers = [_worker(settings, listener, counts, slot, store) for slot in range(settings.workers)]
     if store.single_process:
         return workers
-    return [*workers, Role("background", lambda post: _run(_background(store, post)))]
+    return [*workers, Role("background", lambda link: _run(_background(store, link)))]
 
 
 def _worker(settings: Settings, listener: socket.socket, counts: memoryview[int], slot: int, store: Store) -> Role:
     mine = ConnectionCounts(counts, slot)
     return Role(
         f"worker {slot + 1}",
-        lambda post: _run(_work(settings, listener, mine, store, post)),
+        lambda link: _run(_work(settings, listener, mine, store, link)),
         lambda: mine.set(ConnectionCounts.GONE),
         vital=store.single_process,
     )
@@ -183,9 +186,9 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _work(
-    settings: Settings, listener: socket.socket, counts: ConnectionCounts, store: Store, post: Post
+    settings: Settings, listener: socket.socket, counts: ConnectionCounts, store: Store, link: Link
 ) -> None:
-    told = _told_to_stop(post)
+    stop = _stop_requested(link)
     storage = open_storage(store)
     storage.start()
     server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts, failure=INTERNAL_ERROR)
@@ -193,47 +196,55 @@ async def _work(
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
     server.start(listener)
     task = asyncio.create_task(background(storage)) if store.single_process else None
-    post.ready()
-    await _until(told, task)
+    _give_signs_of_life(link)
+    link.ready()
+    await _until(stop, task)
     await server.drain()
     await storage.close()
 
 
-async def _background(store: Store, post: Post) -> None:
-    told = _told_to_stop(post)
+async def _background(store: Store, link: Link) -> None:
+    stop = _stop_requested(link)
     storage = open_storage(store)
     task = asyncio.create_task(background(storage))
-    post.ready()
-    await _until(told, task)
+    _give_signs_of_life(link)
+    link.ready()
+    await _until(stop, task)
     await storage.close()
 
 
-async def _until(told: asyncio.Event, background: asyncio.Task[None] | None) -> None:
-    """Waits until the process is told to stop, and stops its background work. Raises RuntimeError if that ended by
-    itself."""
+async def _until(stop: asyncio.Event, background: asyncio.Task[None] | None) -> None:
+    """Waits until the process is asked to stop, and stops its background work. Raises RuntimeError if that ended
+    by itself."""
     if background is None:
-        await told.wait()
+        await stop.wait()
         return
-    stop = asyncio.create_task(told.wait())
-    await asyncio.wait({background, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({background, stopped}, return_when=asyncio.FIRST_COMPLETED)
     background.cancel()
     (result,) = await asyncio.gather(background, return_exceptions=True)
     if not isinstance(result, asyncio.CancelledError):
         raise RuntimeError("background work ended by itself") from result
 
 
-def _told_to_stop(post: Post) -> asyncio.Event:
+def _stop_requested(link: Link) -> asyncio.Event:
     """An event that is set by SIGTERM, and when the supervisor is gone."""
-    told = asyncio.Event()
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, told.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
 
     def gone() -> None:
-        loop.remove_reader(post.lifeline)
-        told.set()
+        loop.remove_reader(link.lifeline)
+        stop.set()
 
-    loop.add_reader(post.lifeline, gone)
-    return told
+    loop.add_reader(link.lifeline, gone)
+    return stop
+
+
+def _give_signs_of_life(link: Link) -> None:
+    """Now, and every second as long as the event loop runs."""
+    link.alive()
+    asyncio.get_running_loop().call_later(_SIGN_EVERY, _give_signs_of_life, link)
 
 
 def _within_open_files(settings: Settings) -> Settings:

@@ -227,6 +227,16 @@ class Settings(msgspec.Struct, frozen=True):
         ),
     ] = _LIMITS.drain_timeout
 
+    hang_timeout: Annotated[
+        float,
+        Declared(
+            _seconds(0, 86400),
+            "Seconds a worker may give no sign of life, because it is stopped or stuck, before it is killed and "
+            "replaced; until then it may keep others from writing. 0: never.",
+            _shown_seconds,
+        ),
+    ] = 20.0
+
     @property
     def store(self) -> str:
         """The location of the store, as `storage.stores` reads it."""

@@ -3,62 +3,74 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import blotter
-from blotter.database.supervisor import next_delay
+from blotter.database.supervisor import Role, Supervisor, next_delay, process_usage
 
 _PROGRAM = """
-import os, select, signal, sys, time
+import os, select, signal, sys
 from blotter.database.supervisor import Role, StartError, Supervisor
 
-def steady(post):
+def say(text):
+    os.write(1, text.encode() + b"\\n")  # At once, whole: children print beside each other.
+
+def steady(link):
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.set_wakeup_fd(theirs)
-    post.ready()
-    select.select([ours, post.lifeline], [], [])
+    link.ready()
+    say("started")
+    while not select.select([ours, link.lifeline], [], [], 0.05)[0]:
+        link.alive()
 
-def stubborn(post):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    post.ready()
-    time.sleep(600)
+def stubborn(link):
+    signal.signal(signal.SIGTERM, lambda *_: say("asked"))
+    link.ready()
+    say("started")
+    while True:
+        signal.pause()
 
-def hopeless(post):
+def hopeless(link):
     raise StartError("the disk is made of cheese")
 
-def crashing(post):
-    post.ready()
-    time.sleep(0.02)
+def crashing(link):
+    link.ready()
+    os.read(0, 1)  # Until the test says so: only who was ready is replaced.
     os._exit(7)
 
-def broken(post):
+def broken(link):
     raise ValueError("a bug")
 
-def buried():
-    print("buried", flush=True)
+def on_exit():
+    say("gone")
 
-roles = [Role(f"{name} {n}", globals()[name], buried) for n, name in enumerate(sys.argv[2:], 1)]
-sys.exit(Supervisor(roles, lambda: print("ready", flush=True), float(sys.argv[1])).run())
+roles = [
+    Role(f"{name} {n}", globals()[name.removeprefix("vital ")], on_exit, name.startswith("vital "))
+    for n, name in enumerate(sys.argv[3:], 1)
+]
+announce = lambda: say("ready")
+sys.exit(Supervisor(roles, announce, float(sys.argv[1]), (), float(sys.argv[2])).run())
 """
 
 
 class _Family:
-    def __init__(self, directory: Path, *roles: str, stop_timeout: float = 30) -> None:
+    def __init__(self, directory: Path, *roles: str, stop_timeout: float = 30, hang_timeout: float = 0) -> None:
         environment = {**os.environ, "PYTHONPATH": str(Path(blotter.__file__).parents[1])}
         self.log = directory / "stderr"
         with self.log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(stop_timeout), *roles],
+                [sys.executable, "-c", _PROGRAM, str(stop_timeout), str(hang_timeout), *roles],
                 env=environment,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
@@ -67,6 +79,10 @@ class _Family:
     def read_line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().decode().strip()
+
+    def read_lines(self, *expected: str) -> None:
+        """Reads as many lines as are expected; children print in any order."""
+        assert sorted(self.read_line() for _ in expected) == sorted(expected)
 
     def children(self) -> list[int]:
         pid = self.process.pid
@@ -81,8 +97,8 @@ class _Family:
 def start(tmp_path: Path) -> Callable[..., _Family]:
     families: list[_Family] = []
 
-    def begin(*roles: str, stop_timeout: float = 30) -> _Family:
-        families.append(_Family(tmp_path, *roles, stop_timeout=stop_timeout))
+    def begin(*roles: str, stop_timeout: float = 30, hang_timeout: float = 0) -> _Family:
+        families.append(_Family(tmp_path, *roles, stop_timeout=stop_timeout, hang_timeout=hang_timeout))
         return families[-1]
 
     yield begin  # type: ignore[misc]
@@ -90,15 +106,9 @@ def start(tmp_path: Path) -> Callable[..., _Family]:
         if family.process.poll() is None:
             os.killpg(family.process.pid, signal.SIGKILL)
         family.process.wait()
-        assert family.process.stdout is not None
-        family.process.stdout.close()
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        for stream in (family.process.stdin, family.process.stdout):
+            assert stream is not None
+            stream.close()
 
 
 def _is_gone(pid: int) -> bool:
@@ -108,10 +118,22 @@ def _is_gone(pid: int) -> bool:
         return True
 
 
+def _wait_for_end(pid: int) -> None:
+    """Waits for a process that is no child of this one."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], 30)[0]
+    finally:
+        os.close(descriptor)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_all_are_started_and_stopped(start: Callable[..., _Family], number: signal.Signals) -> None:
     family = start("steady", "steady")
-    assert family.read_line() == "ready"
+    family.read_lines("started", "started", "ready")
     children = family.children()
     assert len(children) == 2
     family.process.send_signal(number)
@@ -124,7 +146,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_children_too_and_is_left_to_the_superv
     start: Callable[..., _Family],
 ) -> None:
     family = start("steady")
-    assert family.read_line() == "ready"
+    family.read_lines("started", "ready")
     os.killpg(family.process.pid, signal.SIGINT)
     assert family.process.wait(30) == 0
     assert family.errors == ""
@@ -132,11 +154,10 @@ def test_ctrl_c_in_a_terminal_reaches_the_children_too_and_is_left_to_the_superv
 
 def test_a_killed_child_is_replaced(start: Callable[..., _Family]) -> None:
     family = start("steady", "steady")
-    assert family.read_line() == "ready"
+    family.read_lines("started", "started", "ready")
     victim, survivor = family.children()
     os.kill(victim, signal.SIGKILL)
-    assert family.read_line() == "buried"
-    _until(lambda: len(family.children()) == 2)
+    family.read_lines("gone", "started")
     assert survivor in family.children()
     assert victim not in family.children()
     assert family.errors == "blotter serve: steady 1 was killed by SIGKILL; starting another\n"
@@ -146,10 +167,84 @@ def test_a_killed_child_is_replaced(start: Callable[..., _Family]) -> None:
 
 def test_one_that_keeps_dying_is_replaced_every_time(start: Callable[..., _Family]) -> None:
     family = start("crashing", "steady")
-    assert family.read_line() == "ready"
+    family.read_lines("started", "ready")
     for _ in range(3):
-        assert family.read_line() == "buried"
+        assert family.process.stdin is not None
+        family.process.stdin.write(b"x")
+        family.process.stdin.flush()
+        assert family.read_line() == "gone"
     assert "crashing 1 exited with status 7; starting another" in family.errors
+
+
+def test_a_stopped_child_is_killed_and_replaced(start: Callable[..., _Family]) -> None:
+    family = start("steady", "steady", hang_timeout=2)
+    family.read_lines("started", "started", "ready")
+    victim, survivor = family.children()
+    os.kill(victim, signal.SIGSTOP)
+    family.read_lines("gone", "started")
+    assert _is_gone(victim)
+    assert survivor in family.children()
+    assert (
+        f"steady 1 (process {victim}) has given no sign of life for 2 s: it is stopped or stuck" in family.errors
+    )
+    assert "steady 2" not in family.errors
+    family.process.terminate()
+    assert family.process.wait(30) == 0
+
+
+def test_a_stuck_child_is_killed_and_replaced(start: Callable[..., _Family]) -> None:
+    family = start("stubborn", hang_timeout=1)
+    family.read_lines("started", "ready")
+    family.read_lines("gone", "started")
+    assert "(--hang-timeout)" not in family.errors
+    assert "starting another" in family.errors
+
+
+def test_a_child_whose_data_are_in_memory_is_left_alone(start: Callable[..., _Family]) -> None:
+    family = start("vital stubborn", "stubborn", hang_timeout=1)
+    family.read_lines("started", "started", "ready")
+    family.read_lines("gone", "started")  # The other one.
+    family.read_lines("gone", "started")
+    assert family.errors.count("vital stubborn 1") == 1
+    assert "it is left alone, because its data are in memory only" in family.errors
+
+
+def test_children_are_not_killed_when_the_supervisor_was_stopped_itself() -> None:
+    """A paused container, a suspended group of processes: after that all look silent."""
+    supervisor = Supervisor([Role("worker", lambda _link: None)], lambda: None, 1, (), 20)
+    (child,) = supervisor._children
+    child.pid, child.ready = -1, True
+    supervisor._look_for_life(100.0)
+    supervisor._look_for_life(105.0)
+    supervisor._look_for_life(200.0)
+    assert not child.hung
+    assert child.beat_at == 200.0
+
+
+@pytest.mark.parametrize(
+    ("used", "state", "hung"),
+    [
+        (0.0, "T", True),  # stopped
+        (0.1, "S", True),  # waits for something that does not come
+        (25.0, "R", True),  # runs in circles
+        (5.0, "R", False),  # hardly gets to run
+        (0.0, "D", False),  # waits for the disk
+    ],
+)
+def test_slow_is_not_stuck(used: float, state: str, hung: bool) -> None:
+    supervisor = Supervisor([Role("worker", lambda _link: None)], lambda: None, 1, (), 20)
+    (child,) = supervisor._children
+    child.beat_cpu = 100.0
+    assert supervisor._is_hung(child, 21.0, (100.0 + used, state)) is hung
+    assert supervisor._is_hung(child, 21.0, None)
+
+
+def test_what_a_process_uses() -> None:
+    usage = process_usage(os.getpid())
+    assert usage is not None
+    assert usage[0] > 0
+    assert usage[1] == "R"
+    assert process_usage(2**22 + 1) is None
 
 
 def test_the_young_dead_are_replaced_ever_more_slowly() -> None:
@@ -177,24 +272,25 @@ def test_a_bug_is_shown_with_its_traceback(start: Callable[..., _Family]) -> Non
 
 def test_children_leave_when_the_supervisor_is_killed(start: Callable[..., _Family]) -> None:
     family = start("steady", "steady")
-    assert family.read_line() == "ready"
+    family.read_lines("started", "started", "ready")
     children = family.children()
     family.process.kill()
-    _until(lambda: all(_is_gone(child) for child in children))
+    for child in children:
+        _wait_for_end(child)
 
 
 def test_a_child_that_does_not_leave_is_killed_when_its_time_is_over(start: Callable[..., _Family]) -> None:
     family = start("steady", "stubborn", stop_timeout=-2.9)
-    assert family.read_line() == "ready"
+    family.read_lines("started", "started", "ready")
     family.process.terminate()
     assert family.process.wait(30) == 0
 
 
 def test_a_second_signal_does_not_wait(start: Callable[..., _Family]) -> None:
     family = start("stubborn", stop_timeout=600)
-    assert family.read_line() == "ready"
+    family.read_lines("started", "ready")
     family.process.terminate()
-    time.sleep(0.1)
+    assert family.read_line() == "asked"
     assert family.process.poll() is None
     family.process.terminate()
     assert family.process.wait(30) == 0
