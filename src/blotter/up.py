@@ -1,16 +1,21 @@
-"""`blotter up`: the whole story on this machine, in its order.
+"""`blotter up`: database, tables and application on this machine, in that order.
 
 The database starts, `tables apply` sets the tables up, then the application starts: three ordinary `blotter`
-commands as child processes, so that what is seen here is what each of them does alone. They run with placeholder
-credentials (this database accepts any on loopback), never with the user's own. When one of them ends by itself,
-the others are stopped too. Knows no database and no table beyond the configuration.
+commands as child processes, so that what is seen here is what each of them does alone. They run with
+placeholder credentials (this database accepts any on loopback), never with the user's own, and talk to each
+other past any proxy. When one of them ends by itself, the others are stopped too. Whatever can be known to be
+wrong (a package that is missing, a port that is taken, a Blotter that runs already) is said in one line before
+anything starts. Without a blotter.toml the declaration that is shipped with the package is used. Knows no
+database and no table beyond the configuration.
 """
 
 from __future__ import annotations
 
 import ctypes
 import http.client
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,20 +23,26 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
-from blotter.config import Configuration, ConfigurationError, Flags, load_configuration
+from blotter.config import FILE_NAME, Configuration, ConfigurationError, Flags, load_configuration
+from blotter.crimes.example import FILE_NAME as EXAMPLE
+from blotter.crimes.extra import explain, missing
 from blotter.crimes.table_check import check_declaration
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 20.0
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_WEB_HOST = "127.0.0.1"
 
-# Somebody's real identity has no business with a database on this machine.
+# A person's own identity is never used for a database on this machine.
 _PERSONAL = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
 
@@ -39,22 +50,36 @@ class _Stopped(Exception):
     """A signal asked to stop."""
 
 
-@click.command()
+class _CannotStart(Exception):
+    """Why nothing was started; `str()` is one line for a person."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--env", "environment", help="Environment of blotter.toml.  [default: dev]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the database.  [default: the endpoint's]")
 @click.option("--web-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
-@click.option("--data-dir", help="Where the data lies.  [default: blotter-data]")
+@click.option("--data-dir", help="Folder of the data.  [default: blotter-data]")
 def up(environment: str | None, port: int | None, web_port: int, data_dir: str | None) -> None:
     """Run database, tables and application on this machine until Ctrl-C."""
     try:
-        configuration = _local_configuration(environment, port)
-    except ConfigurationError as error:
+        if names := missing():
+            raise _CannotStart(explain(names))
+        file = _configuration_file()
+        configuration = _local_configuration(file, environment, port)
+        if _is_running(configuration, web_port):
+            click.echo(
+                f"Blotter is already running at {_web(web_port)} (database {configuration.endpoint}).\n"
+                "To start another one: blotter up --port PORT --web-port PORT --data-dir FOLDER"
+            )
+            return
+        _check_ports(configuration, web_port)
+    except (ConfigurationError, _CannotStart) as error:
         raise _failure(str(error)) from None
-    children = _Children(_environment_for(configuration, data_dir))
+    children = _Children(_environment_for(configuration, file, data_dir))
     with _stop_signals():
         try:
             _start(children, configuration, web_port)
-            _tell(configuration, web_port)
+            _tell(configuration, file, web_port)
             children.wait_for_any()
         except _Stopped:
             click.echo("\nStopping…")
@@ -63,20 +88,63 @@ def up(environment: str | None, port: int | None, web_port: int, data_dir: str |
                 children.stop()
 
 
-def _local_configuration(environment: str | None, port: int | None) -> Configuration:
+def _configuration_file() -> Path | None:
+    """The declaration of the package where there is no blotter.toml; None: the usual search finds one."""
+    here = Path.cwd()
+    if os.environ.get("BLOTTER_CONFIG") or any((folder / FILE_NAME).is_file() for folder in (here, *here.parents)):
+        return None
+    return Path(str(files("blotter") / "default.toml"))
+
+
+def _local_configuration(file: Path | None, environment: str | None, port: int | None) -> Configuration:
     endpoint = None if port is None else f"http://127.0.0.1:{port}"
-    configuration = load_configuration(environment=environment, flags=Flags(endpoint=endpoint))
+    configuration = load_configuration(file, environment, Flags(endpoint=endpoint))
     host = urlsplit(configuration.endpoint or "").hostname
     if host not in LOOPBACK:
         raise ConfigurationError(
             f"environment {configuration.environment} uses {configuration.endpoint or 'AWS'}, which is not on "
             "this machine; `blotter up` runs its own database: choose another with --env, or give --port"
         )
-    check_declaration(configuration)  # a table of another key would be made, and then be in the way
+    check_declaration(configuration)  # a table of another key would be made and could not be used
     return configuration
 
 
-def _environment_for(configuration: Configuration, data_dir: str | None) -> dict[str, str]:
+def _database(configuration: Configuration) -> tuple[str, int]:
+    address = urlsplit(configuration.endpoint or "")
+    return address.hostname or "127.0.0.1", address.port or 80
+
+
+def _web(port: int) -> str:
+    return f"http://{_WEB_HOST}:{port}"
+
+
+def _is_running(configuration: Configuration, web_port: int) -> bool:
+    """Whether this very application, with its table, is on the web port, and something on the database's."""
+    if not (_listens(_WEB_HOST, web_port) and _listens(*_database(configuration))):
+        return False
+    health = _health(_WEB_HOST, web_port)
+    return health is not None and health.get("table") == configuration.tables["results"].name
+
+
+def _check_ports(configuration: Configuration, web_port: int) -> None:
+    """Raises _CannotStart when one of the ports is taken."""
+    host, port = _database(configuration)
+    for taken_host, taken, what, option in (
+        (host, port, "database", f"--port {_other(port)}"),
+        (_WEB_HOST, web_port, "pages", f"--web-port {_other(web_port)}"),
+    ):
+        if _listens(taken_host, taken):
+            raise _CannotStart(
+                f"cannot listen on {taken_host} port {taken} for the {what}: another program does. "
+                f"Stop it, or choose another port: blotter up {option}"
+            )
+
+
+def _other(port: int) -> int:
+    return port + 1 if port < 65535 else port - 1
+
+
+def _environment_for(configuration: Configuration, file: Path | None, data_dir: str | None) -> dict[str, str]:
     environ = {name: value for name, value in os.environ.items() if name not in _PERSONAL}
     environ |= {
         "AWS_ACCESS_KEY_ID": "local",
@@ -86,36 +154,44 @@ def _environment_for(configuration: Configuration, data_dir: str | None) -> dict
         "BLOTTER_ENV": configuration.environment,
         "PYTHONUNBUFFERED": "1",
     }
+    # Both spellings are read, and the lower one wins in Python: a proxy is never asked for this machine.
+    direct = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), *LOOPBACK)))
+    environ |= {"NO_PROXY": direct, "no_proxy": direct}
+    if file is not None:
+        environ["BLOTTER_CONFIG"] = str(file)
     if data_dir is not None:
         environ["BLOTTER_DATA_DIR"] = data_dir
     return environ
 
 
 def _start(children: _Children, configuration: Configuration, web_port: int) -> None:
-    address = urlsplit(configuration.endpoint or "")
-    database_port = address.port or 80
-    host = address.hostname or "127.0.0.1"
-    children.start_answering(host, database_port, "/", "serve", "--host", host, "--port", str(database_port))
+    host, port = _database(configuration)
+    children.start_answering(host, port, "/", "serve", "--host", host, "--port", str(port))
     children.run("tables", "apply")
-    children.start_answering("127.0.0.1", web_port, "/health", "crimes", "serve", "--port", str(web_port))
+    children.start_answering(_WEB_HOST, web_port, "/health", "crimes", "serve", "--port", str(web_port))
 
 
-def _tell(configuration: Configuration, web_port: int) -> None:
+def _tell(configuration: Configuration, file: Path | None, web_port: int) -> None:
     table = configuration.tables["results"].name
-    sample = "examples/chicago-crimes-2025-first-100.csv"
-    web = f"http://127.0.0.1:{web_port}"
+    sample = shlex.quote(str(files("blotter.crimes") / "examples" / EXAMPLE))
+    web = _web(web_port)
+    built_in = "" if file is None else f"\n  declaration  {file}, because there is no {FILE_NAME} here"
     click.echo(
         f"""
 Blotter is up.
   application  {web}
   database     {configuration.endpoint}   any AWS SDK, any credentials, region {configuration.region}
-  table        {table}
+  table        {table}{built_in}
 
 Try this:
-  open {web} and drop {sample} on the page
+  open {web} and press "Try it with an example", or
   curl -F file=@{sample} {web}/api/files
-  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --table-name {table} \
---region {configuration.region} --endpoint-url {configuration.endpoint}
+
+Then, in another shell, read the item as any AWS client does:
+  export AWS_ENDPOINT_URL={configuration.endpoint} AWS_DEFAULT_REGION={configuration.region} \
+    AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+  aws dynamodb get-item --table-name {table} --output json \
+    --key "$(aws dynamodb scan --table-name {table} --query 'Items[0].{{file_key: file_key}}' --output json)"
 
 Ctrl-C stops it."""
     )
@@ -134,7 +210,7 @@ class _Children:
             raise click.exceptions.Exit(code)
 
     def start_answering(self, host: str, port: int, path: str, *arguments: str) -> None:
-        """Start one and go on when it answers. What listened there before is not it: it will end and say why."""
+        """Starts one and returns when it answers; when another program listens there, the child ends."""
         taken = _listens(host, port)
         # A session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
         self._running.append(
@@ -175,7 +251,7 @@ class _Children:
 
 
 def _failure(message: str) -> click.exceptions.Exit:
-    """Says it like every other command; the exit code to raise."""
+    """Prints a message like every other command; the exit code to raise."""
     click.echo(f"blotter: {message}", err=True)
     return click.exceptions.Exit(1)
 
@@ -200,12 +276,27 @@ def _listens(host: str, port: int) -> bool:
 
 
 def _answers(host: str, port: int, path: str) -> bool:
+    return _get(host, port, path) is not None
+
+
+def _health(host: str, port: int) -> dict[str, Any] | None:
+    """What `/health` says there, None when it is no JSON object."""
+    try:
+        found = json.loads(_get(host, port, "/health") or b"")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _get(host: str, port: int, path: str) -> bytes | None:
+    """The start of what is answered with 200, None otherwise. Asks directly, past any proxy."""
     connection = http.client.HTTPConnection(host, port, timeout=1)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == 200
+        answer = connection.getresponse()
+        return answer.read(4096) if answer.status == 200 else None
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
 

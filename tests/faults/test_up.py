@@ -1,11 +1,13 @@
-"""`blotter up`: the whole story in one command, its end, and its refusal of ports that are taken.
+"""`blotter up`: everything in one command, its end, an empty folder, a second start, ports that are taken.
 
 What answers on a port may be anything, another DynamoDB included; it must not be taken for our own and set up.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -72,11 +74,10 @@ def test_a_taken_port_ends_it(tmp_path: Path, other_port: int) -> None:
         f'app = "x"\n[environments.dev]\nregion = "us-east-1"\nendpoint = "http://127.0.0.1:{other_port}"\n'
         '[tables.results]\npartition_key = { name = "file_key", type = "S" }\n'
     )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "AWS_"))}
     ended = subprocess.run(
         [*UP, "--data-dir", str(tmp_path / "data")],
         cwd=tmp_path,
-        env=kept | {"PYTHONPATH": str(Path(blotter.__file__).parents[1])},
+        env=_environment(),
         capture_output=True,
         text=True,
         timeout=120,
@@ -84,7 +85,10 @@ def test_a_taken_port_ends_it(tmp_path: Path, other_port: int) -> None:
     )
     assert ended.returncode == 1
     assert "is up" not in ended.stdout
-    assert f"cannot listen on 127.0.0.1 port {other_port}" in ended.stderr
+    assert f"cannot listen on 127.0.0.1 port {other_port} for the database" in ended.stderr
+    assert f"blotter up --port {other_port + 1}" in ended.stderr
+    assert ended.stderr.count("\n") == 1, "one line, before anything starts"
+    assert not (tmp_path / "data").exists()
     assert _Other.asked == []
 
 
@@ -97,11 +101,10 @@ class Up(NamedTuple):
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     database, web = _free_port(), _free_port()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "AWS_"))}
     process = subprocess.Popen(
         [*UP, "--port", str(database), "--web-port", str(web), "--data-dir", str(tmp_path / "data")],
         cwd=ROOT,
-        env=kept | {"PYTHONPATH": str(Path(blotter.__file__).parents[1])},
+        env=_environment(),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -149,6 +152,95 @@ def test_a_killed_one_leaves_nothing_behind(up: Up) -> None:
     while _listening(up.database) or _listening(up.web):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_second_start_says_where_the_first_one_is(up: Up, tmp_path: Path) -> None:
+    """Also past a proxy that does not answer: nothing on this machine is asked through it."""
+    second = subprocess.run(
+        [*UP, "--port", str(up.database), "--web-port", str(up.web)],
+        cwd=ROOT,
+        env=_environment() | {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 0
+    assert f"already running at http://127.0.0.1:{up.web}" in second.stdout
+    other = subprocess.run(
+        [*UP, "--port", str(_free_port()), "--web-port", str(up.web), "--data-dir", str(tmp_path / "other")],
+        cwd=ROOT,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert other.returncode == 1
+    assert f"port {up.web} for the pages" in other.stderr
+    assert "--web-port" in other.stderr
+
+
+def test_an_empty_folder_and_a_proxy_are_enough(tmp_path: Path) -> None:
+    """The declaration and the example come with the package; what is printed can be run as it stands."""
+    database, web = _free_port(), _free_port()
+    proxied = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    process = subprocess.Popen(
+        [*UP, "--port", str(database), "--web-port", str(web)],
+        cwd=tmp_path,
+        env=_environment() | proxied,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("Ctrl-C stops it"):
+            break
+    try:
+        told = "".join(said)
+        assert "there is no blotter.toml here" in told
+        assert [path.name for path in tmp_path.iterdir()] == ["blotter-data"]
+        upload = next(line for line in said if line.strip().startswith("curl"))
+        sample = Path(shlex.split(upload)[2].removeprefix("file=@"))
+        answer = httpx.post(
+            f"http://127.0.0.1:{web}/api/files",
+            files={"file": (sample.name, sample.read_bytes())},
+            trust_env=False,
+        )
+        commands = told.partition("  export ")[2].partition("\n\nCtrl-C")[0]
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+        read = subprocess.run(
+            ["sh", "-ec", f"export {commands}"], env={"PATH": path}, capture_output=True, text=True, timeout=60
+        )
+        assert read.returncode == 0, read.stderr
+        assert json.loads(read.stdout)["Item"]["file_key"] == {"S": answer.json()["file_key"]}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        process.stdout.close()
+
+
+def test_a_missing_package_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("blotter.up.missing", lambda: ["fastapi"])
+    answer = CliRunner().invoke(main, ["up"])
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert "fastapi" in answer.stderr
+    assert "blotter-db[crimes]" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shipped_declaration_is_the_one_of_the_checkout() -> None:
+    shipped = Path(blotter.__file__).parent / "default.toml"
+    assert shipped.read_text(encoding="utf-8") == (ROOT / "blotter.toml").read_text(encoding="utf-8")
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "AWS_"))}
+    return kept | {"PYTHONPATH": str(Path(blotter.__file__).parents[1])}
 
 
 def _free_port() -> int:
