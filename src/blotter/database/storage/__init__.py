@@ -1,1 +1,1 @@
-"""Where data lies: the Storage protocol, the data directory, and a package for each backend."""
+"""Stores: the protocol (`protocol`), the choice of a backend (`stores`), and a package for each backend."""

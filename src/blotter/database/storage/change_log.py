@@ -1,4 +1,4 @@
-"""Who reads the change log, and how long entries are kept for them.
+"""The readers of the change log, and how long entries are kept for them.
 
 A reader has a name and a persisted position: streams, which let people read the last day; later recovery, replicas
 and archives, which confirm what they have read. Trimming removes only what every reader has passed. So that one
@@ -54,7 +54,7 @@ def confirm(tx: WriteTransaction, name: str, position: int, now: float) -> None:
 
 
 def is_due(tx: ReadTransaction, now: float, bounds: Bounds = Bounds()) -> bool:  # noqa: B008 (a constant)
-    """Whether `trim` would do anything: so that nobody waits for the write lock in vain."""
+    """Whether `trim` would do anything: so that no writer waits for the lock in vain."""
     readers = [reader for reader in tx.log_readers() if reader.lost_at is None]
     if any(_is_behind(tx, reader, now - (reader.retention or bounds.seconds)) for reader in readers):
         return True

@@ -75,7 +75,7 @@ class DataDirectory:
                 f"data directory {directory} is in use by another blotter server "
                 f"(process {server_process(directory)})"
             )
-        with contextlib.suppress(OSError):  # On a full disk the lock alone must do; it names nobody then.
+        with contextlib.suppress(OSError):  # On a full disk the lock is enough; it names no process then.
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         return cls(directory, descriptor)

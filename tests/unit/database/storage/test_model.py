@@ -32,7 +32,7 @@ Items = dict[int, dict[bytes, StoredItem]]
 
 
 def in_pieces(tx: Any, space: int, start: bytes, end: bytes | None, reverse: bool) -> Iterator[Row]:
-    """A range read as a page is: each piece behind the last key of the one before."""
+    """A range read as a page is: each piece after the last key of the one before."""
     while rows := tx.items(space, start, end, 2, 3, reverse=reverse):
         yield from rows
         start, end = (start, rows[-1][0]) if reverse else (rows[-1][0] + b"\x00", end)

@@ -1,4 +1,4 @@
-"""What every backend owes: the Storage protocol, method by method, against each backend of `conftest.OPENERS`."""
+"""The Storage protocol, method by method, for every backend of `conftest.OPENERS`."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_items_come_in_byte_order_from_start_to_before_end(storage: Storage, run
     assert found(b"\xff\xff\xff", None) == []
 
 
-def test_reading_many_ends_at_the_limit_or_behind_the_item_that_reaches_the_size(
+def test_reading_many_ends_at_the_limit_or_after_the_item_that_reaches_the_size(
     storage: Storage, run: Run
 ) -> None:
     sizes = {b"a": 3, b"b": 1, b"c": 4, b"d": 2}

@@ -1,4 +1,4 @@
-"""What `Storage.write` promises when handlers refuse, break off, are repeated or lose their callers."""
+"""What `Storage.write` promises when handlers refuse, fail midway, are repeated or lose their callers."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_cancelled_caller_does_not_break_the_batch(storage: Storage, run: Run)
 
 
 def test_a_refusal_by_an_uncommitted_predecessor_leaves_after_its_commit(storage: Storage, run: Run) -> None:
-    """Whoever learns of an item by a refusal finds it in every later snapshot."""
+    """A caller that learns of an item by a refusal finds it in every later snapshot."""
 
     async def use() -> None:
         async def refused(n: int) -> None:

@@ -265,7 +265,7 @@ class Batches:
         except STORE_FAILURES as failure:
             if not is_damage(failure):
                 raise
-            # Only what lies on the damaged page is lost, but SQLite may have rolled back the others' writes.
+            # Only the contents of the damaged page are lost, but SQLite may have rolled back the others' writes.
             submission.error, submission.excluded = _unavailable(failure), True
             writer.actions = []
         except (Exception, asyncio.CancelledError) as error:

@@ -45,12 +45,12 @@ def verified(connection: apsw.Connection) -> bool:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite failed over what lies in the file, not over the disk or the system."""
+    """Whether SQLite failed because of the file's contents, not because of the disk or the system."""
     return isinstance(error, apsw.CorruptError) or _is_wrong_sum(error)
 
 
 def describe(error: BaseException) -> str:
-    """What failed, in words for the log: SQLite has none of its own for a wrong sum."""
+    """The error as text for the log: SQLite has no message of its own for a wrong checksum."""
     return f"{error}: a page of the file does not match its checksum" if _is_wrong_sum(error) else str(error)
 
 

@@ -1,4 +1,4 @@
-"""Locks between the processes of one server: who may write, and who does the upkeep.
+"""Locks between the processes of one server: which may write, and which does the upkeep.
 
 All are `flock`s on files of their own, never SQLite's: the kernel releases them when their holder dies, however it
 dies, so nobody needs a time-out or a clean-up. A `flock` belongs to the open file, so two stores in one process

@@ -1,12 +1,12 @@
-"""What lies on disk: the tables of the one SQLite file, its versions, and how a file is made, checked and opened.
+"""What is on disk: the tables of the one SQLite file, its versions, and how a file is made, checked and opened.
 
-Owns every DDL statement and every PRAGMA. No SQLite table belongs to one DynamoDB table: a DynamoDB table is a row
-of `catalog` and some numbers of key spaces, so creating one never changes SQLite's schema, on which every prepared
-statement of every process depends. A file says who wrote it (`application_id`), in which format (`user_version`)
-and by which key layout (`meta`); a file of a newer format, of another program or another key layout is refused
-before anything is written, one of an older format is brought up to date when it is opened. Pages carry checksums
-wherever SQLite's shim for them can be had (`checksums`), and `meta` says so. Why these tables and this page size:
-docs/decisions/0001-item-layout.md.
+Owns every DDL statement and every PRAGMA. No SQLite table belongs to one DynamoDB table: a DynamoDB table is a
+row of `catalog` and some numbers of key spaces, so creating one never changes SQLite's schema, on which every
+prepared statement of every process depends. A file tells which program wrote it (`application_id`), in which
+format (`user_version`) and by which key layout (`meta`); a file of a newer format, of another program or another
+key layout is refused before anything is written, one of an older format is upgraded when it is opened. Pages
+carry checksums wherever SQLite's shim for them is available (`checksums`), and `meta` says so. Why these tables
+and this page size: docs/decisions/0001-item-layout.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Snapshots that outlive one call, on pooled connections, for queries and scans that run in slices.
 
 A snapshot pins the WAL: while it is open, SQLite cannot start the WAL over. So it has a maximum age; past it the
-next use raises SnapshotTooOld, and the store's upkeep takes its connection back even if nobody asks. When the WAL
-has grown too much, all of them end at once (`expire_all`): their users open others and go on from their keys. The
+next use raises SnapshotTooOld, and the store's upkeep takes its connection back in any case. When the WAL has
+grown too much, all of them end at once (`expire_all`): their users open others and continue from their keys. The
 snapshot is of the moment of `open`, not of the first read. Opening one is on the way of every Query: a pooled
 connection keeps its decoded catalog, and the transaction is a pinned statement as in `QuickRead`.
 """
@@ -53,7 +53,7 @@ class PooledReader(Reader):
 
 
 class _Failures:
-    """Inside of it, what SQLite fails with becomes StorageUnavailable."""
+    """A context manager that turns SQLite's errors into StorageUnavailable."""
 
     __slots__ = ()
 
@@ -92,7 +92,7 @@ class SqliteSnapshot:
         self._reader = None
         return reader
 
-    def _young(self) -> PooledReader:
+    def _valid_reader(self) -> PooledReader:
         reader = self._reader
         if reader is not None and self._monotonic() <= self.deadline:
             return reader
@@ -101,26 +101,26 @@ class SqliteSnapshot:
 
     def find_table(self, account: str, region: str, name: str) -> Table | None:
         with _FAILURES:
-            return self._young().find_table(account, region, name)
+            return self._valid_reader().find_table(account, region, name)
 
     def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
         with _FAILURES:
-            return self._young().table_names(account, region, after, limit)
+            return self._valid_reader().table_names(account, region, after, limit)
 
     def tables(self) -> Iterable[Table]:
         with _FAILURES:
-            return self._young().tables()
+            return self._valid_reader().tables()
 
     def catalog_version(self) -> int:
-        return self._young().catalog_version()
+        return self._valid_reader().catalog_version()
 
     def get(self, space: int, key: bytes) -> StoredItem | None:
         with _FAILURES:
-            return self._young().get(space, key)
+            return self._valid_reader().get(space, key)
 
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
         with _FAILURES:
-            return self._young().get_many(space, keys, size)
+            return self._valid_reader().get_many(space, keys, size)
 
     def items(
         self,
@@ -133,42 +133,42 @@ class SqliteSnapshot:
         reverse: bool = False,
     ) -> list[Row]:
         with _FAILURES:
-            return self._young().items(space, start, end, limit, size, reverse=reverse)
+            return self._valid_reader().items(space, start, end, limit, size, reverse=reverse)
 
     def statistics(self, space: int) -> SpaceStatistics:
         with _FAILURES:
-            return self._young().statistics(space)
+            return self._valid_reader().statistics(space)
 
     def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
         with _FAILURES:
-            return self._young().changes(table_id, shard, after, limit)
+            return self._valid_reader().changes(table_id, shard, after, limit)
 
     def version(self, space: int, key: bytes) -> int | None:
         with _FAILURES:
-            return self._young().version(space, key)
+            return self._valid_reader().version(space, key)
 
     def log(self, after: int, limit: int, size: int = ANY_SIZE) -> list[Change]:
         with _FAILURES:
-            return self._young().log(after, limit, size)
+            return self._valid_reader().log(after, limit, size)
 
     def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
         with _FAILURES:
-            return self._young().log_times(after, limit)
+            return self._valid_reader().log_times(after, limit)
 
     def log_readers(self) -> list[LogReader]:
         with _FAILURES:
-            return self._young().log_readers()
+            return self._valid_reader().log_readers()
 
     def note_work(self, amount: int) -> None:
         """A long read has no limit: it runs in slices."""
 
     def first_change(self) -> int:
         with _FAILURES:
-            return self._young().first_change()
+            return self._valid_reader().first_change()
 
     def last_change(self) -> int:
         with _FAILURES:
-            return self._young().last_change()
+            return self._valid_reader().last_change()
 
 
 class Snapshots:
