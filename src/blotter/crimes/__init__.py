@@ -1,5 +1,9 @@
-"""The application: an uploaded file of incidents becomes one item with its prediction, and a page that shows it.
+"""The application: an uploaded file of incidents becomes one item with its predictions, and a page that shows it.
 
-`intake` takes files in, `handler` and `processing` turn an event into a result, `worker` and `sweeper` see that
-each is handled, `web` shows what there is. It knows the database only as a DynamoDB endpoint behind boto3.
+`intake` stores uploads, `handler` and `processing` turn an event into a result, `worker` and `sweeper` make sure
+that every upload is processed, `web` shows the results. The database is only reached as a DynamoDB endpoint,
+through boto3.
+
+Where to begin: `processing.py` for the life of a file, `scoring.py` for what happens to its rows, `item.py` for
+what is stored. Every write of a result item goes through `ResultsTable._write`.
 """

@@ -1,8 +1,8 @@
 """`blotter crimes`: train the model, serve the application, score a file, work off the queue.
 
-Owns the commands' words and exit codes; the work is in the modules they name. Heavy imports (LightGBM, FastAPI)
-wait for the command that needs them. Exit codes: 0 done, 1 the file was refused or work is left, 2 wrong use,
-3 the configuration or the model is no good.
+Owns the commands' options, messages and exit codes; the work is done by the modules they import. Heavy packages
+(LightGBM, FastAPI) are imported by the command that needs them. Exit codes: 0 success, 1 the file was refused, 2
+wrong use, 3 configuration, model, table or objects cannot be used.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _env_option = click.option("--env", "environment", help="Environment of blotter.
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """What a user can mend leaves as one line on stderr, without traceback."""
+    """Errors that a user can fix end the command with one line on stderr, without a traceback."""
     from botocore.exceptions import BotoCoreError, ClientError
     from obstore.exceptions import BaseError
 
@@ -105,7 +105,7 @@ def train(file: Path, out: Path, card: Path | None, held_out_from: datetime | No
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the predictions; beside FILE by default.",
+    help="Where to write the predictions; next to FILE by default.",
 )
 @click.option("--model", default="", help="Folder of the model; the shipped one by default.")
 def score(file: Path, out: Path | None, model: str) -> None:
@@ -137,7 +137,7 @@ def serve(
     workers: int,
     insecure_open_access: bool,
 ) -> None:
-    """Serve the pages and the API, with workers beside them, until Ctrl-C or SIGTERM."""
+    """Serve the pages and the API, and run workers, until Ctrl-C or SIGTERM."""
     from blotter.crimes.serve_command import serve_application
 
     _log_to_stderr()
@@ -150,7 +150,7 @@ def serve(
 @_env_option
 @click.option("--with-parent", is_flag=True, hidden=True, help="Stop when the starting process is gone.")
 def worker(config: str | None, environment: str | None, with_parent: bool) -> None:
-    """Work off the queue and sweep, until SIGTERM: one of the processes that `serve` starts."""
+    """Process queued events and sweep, until SIGTERM: one of the processes that `serve` starts."""
     from blotter.crimes.settings import Application
     from blotter.crimes.worker import run_worker
 
@@ -185,7 +185,7 @@ def process(config: str | None, environment: str | None, file_key: str | None) -
 @_config_option
 @_env_option
 def sweep(config: str | None, environment: str | None) -> None:
-    """Find files whose event got lost or whose worker died, and process them, once."""
+    """Find files whose event was lost or whose worker ended, and process them, once."""
     from blotter.crimes import handler
     from blotter.crimes.settings import Application
 
@@ -198,5 +198,7 @@ def sweep(config: str | None, environment: str | None) -> None:
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)  # its tracebacks; we say it in one line
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a malformed form is told to who sent it
+    logging.getLogger("botocore.credentials").setLevel(
+        logging.CRITICAL
+    )  # it logs tracebacks; one line of ours says it
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the client is told about a malformed form

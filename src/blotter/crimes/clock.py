@@ -19,7 +19,7 @@ def now_text() -> str:
 
 
 def find_time(text: str | None) -> float | None:
-    """The inverse of `text_of`; None for what is no time: anybody may write into the table."""
+    """The inverse of `text_of`; None for other text, which another program may have written."""
     if not text:
         return None
     try:

@@ -1,7 +1,7 @@
 """How usable the model's columns are in a file: blank, unknown and renamed values, counted while it is scored.
 
-A value that the model does not know counts for nothing in its prediction, so the person who uploads must see how
-many there are. Values are judged once for each batch and kept only as counts and a few examples.
+A value that the model does not know has no influence on the prediction, so the result must show how many there
+are. Distinct values are checked once for each batch; only counts and a few examples are kept.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whether there are AWS credentials at all, judged where a command starts.
+"""Checks at the start of a command that AWS credentials can be obtained.
 
-Without them every request fails later, in the middle of the work and in the SDK's words. Whatever a provider
-raises (a missing token file, a broken `credential_process`, a sign-on that ended) is one line here.
+Without them every request would fail later, in the middle of the work and with the SDK's message. Any exception of
+a credential provider (a missing token file, a broken `credential_process`, an expired sign-on) becomes one line.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ Year first (`2022-09-16`, `2022/9/16`), numbers with slashes or dashes (`09/16/2
 time of 24 or 12 hours. Two-digit years are 1969 to 2068, as POSIX has it.
 
 Whether `03/04/2022` is in March or April cannot be seen from one row: `decide_order` looks at the file's dates and
-says which order it found and why. A zone (`Z`, `UTC`, `+00:00`) is read over, not applied: the portal's times are
-Chicago's, and programs that export them add "UTC" without shifting anything. A day without a time has no minute
-(`NO_TIME`); midnight is never guessed. Day and time are parsed apart and remembered, because a file has few
+says which order it found and why. A zone (`Z`, `UTC`, `+00:00`) is accepted and not applied: the portal's times
+are Chicago's, and programs that export them add "UTC" without shifting anything. A day without a time has no
+minute (`NO_TIME`); midnight is never guessed. Day and time are parsed apart and remembered, because a file has few
 different ones; the memory is bounded.
 """
 
@@ -183,7 +183,7 @@ def _find_day(text: str, day_first: bool) -> _Day | None:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _split_named(text: str) -> tuple[_Day, str] | None:
-    """A day with a month's name, and the text of the time behind it."""
+    """A day with a month's name, and the text of the time after it."""
     for pattern in _NAMED:
         match = pattern.match(text)
         if match is None or match["month"] not in _MONTHS:

@@ -1,9 +1,9 @@
-"""From an object's bytes to lines of text, in bounded memory: gzip, limits, UTF-8, and what is no CSV at all.
+"""From an object's bytes to lines of text, in bounded memory: gzip, limits, UTF-8, and files that are not CSV.
 
 Rules: gzip is known by its first bytes, not by the name; unpacked data are never held beyond one block, whatever
-the ratio; a line has a maximum length, because the splitter must hold a whole one. Damage is told apart
-(TRUNCATED_GZIP, CORRUPT_GZIP, TOO_LARGE, NOT_UTF8, NOT_CSV) because the uploader can mend each differently.
-Sources: RFC 1952 (gzip members follow each other; zero bytes may pad the end).
+the ratio; a line has a maximum length, because the splitter must hold a whole one. Each kind of damage has its own
+code (TRUNCATED_GZIP, CORRUPT_GZIP, TOO_LARGE, NOT_UTF8, NOT_CSV) because each has its own fix. Sources: RFC 1952
+(gzip members follow each other; zero bytes may pad the end).
 Must not know columns or rows.
 """
 
@@ -150,7 +150,7 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _refuse_bomb(block: bytes, consumed: int) -> None:
-    """A large block from next to nothing, without one line end in it, is no CSV that anybody wrote."""
+    """Refuses a large block that a few bytes unpack to and that has no line end: no real CSV looks like that."""
     if len(block) < _BOMB_BLOCK or consumed * _BOMB_RATIO > len(block) or b"\n" in block or b"\r" in block:
         return
     raise FileRefused("TOO_LARGE", f"the file unpacks to over {_BOMB_RATIO} times its size, without any rows")

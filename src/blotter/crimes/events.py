@@ -6,7 +6,8 @@ those of EventBridge are not. What is an event of S3 but tells of no creation is
 is named, and never taken for an event that was handled. Each record is judged alone: an odd one hides no others.
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html,
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html,
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html,
+https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html,
 https://min.io/docs/minio/linux/administration/monitoring/bucket-notifications.html
 """
 
@@ -51,7 +52,7 @@ class ObjectCreated:
 
 @dataclass(slots=True)
 class ParsedEvent:
-    """What an event says: the objects that were created, and what in it was not understood, in words."""
+    """What an event says: the objects that were created, and descriptions of what was not understood."""
 
     created: list[ObjectCreated] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

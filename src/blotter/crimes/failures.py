@@ -24,7 +24,7 @@ FILE_CODES = {
     "TOO_MANY_BAD_ROWS": "Nearly all rows cannot be scored.",
     "OUTPUT_TOO_LARGE": "The predictions would be many times larger than the upload.",
     "OBJECT_MISSING": "The uploaded object is gone.",
-    "TOO_MANY_ATTEMPTS": "Several workers died while they worked on this file.",
+    "TOO_MANY_ATTEMPTS": "Several workers ended while they processed this file.",
     "TIME_LIMIT": "The time allowed for one file ended before the file did.",
     "CANCELED": "The work on this file was canceled.",
     "INTERNAL_ERROR": "An error of the application, not of the file.",

@@ -1,9 +1,9 @@
-"""The intake: takes an uploaded file in, so that everything after it can be done again.
+"""The intake: stores an uploaded file so that every later step can be repeated.
 
 In this order: the object is stored under a key of its own, the item says UPLOADED, the event goes out. A crash
-between two steps loses nothing: the sweeper finds an object without item and an UPLOADED that nobody took up.
-A name that a user gives is only ever the last segment of a key: folders in it are cut off, so is what could
-harm a file system. The name as given stays readable in the item.
+between two steps loses nothing: the sweeper finds an object without an item, and an UPLOADED item that no worker
+has claimed. A name that a user gives is only ever the last segment of a key: folders in it are cut off, so is what
+could harm a file system. The name as given stays readable in the item.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UPLOADS = "uploads/"
 PREDICTIONS_SUFFIX = ".predictions.csv"
 _NAME_BYTES = 200  # with the suffix of the predictions file it stays below a file system's 255
 _BLOCK = 1024 * 1024
-# Characters that turn text around, break its lines or hide in it: a name must look like what it is.
+# Characters that reverse text, break lines or are invisible: a name must look like what it is.
 _HIDDEN = re.compile("[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 _log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Intake:
         self._results.cancel(file_key)
         for key in (file_key, seen.predictions_key):
             if key:
-                with suppress(InvalidKey):  # an item that somebody else wrote may name anything
+                with suppress(InvalidKey):  # an item of another program may name anything
                     self._objects.delete(key)
         self._results.delete(file_key)
         return True

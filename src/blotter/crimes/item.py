@@ -190,9 +190,9 @@ class Result(Summary, frozen=True, kw_only=True):
         return self.status in ("COMPLETED", "FAILED")
 
     def lease_ended(self, now: float) -> bool:
-        """Whether nobody holds the work any more; `now` in seconds since the epoch.
+        """Whether no worker holds the file any more; `now` in seconds since the epoch.
 
-        A time that cannot be read (somebody else wrote the item) counts as ended.
+        A time that cannot be read (another program wrote the item) counts as ended.
         """
         until = find_time(self.lease_until)
         return until is None or until <= now

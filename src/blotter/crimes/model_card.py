@@ -27,7 +27,7 @@ def write_card(
     blanked: Mapping[tuple[str, ...], Mapping[str, float]],
     area_names: Mapping[str, str],
 ) -> None:
-    """Writes the card and, beside it, its plot. `blanked`: blanked columns → the metrics without them."""
+    """Writes the card and its plot. `blanked`: blanked columns → the metrics without them."""
     plot = path.parent / PLOT
     plot.parent.mkdir(parents=True, exist_ok=True)
     plot.write_text(calibration_plot(evaluation.bins), encoding="utf-8")

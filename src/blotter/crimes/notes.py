@@ -33,8 +33,8 @@ def _overlap(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.training_overlap_rows:
         yield (
             "TRAINING_OVERLAP",
-            f"{_rows_text(summary.training_overlap_rows)} from {summary.trained_from} to {summary.trained_to}, the"
-            " months the model learned from: on them it looks better than it is.",
+            f"{_rows_text(summary.training_overlap_rows)} a date from {summary.trained_from} to"
+            f" {summary.trained_to}, the months the model learned from: on them it looks better than it is.",
         )
 
 

@@ -1,9 +1,9 @@
 """Notifications: one webhook and one e-mail for each outcome, as configured; a log line always.
 
-Sent after the item says COMPLETED or FAILED and by the one worker whose write said so, hence at most once for an
-outcome; the item, not the message, is the truth. A receiver that is slow or broken is given up after a few seconds
-and never changes the outcome. Messages hold counts and the file's key, never rows. An address may hold a secret
-(a token in the path, a password), so neither it nor an error that quotes it reaches the log: only the host does.
+Sent after the item says COMPLETED or FAILED by the worker whose write set that state, hence at most once for each
+outcome; the item is authoritative, the message is not. A slow or broken receiver is given up after a few seconds
+and never changes the outcome. Messages hold counts and the file's key, never rows. An address may hold a secret (a
+token in the path, a password), so neither it nor an error that quotes it reaches the log.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Notifier:
             try:
                 self._webhook = webhook_address(settings.webhook_url)
                 self._receivers["webhook"] = self._post
-            except ValueError as error:  # told at the start of every command; here the work goes on without
+            except ValueError as error:  # reported by every command at its start; processing must not depend on it
                 _log.error("no webhook is sent: %s", error)
         if settings.email_to and settings.smtp_host:
             self._receivers["e-mail"] = self._mail

@@ -6,7 +6,7 @@ was opened for: when the object is replaced meanwhile the read fails with `Objec
 files. `ObjectInfo.version` is the identity of a content: the store's version id, else its ETag.
 One client (obstore) reads and writes both places, so what is tested here on a folder is what runs on S3. Listing
 is done by `os.walk` and by boto3, because obstore's listing ends at the first key that it does not like (a tab, an
-empty segment); here such keys are told once and left out. Credentials, region and endpoint of S3 are those of a
+empty segment); here such keys are logged once and left out. Credentials, region and endpoint of S3 are those of a
 boto3 session: profiles, single sign-on and roles work as for every AWS program.
 This module must not know tables, CSV or events.
 """
@@ -40,7 +40,7 @@ LOCAL_BUCKET = "local"
 _LONGEST_KEY = 1024  # bytes, S3's limit
 _LONGEST_SEGMENT = 255  # bytes, a file system's
 _DRAFT = re.compile(r"#\d+$")  # how the local store names an unfinished object
-# Temporary credentials are asked for again so often; botocore renews its own in time.
+# How long the store keeps credentials before it asks botocore again, which renews temporary ones in time.
 _CREDENTIALS_KEPT = timedelta(minutes=5)
 _ODD_KEYS_TOLD = 1000
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -58,7 +58,7 @@ class ObjectNotFound(Exception):
 
 
 class ObjectChanged(Exception):
-    """The object was replaced after it was looked at."""
+    """The object was replaced after its metadata was read."""
 
 
 class InvalidKey(ValueError):
@@ -280,7 +280,7 @@ class ObjectStore:
         return removed
 
     def _sync(self, key: str) -> None:
-        """A local object is on the disk, with its name, before anybody hears that it was accepted."""
+        """Syncs a local object and its directory entries before the upload is acknowledged."""
         if self._root is None:
             return
         path = self._root / key

@@ -1,7 +1,7 @@
-"""Folders and files that only their owner may enter: uploads hold addresses, results are nobody else's business.
+"""Folders and files that only their owner may access, because uploads hold addresses.
 
-Every command sets the umask, so that whatever it makes is 0700 and 0600. Folders that existed before are tightened
-when they are the application's own; when they belong to somebody else, a line in the log says who may enter.
+Every command sets the umask, so that whatever it makes is 0700 and 0600. Folders that existed before are
+closed to group and others when this user owns them; otherwise a warning names the folder and its owner.
 """
 
 from __future__ import annotations

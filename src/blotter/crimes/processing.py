@@ -5,9 +5,10 @@ The rules that make redelivered events, crashes and races harmless all live here
   object is now; (file key, object version) is the identity of the work. Finished work is not repeated.
 - The claim is conditional on the item as it was seen; every later write is conditional on the claim.
 - Predictions lie under a name of their version and become visible before the item says COMPLETED.
-- A file's fault is FAILED at once. A fault of the store or the table gives no outcome: the lease ends, the event
-  comes again or the sweeper finds the item, and after `max_attempts` it is FAILED. Nothing stays PROCESSING.
-- A full disk is nobody's fault and passes: the file goes back to UPLOADED, costs no attempt, and is tried again.
+- An error of the file makes it FAILED at once. An error of the store or the table gives no outcome: the lease
+  ends, the event comes again or the sweeper finds the item, and after `max_attempts` it is FAILED. Nothing stays
+  PROCESSING.
+- A full disk is temporary: the file goes back to UPLOADED, costs no attempt, and is tried again.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Done(NamedTuple):
 
 
 class WorkerStopping(Exception):
-    """The worker was asked to end: the file goes back."""
+    """The worker must stop: the file returns to UPLOADED."""
 
 
 class Processor:
@@ -87,7 +88,7 @@ class Processor:
         self._load_model = load_model
         self._notifier = notifier
         self._stopping = stopping
-        self._reached: Progress | None = None  # how far the file at hand was read
+        self._reached: Progress | None = None  # how far the current file was read
         self._waiting: dict[str, tuple[float, float]] = {}  # key → when there may be space again, the pause
 
     def process(
@@ -120,7 +121,7 @@ class Processor:
         return Done("BUSY", time.time() + self._settings.lease_seconds)
 
     def _space_is_short(self, info: ObjectInfo) -> Done | None:
-        """Whether the disk has no room for predictions as large as the upload, or had none a moment ago."""
+        """NO_SPACE when the disk cannot hold predictions as large as the upload, or could not a moment ago."""
         now = time.time()
         until, _ = self._waiting.get(info.key, (0.0, 0.0))
         if now < until:
@@ -181,7 +182,7 @@ class Processor:
             self._results.released(claim)
             raise
         except TABLE_ERRORS:
-            raise  # no outcome can be written now; the lease ends by itself
+            raise  # no outcome can be written now; the lease will expire
         except (BaseError, OSError) as error:
             if is_disk_full(error):
                 self._results.released(claim)

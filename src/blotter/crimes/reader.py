@@ -25,14 +25,14 @@ from blotter.crimes.records import Record, RecordReader
 
 BATCH_ROWS = 8_192
 # A batch ends early when its rows are heavy: a row may have a megabyte, and 8,192 of them would not fit. A field
-# costs an object beside its characters, and a file of a few kilobytes can hold millions of them.
+# costs an object in addition to its characters, and a file of a few kilobytes can hold millions of them.
 BATCH_WEIGHT = 16 * 1024 * 1024
 _FIELD_WEIGHT = 60
 _MOST_COLUMNS = 1000
 _PROBLEMS_OF_A_KIND = 5
 _MOST_PROBLEMS = 20
 _LONGEST_EXAMPLE = 60
-LONG_RECORD = 100  # lines; a record of more is told, because a missing quote may have made it
+LONG_RECORD = 100  # lines; longer records are reported, because a missing quote may be the cause
 
 # The model's columns, by the portal's export heading. Headings are compared without case, blanks and signs, which
 # covers the API's as well.

@@ -2,7 +2,7 @@
 
 The csv module splits the fields (RFC 4180, and what spreadsheets make of it). Alone it would take one quote that
 is never closed for a cell that holds the rest of the file, or all lines up to the next quote. So each record of
-several lines is looked at once more: it is a record when its quotes open and close at the ends of fields and it
+several lines is checked once more: it is a record when its quotes open and close at the ends of fields and it
 has the header's width, or none of its lines would fit the header alone. Otherwise its first line is a broken
 record and the lines after it are read again, as rows of their own. No line is lost and none is counted twice.
 How much may be read again is limited, because a hostile file would have every line do it.
@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 from blotter.crimes.failures import FileRefused
 
+# So many empty lines may be in a file, and some more for each row: they compress to nothing and cost time.
 _BLANK_LINES = 1_000_000
+_BLANK_LINES_OF_A_ROW = 10
 # Characters that may be read again in one file, in records of the longest length.
 _READ_AGAIN = 64
 
@@ -32,7 +34,7 @@ class Record(NamedTuple):
 
 
 class _RecordTooLong(Exception):
-    """The record at hand grew beyond the limit and has several lines."""
+    """The current record has several lines and is longer than the limit."""
 
 
 class RecordReader:
@@ -66,10 +68,10 @@ class RecordReader:
                     if (lines > 1 or self._ended) and self._is_broken(fields):
                         break
                     if fields:
-                        blank = 0
+                        blank = max(0, blank - _BLANK_LINES_OF_A_ROW)
                         yield Record(self._line, lines, fields, False)
                     elif (blank := blank + 1) > _BLANK_LINES:
-                        raise FileRefused("NOT_CSV", f"more than {_BLANK_LINES:,} lines in a row are empty")
+                        raise FileRefused("NOT_CSV", f"more than {_BLANK_LINES:,} lines are empty")
                     self._line += lines
                     self._taken.clear()
                 else:

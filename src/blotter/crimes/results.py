@@ -1,11 +1,11 @@
 """The results table: one item per file, and the conditional writes that move it from state to state.
 
-    UPLOADED → PROCESSING → COMPLETED | FAILED      (back to UPLOADED when a worker is asked to stop)
+    UPLOADED → PROCESSING → COMPLETED | FAILED      (back to UPLOADED when a worker stops)
 
 Every transition is one conditional write. Work is identified by `file_key` and `object_version`; who may write
-about work under way is decided by its lease (`lease_owner`, `lease_until`): a worker renews it with its progress
-and loses it to whoever claims the item after it ended. An item stays far below DynamoDB's 400 KB because its
-breakdowns are capped where they are made (`summary.py`) and texts are cut here.
+while a file is processed is decided by the lease (`lease_owner`, `lease_until`): a worker renews it with its
+progress and loses it to whoever claims the item after it ended. An item stays far below DynamoDB's 400 KB because
+its breakdowns are capped where they are made (`summary.py`) and texts are cut here.
 This module reaches the table through a low-level boto3 client only and must not know files or models.
 """
 
@@ -15,7 +15,7 @@ import base64
 import binascii
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,7 +60,7 @@ class InvalidToken(ValueError):
 
 
 class ResultsTable:
-    """The table behind a boto3 DynamoDB client; throws botocore's errors when the table cannot be reached."""
+    """The table behind a boto3 DynamoDB client; raises botocore's errors when the table cannot be reached."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client
@@ -131,17 +131,7 @@ class ResultsTable:
             size_bytes=size_bytes,
             uploaded_at=uploaded_at or now_text(),
         )
-        try:
-            self._client.put_item(
-                TableName=self.table_name,
-                Item=to_item(_known(result)),
-                ConditionExpression="attribute_not_exists(file_key)",
-            )
-        except ClientError as error:
-            if not _is_condition(error):
-                raise
-            return False
-        return True
+        return self._put(result, _unchanged(None))
 
     def claim(
         self,
@@ -155,7 +145,7 @@ class ResultsTable:
         owner: str,
         lease_seconds: float,
     ) -> Claim | None:
-        """Takes the work on a version: PROCESSING under `owner`'s lease. None when somebody else was faster.
+        """Takes the work on a version: PROCESSING under `owner`'s lease. None when another worker was faster.
 
         `seen` is the item as `find` gave it; the write holds only if its state, version and attempt are still
         those, so of two workers that saw the same item one gets it. The caller judges whether the item is free.
@@ -176,16 +166,7 @@ class ResultsTable:
             lease_until=text_of(now + lease_seconds),
         )
         # A put: whatever an earlier attempt or version left in the item is gone with it.
-        request: dict[str, Any] = {"TableName": self.table_name, "Item": to_item(_known(fresh))}
-        if seen is None:
-            request["ConditionExpression"] = "attribute_not_exists(file_key)"
-        else:
-            request |= _unchanged(seen)
-        try:
-            self._client.put_item(**request)
-        except ClientError as error:
-            if not _is_condition(error):
-                raise
+        if not self._put(fresh, _unchanged(seen)):
             return None
         return Claim(file_key, object_version, owner, attempt)
 
@@ -245,7 +226,7 @@ class ResultsTable:
         self._update_claimed(claim, values, remove=("lease_owner", "lease_until"))
 
     def released(self, claim: Claim) -> None:
-        """Gives unfinished work back untouched: PROCESSING → UPLOADED, free for anybody. Raises LeaseLost."""
+        """Returns unfinished work: PROCESSING → UPLOADED, free for any worker. Raises LeaseLost."""
         values = {"status": "UPLOADED", "progress": 0, "attempt": claim.attempt - 1}
         self._update_claimed(claim, values, remove=("lease_owner", "lease_until", "started_at"))
 
@@ -263,28 +244,8 @@ class ResultsTable:
             "error_code": "CANCELED",
             "error_message": "the work on this file was canceled",
         }
-        names = {f"#{name}": name for name in (*values, "lease_owner", "lease_until", "object_version")}
-        try:
-            self._client.update_item(
-                TableName=self.table_name,
-                Key={"file_key": {"S": file_key}},
-                UpdateExpression="SET "
-                + ", ".join(f"#{name} = :{name}" for name in values)
-                + " REMOVE #lease_owner, #lease_until",
-                ConditionExpression="#status IN (:uploaded, :processing) AND #object_version = :version",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues={
-                    **{f":{name}": to_attribute(value) for name, value in values.items()},
-                    ":uploaded": {"S": "UPLOADED"},
-                    ":processing": {"S": "PROCESSING"},
-                    ":version": {"S": seen.object_version},
-                },
-            )
-        except ClientError as error:
-            if not _is_condition(error):
-                raise
-            return False
-        return True
+        free = {"status": ("UPLOADED", "PROCESSING"), "object_version": (seen.object_version,)}
+        return self._update(file_key, values, ("lease_owner", "lease_until"), free)
 
     def again(self, file_key: str) -> bool:
         """COMPLETED or FAILED → UPLOADED, everything that was found removed; whether it was one of them."""
@@ -299,47 +260,70 @@ class ResultsTable:
             size_bytes=seen.size_bytes,
             uploaded_at=seen.uploaded_at or now_text(),
         )
-        try:
-            self._client.put_item(TableName=self.table_name, Item=to_item(_known(fresh)), **_unchanged(seen))
-        except ClientError as error:
-            if not _is_condition(error):
-                raise
-            return False
-        return True
+        return self._put(fresh, _unchanged(seen))
 
     def delete(self, file_key: str) -> None:
         """Removes the item, whatever its state; a missing one is no error."""
         self._client.delete_item(TableName=self.table_name, Key={"file_key": {"S": file_key}})
 
     def _update_claimed(self, claim: Claim, values: Mapping[str, Any], remove: tuple[str, ...] = ()) -> None:
-        names = {f"#{name}": name for name in (*values, *remove, "status", "lease_owner", "object_version")}
-        update = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
+        """Writes attributes while the item is the claim's. Raises LeaseLost."""
+        held = {
+            "status": ("PROCESSING",),
+            "lease_owner": (claim.owner,),
+            "object_version": (claim.object_version,),
+        }
+        if not self._update(claim.file_key, values, remove, held):
+            raise LeaseLost(claim.file_key)
+
+    def _put(self, result: Result, condition: Mapping[str, Any]) -> bool:
+        """Writes a whole item; False when the condition does not hold."""
+        return self._write(self._client.put_item, Item=to_item(_known(result)), **condition)
+
+    def _update(
+        self,
+        file_key: str,
+        values: Mapping[str, Any],
+        remove: tuple[str, ...],
+        expected: Mapping[str, tuple[str, ...]],
+    ) -> bool:
+        """Sets and removes attributes where each of `expected` has one of its values; False where not."""
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
         if remove:
-            update += " REMOVE " + ", ".join(f"#{name}" for name in remove)
+            expression += " REMOVE " + ", ".join(f"#{name}" for name in remove)
+        allowed = {
+            f":is_{name}_{number}": value
+            for name, choices in expected.items()
+            for number, value in enumerate(choices)
+        }
+        conditions = (
+            f"#{name} IN ({', '.join(f':is_{name}_{number}' for number in range(len(choices)))})"
+            for name, choices in expected.items()
+        )
+        return self._write(
+            self._client.update_item,
+            Key={"file_key": {"S": file_key}},
+            UpdateExpression=expression,
+            ConditionExpression=" AND ".join(conditions),
+            ExpressionAttributeNames={f"#{name}": name for name in (*values, *remove, *expected)},
+            ExpressionAttributeValues=to_item({f":{name}": value for name, value in values.items()} | allowed),
+        )
+
+    def _write(self, operation: Callable[..., Any], **request: Any) -> bool:
+        """Every write of an item goes through here; False when its condition does not hold."""
         try:
-            self._client.update_item(
-                TableName=self.table_name,
-                Key={"file_key": {"S": claim.file_key}},
-                UpdateExpression=update,
-                ConditionExpression=(
-                    "#status = :is_processing AND #lease_owner = :is_owner AND #object_version = :is_version"
-                ),
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues={
-                    **{f":{name}": to_attribute(value) for name, value in values.items()},
-                    ":is_processing": {"S": "PROCESSING"},
-                    ":is_owner": {"S": claim.owner},
-                    ":is_version": {"S": claim.object_version},
-                },
-            )
+            operation(TableName=self.table_name, **request)
         except ClientError as error:
             if not _is_condition(error):
                 raise
-            raise LeaseLost(claim.file_key) from error
+            return False
+        return True
 
 
-def _unchanged(seen: Result) -> dict[str, Any]:
-    """The condition that an item is still in the state in which it was seen."""
+def _unchanged(seen: Result | None) -> dict[str, Any]:
+    """The condition that an item is still in the state in which it was seen; None: that there is none."""
+    if seen is None:
+        return {"ConditionExpression": "attribute_not_exists(file_key)"}
     # attempt and lease_until are absent from an UPLOADED item; a comparison with an absent attribute is false.
     optional = {"object_version": seen.object_version, "attempt": seen.attempt, "lease_until": seen.lease_until}
     seen_values = {"status": seen.status, **{name: value for name, value in optional.items() if value}}
@@ -364,12 +348,12 @@ def _find_result(item: Mapping[str, Any]) -> Result | None:
 
 
 def _results(items: Iterable[Mapping[str, Any]]) -> list[Result]:
-    """The items that are results; somebody's own item in the table does not take the list down."""
+    """The items that are results; an item of another program in the table is left out."""
     return [result for item in items if (result := _find_result(item)) is not None]
 
 
 def _aliases(attributes: list[str]) -> tuple[dict[str, str], str]:
-    """Every name behind an alias: some of ours (status) are DynamoDB's reserved words."""
+    """An alias for every name, because some (status) are reserved words of DynamoDB."""
     names = {f"#{name}": name for name in attributes}
     return names, ", ".join(names)
 

@@ -1,6 +1,6 @@
-"""Scoring one file: batches in, probabilities beside each row out, a summary at the end.
+"""Scoring one file: batches in, every row with its probability out, a summary at the end.
 
-The one loop behind the worker, the Lambda handler and `blotter crimes score`: it reads from an iterator of bytes,
+The loop that the worker, the Lambda handler and `blotter crimes score` share: it reads from an iterator of bytes,
 writes CSV text to a sink and says how far it is after every batch. A predictions file repeats every input row in
 order, with `probability` (empty where the row was skipped) and `skipped_reason` at its end. Memory holds three
 batches, whatever the size of the file. What a file may cost is limited: its predictions against its own size, and
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ def score_file(
     limits: Limits,
     on_progress: Callable[[Progress], None],
 ) -> Summary:
-    """Scores a CSV or CSV.gz of `size` stored bytes; raises FileRefused when the file as a whole is no good.
+    """Scores a CSV or CSV.gz of `size` stored bytes; raises FileRefused when the file as a whole cannot be scored.
 
     `open_chunks` begins the file anew; it is called twice, because the order of the dates is found first.
     `on_progress` is called after every batch and every block that is read, and may raise to stop the work.
@@ -165,7 +165,7 @@ class _PredictionWriter:
         self._sink.write(data)
 
 
-def csv_text(rows: Iterable[list[str]]) -> str:
+def csv_text(rows: Sequence[list[str]]) -> str:
     """Rows as CSV with "\\n" at their ends.
 
     A row with a bare "\\r" in a field is quoted whole: before Python 3.11.9 and 3.12.3 the csv module writes such
@@ -174,6 +174,9 @@ def csv_text(rows: Iterable[list[str]]) -> str:
     text = io.StringIO()
     plain = csv.writer(text, lineterminator="\n")
     quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in rows:
-        (quoted if "\r" in "".join(row) else plain).writerow(row)
+    if "\r" in "".join(map("".join, rows)):
+        for row in rows:
+            (quoted if "\r" in "".join(row) else plain).writerow(row)
+    else:
+        plain.writerows(rows)
     return text.getvalue()

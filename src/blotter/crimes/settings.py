@@ -61,9 +61,9 @@ class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
     grace_seconds: float = 15.0
     """How old an upload is before the sweeper takes its event for lost."""
     max_attempts: int = 3
-    """After so many workers died on a file it FAILS instead of being tried again."""
+    """After so many attempts that did not end, a file is FAILED instead of being tried again."""
     threads: int = 1
-    """Threads the model may use in one worker, beside the one that reads and writes."""
+    """Threads the model may use in one worker, in addition to the one that reads and writes."""
     webhook_url: str = ""
     email_to: str = ""
     email_from: str = "blotter@localhost"

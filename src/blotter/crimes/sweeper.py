@@ -1,10 +1,10 @@
-"""The sweeper: finds work that nobody is going to be told about again.
+"""The sweeper: finds files for which no further event will come.
 
-Three ways to get lost, three ways to be found: an UPLOADED nobody took up (its event got lost), a PROCESSING whose
-lease ended (its worker died), an object without an item or with an older version's item (its event got lost and
-nothing wrote UPLOADED). It only names keys; `Processor.process` decides what is to do, so a sweep too many is
-harmless. The table is scanned whole and the store is listed for the last days: what that costs is in the docs.
-An item or object that is odd is told and passed over: it must not hide the others.
+It finds UPLOADED items that no worker has claimed (the event was lost), PROCESSING items whose lease has expired
+(the worker ended), and objects without an item or with an older version's item (the event was lost and nothing
+wrote UPLOADED). It only names keys; `Processor.process` decides what is to do, so a sweep too many is harmless.
+The table is scanned whole and the store is listed for the last days: what that costs is in the docs. An odd item
+or object is logged and passed over, so that it does not hide the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from blotter.crimes.objects import InvalidKey, ObjectInfo, ObjectNotFound, Objec
 from blotter.crimes.processing import is_predictions_key
 from blotter.crimes.results import ResultsTable
 
-# An item without its object may belong to somebody who shares the table but not the folder: no hurry to fail it.
+# An item without its object may belong to another installation that shares the table but not the folder.
 MISSING_SECONDS = 3600.0
 _HORIZON_SECONDS = 7 * 24 * 3600.0
 _REMEMBERED = 100_000
@@ -67,7 +67,7 @@ class Sweeper:
     def _recent_objects(self, now: float) -> Iterator[ObjectInfo]:
         """Uploads that are old enough to be lost and young enough to matter."""
         oldest, newest = (datetime.fromtimestamp(now - age, UTC) for age in (_HORIZON_SECONDS, self._grace))
-        after = f"{UPLOADS}{oldest:%Y%m%d}"  # our keys begin with their time; anybody else's sort behind digits
+        after = f"{UPLOADS}{oldest:%Y%m%d}"  # our keys begin with their time; other keys sort after digits
         for info in self._objects.list(UPLOADS, after):
             if oldest < info.last_modified < newest and not is_predictions_key(info.key):
                 yield info

@@ -1,8 +1,8 @@
 """Whether the results table can hold results: its key must be `file_key` (S) and nothing else.
 
-Looked at where a process starts, because a table with another key refuses every read and write later, in words
-that do not say why. The declaration is judged without a request, the table itself by one DescribeTable. Only what
-is certain stops the start: an endpoint that is away comes back, and a role may lack DescribeTable.
+Checked when a process starts, because a table with another key refuses every later read and write with a message
+that does not say why. The declaration is judged without a request, the table itself by one DescribeTable. Only
+what is certain stops the start: an endpoint that is away comes back, and a role may lack DescribeTable.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def check_table(client: DynamoDBClient, name: str) -> None:
             raise ConfigurationError(
                 f"table {name} does not exist at {place}; run `blotter tables apply`"
             ) from None
-        _log.warning("table %s could not be looked at: %s", name, error)
+        _log.warning("table %s could not be described: %s", name, error)
         return
     types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
     key = [(part["AttributeName"], types[part["AttributeName"]]) for part in table["KeySchema"]]

@@ -1,7 +1,7 @@
-"""The worker: a process of its own that works off the local queue and sweeps, until it is asked to stop.
+"""The worker: a process that handles the events of the local queue and sweeps, until it is stopped.
 
 One process, one file at a time; several workers may share a queue and a table: each takes the oldest event that no
-other holds, and the lease in the item decides. Events and lost files take turns, so that neither waits for all of
+other holds, and the lease in the item decides. Events and lost files alternate, so that neither waits for all of
 the other. It is a separate process so that the pages answer while a file is scored. On SIGTERM or SIGINT the
 current file goes back to UPLOADED within one batch; after SIGKILL its lease ends and any worker takes it over.
 Whatever happens to one event or file is logged and the loop goes on: a worker that ends is a bug.
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Works off events. `stop` may be called from a signal handler or another thread."""
+    """Handles events and lost files. `stop` may be called from a signal handler or another thread."""
 
     def __init__(self, application: Application, parent: int | None = None) -> None:
         self._parent = parent
@@ -59,7 +59,7 @@ class Worker:
                 self._stop.wait(_POLL_SECONDS)
 
     def _guarded(self, step: Callable[[], bool]) -> bool:
-        """A step of the loop; an error nobody expected is logged, and the loop goes on a little later."""
+        """Runs a step of the loop; an unexpected error is logged, and the loop continues after a pause."""
         try:
             return step()
         except WorkerStopping:
@@ -141,7 +141,7 @@ class Worker:
 def run_worker(application: Application, parent: int | None) -> None:
     """The worker process: signals and the loop. `parent`: the process it must not outlive."""
     worker = Worker(application, parent)
-    worker.parts.load_model()  # a model that cannot be loaded is told at once, not with the first file
+    worker.parts.load_model()  # a model that cannot be loaded is reported at once, not with the first file
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     worker.run()
