@@ -171,34 +171,36 @@ def mutated(mutant: Mutant, kind: int) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def _rounds(path: Path) -> list[list[str]]:
-    package = path.relative_to(DATABASE).parts[0]
-    return [
-        ["tests/test_scripts.py", "-k", "in_process"],
-        [f"tests/unit/database/{package}"],
-        ["tests/unit/database", "--ignore", f"tests/unit/database/{package}"],
-    ]
+def _rounds(package: str) -> list[list[str]]:
+    """Tests in the order in which they are likely to notice a mutant of a package."""
+    others = [f"tests/unit/database/{other}" for other in (*PACKAGES, "wire") if other != package]
+    return [[f"tests/unit/database/{package}", "tests/test_scripts.py::test_in_process"], others]
+
+
+def _failure(package: str, folder: Path) -> str | None:
+    """The first failing test of a package in the copy of `src`, or "time"; None if all pass."""
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    for tests in _rounds(package):
+        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--tb=no", *tests]
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=_ROUND_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            return "time"
+        if done.returncode != 0:
+            failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+            return failed[0].split(" - ")[0] if failed else f"exit status {done.returncode}"
+    return None
 
 
 def _noticed(mutant: Mutant, kind: int, folder: Path) -> str | None:
-    """What noticed the mutant: the first failing test, or "time"; None if it survived."""
+    """What noticed the mutant; None if it survived."""
     target = folder / mutant.path
     original = target.read_text()
     target.write_text(mutated(mutant, kind))
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        for arguments in _rounds(mutant.path):
-            command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--tb=no", *arguments]
-            try:
-                done = subprocess.run(
-                    command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=_ROUND_SECONDS
-                )
-            except subprocess.TimeoutExpired:
-                return "time"
-            if done.returncode != 0:
-                failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-                return failed[0].split(" - ")[0] if failed else f"exit status {done.returncode}"
-        return None
+        return _failure(mutant.path.relative_to(DATABASE).parts[0], folder)
     finally:
         target.write_text(original)
 
@@ -213,9 +215,12 @@ def main() -> None:
     sample = random.Random(chosen.seed).sample(found, len(found))
     survivors: list[Mutant] = []
     tried = 0
-    deadline = time.monotonic() + chosen.minutes * 60
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "src", Path(folder) / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        broken = _failure(PACKAGES[0], Path(folder))
+        if broken is not None:
+            sys.exit(f"the tests fail without any mutant: {broken}")
+        deadline = time.monotonic() + chosen.minutes * 60
         for mutant, kind in sample:
             if time.monotonic() > deadline:
                 break
