@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 
 import blotter
+
+# No assertions on time: a busy machine must not fail a property.
+hypothesis.settings.register_profile(
+    "blotter", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("blotter")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

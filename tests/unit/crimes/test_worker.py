@@ -17,6 +17,7 @@ from blotter.crimes.processing import Processor
 from blotter.crimes.results import ResultsTable
 from blotter.crimes.settings import Application
 from blotter.crimes.worker import Worker
+from tests.waiting import wait_until
 
 CSV = b"Date,Primary Type\n2022-01-01,THEFT\n"
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -93,9 +94,7 @@ def test_the_loop_sweeps_and_stops(
         queue.done(queued)
     thread = threading.Thread(target=worker.run)
     thread.start()
-    deadline = time.monotonic() + 60
-    while getattr(results.find(lost), "status", None) != "COMPLETED" and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: getattr(results.find(lost), "status", None) == "COMPLETED")
     worker.stop()
     thread.join(60)
     assert not thread.is_alive()

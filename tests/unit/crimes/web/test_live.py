@@ -145,12 +145,12 @@ def test_streams_are_limited_for_a_client_and_in_all() -> None:
                 await anext(stream)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(anext, one)  # type: ignore[arg-type]
-                await anyio.sleep(0.01)
+                await anyio.wait_all_tasks_blocked()
                 with pytest.raises(WebError, match="TOO_MANY_STREAMS"):
                     streams.check("a")
                 streams.check("c")
                 tasks.start_soon(anext, two)  # type: ignore[arg-type]
-                await anyio.sleep(0.01)
+                await anyio.wait_all_tasks_blocked()
                 with pytest.raises(WebError, match="TOO_MANY_STREAMS"):
                     streams.check("c")
                 tasks.cancel_scope.cancel()

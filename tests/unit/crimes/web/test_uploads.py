@@ -221,24 +221,29 @@ def test_a_discarded_draft_leaves_nothing(objects: ObjectStore, tmp_path: Path, 
     assert found == (["a.csv"] if committed else [])
 
 
-async def _drip(pause: float, pieces: int = 10_000) -> AsyncIterator[bytes]:
-    for _ in range(pieces):
-        await anyio.sleep(pause)
+async def _silent() -> AsyncIterator[bytes]:
+    await anyio.sleep_forever()
+    yield b""
+
+
+async def _dripping() -> AsyncIterator[bytes]:
+    while True:
+        await anyio.sleep(0)
         yield b"x"
 
 
 def test_a_silent_and_a_dripping_upload_are_cut_off() -> None:
-    async def follow(limits: UploadLimits, pause: float) -> None:
+    async def follow(limits: UploadLimits, body: AsyncIterator[bytes]) -> None:
         async with UploadSlots(limits).take("a") as slot:
-            async for _ in slot.watched(_drip(pause)):
+            async for _ in slot.watched(body):
                 pass
 
-    for limits, pause in (
-        (UploadLimits(idle_seconds=0.02), 5.0),
-        (UploadLimits(patience_seconds=0.02, young_seconds=0.0), 0.001),
+    for limits, body in (
+        (UploadLimits(idle_seconds=0.02), _silent()),
+        (UploadLimits(patience_seconds=0.02, young_seconds=0.0), _dripping()),
     ):
         with pytest.raises(WebError, match="UPLOAD_TOO_SLOW"):
-            anyio.run(follow, limits, pause)
+            anyio.run(follow, limits, body)
 
 
 def test_a_newcomer_takes_the_place_of_the_slowest_of_its_own_address() -> None:

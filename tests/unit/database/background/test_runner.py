@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -20,6 +20,7 @@ from blotter.database.model.table import PAST, Table
 from blotter.database.storage.protocol import StorageUnavailable
 from tests.in_process import InProcessDatabase
 from tests.stream_database import START, StreamDatabase
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -61,8 +62,7 @@ def test_it_runs_until_it_is_stopped(streams: StreamDatabase) -> None:
 
     async def until_deleted() -> None:
         task = asyncio.create_task(background.run())
-        while items():
-            await asyncio.sleep(0.005)
+        await until(lambda: not items())
         background.stop()
         await asyncio.wait_for(task, 10)
 
@@ -91,11 +91,6 @@ def test_it_wakes_when_a_table_changes_and_when_something_is_due(tmp_path: Path)
 
     database.run(asyncio.wait_for(life(), 30))
     database.close()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():
-        await asyncio.sleep(0.005)
 
 
 def catalog(database: InProcessDatabase) -> list[Table]:
