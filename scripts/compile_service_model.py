@@ -41,10 +41,10 @@ Shape = dict[str, Any]
 
 TABLE_NAME_PATTERN = "[a-zA-Z0-9_.-]+"
 
-# What the service enforces beside or instead of the published constraints, by shape.
+# What the service enforces in addition to or instead of the published constraints, by shape.
 CONSTRAINTS: dict[str, Shape] = {
     # A name, or the ARN of a table; only a name is held to the pattern and to 255 characters.
-    # The name of an attribute with a value is judged with the item; elsewhere the constraint stands.
+    # The name of an attribute with a value is checked with the item; elsewhere the constraint stands.
     "AttributeName": {"max": None},
     "AttributeNameList": {"member": "LimitedAttributeName"},
     "ExpressionAttributeNameMap": {"value": "LimitedAttributeName"},
@@ -53,7 +53,7 @@ CONSTRAINTS: dict[str, Shape] = {
     "NewTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN},
     "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
     "IndexKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 8},
-    # How many is judged by the operation, with its own message; a batch write's lists on the map that holds them.
+    # How many is checked by the operation, with its own message; a batch write's lists on the map that holds them.
     "BatchGetRequestMap": {"min": None, "max": None, "key": "BatchTableName"},
     "BatchWriteItemRequestMap": {
         "min": None,

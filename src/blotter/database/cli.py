@@ -31,7 +31,7 @@ The AWS CLI, boto3 and every other AWS SDK use it unchanged; only the endpoint d
     aws dynamodb list-tables
 
 On loopback any credentials are accepted. What a write's answer acknowledges is synced to disk. Ctrl-C or SIGTERM
-finishes the requests under way and stops. Each option can also be given by the environment variable in brackets.
+finishes the requests in progress and stops. Each option can also be given by the environment variable in brackets.
 """
 
 

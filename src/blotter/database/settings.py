@@ -1,4 +1,4 @@
-"""What `blotter serve` can be told, where from, and what it is when nothing is said.
+"""The settings of `blotter serve`: where they come from, and their defaults.
 
 Each setting is declared once, as a field of `Settings`: its type and default as of any field, and beside them
 how its text is read and what it is for. Flag, environment variable, the command line's options, the messages for
@@ -152,8 +152,8 @@ class Settings(msgspec.Struct, frozen=True):
         float,
         Declared(
             _seconds(0, 3600),
-            "Seconds that a table stays CREATING, UPDATING or DELETING. With 0 the answer still says so, and the "
-            "next request finds the change done.",
+            "Seconds that a table stays CREATING, UPDATING or DELETING. With 0 the response still shows that "
+            "state, and the next request finds the change done.",
             _shown_seconds,
         ),
     ] = 0.0
@@ -198,8 +198,8 @@ class Settings(msgspec.Struct, frozen=True):
         int,
         Declared(
             _megabytes(64, 1_000_000),
-            "Megabytes that requests under way may take at once in each worker: bodies, what they are decoded to, "
-            "and answers that clients have not taken. More large requests get status 503, which SDKs retry.",
+            "Megabytes that requests in progress may take at once in each worker: bodies, what they are decoded "
+            "to, and answers that clients have not taken. More large requests get status 503, which SDKs retry.",
             _shown_megabytes,
         ),
     ] = _LIMITS.buffered
@@ -222,7 +222,7 @@ class Settings(msgspec.Struct, frozen=True):
         float,
         Declared(
             _seconds(0, 3600),
-            "Seconds that requests under way have to finish when the server stops.",
+            "Seconds that requests in progress have to finish when the server stops.",
             _shown_seconds,
         ),
     ] = _LIMITS.drain_timeout
@@ -326,7 +326,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
         raise SettingsError(
             f"--host {settings.host} can be reached from other machines, and this version asks nobody for "
             "credentials: everyone there could read and delete the data. "
-            "Use 127.0.0.1, or say --insecure-open-access"
+            "Use 127.0.0.1, or add --insecure-open-access"
         )
     return settings
 

@@ -1,11 +1,11 @@
-"""The parent process: forks the others, keeps them running, passes on signals, leaves when they are gone.
+"""The parent process: forks the others, keeps them running, passes on signals, exits when they are gone.
 
 It does nothing else: no event loop, no thread, no file of the data. It forks (not spawns), so that what is
 imported is imported once and shared, and so must stay free of threads and of open databases. A process that dies
 is replaced at once, and ever more slowly when it keeps dying young. One that gives no sign of life (stopped by a
 signal, or stuck) is killed and replaced: the kernel then releases its locks, which would stop all writing. One
 that cannot start at all stops the server with its one-line reason. Children hold the end of a pipe whose other
-end only the supervisor has: if the supervisor is killed, they notice, finish the requests under way and leave.
+end only the supervisor has: if the supervisor is killed, they notice, finish the requests in progress and exit.
 Knows no DynamoDB.
 """
 
@@ -108,7 +108,7 @@ class _Child:
 
 
 class Supervisor:
-    """Runs roles until a signal says stop. `announce` is called once, when all are ready for the first time.
+    """Runs roles until SIGTERM or SIGINT. `announce` is called once, when all are ready for the first time.
     `private` holds descriptors that children must not keep; the caller may empty it. A child without a sign of
     life for `hang_timeout` seconds is killed; 0: never."""
 

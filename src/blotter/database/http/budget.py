@@ -1,4 +1,4 @@
-"""How much memory the requests under way may take, over all connections of a worker.
+"""How much memory requests in progress may take, over all connections of a worker.
 
 Three things are counted: request bodies, from their first bytes to the answer; what a body is decoded to, as
 long as its request is worked on; answers, as long as a client has not taken them. What is small is not counted:

@@ -17,7 +17,7 @@ class HostedConnection(Protocol):
     """What a server asks of its connections."""
 
     since: int
-    """Grows whenever a connection turns idle or leaves an answer unsent: the least has waited longest."""
+    """Grows whenever a connection becomes idle or leaves an answer unsent: the smallest has waited longest."""
     unsent: int
     """Bytes of large answers that the client has not taken."""
 
@@ -29,7 +29,7 @@ class HostedConnection(Protocol):
         """Ends the connection if the deadline of its state has passed."""
 
     def drain(self) -> None:
-        """Lets a request under way be the last; without one, closes."""
+        """Makes the request in progress the last one; without one, closes."""
 
     def abort(self) -> None:
         """Cuts the connection off and gives back its memory."""

@@ -1,4 +1,4 @@
-"""What one client may cost: sizes, counts and times of the HTTP room, with the defaults a server starts with.
+"""What one client may cost: sizes, counts and times of the HTTP package, with the defaults of a server.
 
 Every bound that keeps memory finite under a hostile client is named here and nowhere else.
 """
@@ -16,9 +16,9 @@ class Limits(msgspec.Struct, frozen=True):
     head: int = 32 * 1024
     """Request line and headers together. Session tokens take a few KB."""
     buffered: int = 256 * 1024 * 1024
-    """Bodies that are arriving or being worked on, over all connections; above it large requests get 503."""
+    """Memory of requests in progress over all connections (`budget.py`); above it large requests get 503."""
     connections: int = 10_000
-    """Open connections; past it the ones idle longest make room."""
+    """Open connections; beyond it, those that have been idle longest are closed."""
     header_timeout: float = 10.0
     """From the first byte of a request to the end of its headers."""
     body_timeout: float = 60.0
@@ -28,6 +28,6 @@ class Limits(msgspec.Struct, frozen=True):
     write_timeout: float = 60.0
     """For a client to take an answer."""
     drain_timeout: float = 10.0
-    """For requests under way when the server is told to stop."""
+    """For requests in progress when the server is asked to stop."""
     compress_from: int = 1024
     """Answers of at least this size are compressed for clients that ask for gzip."""

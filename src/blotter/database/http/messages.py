@@ -1,6 +1,6 @@
-"""What the HTTP room trades in: a request that has arrived whole, its answer, and an answer that comes later.
+"""The values of the HTTP package: a complete request, its response, and a response that comes later.
 
-A `Handler` takes one request and gives its answer back at once (a point read) or as `Pending` (a write waiting for
+A `Handler` takes one request and returns its response at once (a point read) or as `Pending` (a write waiting for
 its commit, a scan in slices). What it may not do is touch the connection: order of answers, keep-alive, checksums,
 compression and the headers every answer carries are the connection's business. Nothing here does I/O or knows
 DynamoDB.
@@ -42,33 +42,33 @@ class Response(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pending:
-    """An answer that comes later. Who makes it calls `settle` once, whatever happens; who waits says with `then`
-    what to do with it, and is called in the same turn of the event loop.
+    """A response that is settled later. The producer calls `settle` exactly once; the consumer registers a
+    callback with `then`, which is called in the same iteration of the event loop.
 
     Less than a future on purpose: a write pays for one object instead of a coroutine, a task and two futures, and
-    its answer leaves right after the commit instead of two turns of the loop later.
+    its response leaves right after the commit instead of two iterations of the loop later.
     """
 
-    __slots__ = ("_response", "_taker", "abandoned")
+    __slots__ = ("_callback", "_response", "abandoned")
 
     def __init__(self) -> None:
         self.abandoned = False
         """The client is gone: whoever has not begun the work may leave it undone."""
         self._response: Response | None = None
-        self._taker: Callable[[Response], None] | None = None
+        self._callback: Callable[[Response], None] | None = None
 
     def settle(self, response: Response) -> None:
         self._response = response
-        if self._taker is not None:
-            self._taker(response)
+        if self._callback is not None:
+            self._callback(response)
 
-    def then(self, taker: Callable[[Response], None]) -> None:
-        self._taker = taker
+    def then(self, callback: Callable[[Response], None]) -> None:
+        self._callback = callback
         if self._response is not None:
-            taker(self._response)
+            callback(self._response)
 
     def __await__(self) -> Generator[asyncio.Future[Response], None, Response]:
-        """For who has a coroutine of his own to wait in."""
+        """For a coroutine that waits for the response."""
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self.then(lambda response: None if future.done() else future.set_result(response))
         return future.__await__()

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 _CACHED_HOSTS = 256
-# A longer Host header is judged each time instead of being remembered.
+# A longer Host header is checked each time instead of being cached.
 _LONGEST_CACHED = 300
 
 

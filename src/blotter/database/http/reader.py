@@ -43,7 +43,7 @@ class Refused(Exception):
 class RequestReader:
     """Reads the requests of one connection.
 
-    `phase` says where the last byte fed left it. `last` is true once no further request can follow on this
+    `phase` is where in a request the last byte fed was. `last` is true once no further request can follow on this
     connection. `expects_continue` asks for a "100 Continue"; whoever sends it sets it back.
     """
 
@@ -98,7 +98,7 @@ class RequestReader:
                 rest = self._parse(rest)
         except httptools.HttpParserError as error:
             if self.last and self._refusal is None:
-                return  # Bytes after a request that said "Connection: close" belong to nothing.
+                return  # Bytes after a request with "Connection: close" are ignored.
             self.last = True
             refusal = self._refusal or Refused(400, f"not an HTTP/1.1 request: {error}")
             self._refusal = None
@@ -130,7 +130,7 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase == "body":
-            return  # A trailer: nothing DynamoDB says goes there.
+            return  # A trailer: no AWS protocol uses them.
         key = _HEADER_NAMES.get(name) or _header_name(name)
         text = value.decode("latin-1").rstrip()
         earlier = self._headers.get(key)
@@ -208,7 +208,8 @@ class RequestReader:
     def _expect(self, expectation: str) -> None:
         if expectation.lower() != "100-continue":
             self._refuse(417, "unknown expectation")
-        # A client that has already sent its whole body needs no answer; the parser will tell in the same feed.
+        # A client that has already sent its whole body needs no answer; the same call of `feed` will complete
+        # the request.
         self.expects_continue = self._parser.get_http_version() == "1.1"
 
     def _refuse(self, status: int, reason: str = "") -> None:

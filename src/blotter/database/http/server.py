@@ -1,6 +1,6 @@
 """The connections of one worker: accepting, the shared timer, limits, drain.
 
-One timer a second compares deadlines, renews the date and makes room; nothing here is done for each request.
+One timer a second compares deadlines and renews the date; nothing here is done for each request.
 Workers share one listening socket. A worker that has more connections than the one with the fewest leaves the next
 one to the others for a moment (`ConnectionCounts`), so that long-lived connections spread evenly, which neither
 `SO_REUSEPORT` (a hash) nor the kernel's wake-up order gives. Knows no DynamoDB and no processes.
@@ -108,7 +108,7 @@ class HttpServer:
         self._accept_on()
 
     async def drain(self) -> None:
-        """Stops accepting, lets requests under way finish for `drain_timeout` seconds, then cuts off."""
+        """Stops accepting, lets requests in progress finish for `drain_timeout` seconds, then cuts off."""
         self._accept_off()
         self._listener = None
         self._counts.set(ConnectionCounts.GONE)

@@ -19,7 +19,7 @@ class State(Enum):
     BODY = "body"
     """The rest of a request's body."""
     BUSY = "busy"
-    """The answer to a complete request, or the turn of the next one that has arrived."""
+    """The answer to a complete request, or the event loop, to start on the next one that has arrived."""
     BLOCKED = "blocked"
     """The client, to take answers; nothing is read meanwhile."""
     LINGERING = "lingering"

@@ -89,7 +89,7 @@ class ResponseWriter:
 
 
 def content_type(asked: str | None) -> str:
-    """The content type of an answer: JSON 1.0, or plain JSON to who sent it (or sent none), as AWS does."""
+    """The content type of an answer: JSON 1.0, or plain JSON for a client that sent it (or none), as AWS does."""
     media_type = (asked or "").split(";", 1)[0].strip()
     return JSON_1_0 if media_type == JSON_1_0 else "application/json"
 

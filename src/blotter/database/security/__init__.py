@@ -1,1 +1,1 @@
-"""Who sends a request: credentials, signatures and, while access is open, protection from web pages."""
+"""Authentication of requests: credentials, signatures and, while access is open, protection from web pages."""

@@ -1,4 +1,4 @@
-"""Who a request comes from, as the later stages see it: the result of authentication."""
+"""The sender of a request, as the later stages see it: the result of authentication."""
 
 from __future__ import annotations
 

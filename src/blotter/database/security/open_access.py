@@ -1,9 +1,9 @@
-"""Open access: every request must say who it is from, and is believed.
+"""Open access: every request must name its sender, which is not verified.
 
-For development on loopback (ARCHITECTURE, "Processes"). Authentication has to be there and complete, because that
-is how a client that forgot it finds out before it meets AWS; the signature is not judged. All callers belong to
-one account; the region is the one in the credential's scope, as with DynamoDB, where each region has tables of its
-own.
+For development on loopback. Authentication has to be there and complete, because
+that is how a client that forgot it finds out before it reaches AWS; the signature is not verified. All callers
+belong to one account; the region is the one in the credential's scope, as with DynamoDB, where each region has
+tables of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from blotter.database.security.sigv4 import USUAL_HEADER, parse_authentication, 
 # Any region that could be a part of an ARN: people name theirs "local" or "ddblocal" too.
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", re.ASCII)
 
-# Longer texts, which no SDK sends, are read each time instead of being remembered.
+# Longer texts, which no SDK sends, are parsed each time instead of being cached.
 _LONGEST_CACHED = 1024
 
 
@@ -31,7 +31,7 @@ class OpenAccess:
         self._usual = lru_cache(maxsize=1024)(self._usual_uncached)
 
     def authenticate(self, request: SignedRequest) -> Identity:
-        """The caller, as it says. Raises DynamoDBError when it says nothing, or not all that is needed."""
+        """The caller that the request names. Raises DynamoDBError when it names none, or not completely."""
         headers = request.headers
         if "x-amz-date" in headers and request.target == "/":
             # All of a client's headers differ in their signatures only; every request of an SDK ends here.

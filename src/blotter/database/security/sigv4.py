@@ -1,11 +1,12 @@
-"""AWS Signature Version 4: what a request says about its sender, and whether the signature is right. No I/O.
+"""AWS Signature Version 4: reads the sender of a request and verifies its signature. No I/O.
 
-`parse_authentication` reads the Authorization header or the presigned query and refuses, in AWS's words and order,
-what is missing, incomplete or said twice. `Verifier` judges the rest: date, scope, key, signature. Open access
-(`open_access.py`) needs the first only; the second is for servers that know their clients' secrets.
+`parse_authentication` reads the Authorization header or the presigned query and refuses, with AWS's messages in
+AWS's order, what is missing, incomplete or given twice. `Verifier` verifies the rest: date, scope, key,
+signature. Open access (`open_access.py`) needs the first only; the second is for servers that know their
+clients' secrets.
 
 Sources: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html for the method;
-AWS's own answers, as recorded in dynalite (index.js, test/connection.js), for codes, words and their order.
+AWS's own answers, as recorded in dynalite (index.js, test/connection.js), for codes, messages and their order.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ LONGEST_VALIDITY = 7 * 24 * 3600
 """Seconds a presigned request may be valid for."""
 
 # The header as every SDK writes it: algorithm, credential, signed headers, signature. Anything else takes the slow
-# way, which finds AWS's words for what is wrong.
+# way, which finds AWS's message for what is wrong.
 USUAL_HEADER = re.compile(
     r"(AWS4-HMAC-SHA256) Credential=([^,= ]+), ?SignedHeaders=([^,= ]+), ?Signature=([^,= ]+)", re.ASCII
 )
@@ -55,7 +56,8 @@ class Scope(NamedTuple):
 
 
 class Authentication(NamedTuple):
-    """What a request says about its sender, unjudged. `date` as sent; a presigned one has `expires`, seconds."""
+    """What a request contains about its sender, not verified. `date` as sent; a presigned one has `expires`,
+    seconds."""
 
     algorithm: str
     credential: str
@@ -68,7 +70,7 @@ class Authentication(NamedTuple):
 
 
 def parse_authentication(headers: Mapping[str, str], target: str) -> Authentication:
-    """Reads who sent a request. Raises DynamoDBError when it does not say, or not completely."""
+    """Reads the sender of a request. Raises DynamoDBError when it names none, or not completely."""
     authorization = headers.get("authorization")
     query = _query(target) if "?" in target else {}
     presigned = "X-Amz-Algorithm" in query
@@ -101,7 +103,7 @@ def parse_credential(credential: str) -> Scope:
 
 
 class Verifier:
-    """Judges what `parse_authentication` read.
+    """Verifies what `parse_authentication` read.
 
     `find_secret` gives the secret of an access key (and, for temporary credentials, is asked with their session
     token), or None when there is no such key. `region` None accepts every region. `clock` gives seconds since the
@@ -122,32 +124,32 @@ class Verifier:
 
     def verify(self, request: SignedRequest) -> Scope:
         """The scope of a request that its sender signed. Raises DynamoDBError for any other."""
-        said = parse_authentication(request.headers, request.target)
-        moment = _parse_date(said.date)
-        self._check_time(said, moment)
-        signed = _signed_names(said.signed_headers)
+        given = parse_authentication(request.headers, request.target)
+        moment = _parse_date(given.date)
+        self._check_time(given, moment)
+        signed = _signed_names(given.signed_headers)
         if "host" not in signed:
             raise _invalid("'Host' must be a 'SignedHeader' in the AWS Authorization.")
-        if said.algorithm != ALGORITHM:
-            raise _incomplete(f"Unsupported AWS 'algorithm': '{said.algorithm}' (only {ALGORITHM} for now). ")
-        scope = parse_credential(said.credential)
+        if given.algorithm != ALGORITHM:
+            raise _incomplete(f"Unsupported AWS 'algorithm': '{given.algorithm}' (only {ALGORITHM} for now). ")
+        scope = parse_credential(given.credential)
         self._check_scope(scope, moment)
-        secret = self._find_secret(scope.access_key, said.security_token)
+        secret = self._find_secret(scope.access_key, given.security_token)
         if secret is None:
             raise DynamoDBError(
                 "UnrecognizedClientException", "The security token included in the request is invalid."
             )
-        canonical = canonical_request(request, signed, said.presigned)
+        canonical = canonical_request(request, signed, given.presigned)
         to_sign = string_to_sign(_stamp(moment), scope, canonical)
         expected = sign(signing_key(secret, scope.date, scope.region, scope.service), to_sign)
-        if not hmac.compare_digest(expected.encode(), said.signature.encode()):
+        if not hmac.compare_digest(expected.encode(), given.signature.encode()):
             raise _mismatch(canonical, to_sign)
         return scope
 
-    def _check_time(self, said: Authentication, moment: int) -> None:
+    def _check_time(self, given: Authentication, moment: int) -> None:
         now = int(self._clock())
-        if said.presigned:
-            valid = said.expires or ""
+        if given.presigned:
+            valid = given.expires or ""
             if not valid.isascii() or not valid.isdigit() or int(valid) > LONGEST_VALIDITY:
                 raise _incomplete("X-Amz-Expires must be a number of seconds up to one week")
             until = moment + int(valid)
@@ -165,7 +167,7 @@ class Verifier:
             )
 
     def _check_scope(self, scope: Scope, moment: int) -> None:
-        """All that is wrong with a scope, in one message, as AWS says it."""
+        """Raises one error with everything that is wrong with a scope, as AWS does."""
         wrong = []
         if not scope.region or self._region not in (None, scope.region):
             wrong.append(f"Credential should be scoped to a valid region, not '{scope.region}'. ")

@@ -1,4 +1,4 @@
-"""A service beside DynamoDB: reads a request in the service's protocol, runs the operation, writes the answer.
+"""A service other than DynamoDB: reads a request in the service's protocol, runs the operation, writes the answer.
 
     choose protocol → read → authenticate → find operation → run → write
 

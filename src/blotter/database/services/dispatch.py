@@ -1,9 +1,9 @@
-"""Which service a request is for: by its credential scope, else its target header, else its Action or path.
+"""Chooses the service of a request: by its credential scope, else its target header, else its Action or path.
 
 All services share one port, as they share `AWS_ENDPOINT_URL` in a client's configuration, so the request itself
 has to say what it is for. A signed request names its service in the credential's scope
 (`…Credential=<key>/<date>/<region>/<service>/aws4_request…`); that decides wherever the name is one of ours.
-What is unsigned, or signed for a name that is not served here, is told apart by what each protocol puts beside
+What is unsigned, or signed for a name that is not served here, is distinguished by what each protocol sends beside
 the body. What nothing claims is DynamoDB's if it looks like its API, because DynamoDB clients are the ones that
 exist.
 

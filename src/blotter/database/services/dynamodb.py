@@ -1,8 +1,8 @@
 """DynamoDB and DynamoDB Streams as services: what of HTTP is theirs, in front of the pipeline that answers them.
 
-Their API is `POST /` with a JSON body; both are signed for "dynamodb" and told apart by the target header, which
-the pipeline reads. Everything else gets AWS's answer to a wrong address. Compiled: every DynamoDB request comes
-through here.
+Their API is `POST /` with a JSON body; both are signed for "dynamodb" and distinguished by the target header,
+which the pipeline reads. Everything else gets AWS's answer to a wrong address. Compiled: every DynamoDB request
+comes through here.
 """
 
 from __future__ import annotations

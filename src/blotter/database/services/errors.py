@@ -1,4 +1,4 @@
-"""The one error of the services beside DynamoDB, before a protocol has put it into bytes.
+"""The one error of the services other than DynamoDB, before a protocol has put it into bytes.
 
 `code` is spelled as the JSON protocols spell it; protocols/query.py replaces what the older protocol calls
 otherwise. Sources: the common errors in the API references of STS, IAM, CloudWatch and CloudTrail, e.g.

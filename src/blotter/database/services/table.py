@@ -18,8 +18,9 @@ from blotter.database.services.unknown import UnknownService
 
 
 class Entry(NamedTuple):
-    """A service beside DynamoDB: its name in the scope (and of its model), its target prefix ("" without one), its
-    API's version, and its operations. An empty registry answers every operation with an error that names it."""
+    """A service other than DynamoDB: its name in the scope (and of its model), its target prefix ("" without
+    one), its API's version, and its operations. An empty registry answers every operation with an error that
+    names it."""
 
     scope: str
     target: str

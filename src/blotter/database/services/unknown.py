@@ -33,7 +33,7 @@ class UnknownService:
         return self._error(request, 403, "AccessDenied", message)
 
     def _error(self, request: Request, status: int, code: str, message: str) -> Response:
-        """JSON to who sent JSON or a target; else the XML that S3 and the query services share."""
+        """JSON for a client that sent JSON or a target; else the XML that S3 and the query services share."""
         media_type = request.headers.get("content-type", "")
         if "x-amz-target" in request.headers or "json" in media_type:
             return Response(status, orjson.dumps({"__type": code, "message": message}))

@@ -1,4 +1,4 @@
-"""What AWS says of text that is not base64. The check itself is C; this is only reached when it failed.
+"""AWS's messages for text that is not base64. The check itself is C; this is only reached when it failed.
 
 Shared by the deserializer and by the validation of attribute values, which meets binaries that the fast decoder
 let through as plain strings.

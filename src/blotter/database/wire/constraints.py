@@ -245,11 +245,11 @@ def render(value: Any, name: str = "") -> str:
     structures as Shape(member=value). Without a shape's name, documents are shown as JSON. No more than
     `MAX_SHOWN` characters are made of it, however large it is."""
     parts: list[str] = []
-    room = MAX_SHOWN
+    left = MAX_SHOWN
     for part in _rendered(value, name):
         parts.append(part)
-        room -= len(part)
-        if room < 0:
+        left -= len(part)
+        if left < 0:
             return "".join(parts)[:MAX_SHOWN] + "..."
     return "".join(parts)
 

@@ -19,7 +19,7 @@ ShapeType = Literal[
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Length of each value of a map, judged on the map itself."""
+    """Length of each value of a map, checked on the map itself."""
 
     min: int
     max: int

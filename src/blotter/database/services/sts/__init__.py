@@ -1,1 +1,1 @@
-"""AWS Security Token Service: who a caller is. SDKs and tools ask this before anything else."""
+"""AWS Security Token Service: the identity of a caller. SDKs and tools ask for it before anything else."""
