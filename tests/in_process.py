@@ -105,7 +105,7 @@ class InProcessDatabase:
         return self._loop.run_until_complete(self.answer(operation, body))
 
     def call_together(self, *calls: tuple[str, dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
-        """Several requests at once, admitted in the order given."""
+        """Several requests at once, sent in the order given."""
 
         async def together() -> list[tuple[int, dict[str, Any]]]:
             return await asyncio.gather(

@@ -80,7 +80,7 @@ class Pipeline:
         self._clock = clock
         self._account = account
         self._executor = Executor(storage)
-        self._thread: WorkThread | None = None
+        self._large_requests: WorkThread | None = None
 
     def answer(self, request: Request) -> Response | Pending:
         """The response, or a `Pending` that is settled with it later. Raises nothing: every failure is a response
@@ -129,9 +129,9 @@ class Pipeline:
     def on_thread(self, work: Callable[[], object], done: Callable[[BaseException | None], None]) -> None:
         """Does work on the pipeline's thread, which is started for the first of it; then calls `done` on the
         loop."""
-        if self._thread is None:
-            self._thread = WorkThread("large-requests")
-        self._thread.run(asyncio.get_running_loop(), work, done)
+        if self._large_requests is None:
+            self._large_requests = WorkThread("large-requests")
+        self._large_requests.run(asyncio.get_running_loop(), work, done)
 
     # How requests end
 

@@ -1,6 +1,6 @@
 """Numbers against Python's decimal, which shares no code with them.
 
-Words and limits: conformance suite nubo-db/dynamodb-conformance, tests/tier3/limits/numberPrecision,
+Messages and limits: conformance suite nubo-db/dynamodb-conformance, tests/tier3/limits/numberPrecision,
 numberExponent, numberByteSize; the sizes of literals there were bisected against the service.
 """
 

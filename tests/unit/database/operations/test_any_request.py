@@ -186,7 +186,7 @@ def _right(name: str, shape: Shape) -> st.SearchStrategy[Any]:
     match shape.type:
         case "structure":
             # A member that is required is there, most others are not: expressions and legacy parameters exclude
-            # each other, and what is mixed is refused at the door.
+            # each other, and what is mixed is refused before it runs.
             members = {m: st.deferred(lambda s=s: made(s)) for m, s in shape.members.items()}
             required = {m: s for m, s in members.items() if m in shape.required}
             optional = [m for m in members if m not in shape.required]

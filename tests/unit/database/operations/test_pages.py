@@ -1,4 +1,4 @@
-"""Where a page ends: at Limit, behind the item with which what was read reaches 1 MB, or at the end of the range,
+"""Where a page ends: at Limit, after the item with which what was read reaches 1 MB, or at the end of the range,
 as a naive reading of the rule has it, however the store's answers are cut into slices.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html

@@ -182,7 +182,7 @@ def test_an_index_is_not_read_before_it_is_active(call: Call, clock: Clock) -> N
     refused = ("ValidationException", "Cannot read from backfilling global secondary index: by-a")
     assert call("Scan", TableName="books", IndexName="by-a") == refused
     assert call("ExecuteStatement", Statement="SELECT * FROM books.\"by-a\" WHERE a = 'x'") == refused
-    for _ in range(2):  # Room is made for the index, then it is filled.
+    for _ in range(2):  # Its key space is made, then it is filled.
         clock.now += 11
         call("DescribeTable", TableName="books")
     assert call("Scan", TableName="books", IndexName="by-a") is None

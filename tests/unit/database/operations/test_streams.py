@@ -131,7 +131,7 @@ def test_a_transaction_is_told_item_by_item(streams: StreamDatabase) -> None:
 
 
 def test_a_clock_behind_writes_into_the_open_shard(streams: StreamDatabase) -> None:
-    """Of two workers, the one whose clock is behind may write after the one that opened the next shard."""
+    """Of two workers, the one with the slower clock may write after the one that opened the next shard."""
     arn = streams.create()
     streams.now += SHARD_LIFETIME
     streams.put("a", n=1)

@@ -1,4 +1,4 @@
-"""Whatever is written, however the clock moves: who reads a stream from its beginning ends up with the table.
+"""Whatever is written, however the clock moves: a reader of the whole stream ends up with the table.
 
 Also with several writers at once, and with streams whose shards change in between.
 """
