@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 DATABASE = Path("src/blotter/database")
 PACKAGES = ("validation", "expressions", "operations", "model")
 _NOT_MUTATED = {"reserved_words.py", "keywords.py", "requests.py", "__init__.py"}
-_ROUND_SECONDS = 240
+_ROUND_SECONDS = 600
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
