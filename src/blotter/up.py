@@ -188,9 +188,9 @@ Try this:
   curl -F file=@{sample} {web}/api/files
 
 Then, in another shell, read the item as any AWS client does:
-  export AWS_ENDPOINT_URL={configuration.endpoint} AWS_DEFAULT_REGION={configuration.region} \
+  export AWS_ENDPOINT_URL={configuration.endpoint} AWS_DEFAULT_REGION={configuration.region} \\
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
-  aws dynamodb get-item --table-name {table} --output json \
+  aws dynamodb get-item --table-name {table} --output json \\
     --key "$(aws dynamodb scan --table-name {table} --query 'Items[0].{{file_key: file_key}}' --output json)"
 
 Ctrl-C stops it."""

@@ -3,8 +3,9 @@
 A cell of an uploaded file may be `=HYPERLINK(…)` or `@SUM(…)`; in CSV it is text, but Excel, LibreOffice and
 Google Sheets run it when the file is opened. Programs get the file as it is, people the one made here: every cell
 that begins with `=`, `+`, `-`, `@`, a tab or a line break, after blanks too, gets a leading apostrophe, unless it
-is a plain number. The full-width forms of those signs count as well.
-Source: https://owasp.org/www-community/attacks/CSV_Injection
+is a plain number. The full-width forms of those signs count as well. A cell with a comma, a semicolon, a tab, a
+quote or a line break is quoted, because a spreadsheet that separates by semicolons would otherwise cut it in two
+and run the second half. Source: https://owasp.org/www-community/attacks/CSV_Injection
 """
 
 from __future__ import annotations
@@ -14,26 +15,32 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 
-from blotter.crimes.scoring import csv_text
-
 _FORMULA = re.compile(r"[\s\ufeff\u200b-\u200f]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_QUOTED = re.compile("[\",;\t\r\n']")
 _ROWS = 2_000
+_LONGEST_FIELD = 1 << 30  # the rows of a predictions file were limited when it was written
 
 
-def neutralized(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The blocks of a predictions file, row by row the same but for such cells; memory holds a few thousand rows.
+def rows_of(blocks: Iterable[bytes]) -> Iterator[list[str]]:
+    """The rows of a predictions file; memory holds a block.
 
     The blocks must be a file that `score_file` wrote: UTF-8, commas, "\\n" at the ends of rows.
     """
-    rows: list[list[str]] = []
-    for row in csv.reader(_lines(blocks)):
-        rows.append([neutral(cell) for cell in row])
-        if len(rows) == _ROWS:
-            yield csv_text(rows).encode("utf-8", "surrogatepass")
-            rows = []
-    if rows:
-        yield csv_text(rows).encode("utf-8", "surrogatepass")
+    csv.field_size_limit(_LONGEST_FIELD)  # the module's only knob is global
+    return csv.reader(_lines(blocks))
+
+
+def neutralized(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same file but for such cells, in blocks; memory holds a few thousand rows."""
+    lines: list[str] = []
+    for row in rows_of(blocks):
+        lines.append(",".join(map(_cell, row)))
+        if len(lines) == _ROWS:
+            yield _encoded(lines)
+            lines = []
+    if lines:
+        yield _encoded(lines)
 
 
 def neutral(cell: str) -> str:
@@ -43,8 +50,17 @@ def neutral(cell: str) -> str:
     return "'" + cell
 
 
+def _cell(cell: str) -> str:
+    text = neutral(cell)
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
+
+
+def _encoded(lines: list[str]) -> bytes:
+    return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+
+
 def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
-    """The text in pieces that end with "\n", as the csv module asks for them; only "\n" ends a row here."""
+    """The text in pieces that end with "\\n", as the csv module asks for them; only "\\n" ends a row here."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
     rest = ""
     for block in blocks:

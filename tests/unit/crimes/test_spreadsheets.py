@@ -22,6 +22,9 @@ from blotter.crimes.spreadsheets import neutral, neutralized
         "\t=1",
         "\r=1",
         "\ufeff=1",
+        "\u00a0=1",
+        "-87,6",
+        "--1",
         "＝1+1",
         "-",
     ],
@@ -30,7 +33,7 @@ def test_formulas_are_neutralized(cell: str) -> None:
     assert neutral(cell) == "'" + cell
 
 
-@pytest.mark.parametrize("cell", ["", "THEFT", "-87.617043461", "+5", "1e-5", "-1.5E+3", "a=b", "'=1", "0.5"])
+@pytest.mark.parametrize("cell", ["", "THEFT", "-87.617", "+5", "1e-5", "-.5", "-1.5E+3", "a=b", "'=1", "0.5"])
 def test_other_cells_stay(cell: str) -> None:
     assert neutral(cell) == cell
 

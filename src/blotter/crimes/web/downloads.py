@@ -2,7 +2,7 @@
 
 The reader is pinned to one version of the object, so a download never mixes two files. The name is the user's
 own and therefore goes into the header twice: in plain ASCII for old clients, and percent-encoded (RFC 6266, RFC
-8187). Cells that a spreadsheet would run as formulas can be neutralized on the way (`formulas.py`).
+8187). Cells that a spreadsheet would run as formulas can be neutralized on the way (`crimes/spreadsheets.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from starlette.responses import Response, StreamingResponse
 
 from blotter.crimes.item import Result
 from blotter.crimes.objects import InvalidKey, ObjectInfo, ObjectNotFound, ObjectStore
-from blotter.crimes.web import formulas, text
+from blotter.crimes.spreadsheets import neutralized
+from blotter.crimes.web import text
 from blotter.crimes.web.errors import WebError
 
 _ENDING = "-predictions.csv"
@@ -33,7 +34,7 @@ def predictions(result: Result, objects: ObjectStore, max_bytes: int | None, *, 
     headers = {"Content-Disposition": disposition(download_name(result.file_name))}
     body: Iterable[bytes] = objects.read(info)
     if neutralize:  # the length is known only at the end
-        body = formulas.neutralized(body)
+        body = neutralized(body)
         headers["ETag"] = f'"{info.version}-neutralized"'
     else:
         headers |= {"Content-Length": str(info.size), "ETag": f'"{info.version}"'}

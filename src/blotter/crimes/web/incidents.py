@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from blotter.crimes.dates import Moment, find_moment
+from blotter.crimes.dates import NO_TIME, DateReader, Moment
 from blotter.crimes.reader import find_columns
-from blotter.crimes.web import community_map, formulas, paths, text
+from blotter.crimes.spelling import area as spelled_area
+from blotter.crimes.spreadsheets import rows_of
+from blotter.crimes.web import community_map, paths, text
 
 PER_PAGE = 50
 MOST_PAGES = 200
@@ -105,14 +107,14 @@ class Page:
         return (self.filters.page - 1) * PER_PAGE + 1
 
 
-def read(chunks: Iterable[bytes], filters: Filters) -> Page:
-    """The page that is asked for, from the bytes of a predictions file."""
-    rows = formulas.rows_of(chunks)
+def read(chunks: Iterable[bytes], filters: Filters, *, day_first: bool = False) -> Page:
+    """The page that is asked for, from the bytes of a predictions file; `day_first`: how its dates are written."""
+    rows = rows_of(chunks)
     header = next(iter(rows), [])
     columns = find_columns(header) | {name: header.index(name) for name in ("probability",) if name in header}
     if "probability" not in columns:
         return Page(filters, (), False, False)
-    matching = _matching(rows, columns, filters)
+    matching = _matching(rows, columns, filters, DateReader(day_first=day_first))
     start, wanted = (filters.page - 1) * PER_PAGE, filters.page * PER_PAGE + 1
     if filters.order == "file":
         found = list(islice(matching, start, wanted))
@@ -131,7 +133,9 @@ def area_name(number: str) -> str:
     return next((area.name for area in community_map.areas() if str(area.number) == number), number)
 
 
-def _matching(rows: Iterator[list[str]], columns: dict[str, int], filters: Filters) -> Iterator[Incident]:
+def _matching(
+    rows: Iterator[list[str]], columns: dict[str, int], filters: Filters, dates: DateReader
+) -> Iterator[Incident]:
     place = columns["probability"]
     low, high = filters.low / 100, filters.high / 100
     for number, row in enumerate(rows, 1):
@@ -144,10 +148,10 @@ def _matching(rows: Iterator[list[str]], columns: dict[str, int], filters: Filte
             continue
         if filters.type and (cells["primary_type"][:_TYPE_LENGTH].strip().upper() or _UNKNOWN) != filters.type:
             continue
-        area = _area(cells["community_area"])
+        area = spelled_area(cells["community_area"]) or _UNKNOWN
         if filters.area and area != filters.area:
             continue
-        if (filters.hour or filters.weekday) and not _fits(find_moment(cells["date"]), filters):
+        if (filters.hour or filters.weekday) and not _fits(dates.find(cells["date"]), filters):
             continue
         yield Incident(
             number,
@@ -183,15 +187,7 @@ def _fits(moment: Moment | None, filters: Filters) -> bool:
         return False
     if filters.weekday and moment.weekday != int(filters.weekday):
         return False
-    return not filters.hour or moment.minute // 60 == int(filters.hour)
-
-
-def _area(cell: str) -> str:
-    try:
-        number = float(cell)
-    except ValueError:
-        return _UNKNOWN
-    return str(int(number)) if number.is_integer() and 1 <= number <= 77 else _UNKNOWN
+    return not filters.hour or (moment.minute != NO_TIME and moment.minute // 60 == int(filters.hour))
 
 
 def _number(value: Any, least: int, most: int) -> str:

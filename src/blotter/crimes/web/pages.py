@@ -145,7 +145,8 @@ def router(pages: Pages, uploads: Uploads) -> APIRouter:
         def read() -> Response:
             found = get_result(file_key)
             info = downloads.find_predictions(found, services.objects)
-            page = incidents.read(services.objects.read(info), filters)
+            day_first = found.reading is not None and found.reading.date_order == "day first"
+            page = incidents.read(services.objects.read(info), filters, day_first=day_first)
             values = {"result": found, "page": page, "incidents": incidents, "areas": community_map.areas()}
             return pages.page("incidents.html", values)
 

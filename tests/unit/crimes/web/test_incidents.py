@@ -49,6 +49,15 @@ def test_filters_and_order(filters: dict[str, str], found: list[int]) -> None:
     assert numbers(**filters) == found
 
 
+def test_dates_are_read_in_the_order_of_the_file() -> None:
+    content = b"Date,probability\n03/01/2022 10:00:00,0.5\n"  # January 3 was a Monday, March 1 a Tuesday
+    for day_first, weekday in ((True, "0"), (False, "1")):
+        page = incidents.read([content], Filters.of({"weekday": weekday, "hour": "10"}), day_first=day_first)
+        assert len(page.incidents) == 1
+    undated = incidents.read([b"Date,probability\n2022-01-03,0.5\n"], Filters.of({"hour": "0"}))
+    assert undated.incidents == (), "a day without a time is not midnight"
+
+
 def test_recorded_arrests_are_read_as_the_summary_reads_them() -> None:
     found = incidents.read([PREDICTIONS], Filters.of({"order": "file"}))
     assert [one.arrest for one in found.incidents] == [True, False, None, True]
