@@ -17,8 +17,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from blotter.database.executor import Executor
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.limits import Limits
@@ -51,11 +49,17 @@ Prepared = tuple["Operation[Any, Any]", Any, Context]
 """A request that may be executed: its operation, plan and context."""
 
 
-class Failed(msgspec.Struct, frozen=True, gc=False):
-    """A request that may not be executed. Without a context, it failed before or in authentication."""
+class Failed:
+    """A request that may not be executed. Without a context, it failed before or in authentication.
 
-    error: Exception
-    context: Context | None
+    Not a msgspec.Struct: mypyc looks for the type of a member, here Exception, among the module's own names.
+    """
+
+    __slots__ = ("context", "error")
+
+    def __init__(self, error: Exception, context: Context | None) -> None:
+        self.error = error
+        self.context = context
 
 
 LARGE_BODY = 1024 * 1024
