@@ -240,6 +240,9 @@ def _matches(pattern: str, value: str) -> bool:
         return True
 
 
+_CLOSING = {"[": "]", "{": "}", "(": ")"}
+
+
 def render(value: Any, name: str = "") -> str:
     """A value as the service shows it in a message: text as it is, lists in brackets, maps as {key=value}, and
     structures as Shape(member=value). Without a shape's name, documents are shown as JSON. No more than
@@ -250,7 +253,9 @@ def render(value: Any, name: str = "") -> str:
         parts.append(part)
         left -= len(part)
         if left < 0:
-            return "".join(parts)[:MAX_SHOWN] + "..."
+            # Its end is kept, so that a list still looks like one.
+            closing = "" if isinstance(value, str) else _CLOSING.get(parts[0][-1], "")
+            return f"{''.join(parts)[:MAX_SHOWN]}...{closing}"
     return "".join(parts)
 
 

@@ -56,7 +56,7 @@ def test_a_list_of_the_wrong_length_is_not_looked_into() -> None:
     error = _refusal("TransactWriteItems", _deletes(300_000))
     assert error.message.startswith("1 validation error detected: Value '[TransactWriteItem(")
     assert error.message.endswith(
-        "...' at 'transactItems' failed to satisfy constraint: Member must have length less than or equal to 100"
+        "...]' at 'transactItems' failed to satisfy constraint: Member must have length less than or equal to 100"
     )
     assert len(error.message) < MAX_SHOWN + 300
     assert _calls("TransactWriteItems", _deletes(300_000)) < 400_000
