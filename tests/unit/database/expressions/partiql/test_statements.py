@@ -512,14 +512,14 @@ def test_exists() -> None:
 
 
 def test_reads_and_writes_are_told_apart() -> None:
-    assert partiql.read("SELECT * FROM T").is_read
+    assert isinstance(bound("SELECT * FROM T"), partiql.SelectStatement)
     for statement in (
         "INSERT INTO T VALUE {'pk': 'a'}",
         "DELETE FROM T WHERE pk = 'a'",
         "FROM T SET a = 1",
         "EXISTS(SELECT * FROM T WHERE pk = 'a')",
     ):
-        assert not partiql.read(statement).is_read
+        assert not isinstance(bound(statement), partiql.SelectStatement)
 
 
 @pytest.mark.parametrize("literal", ["7.31e6", "7.31E6", "7.31e+6", "731e4", "73100000e-1", "7310000.0"])
