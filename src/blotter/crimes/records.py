@@ -4,7 +4,8 @@ The csv module splits the fields (RFC 4180, and what spreadsheets make of it). A
 is never closed for a cell that holds the rest of the file, or all lines up to the next quote. So each record of
 several lines is checked once more: it is a record when its quotes open and close at the ends of fields and it
 has the header's width, or none of its lines would fit the header alone. Otherwise its first line is a broken
-record and the lines after it are read again, as rows of their own. No line is lost and none is counted twice.
+record and the lines after it are read again, as rows of their own. No line is lost and none is counted twice. In a
+line of another width than the header's, a quote that closes within a field has shifted the columns; it is broken.
 How much may be read again is limited, because a hostile file would have every line do it.
 """
 
@@ -65,7 +66,8 @@ class RecordReader:
             try:
                 for fields in rows:
                     lines = len(self._taken)
-                    if (lines > 1 or self._ended) and self._is_broken(fields):
+                    suspicious = lines > 1 or self._ended or len(fields) not in (0, self.width)
+                    if suspicious and self._is_broken(fields):
                         break
                     if fields:
                         blank = max(0, blank - _BLANK_LINES_OF_A_ROW)
@@ -101,9 +103,11 @@ class RecordReader:
             yield line
 
     def _is_broken(self, fields: list[str]) -> bool:
-        """Whether a record of several lines, or one at the end of the text, only exists for want of a quote."""
+        """Whether a record of several lines, of another width or at the end only exists for want of a quote."""
         if self._ended:
             return True
+        if not self.width and len(self._taken) == 1:
+            return False
         try:
             list(csv.reader(iter(self._taken), delimiter=self._delimiter, strict=True))
         except csv.Error:

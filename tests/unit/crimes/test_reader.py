@@ -7,6 +7,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -146,6 +147,22 @@ def test_a_quote_that_is_never_closed_costs_one_row(content: str, broken: list[i
     assert [number + 2 for number, reason in enumerate(reasons) if reason] == broken
     assert {reason for reason in reasons if reason} == {"UNCLOSED_QUOTE"}
     assert [problem.line for problem in reader.found.problems] == broken[:5]
+
+
+def test_a_quote_that_closes_within_its_line_shifts_no_columns() -> None:
+    """The API's last column is quoted: a quote before it that is never closed ends there, some columns later."""
+    sample = example_rows()
+    cells = sample[5].split(",", 4)
+    sample[5] = ",".join([*cells[:3], '"' + cells[3], cells[4]])
+    reader = IncidentReader(["".join(sample).encode()], 1 << 30, MEBIBYTE)
+    (batch,) = reader
+    assert [(place, reason) for place, reason in enumerate(batch.reasons) if reason] == [(4, "UNCLOSED_QUOTE")]
+    assert len(batch.rows) == 100
+
+
+def example_rows() -> list[str]:
+    path = Path(__file__).parents[3] / "examples" / "chicago-crimes-2025-first-100.csv"
+    return path.read_text().splitlines(keepends=True)
 
 
 def test_a_record_of_many_lines_that_is_meant_is_one_row_and_told() -> None:
