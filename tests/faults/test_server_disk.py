@@ -21,6 +21,7 @@ import apsw
 import pytest
 
 from blotter.database.storage.sqlite import SqliteStorage
+from blotter.database.storage.sqlite.schema import FORMAT_VERSION
 from tests.conftest import serve_command
 from tests.faults.plain_client import post
 from tests.in_process import InProcessDatabase
@@ -186,7 +187,8 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def stopped(tmp_path: Path, content: bytes) -> Path:
     """The same in a directory that no server uses."""
     path = tmp_path / "data" / "blotter.db"
-    path.parent.mkdir()
+    path.parent.mkdir(mode=0o700)
+    path.touch(mode=0o600)
     path.write_bytes(content)
     return path
 
@@ -289,7 +291,7 @@ def test_a_file_of_a_newer_version_is_one_clear_line_and_is_left_alone(stopped: 
     connection.close()
     content = stopped.read_bytes()
     assert _refusal(stopped.parent) == (
-        f"blotter serve: {stopped} has format 99; this version of blotter knows formats up to 1. "
+        f"blotter serve: {stopped} has format 99; this version of blotter knows formats up to {FORMAT_VERSION}. "
         "It was left as it is: start a newer blotter on it.\n"
     )
     assert stopped.read_bytes() == content

@@ -1,20 +1,35 @@
-"""The folder that holds a server's data: made durably, and claimed by one server at a time.
+"""The folder that holds a server's data: made durably, private, and claimed by one server at a time.
 
 Several worker processes of one server share the folder; a second server on it would be a mistake of the operator
-and is refused by name. The claim is a `flock`, which the kernel drops with its holder, so a crash leaves nothing
-to clean up. Knows nothing of what is stored in the folder.
+and is refused by name. The claim is a `flock`, which the kernel releases with its holder, so a crash leaves
+nothing to clean up. The lock file notes who has the claim:
+
+    4711            the process
+    1837465         the lock file's own inode, until the server has stopped in order
+
+So a copy of a folder that was in use is recognized: its lock file says that it is in use, and is another file than
+the one it names. Such a copy may be torn, with pages of different moments. Knows nothing of what is stored in the
+folder.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import logging
 import os
+import stat
 from pathlib import Path
 
 from blotter.database.storage.protocol import DataDirectoryError
 
+log = logging.getLogger(__name__)
+
 SERVER_LOCK = "server.lock"
+
+
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
 def open_lock_file(path: Path) -> int:
@@ -22,11 +37,19 @@ def open_lock_file(path: Path) -> int:
 
 
 def try_lock(descriptor: int) -> bool:
+    """Raises OSError if the file system has no locks; see `describe`."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def describe(error: OSError) -> str:
+    """The error for the operator, who cannot know what a lock that fails means."""
+    if error.errno in _NO_LOCKS:
+        return f"its file system does not support locks ({error.strerror}); use a directory on a local disk"
+    return error.strerror or str(error)
 
 
 def try_lock_shared(descriptor: int) -> bool:
@@ -41,10 +64,10 @@ def try_lock_shared(descriptor: int) -> bool:
 def server_process(directory: Path) -> str:
     """The id of the process that has claimed the directory, as it noted it itself; "unknown" if it could not."""
     try:
-        noted = (directory / SERVER_LOCK).read_bytes()[:32]
+        noted = (directory / SERVER_LOCK).read_bytes()[:64]
     except OSError:
         noted = b""
-    return noted.decode("ascii", "replace").strip() or "unknown"
+    return noted.decode("ascii", "replace").partition("\n")[0].strip() or "unknown"
 
 
 class DataDirectory:
@@ -61,32 +84,58 @@ class DataDirectory:
 
     @classmethod
     def claim(cls, path: str | os.PathLike[str]) -> DataDirectory:
-        """Makes the directory if need be and claims it for this process. Raises DataDirectoryError, which names
-        the process that has it."""
+        """Makes the directory if it is missing, makes it private, and claims it for this process. Raises
+        DataDirectoryError if another server has it, if it is a copy of a directory in use, or if it cannot be
+        used."""
         directory = Path(path)
         make_directory(directory)
         try:
+            _make_private(directory)
             descriptor = open_lock_file(directory / SERVER_LOCK)
         except OSError as error:
             raise DataDirectoryError(f"data directory {directory} cannot be written: {error.strerror}") from error
-        if not try_lock(descriptor):
+        claim = cls(directory, descriptor)
+        try:
+            claim._lock()
+        except BaseException:
             os.close(descriptor)
+            raise
+        return claim
+
+    def _lock(self) -> None:
+        try:
+            locked = try_lock(self._descriptor)
+        except OSError as error:
+            raise DataDirectoryError(f"data directory {self.path} cannot be used: {describe(error)}") from error
+        if not locked:
             raise DataDirectoryError(
-                f"data directory {directory} is in use by another blotter server "
-                f"(process {server_process(directory)})"
+                f"data directory {self.path} is in use by another blotter server "
+                f"(process {server_process(self.path)})"
             )
+        inode = str(os.fstat(self._descriptor).st_ino)
+        _, _, in_use = os.pread(self._descriptor, 64, 0).decode("ascii", "replace").strip().partition("\n")
+        if in_use not in ("", inode):
+            raise DataDirectoryError(
+                f"data directory {self.path} is a copy of a directory that a server was using, or had not stopped "
+                "in order: items may be missing from it. Start on the original, or stop its server and copy "
+                "again. To use this copy nevertheless, let `blotter check` look for damage, and if there is none, "
+                f"delete {self.path / SERVER_LOCK}"
+            )
+        self._note(f"{os.getpid()}\n{inode}\n")
+
+    def _note(self, text: str) -> None:
         with contextlib.suppress(OSError):  # On a full disk the lock is enough; it names no process then.
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-        return cls(directory, descriptor)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text.encode(), 0)
 
     def fileno(self) -> int:
         """The locked descriptor, to hand to a child process that shall keep the claim alive."""
         return self._descriptor
 
     def release(self) -> None:
-        """Gives the claim up. A forked child that still runs keeps it."""
+        """Ends the claim, once the files are closed. A forked child that still runs keeps it."""
         if self._descriptor >= 0:
+            self._note("")
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -105,3 +154,26 @@ def make_directory(directory: Path) -> None:
         os.fsync(parent)
     finally:
         os.close(parent)
+
+
+def _make_private(directory: Path) -> None:
+    """Takes group's and others' access to the directory and its files away, whatever the umask was: a user who may
+    open a file for reading reads all items, and can stop all writes with a lock on it."""
+    tightened, foreign = [], []
+    for path in (directory, *directory.iterdir()):
+        found = path.lstat()
+        if not stat.S_IMODE(found.st_mode) & 0o077 or not (path == directory or stat.S_ISREG(found.st_mode)):
+            continue
+        if found.st_uid == os.geteuid():
+            path.chmod(stat.S_IMODE(found.st_mode) & ~0o077)
+            tightened.append(path.name)
+        else:
+            foreign.append(path.name)
+    if tightened:
+        log.warning("%s: other users had access to %s; it is private now", directory, ", ".join(sorted(tightened)))
+    if foreign:
+        log.warning(
+            "%s: other users have access to %s, which belongs to another user: make it private",
+            directory,
+            ", ".join(sorted(foreign)),
+        )

@@ -404,6 +404,32 @@ def test_a_range_is_not_prepared_anew_for_other_bindings(tmp_path: Path, run: Ru
     run(storage.close())
 
 
+@pytest.mark.parametrize("what", ["directory", "file", "log", "replaced"])
+def test_files_removed_under_a_running_store_are_noticed_and_writes_refused(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    storage = SqliteStorage.open(tmp_path / "data")
+    run(storage.write(put(b"a")))
+    run(storage._keep_up_once())
+    run(storage.write(put(b"b")))
+    if what == "directory":
+        shutil.rmtree(tmp_path / "data")
+    elif what == "file":
+        storage.path.unlink()
+    elif what == "log":
+        storage.path.with_name(f"{FILE_NAME}-wal").unlink()
+    else:
+        shutil.copy(storage.path, tmp_path / "other")
+        (tmp_path / "other").rename(storage.path)
+    for _ in range(2):
+        run(storage._keep_up_once())
+    with pytest.raises(StorageUnavailable, match="was removed or replaced"):
+        run(storage.write(put(b"c")))
+    assert len([record for record in caplog.records if "writes are refused" in record.getMessage()]) == 1
+    assert keys(storage) == [b"a", b"b"], "reads go on"
+    run(storage.close())
+
+
 # Snapshots and checkpoints
 
 

@@ -93,7 +93,8 @@ class Batches:
         """What commits take, a running average over the last few."""
         self._idle = asyncio.Event()
         self._idle.set()
-        self.closing = False
+        self.refusal: str | None = None
+        """Why no further handler is accepted."""
         self.after_commit: Callable[[], Work | None] = lambda: None
         """Called on the loop after a commit. May return blocking work, which the thread does under the write lock,
         before the next batch: a checkpoint that is overdue."""
@@ -101,8 +102,8 @@ class Batches:
         """Called on the loop after a commit that changed the catalog."""
 
     def submit(self, handler: Handler, settled: Settled, loop: asyncio.AbstractEventLoop) -> Submission:
-        if self.closing:
-            raise StorageUnavailable("the store is closing")
+        if self.refusal is not None:
+            raise StorageUnavailable(self.refusal)
         if loop is not self._loop:
             self._attach(loop)
         submission = Submission(handler, settled)

@@ -132,6 +132,8 @@ def create_or_check(path: Path, *, vfs: str | None = None) -> None:
     check_sizes(path)
     checksums.load()
     try:
+        # Made by us, so that it is private whatever the umask; SQLite gives its other files the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
         connection.set_busy_timeout(5000)

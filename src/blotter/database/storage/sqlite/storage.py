@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
-from blotter.database.storage.data_directory import make_directory
+from blotter.database.storage.data_directory import describe, make_directory
 from blotter.database.storage.protocol import (
     DataDirectoryError,
     ReadTransaction,
@@ -44,6 +44,7 @@ from blotter.database.work_thread import WorkThread
 T = TypeVar("T")
 
 UPKEEP_SECONDS = 0.5
+"""Between two rounds of upkeep, and so how long a removed file may go unnoticed."""
 SLICE_SECONDS = 0.005
 """Background writers hold the write lock no longer than this, and leave it to others as long between slices."""
 SLICE_ITEMS = 10
@@ -111,6 +112,8 @@ class SqliteStorage:
         self._upkeep_task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._files: dict[Path, tuple[int, int] | None] = {}
+        """Device and inode of the files that were opened."""
 
     @classmethod
     def open(
@@ -138,7 +141,7 @@ class SqliteStorage:
         except apsw.Error as error:
             raise DataDirectoryError(f"{directory} cannot be opened: {error}") from error
         except OSError as error:
-            raise DataDirectoryError(f"{directory} cannot be used: {error.strerror}") from error
+            raise DataDirectoryError(f"{directory} cannot be used: {describe(error)}") from error
 
     # Reading
 
@@ -216,7 +219,7 @@ class SqliteStorage:
         if self._upkeep_task is not None and self._loop is asyncio.get_running_loop():
             self._upkeep_task.cancel()
             await asyncio.gather(self._upkeep_task, return_exceptions=True)
-        self._batches.closing = True
+        self._batches.refusal = "the store is closing"
         await self._batches.drained()
         self._snapshots.close()
         self._long_reads.close()
@@ -250,6 +253,22 @@ class SqliteStorage:
         while self._dropped_space() is not None and self._upkeep_lock.try_acquire():
             await self.write(self._empty_slice)
             await asyncio.sleep(SLICE_SECONDS)
+        self._check_files()  # after a read, which pins the write-ahead log's file
+
+    def _check_files(self) -> None:
+        """Refuses further writes once the files are no longer those that were opened: what is written to removed
+        files is gone with the process. Reads go on."""
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            try:
+                status = path.stat()
+                found = (status.st_dev, status.st_ino)
+            except (FileNotFoundError, NotADirectoryError):
+                found = None
+            opened = self._files.setdefault(path, found) or found
+            self._files[path] = opened
+            if found != opened and self._batches.refusal is None:
+                self._batches.refusal = f"{path} was removed or replaced while a server was using it"
+                log.error("%s: writes are refused. Restore the directory and start again", self._batches.refusal)
 
     def _dropped_space(self) -> int | None:
         with self._quick as read:
