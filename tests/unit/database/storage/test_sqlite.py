@@ -364,15 +364,15 @@ def test_upkeep_goes_on_after_an_unexpected_error(
 ) -> None:
     monkeypatch.setattr(storage_module, "UPKEEP_SECONDS", 0)
     storage = SqliteStorage.open(tmp_path)
-    real, failures = storage._snapshots.expire, iter([RuntimeError("injected")])
+    real, failures = storage._check_files, iter([RuntimeError("injected")])
 
-    def expire() -> None:
+    def check_files() -> None:
         for failure in failures:
             raise failure
         rounds.append(real())
 
     rounds: list[Any] = []
-    monkeypatch.setattr(storage._snapshots, "expire", expire)
+    monkeypatch.setattr(storage, "_check_files", check_files)
     run(storage.write(put(b"a")))
     run(until(lambda: rounds))
     assert "upkeep failed" in caplog.text
