@@ -1,1 +1,1 @@
-"""What nobody waits for: deleted tables, new indexes, expired items, old changes and tokens. `runner` runs it."""
+"""Work without a request: deleted tables, new indexes, expired items, old changes and tokens. `runner` runs it."""

@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
-from blotter.database.operations.stream_registry import forget_trimmed_streams, has_trimmed_streams
+from blotter.database.operations.stream_registry import forget_streams, trimmed_streams
 from blotter.database.storage.change_log import is_due, trim
 from blotter.database.storage.protocol import Storage
 
 # Between slices, for writers that wait.
 _REST_SECONDS = 0.005
+_STREAMS_AT_ONCE = 100
 
 
 class ChangeLogTrimmer:
@@ -30,9 +32,10 @@ class ChangeLogTrimmer:
     async def run_once(self) -> None:
         """Removes all that is due now."""
         now = self._clock()
-        if await self._storage.fetch(lambda tx: has_trimmed_streams(tx, now)):
-            await self._storage.write(lambda tx: forget_trimmed_streams(tx, now))
+        while forgotten := await self._storage.fetch(lambda tx: trimmed_streams(tx, now, _STREAMS_AT_ONCE)):
+            await self._storage.write(partial(forget_streams, keys=forgotten))
+            await asyncio.sleep(_REST_SECONDS)
         if not await self._storage.fetch(lambda tx: is_due(tx, now)):
-            return  # nobody has to wait for the write lock
+            return  # without taking the write lock
         while await self._storage.write(lambda tx: trim(tx, now)):
             await asyncio.sleep(_REST_SECONDS)

@@ -1,4 +1,4 @@
-"""The work that nobody waits for, in one place: who runs it, and when.
+"""All work without a request, in one place: who runs it, and when.
 
 One process of a server runs `Background`: the one that `server` designates, whose data directory no other server
 may open. It sleeps until the catalog changes (`Storage.wait_for_catalog_change`) or something is due, so that an

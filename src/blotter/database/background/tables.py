@@ -6,7 +6,7 @@ if it fails (`attempts`). Every job is made of short transactions that first loo
 wanted, so it may be killed anywhere and simply runs again.
 
 The end of a state is due when its moment has come by the wall clock, or when as much time as was left at the first
-look has passed by the monotonic clock: a clock that is set back makes nobody wait. It is then stored as `PAST`.
+look has passed by the monotonic clock: a clock that is set back delays nothing. It is then stored as `PAST`.
 """
 
 from __future__ import annotations

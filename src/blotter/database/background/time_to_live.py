@@ -31,7 +31,7 @@ OLDEST_SECONDS: Final = 5 * 365 * 86_400
 """Items that expired longer ago are left alone: the attribute may not be a time at all."""
 
 SLICE_SECONDS = 0.003
-"""A read takes no further items after this long."""
+"""A read or a deletion takes no further items after this long."""
 DELETED_AT_ONCE = 25
 DELETED_BYTES_AT_ONCE = 1 << 20
 
@@ -106,25 +106,31 @@ class TimeToLiveSweeper:
             raise walk.failure
 
     async def _delete(self, walk: _Walk, keys: list[bytes], now: float) -> None:
-        """Deletes all together or, if that fails, each by itself: an item that cannot be deleted stops no other.
-        If none can, it is not for the items' sake, and the walk breaks off."""
-        try:
-            walk.deleted += await self._storage.write(
-                partial(delete_expired, table=walk.table, keys=keys, now=now)
-            )
-        except Exception as error:
-            walk.failure = error
-        else:
-            return
-        failed = 0
-        for key in keys:
+        """Deletes all, in slices that hold the write lock briefly; if one fails, each item of it by itself: one
+        that cannot be deleted stops no other. If none can, it is not for the items' sake, and the walk breaks
+        off."""
+        while keys:
+            work = partial(delete_expired, table=walk.table, keys=keys, now=now, monotonic=self._monotonic)
             try:
-                work = partial(delete_expired, table=walk.table, keys=[key], now=now)
-                walk.deleted += await self._storage.write(work)
+                deleted, handled = await self._storage.write(work)
+            except Exception:
+                await self._delete_singly(walk, keys, now)
+                return
+            walk.deleted += deleted
+            keys = keys[handled:]
+
+    async def _delete_singly(self, walk: _Walk, keys: list[bytes], now: float) -> None:
+        failures: list[Exception] = []
+        for key in keys:
+            work = partial(delete_expired, table=walk.table, keys=[key], now=now, monotonic=self._monotonic)
+            try:
+                walk.deleted += (await self._storage.write(work))[0]
             except Exception as error:
-                failed, walk.failure = failed + 1, error
-        if failed == len(keys):
-            raise walk.failure
+                failures.append(error)
+        if failures:
+            walk.failure = failures[-1]
+        if len(failures) == len(keys):
+            raise failures[-1]
 
     def _read_slice(self, tx: ReadTransaction, table: Table, start: bytes, now: float) -> Slice:
         attribute = _attribute(table)
@@ -163,22 +169,28 @@ def _job(table: Table) -> tuple[str, str]:
     return "time to live", table.id
 
 
-def delete_expired(tx: WriteTransaction, table: Table, keys: list[bytes], now: float) -> int:
-    """Deletes those of the items that are still expired by the table's present setting; returns how many."""
+def delete_expired(
+    tx: WriteTransaction, table: Table, keys: list[bytes], now: float, monotonic: Callable[[], float]
+) -> tuple[int, int]:
+    """Deletes those of the items that are still expired by the table's present setting, at least one and no more
+    than fit into a slice. Returns how many were deleted and how many keys were looked at."""
     current = tx.find_table(table.account, table.region, table.name)
     if current is None or current.id != table.id or current.deleting_until is not None:
-        return 0
+        return 0, len(keys)
     attribute = _attribute(current)
     if attribute is None:
-        return 0
+        return 0, len(keys)
     context = Context(current.account, current.region, now, origin="ttl")
+    deadline = monotonic() + SLICE_SECONDS
     deleted = 0
-    for key in keys:
+    for handled, key in enumerate(keys, 1):
         item = read_current(tx, current.space, key)
         if item.item is not None and _is_expired(item.item.get(attribute), now):
             write_item(tx, current, item, None, 0, context, ConsumedCapacity(current.name, True))
             deleted += 1
-    return deleted
+        if monotonic() > deadline:
+            return deleted, handled
+    return deleted, len(keys)
 
 
 def _attribute(table: Table) -> str | None:

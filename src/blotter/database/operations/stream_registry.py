@@ -101,15 +101,23 @@ def streams(
         yield _decode(body)
 
 
-def forget_trimmed_streams(tx: WriteTransaction, now: float) -> None:
-    """Removes the records of streams that were disabled longer ago than the retention."""
-    for row in _records(tx, b"stream/", b"stream0"):
-        if is_trimmed(_decode(row[2]).settings, now):
-            tx.delete(RECORDS_SPACE, StoredItem(*row))
+def trimmed_streams(tx: ReadTransaction, now: float, limit: int) -> list[bytes]:
+    """Keys of the records of streams that were disabled longer ago than the retention, up to `limit`."""
+    found: list[bytes] = []
+    for key, _, body in _records(tx, b"stream/", b"stream0"):
+        if is_trimmed(_decode(body).settings, now):
+            found.append(key)
+            if len(found) == limit:
+                break
+    return found
 
 
-def has_trimmed_streams(tx: ReadTransaction, now: float) -> bool:
-    return any(is_trimmed(_decode(body).settings, now) for _, _, body in _records(tx, b"stream/", b"stream0"))
+def forget_streams(tx: WriteTransaction, keys: list[bytes]) -> None:
+    """Removes the records of trimmed streams."""
+    for key in keys:
+        stored = tx.get(RECORDS_SPACE, key)
+        if stored is not None:
+            tx.delete(RECORDS_SPACE, stored)
 
 
 def _records(tx: ReadTransaction, start: bytes, end: bytes) -> Iterator[Row]:

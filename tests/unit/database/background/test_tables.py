@@ -271,3 +271,64 @@ def enter_without_rules(tx: WriteTransaction, index: Index, key: bytes, item: It
     assert found is not None
     if tx.get(index.space, found) is None:
         tx.put(index.space, StoredItem(found, 10, orjson.dumps(item)), None)
+
+
+def test_an_item_too_large_for_a_key_keeps_nothing_from_its_work(tables: Tables) -> None:
+    """As reported: 70,000 characters, then an index on them; the index never became ACTIVE, no table was deleted
+    any more and the item could not be changed."""
+    tables.create()
+    tables.create("other")
+    tables.pass_(10)
+    tables.call("PutItem", Item={"p": {"S": "big"}, "x": {"S": "x" * 70_000}})
+    tables.call("PutItem", Item={"p": {"S": "small"}, "x": {"S": "y"}})
+    tables.add_index()
+    tables.call("DeleteTable", "other")
+    tables.pass_(10)
+    tables.work()
+    assert tables.index_status() == "ACTIVE"
+    assert tables.database.call("ListTables", {})[1]["TableNames"] == ["notes"]
+    assert [item["p"]["S"] for item in tables.call("Scan", IndexName="by-x")["Items"]] == ["small"]
+    status, refused = tables.database.call(
+        "PutItem", {"TableName": "notes", "Item": {"p": {"S": "new"}, "x": {"S": "x" * 2049}}}
+    )
+    assert status == 400
+    assert refused["message"] == (
+        "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 "
+        "bytes"
+    )
+    update = {"UpdateExpression": "SET y = :y", "ExpressionAttributeValues": {":y": {"S": "1"}}}
+    tables.call("UpdateItem", Key={"p": {"S": "big"}}, **update)
+    tables.call("DeleteItem", Key={"p": {"S": "big"}})
+    assert tables.call("Scan")["Count"] == 1
+
+
+def test_a_backfill_holds_the_write_lock_for_a_slice_at_a_time(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a watch on which every look is past the slice's end, each transaction enters one item."""
+    tables.create()
+    tables.pass_(10)
+    for number in range(20):
+        tables.call("PutItem", Item={"p": {"S": str(number)}, "x": {"S": "x"}})
+    entered: list[int] = []
+    original = index_entries.write_index_entry
+
+    def counted(*arguments: Any) -> float:
+        entered[-1] += 1
+        return original(*arguments)
+
+    original_write = tables.storage.write
+
+    async def write(handler: Any) -> Any:
+        entered.append(0)
+        return await original_write(handler)
+
+    monkeypatch.setattr(index_entries, "SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(index_entries, "write_index_entry", counted)
+    monkeypatch.setattr(tables.storage, "write", write)
+    tables.add_index()
+    tables.pass_(10)
+    tables.work()
+    assert max(entered) == 1
+    assert sum(entered) == 20
+    assert tables.index_status() == "ACTIVE"

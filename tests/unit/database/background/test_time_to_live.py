@@ -184,7 +184,9 @@ def test_what_was_renewed_meanwhile_stays(streams: StreamDatabase) -> None:
         found = [key for key, _, _ in tx.items(table.space, b"", None, 99)]
 
     def delete() -> int:
-        return streams.database.run(storage.write(lambda tx: delete_expired(tx, table, found, streams.now)))
+        return streams.database.run(
+            storage.write(lambda tx: delete_expired(tx, table, found, streams.now, lambda: 0.0))
+        )[0]
 
     put(streams, "a", ttl=number(NOW + 60))
     streams.call("DeleteItem", TableName="books", Key={"id": {"S": "b"}})
