@@ -49,7 +49,8 @@ CONSTRAINTS: dict[str, Shape] = {
     "AttributeNameList": {"member": "LimitedAttributeName"},
     "ExpressionAttributeNameMap": {"value": "LimitedAttributeName"},
     "LimitedAttributeName": {"type": "string", "max": 65535},
-    "TableArn": {"min": 1, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
+    # Names of one or two characters have another message than an empty one (ack-api-quirks, DDB-TABLE-014).
+    "TableArn": {"min": 3, "min_of_empty": 1, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
     "NewTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN},
     "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
     "IndexKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 8},

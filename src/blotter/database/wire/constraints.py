@@ -176,7 +176,10 @@ def _table_name(target: Shape, value: str) -> Iterator[str]:
     """Length first and then the pattern, to which an ARN is not held."""
     if target.arn and value.startswith("arn:"):
         return
-    yield from _lengths(target, len(value))
+    if not value and target.min_of_empty is not None:
+        yield f"Member must have length greater than or equal to {target.min_of_empty}"
+    else:
+        yield from _lengths(target, len(value))
     if target.pattern is not None and not _matches(target.pattern, value):
         yield _pattern_message(target.pattern)
 

@@ -80,7 +80,7 @@ class CancelBulkOperationInput(Struct, frozen=True, kw_only=True):
 
 
 class CreateBackupInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     BackupName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")]
 
 
@@ -188,7 +188,7 @@ class CreateTableInput(Struct, frozen=True, kw_only=True):
     WarmThroughput: WarmThroughput | None = None
     ResourcePolicy: str | None = None
     OnDemandThroughput: OnDemandThroughput | None = None
-    GlobalTableSourceArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")] | None = None
+    GlobalTableSourceArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")] | None = None
     GlobalTableSettingsReplicationMode: Literal["ENABLED", "DISABLED", "ENABLED_WITH_OVERRIDES"] | None = None
     VectorIndexes: list[VectorIndex] | None = None
 
@@ -206,7 +206,7 @@ class ExpectedAttributeValue(Struct, frozen=True, kw_only=True):
 
 class DeleteItemInput(Struct, frozen=True, kw_only=True):
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ReturnValues: Literal["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"] | None = None
     ReturnItemCollectionMetrics: Literal["SIZE", "NONE"] | None = None
     Key: dict[str, AttributeValue]
@@ -224,7 +224,7 @@ class DeleteResourcePolicyInput(Struct, frozen=True, kw_only=True):
 
 
 class DeleteTableInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
 
 
 class DescribeBackupInput(Struct, frozen=True, kw_only=True):
@@ -236,11 +236,11 @@ class DescribeBulkOperationInput(Struct, frozen=True, kw_only=True):
 
 
 class DescribeContinuousBackupsInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
 
 
 class DescribeContributorInsightsInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     IndexName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")] | None = None
 
 
@@ -265,7 +265,7 @@ class DescribeImportInput(Struct, frozen=True, kw_only=True):
 
 
 class DescribeKinesisStreamingDestinationInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
 
 
 class DescribeLimitsInput(Struct, frozen=True, kw_only=True):
@@ -273,15 +273,15 @@ class DescribeLimitsInput(Struct, frozen=True, kw_only=True):
 
 
 class DescribeTableInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
 
 
 class DescribeTableReplicaAutoScalingInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
 
 
 class DescribeTimeToLiveInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
 
 
 class EnableKinesisStreamingConfiguration(Struct, frozen=True, kw_only=True):
@@ -289,13 +289,13 @@ class EnableKinesisStreamingConfiguration(Struct, frozen=True, kw_only=True):
 
 
 class DisableKinesisStreamingDestinationInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     StreamArn: Annotated[str, Meta(min_length=37, max_length=1024)]
     EnableKinesisStreamingConfiguration: EnableKinesisStreamingConfiguration | None = None
 
 
 class EnableKinesisStreamingDestinationInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     StreamArn: Annotated[str, Meta(min_length=37, max_length=1024)]
     EnableKinesisStreamingConfiguration: EnableKinesisStreamingConfiguration | None = None
 
@@ -337,7 +337,7 @@ class FilterSpecification(Struct, frozen=True, kw_only=True):
 
 
 class ExportTableToPointInTimeInput(Struct, frozen=True, kw_only=True):
-    TableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ExportTime: float | None = None
     ClientToken: Annotated[str, Meta(pattern="^(?:^[^\\$]+$)$")] | None = None
     S3Bucket: Annotated[str, Meta(max_length=255, pattern="^(?:^[a-z0-9A-Z]+[\\.\\-\\w]*[a-z0-9A-Z]+$)$")]
@@ -354,7 +354,7 @@ class ExportTableToPointInTimeInput(Struct, frozen=True, kw_only=True):
 class GetItemInput(Struct, frozen=True, kw_only=True):
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
     AttributesToGet: Annotated[list[Annotated[str, Meta(max_length=65535)]], Meta(min_length=1)] | None = None
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     Key: dict[str, AttributeValue]
     ConsistentRead: bool | None = None
     ProjectionExpression: str | None = None
@@ -402,7 +402,7 @@ class ImportTableInput(Struct, frozen=True, kw_only=True):
 
 
 class ListBackupsInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")] | None = None
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")] | None = None
     Limit: Annotated[int, Meta(ge=1, le=100)] | None = None
     TimeRangeLowerBound: float | None = None
     TimeRangeUpperBound: float | None = None
@@ -416,13 +416,13 @@ class ListBulkOperationsInput(Struct, frozen=True, kw_only=True):
 
 
 class ListContributorInsightsInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")] | None = None
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")] | None = None
     NextToken: str | None = None
     MaxResults: Annotated[int, Meta(le=100)] | None = None
 
 
 class ListExportsInput(Struct, frozen=True, kw_only=True):
-    TableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")] | None = None
+    TableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")] | None = None
     MaxResults: Annotated[int, Meta(ge=1, le=25)] | None = None
     NextToken: str | None = None
 
@@ -434,7 +434,7 @@ class ListGlobalTablesInput(Struct, frozen=True, kw_only=True):
 
 
 class ListImportsInput(Struct, frozen=True, kw_only=True):
-    TableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")] | None = None
+    TableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")] | None = None
     PageSize: Annotated[int, Meta(ge=1, le=25)] | None = None
     NextToken: Annotated[str, Meta(min_length=112, max_length=1024, pattern="^(?:([0-9a-f]{16})+)$")] | None = None
 
@@ -451,7 +451,7 @@ class ListTagsOfResourceInput(Struct, frozen=True, kw_only=True):
 
 class PutItemInput(Struct, frozen=True, kw_only=True):
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     Item: dict[str, AttributeValue]
     ConditionalOperator: Literal["OR", "AND"] | None = None
     Expected: dict[str, ExpectedAttributeValue] | None = None
@@ -480,7 +480,7 @@ class QueryInput(Struct, frozen=True, kw_only=True):
     IndexName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")] | None = None
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
     QueryFilter: dict[str, Condition] | None = None
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ConditionalOperator: Literal["OR", "AND"] | None = None
     AttributesToGet: Annotated[list[Annotated[str, Meta(max_length=65535)]], Meta(min_length=1)] | None = None
     Limit: Annotated[int, Meta(ge=1)] | None = None
@@ -508,7 +508,7 @@ class RestoreTableFromBackupInput(Struct, frozen=True, kw_only=True):
 
 
 class RestoreTableToPointInTimeInput(Struct, frozen=True, kw_only=True):
-    SourceTableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")] | None = None
+    SourceTableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")] | None = None
     SourceTableName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")] | None = None
     TargetTableName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")]
     UseLatestRestorableTime: bool | None = None
@@ -527,7 +527,7 @@ class ScanInput(Struct, frozen=True, kw_only=True):
     IndexName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")] | None = None
     TotalSegments: Annotated[int, Meta(ge=1, le=1000000)] | None = None
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ConditionalOperator: Literal["OR", "AND"] | None = None
     ScanFilter: dict[str, Condition] | None = None
     Segment: Annotated[int, Meta(ge=0, le=999999)] | None = None
@@ -542,7 +542,7 @@ class ScanInput(Struct, frozen=True, kw_only=True):
 
 
 class SearchVectorsInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     IndexName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")]
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
     ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
@@ -574,7 +574,7 @@ class StartBulkPutItemsInput(Struct, frozen=True, kw_only=True):
     ClientToken: Annotated[str, Meta(pattern="^(?:^[^\\$]+$)$")] | None = None
     InputS3Configuration: InputS3Configuration
     OutputS3Configuration: OutputS3Configuration
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     MaxWriteRequestUnits: Annotated[int, Meta(ge=1024)] | None = None
     PerformanceTier: Literal["STANDARD", "ACCELERATED"] | None = None
 
@@ -586,7 +586,7 @@ class TagResourceInput(Struct, frozen=True, kw_only=True):
 
 class Get(Struct, frozen=True, kw_only=True):
     Key: dict[str, AttributeValue]
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ProjectionExpression: str | None = None
     ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
 
@@ -602,7 +602,7 @@ class TransactGetItemsInput(Struct, frozen=True, kw_only=True):
 
 class ConditionCheck(Struct, frozen=True, kw_only=True):
     Key: dict[str, AttributeValue]
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ConditionExpression: str
     ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
@@ -611,7 +611,7 @@ class ConditionCheck(Struct, frozen=True, kw_only=True):
 
 class Put(Struct, frozen=True, kw_only=True):
     Item: dict[str, AttributeValue]
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ConditionExpression: str | None = None
     ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
@@ -620,7 +620,7 @@ class Put(Struct, frozen=True, kw_only=True):
 
 class Delete(Struct, frozen=True, kw_only=True):
     Key: dict[str, AttributeValue]
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ConditionExpression: str | None = None
     ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
@@ -630,7 +630,7 @@ class Delete(Struct, frozen=True, kw_only=True):
 class Update(Struct, frozen=True, kw_only=True):
     Key: dict[str, AttributeValue]
     UpdateExpression: str
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ConditionExpression: str | None = None
     ExpressionAttributeNames: dict[str, Annotated[str, Meta(max_length=65535)]] | None = None
     ExpressionAttributeValues: dict[str, AttributeValue] | None = None
@@ -662,12 +662,12 @@ class PointInTimeRecoverySpecification(Struct, frozen=True, kw_only=True):
 
 
 class UpdateContinuousBackupsInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     PointInTimeRecoverySpecification: PointInTimeRecoverySpecification
 
 
 class UpdateContributorInsightsInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     IndexName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")] | None = None
     ContributorInsightsAction: Literal["ENABLE", "DISABLE"]
     ContributorInsightsMode: Literal["ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS"] | None = None
@@ -747,7 +747,7 @@ class AttributeValueUpdate(Struct, frozen=True, kw_only=True):
 
 class UpdateItemInput(Struct, frozen=True, kw_only=True):
     ReturnConsumedCapacity: Literal["INDEXES", "TOTAL", "NONE"] | None = None
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ReturnItemCollectionMetrics: Literal["SIZE", "NONE"] | None = None
     ReturnValues: Literal["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"] | None = None
     Key: dict[str, AttributeValue]
@@ -766,7 +766,7 @@ class UpdateKinesisStreamingConfiguration(Struct, frozen=True, kw_only=True):
 
 
 class UpdateKinesisStreamingDestinationInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     StreamArn: Annotated[str, Meta(min_length=37, max_length=1024)]
     UpdateKinesisStreamingConfiguration: UpdateKinesisStreamingConfiguration | None = None
 
@@ -877,7 +877,7 @@ class VectorIndexUpdate(Struct, frozen=True, kw_only=True):
 
 
 class UpdateTableInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ProvisionedThroughput: ProvisionedThroughput | None = None
     BillingMode: Literal["PROVISIONED", "PAY_PER_REQUEST"] | None = None
     GlobalSecondaryIndexUpdates: list[GlobalSecondaryIndexUpdate] | None = None
@@ -914,7 +914,7 @@ class ReplicaAutoScalingUpdate(Struct, frozen=True, kw_only=True):
 
 class UpdateTableReplicaAutoScalingInput(Struct, frozen=True, kw_only=True):
     GlobalSecondaryIndexUpdates: Annotated[list[GlobalSecondaryIndexAutoScalingUpdate], Meta(min_length=1)] | None = None
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ProvisionedWriteCapacityAutoScalingUpdate: AutoScalingSettingsUpdate | None = None
     ReplicaUpdates: Annotated[list[ReplicaAutoScalingUpdate], Meta(min_length=1)] | None = None
 
@@ -925,7 +925,7 @@ class TimeToLiveSpecification(Struct, frozen=True, kw_only=True):
 
 
 class UpdateTimeToLiveInput(Struct, frozen=True, kw_only=True):
-    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{1,255}|arn:.{1,1020})$")]
+    TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     TimeToLiveSpecification: TimeToLiveSpecification
 
 

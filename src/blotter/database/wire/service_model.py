@@ -36,6 +36,8 @@ class Shape(msgspec.Struct, frozen=True):
     value: str = ""
     min: int | None = None
     max: int | None = None
+    min_of_empty: int | None = None
+    """What a message says of an empty text instead of `min`."""
     pattern: str | None = None
     enum: tuple[str, ...] = ()
     arn: bool = False
