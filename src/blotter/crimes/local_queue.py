@@ -95,6 +95,16 @@ class LocalQueue:
         """Sets an event aside that cannot be handled, now or later."""
         self._set_aside(queued.path, reason)
 
+    def discard_drafts(self, older_than: float) -> int:
+        """Removes what processes left that were killed while they sent an event; `older_than` in seconds."""
+        removed = 0
+        for path in self._folder.glob("*.draft"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= older_than:
+                    path.unlink()
+                    removed += 1
+        return removed
+
     def _hold(self, path: Path) -> int | None:
         """An open descriptor with the lock of an event, None when another worker has it or finished it."""
         try:

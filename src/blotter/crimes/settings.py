@@ -88,15 +88,19 @@ class CrimesSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _settings_of(configuration: Configuration) -> CrimesSettings:
-    """`[crimes]`, judged as far as that goes without a request. Raises ConfigurationError."""
+    """`[crimes]`, with the table's declaration checked. Raises ConfigurationError."""
     settings = configuration.section("crimes", CrimesSettings)
     check_declaration(configuration)
+    return settings
+
+
+def _check_webhook(settings: CrimesSettings) -> None:
+    """For commands only: a Lambda function processes files all the same, and logs that nothing is sent."""
     if settings.webhook_url:
         try:
             webhook_address(settings.webhook_url)
         except ValueError as error:
             raise ConfigurationError(f"crimes: {error}") from None
-    return settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ class Application:
         Raises ConfigurationError, and botocore's errors of a broken AWS configuration.
         """
         configuration = load_configuration(path, environment)
-        _settings_of(configuration)
+        _check_webhook(_settings_of(configuration))
         require_credentials(aws.session(configuration), configuration)
         application = cls.assemble(configuration)
         check_table(aws.client(configuration, attempts=1), application.results.table_name)

@@ -70,7 +70,10 @@ class Worker:
             return False
 
     def _discard_drafts(self) -> bool:
-        return self.parts.application.objects.discard_drafts(_DRAFT_AGE_SECONDS) > 0
+        removed = self.parts.application.objects.discard_drafts(_DRAFT_AGE_SECONDS)
+        if self._queue is not None:
+            removed += self._queue.discard_drafts(_DRAFT_AGE_SECONDS)
+        return removed > 0
 
     def work_off(self, queue: LocalQueue) -> bool:
         """Handles the events that are due; whether there were any."""

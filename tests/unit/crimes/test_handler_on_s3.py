@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from blotter.crimes import handler as handler_module
-from blotter.crimes.events import object_created_event
+from blotter.crimes.events import BadEvent, object_created_event
 from blotter.crimes.handler import handler
 from blotter.crimes.item import Result
 from blotter.crimes.objects import ObjectStore
@@ -112,3 +113,23 @@ def test_too_little_time_left(bucket: ObjectStore, results: ResultsTable) -> Non
     event = object_created_event(bucket.bucket, bucket.put_stream(KEY, [CSV]))
     assert handler(event, Context(1000))["results"][0]["outcome"] == "FAILED"
     assert get(results).error_code == "TIME_LIMIT"
+
+
+def test_a_bad_webhook_does_not_stop_the_function(
+    bucket: ObjectStore, results: ResultsTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOTTER_CRIMES_WEBHOOK_URL", "ftp://host/secret")
+    handler_module._loaded_parts.cache_clear()
+    event = object_created_event(bucket.bucket, bucket.put_stream(KEY, [CSV]))
+    assert handler(event, Context())["results"][0]["outcome"] == "COMPLETED"
+    assert get(results).status == "COMPLETED"
+
+
+def test_a_part_that_is_not_understood_fails_the_call_after_the_rest_was_done(
+    bucket: ObjectStore, results: ResultsTable
+) -> None:
+    event = object_created_event(bucket.bucket, bucket.put_stream(KEY, [CSV]))
+    event["Records"].insert(0, {"eventSource": "aws:kinesis"})
+    with pytest.raises(BadEvent, match="neither of S3, SQS nor SNS"):
+        handler({"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": json.dumps(event)}]}, Context())
+    assert get(results).status == "COMPLETED"

@@ -120,3 +120,10 @@ def test_a_full_disk_leaves_no_half_event(
     with pytest.raises(OSError, match="No space"):
         queue.send({})
     assert list(folder.iterdir()) == []
+
+
+def test_drafts_of_killed_senders_are_removed(queue: LocalQueue, folder: Path) -> None:
+    (folder / "1-0-a.draft").write_text("{")
+    assert queue.discard_drafts(3600.0) == 0
+    assert queue.discard_drafts(0.0) == 1
+    assert list(folder.iterdir()) == []
