@@ -34,7 +34,7 @@ class _Table:
     def put(self, body: bytes, encoding: str) -> tuple[int, dict[str, Any]]:
         async def send() -> tuple[int, dict[str, Any]]:
             headers = headers_for("PutItem") | {"content-encoding": encoding}
-            answer = self.database._pipeline.answer(Request("POST", "/", headers, body))
+            answer = self.database.pipeline.answer(Request("POST", "/", headers, body))
             response = await answer if inspect.isawaitable(answer) else answer
             return response.status, json.loads(response.body or b"{}")
 
