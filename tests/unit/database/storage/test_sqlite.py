@@ -404,6 +404,38 @@ def test_a_range_is_not_prepared_anew_for_other_bindings(tmp_path: Path, run: Ru
     run(storage.close())
 
 
+def test_another_program_that_writes_to_the_file_does_not_block_the_loop(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = SqliteStorage.open(tmp_path)
+    run(storage.write(put(b"a")))
+    foreign = apsw.Connection(str(storage.path))
+
+    async def use() -> None:
+        foreign.execute("BEGIN IMMEDIATE")
+        writes = [asyncio.ensure_future(storage.write(put(key))) for key in (b"b", b"c")]
+        for _ in range(20):
+            assert keys(storage) == [b"a"]
+            await asyncio.sleep(0)
+        await until(lambda: "another program is writing" in caplog.text)
+        assert not writes[0].done()
+        foreign.execute("ROLLBACK")
+        await asyncio.gather(*writes)
+        storage._batches.busy_ms = 1
+        foreign.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable, match="BusyError"):
+                await storage.write(put(b"d"))
+        foreign.execute("ROLLBACK")
+        await storage.write(put(b"e"))
+
+    run(use())
+    assert keys(storage) == [b"a", b"b", b"c", b"e"]
+    assert len(caplog.records) == 1
+    foreign.close()
+    run(storage.close())
+
+
 @pytest.mark.parametrize("what", ["directory", "file", "log", "replaced"])
 def test_files_removed_under_a_running_store_are_noticed_and_writes_refused(
     tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture, what: str

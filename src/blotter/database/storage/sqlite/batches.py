@@ -45,6 +45,10 @@ HOLD_SECONDS = 0.001
 """How long a process with work keeps the write lock while another waits for it."""
 QUICK_COMMIT_SECONDS = 0.002
 """Commits that on average take less than this may block the loop."""
+BUSY_MS = 5000
+"""How long to wait for another program that is writing to the file before the waiting writes are refused."""
+WARNING_SECONDS = 60.0
+"""Between two warnings that another program is writing to the file."""
 PATIENCE_SECONDS = 0.005
 """How long to wait for a notification before a thread waits for the lock itself: its holder may have died."""
 
@@ -93,6 +97,9 @@ class Batches:
         """What commits take, a running average over the last few."""
         self._idle = asyncio.Event()
         self._idle.set()
+        self._warned_at = -WARNING_SECONDS
+        self.busy_ms = BUSY_MS
+        connection.set_busy_timeout(0)  # waiting is for the thread
         self.refusal: str | None = None
         """Why no further handler is accepted."""
         self.after_commit: Callable[[], Work | None] = lambda: None
@@ -206,18 +213,25 @@ class Batches:
         batch: list[Submission] = []
         try:
             self._start_transaction()
+        except apsw.BusyError:
+            self._in_thread(self._wait_for_file, self._file_is_free)
+            return
+        except BaseException as error:
+            self._batch_failed(batch, error)
+            return
+        self._run_begun(batch)
+
+    def _run_begun(self, batch: list[Submission]) -> None:
+        """The batch after BEGIN."""
+        try:
             self._run_queue(batch)
             if wrote := self._writer.writes > 0:
                 self._writer.flush()
             else:
                 self._execute("ROLLBACK")
         except BaseException as error:
-            self._roll_back()
-            self._fail(batch or self._take_all(), error)
-            self._batch_ended()
-            if isinstance(error, Exception):
-                return
-            raise
+            self._batch_failed(batch, error)
+            return
         if wrote and self._commit_seconds < QUICK_COMMIT_SECONDS:
             self._commit_inline(batch)
         elif wrote:
@@ -225,6 +239,37 @@ class Batches:
         else:
             self._settle(batch)
             self._batch_ended()
+
+    def _batch_failed(self, batch: list[Submission], error: BaseException) -> None:
+        self._roll_back()
+        self._fail(batch or self._take_all(), error)
+        self._batch_ended()
+        if not isinstance(error, Exception):
+            raise error
+
+    def _wait_for_file(self) -> None:
+        """For the thread: waits while another program holds SQLite's own lock, which no process of a server holds
+        without the write lock."""
+        if self._monotonic() - self._warned_at >= WARNING_SECONDS:
+            self._warned_at = self._monotonic()
+            log.warning("writes wait: another program is writing to the database file. End that program")
+        self._connection.set_busy_timeout(self.busy_ms)
+        try:
+            self._execute("BEGIN IMMEDIATE")
+        finally:
+            self._connection.set_busy_timeout(0)
+
+    def _file_is_free(self, error: BaseException | None) -> None:
+        batch: list[Submission] = []
+        if error is None:
+            try:
+                self._writer.begin()
+            except BaseException as failure:
+                error = failure
+        if error is None:
+            self._run_begun(batch)
+        else:
+            self._batch_failed(batch, error)
 
     def _start_transaction(self) -> None:
         self._execute("BEGIN IMMEDIATE")
