@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from xml.sax.saxutils import escape
 
 from blotter.database.http.messages import Request, Response
 from blotter.database.services.errors import ServiceError, shortened
@@ -105,7 +104,8 @@ def _structure(model: Model, shape: str, value: dict[str, Any]) -> str:
 
 def as_text(value: str) -> str:
     """Text as the content of an XML element, whatever it holds."""
-    return escape(_NOT_XML.sub("\ufffd", value))
+    text = _NOT_XML.sub("\ufffd", value)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _xml(status: int, document: str) -> Response:
