@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from blotter.crimes.dates import DateReader, Moment, Order, decide_order
+from blotter.crimes.dates import DateReader, Moment, Order, decide_order, find_moment
 from blotter.crimes.decoding import text_lines
 from blotter.crimes.failures import FileRefused
 from blotter.crimes.item import Problem
@@ -132,6 +132,7 @@ class IncidentReader:
         self._records.width = len(self.header)
         self._places = find_columns(self.header)
         _check_header(self.header, self._places, required)
+        self._records.is_row = self._is_row
         self._needed = max(self._places.get(name, 0) for name in REQUIRED)
         self.headings = {name: self.header[place].strip() for name, place in self._places.items()}
 
@@ -193,6 +194,12 @@ class IncidentReader:
             self.found.date_example_moment = batch.moments[0]
         self.found.zoned_dates = self._dates.zoned
         return batch
+
+    def _is_row(self, fields: list[str]) -> bool:
+        """Whether fields have a readable date where the header has it."""
+        place = self._places["date"]
+        text = fields[place] if place < len(fields) else ""
+        return any(find_moment(text, day_first=day_first) is not None for day_first in (False, True))
 
     def _mend(self, record: Record) -> str:
         """Makes the row as wide as the header, or says why that cannot be."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from blotter.crimes.failures import FileRefused
@@ -43,6 +43,7 @@ class RecordReader:
 
     `longest` limits a record, in characters; the csv module's own limit must not be lower. `width` is the header's
     number of fields once it is known: until then only the end of the text shows that a quote is not closed.
+    `is_row` says whether the fields of a line could be a row's, by what the caller knows of the columns.
     Raises FileRefused while iterating.
     """
 
@@ -57,6 +58,7 @@ class RecordReader:
         self._line = 1
         self._first_broken = 0
         self.width = 0
+        self.is_row: Callable[[list[str]], bool] = lambda _: False
 
     def __iter__(self) -> Iterator[Record]:
         blank = 0
@@ -112,9 +114,23 @@ class RecordReader:
             list(csv.reader(iter(self._taken), delimiter=self._delimiter, strict=True))
         except csv.Error:
             return True
-        if not self.width or len(fields) == self.width:
+        if not self.width:
             return False
+        if len(fields) == self.width:
+            return self._holds_rows()
         return any(len(self._split(line)) == self.width for line in self._taken[1:])
+
+    def _holds_rows(self) -> bool:
+        """Whether a record that fits is one only because two quotes happen to enclose rows of their own.
+
+        Every line between the first and the last must then be a row; without such lines, the first and the last
+        must both have what makes a row, which a cell after the date cannot give the last.
+        """
+        first, *between, last = self._taken
+        if between:
+            rows = (self._split(line) for line in between)
+            return all(len(row) == self.width and self.is_row(row) for row in rows)
+        return self.is_row(self._split(first)) and self.is_row(self._split(last))
 
     def _broken_record(self) -> Record:
         """The first line alone; the others are read again."""

@@ -149,6 +149,23 @@ def test_a_quote_that_is_never_closed_costs_one_row(content: str, broken: list[i
     assert [problem.line for problem in reader.found.problems] == broken[:5]
 
 
+ENDS_OPEN = '2022-09-16 21:30:00,026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,STREET,false,false,"\n'
+
+
+@pytest.mark.parametrize("between", [0, 1, 500])
+def test_two_quotes_that_happen_to_enclose_rows_do_not_swallow_them(between: int) -> None:
+    reader = IncidentReader([(HEADER + ENDS_OPEN + ROW * between + ENDS_OPEN + ROW).encode()], 1 << 30, MEBIBYTE)
+    reasons = [reason for batch in reader for reason in batch.reasons]
+    assert len(reasons) == between + 3
+    assert [place for place, reason in enumerate(reasons) if reason == "UNCLOSED_QUOTE"] == [0, between + 1]
+
+
+def test_a_cell_may_hold_lines_that_look_like_parts_of_rows() -> None:
+    text = 'Note,Primary Type,Date\n"a\nb",THEFT,2022-01-02\n"2022-01-01,THEFT\n\nx",ARSON,2022-01-03\n'
+    batch = read_one(text)
+    assert [row[0] for row in batch.rows] == ["a\nb", "2022-01-01,THEFT\n\nx"]
+
+
 def test_a_quote_that_closes_within_its_line_shifts_no_columns() -> None:
     """The API's last column is quoted: a quote before it that is never closed ends there, some columns later."""
     sample = example_rows()
