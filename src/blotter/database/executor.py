@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, Protocol
-
-import msgspec
+from typing import Any, NamedTuple
 
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
@@ -53,23 +52,29 @@ MOST_SNAPSHOTS = 3
 """A long read that cannot use its snapshot, because it is too old at once, gets so many."""
 
 
-class Ends(Protocol):
-    """How a request ends: its response to a result or an error."""
+class Ends(ABC):
+    """How a request ends: its response to a result or an error. A base class and not a protocol, so that compiled
+    code calls it directly: once for every request."""
 
+    @abstractmethod
     def succeeded(self, result: Result, request: Request, context: Context, plan: Plan) -> Response: ...
 
+    @abstractmethod
     def failed(
         self, error: BaseException, request: Request, context: Context | None, plan: Plan | None
     ) -> Response: ...
 
 
-class Job(msgspec.Struct, frozen=True, gc=False):
+class Job:
     """A plan to execute, for whom, and how its request ends."""
 
-    plan: Plan
-    context: Context
-    request: Request
-    ends: Ends
+    __slots__ = ("context", "ends", "plan", "request")
+
+    def __init__(self, plan: Plan, context: Context, request: Request, ends: Ends) -> None:
+        self.plan = plan
+        self.context = context
+        self.request = request
+        self.ends = ends
 
     def succeeded(self, result: Result) -> Response:
         return self.ends.succeeded(result, self.request, self.context, self.plan)

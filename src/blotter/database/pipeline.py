@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from blotter.database.executor import Executor
+from blotter.database.executor import Ends, Executor
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
@@ -67,7 +67,7 @@ PACKED_BODY = 8 * 1024
 """Bodies of more bytes, plain and compressed, are decoded and checked on a thread."""
 
 
-class Pipeline:
+class Pipeline(Ends):
     """Answers requests over one store. `clock` gives seconds since the epoch."""
 
     def __init__(
