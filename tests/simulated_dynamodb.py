@@ -54,6 +54,7 @@ class SimulatedDynamoDB:
         self.tables: dict[str, dict[str, Any]] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.faults: dict[int, Fault] = {}
+        self.refused: list[str] = []  # requests that were not valid in the state they met
         self.before_call: Callable[[int], None] = lambda _number: None
         self._until: dict[tuple[str, str], float] = {}
 
@@ -73,6 +74,10 @@ class SimulatedDynamoDB:
             raise fault.error
         try:
             answer: dict[str, Any] = getattr(self, f"_{service.replace('-', '_')}_{operation}")(**parameters)
+        except SetupError as error:
+            if error.code == "ValidationException":
+                self.refused.append(f"{operation} {parameters}: {error}")
+            raise
         finally:
             if fault:
                 raise fault.error

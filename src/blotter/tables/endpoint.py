@@ -64,6 +64,7 @@ class Endpoint:
         self._lock = threading.Lock()
         self._session: boto3.Session | None = None
         self._credentials: Any = None
+        self._late = False
 
     @property
     def address(self) -> str:
@@ -168,6 +169,9 @@ class Endpoint:
         that does not keep the process alive: a socket that drips has no time-out of its own."""
         if self._deadline is None:
             return work()
+        if self._late:
+            raise SetupError(f"{doing} was not asked, the time is up", Exit.TIMED_OUT, Retry.UNTIL_DEADLINE)
+        self._late = self._deadline.left() <= 0  # one call may begin late: it tells what the wait is for
         answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
         def run() -> None:
