@@ -69,7 +69,7 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A value and where it came from, in words fit for a message ("AWS_REGION", "blotter.toml line 9 (…)")."""
+    """A value and where it came from, as a message says it ("AWS_REGION", "blotter.toml line 9 (…)")."""
 
     value: str
     source: str

@@ -263,3 +263,57 @@ def test_the_shipped_file_declares_the_seeds_table_only_and_no_profile() -> None
             "billing_mode": "PAY_PER_REQUEST",
         }
         assert configuration.endpoint == (None if environment == "prod" else "http://127.0.0.1:8000")
+
+
+def test_a_byte_order_mark_is_no_mistake(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + FILE.encode())
+    assert load(file).app == "shop"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a = " + b"[" * 100_000, "not valid TOML"),
+        (b"a = " + b"[" * 40 + b"]" * 40, "not valid here: more than 32 tables or arrays"),
+        (b"[" + b".".join([b"a"] * 2000) + b"]\n", "not valid here: more than 32"),
+        (b"a = " + b"9" * 10_000, "not valid TOML"),
+        (b"x = '" + b"y" * 5_000_000 + b"'", "larger than 4 MB"),
+        (FILE.encode("utf-16"), "not UTF-8 (byte 0)"),
+        (FILE.encode() + b"\x00", "not valid TOML"),
+        (b'app = "x"\n"\xe2\x80\xae\\u001b[31m\\n" = 1\n', "unknown key"),
+    ],
+)
+def test_a_hostile_file_is_one_printable_line(file: Path, content: bytes, says: str) -> None:
+    file.write_bytes(content)
+    message = refusal(file)
+    assert says in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "\x1b[2Kfile.toml", "/dev/null/x", "/dev/zero"])
+def test_a_hostile_file_name_is_one_printable_line(name: str) -> None:
+    assert refusal(Path(name)).isprintable()
+
+
+def test_a_long_line_is_scanned_quickly(file: Path) -> None:
+    """Linear in its length: with backtracking this would take hours."""
+    file.write_text("# " + " [" * 200_000 + '\nx.y = "' + "a.b " * 200_000 + '"\n' + FILE)
+    assert "unknown key" in refusal(file)
+
+
+def test_lines_are_counted_as_toml_does(file: Path) -> None:
+    file.write_text('# \u2028 \x85 one line to TOML\n"quoted \\"key\\"" = 1\n' + FILE, encoding="utf-8")
+    assert f"{file} line 2 " in refusal(file)
+
+
+@pytest.mark.parametrize("url", ["http://me:geheim@db:8000/", "https://me:ge@heim@db/x"])
+def test_an_endpoint_keeps_no_password(file: Path, url: str) -> None:
+    endpoint = load(file, AWS_ENDPOINT_URL=url).endpoint
+    assert endpoint in ("http://db:8000", "https://db/x")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:geheim@", "http://me:geheim@h:x", "http://h/?token=geheim", "me:geheim@h"]
+)
+def test_a_wrong_endpoint_shows_no_password(file: Path, url: str) -> None:
+    assert "geheim" not in refusal(file, AWS_ENDPOINT_URL=url)

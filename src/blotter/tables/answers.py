@@ -1,8 +1,8 @@
 """Whether an answer is what the API promises: kinds of values, nothing missing that is read, the right table.
 
-botocore turns JSON into Python values and believes the endpoint. The set-up decides by these values, so an answer
-that is malformed, about another table, or in a state nobody knows must end as an error, never as success and never
-as an exception of whoever reads it first. Shapes come from botocore's own service model. Pure.
+botocore turns JSON into Python values without checking them. The set-up decides by these values, so an answer that
+is malformed or about another table must end as an error, never as success and never as an exception in the code
+that reads it first. Shapes come from botocore's own service model. Pure.
 """
 
 from __future__ import annotations

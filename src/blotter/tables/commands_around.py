@@ -28,7 +28,7 @@ class Finite(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number) or number > 1e12:
-            self.fail(f"{value!r} is not a number to reckon with", param, ctx)
+            self.fail(f"{value!r} is not a usable number", param, ctx)
         return number
 
 

@@ -65,7 +65,7 @@ def index_removals(table: Observed, declared: TableDeclaration, *, may_delete: b
 
 
 def index_additions(table: Observed, declared: TableDeclaration) -> list[Change]:
-    """Global indexes that are missing, built for the billing mode that the table has when their turn comes: the
+    """Global indexes that are missing, built for the billing mode that the table has by then: the
     declared one, since a plan switches before it adds."""
     found = table.indexes("global")
     wanted = declared.indexes_of("global")

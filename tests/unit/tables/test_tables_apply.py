@@ -397,3 +397,86 @@ def test_what_fails_for_all_is_tried_once(world: World) -> None:
     }
     outcomes, errors = together(works, clock, deadline)
     assert (outcomes, list(errors), len(world.dynamodb.calls)) == ({}, ["first"], 1)
+
+
+# --- what was switched on is switched off
+
+
+SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "maxima": ({"on_demand_throughput": {"max_read_request_units": 9}}, {"on_demand_throughput": False}),
+    "one maximum": (
+        {"on_demand_throughput": {"max_read_request_units": 9, "max_write_request_units": 9}},
+        {"on_demand_throughput": {"max_read_request_units": False}},
+    ),
+    "stream": ({"stream": "NEW_IMAGE"}, {"stream": False}),
+    "expiry": ({"time_to_live": "at"}, {"time_to_live": False}),
+    "recovery": ({"point_in_time_recovery": True}, {"point_in_time_recovery": False}),
+    "policy": ({"resource_policy": {"Statement": []}}, {"resource_policy": False}),
+    "a tag": ({"tags": {"a": "b", "c": "d"}}, {"tags": {"a": False}}),
+    "protection": ({"deletion_protection": True}, {"deletion_protection": False}),
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_what_was_switched_on_can_be_switched_off(world: World, switch: str) -> None:
+    on, off = SWITCHES[switch]
+    world.apply(SEED | off)  # off from the beginning: nothing to do
+    assert world.dynamodb.writes() == ["CreateTable"]
+    world.apply(SEED | on)
+    assert world.apply(SEED | off).changed == list(off)
+    assert world.apply(SEED | off).changed == []
+    assert world.dynamodb.refused == []
+
+
+def test_an_index_without_a_maximum(world: World) -> None:
+    index = {"partition_key": {"name": "x", "type": "S"}}
+    for maximum in ({"max_write_request_units": 9}, False):
+        world.apply(SEED | {"indexes": {"by_x": index | {"on_demand_throughput": maximum}}})
+    assert world.dynamodb.tables[NAME]["GlobalSecondaryIndexes"][0]["OnDemandThroughput"] == {}
+
+
+def test_a_maximum_at_a_provisioned_table_is_refused_and_said(world: World) -> None:
+    provisioned = SEED | {
+        "billing_mode": "PROVISIONED",
+        "provisioned_throughput": {"read_capacity_units": 1, "write_capacity_units": 1},
+    }
+    world.create(provisioned)
+    undeclared = {"partition_key": SEED["partition_key"], "on_demand_throughput": {"max_read_request_units": 9}}
+    with pytest.raises(SetupError, match=r"the table is provisioned; declare billing_mode") as error:
+        world.apply(undeclared)
+    assert (error.value.exit_code, world.dynamodb.writes()) == (Exit.REPLACEMENT, [])
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_refusal_counts_only_if_the_change_is_still_missing(world: World, times: int) -> None:
+    """Somebody else does the same between the look and the request: the refusal says so, and it is done."""
+    world.create()
+    real = world.dynamodb._dynamodb_UpdateTimeToLive
+    calls: list[str] = []
+
+    def raced(**given: Any) -> dict[str, Any]:
+        calls.append("UpdateTimeToLive")
+        if times == 1:
+            real(**given)
+        raise aws_error("ValidationException", "TimeToLive is already enabled")
+
+    world.dynamodb._dynamodb_UpdateTimeToLive = raced  # type: ignore[method-assign]
+    if times == 1:
+        assert world.apply(SEED | {"time_to_live": "at"}).observed.settings["time_to_live"] == "at"
+    else:
+        with pytest.raises(SetupError, match="TimeToLive is already enabled"):
+            world.apply(SEED | {"time_to_live": "at"})
+    assert calls == ["UpdateTimeToLive"]
+
+
+def test_autoscaling_and_alarms_are_ended() -> None:
+    from blotter.tables.aspects_around import alarm_requests, autoscaling_requests
+
+    bounds = {"min_capacity": 1, "max_capacity": 9, "target_utilization": 70}
+    found = {"table": {"read": bounds, "write": bounds}, "index by_x": {"read": bounds}}
+    wanted = {"table": {"read": False}, "index by_x": {"read": False, "write": False}}
+    requests = autoscaling_requests("t", found, wanted)
+    assert [request.operation for request in requests] == ["DeregisterScalableTarget"] * 2
+    assert [request.parameters["ResourceId"] for request in requests] == ["table/t", "table/t/index/by_x"]
+    (request,) = alarm_requests("t", {"a": {}, "b": {}}, {"a": False, "gone": False})
+    assert (request.operation, request.parameters) == ("DeleteAlarms", {"AlarmNames": ["t-a"]})
