@@ -38,7 +38,7 @@ def settings_to_read(declared: TableDeclaration) -> list[str]:
 def make_plan(
     label: str, name: str, declared: TableDeclaration, observed: Observed | None, *, may_delete: bool = False
 ) -> Plan:
-    """All differences of the table `name`; `observed` is None when there is none. What was not read is not compared.
+    """All differences of the table `name`; `observed`: None when there is none. What was not read is not compared.
 
     `may_delete` permits removing secondary indexes; without it their removal is in the plan as refused.
     """
