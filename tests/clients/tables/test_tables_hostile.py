@@ -151,7 +151,8 @@ def test_the_same_page_for_ever_is_found(blotter: Blotter, answering: Answering)
         if operation == "DescribeTable"
         else {"Items": [], "LastEvaluatedKey": {"file_key": {"S": "x"}}}
     )
-    one_line(blotter("copy", "results", "other"), 1, "the same page again and again")
+    notes = ["--notes", str(blotter.folder / "notes")]
+    one_line(blotter("copy", "results", "other", *notes), 1, "the same page again and again")
 
 
 # --- success that was not earned
