@@ -316,7 +316,7 @@ def _stop_signals() -> Iterator[None]:
 
 @contextmanager
 def _signals_ignored() -> Iterator[None]:
-    """While the children stop, a second Ctrl-C must not leave one behind."""
+    """While the children stop, a second Ctrl-C must not leave one running."""
     previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -100,7 +100,7 @@ def test_hostile_names_lead_to_their_own_page(page: Page, name: str, shown: str)
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "words"),
+    ("content", "code", "expected"),
     [
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "NOT_CSV", "PDF"),
         (b"", "EMPTY_FILE", "no content"),
@@ -109,12 +109,14 @@ def test_hostile_names_lead_to_their_own_page(page: Page, name: str, shown: str)
         (HEADER.replace(",", ";").encode() + ROW.replace(",", ";").encode(), "WRONG_DELIMITER", "semicolons"),
     ],
 )
-def test_a_bad_file_says_what_is_wrong_and_what_to_do(page: Page, content: bytes, code: str, words: str) -> None:
+def test_a_bad_file_says_what_is_wrong_and_what_to_do(
+    page: Page, content: bytes, code: str, expected: str
+) -> None:
     page.evaluate(_DROP, ["bad.csv", base64.b64encode(content).decode()])
     page.wait_for_url("**/results/**")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text(code, timeout=60_000)
-    expect(alert).to_contain_text(words)
+    expect(alert).to_contain_text(expected)
     expect(alert).to_contain_text("What to do:")
     expect(page.locator("progress")).to_have_count(0)
     page.get_by_role("link", name="All files").click()

@@ -27,6 +27,7 @@ from blotter.crimes.webhook import webhook_address
 GIBIBYTE = 1024**3
 OUTPUT_FLOOR = 64 * 1024**2
 BAD_ROWS_FLOOR = 10_000
+_CONNECTIONS = 50  # to the table: one for every thread of the pages
 DATA_FOLDER = "blotter-data"  # the database's own default, so that one folder holds everything
 
 
@@ -126,7 +127,9 @@ class Application:
             queue = None if objects.is_remote else LocalQueue(settings.queue or data / "queue")
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"crimes: objects or queue cannot be used: {error}") from error
-        results = ResultsTable(aws.client(configuration), configuration.table(LABEL).name)
+        results = ResultsTable(
+            aws.client(configuration, max_pool_connections=_CONNECTIONS), configuration.table(LABEL).name
+        )
         intake = Intake(objects, results, queue, settings.max_upload_bytes)
         return cls(settings, objects, results, queue, intake)
 

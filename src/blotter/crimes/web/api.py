@@ -205,7 +205,7 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
         summary="Delete a file",
     )
     def delete(file_key: str) -> Response:
-        """Removes the upload, its predictions and its result. Work under way is cancelled first."""
+        """Removes the upload, its predictions and its result. Work under way is canceled first."""
         services.delete(get_result(file_key))
         return Response(status_code=204)
 

@@ -14,7 +14,7 @@ _HEIGHT = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the comparison; `difference` is the second minus the first, already in words."""
+    """One line of the comparison; `difference` is the second minus the first, as text."""
 
     label: str
     first: str

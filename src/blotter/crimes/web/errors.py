@@ -1,6 +1,6 @@
 """What goes wrong over HTTP, in one shape: `{"error": {"code", "message"}}` for programs, a page for people.
 
-Codes are stable words for programs, messages are sentences for people and never carry a traceback, a file path
+Codes are stable names for programs, messages are sentences for people and never carry a traceback, a file path
 or a credential. Failures of a *file* (bad CSV, …) are not here: they are part of its result item, see
 `explain.py`.
 """

@@ -1,6 +1,6 @@
-"""The same web application behind API Gateway (HTTP API, payload 2.0), as the Lambda handler `handler`.
+"""The same web application under API Gateway (HTTP API, payload 2.0), as the Lambda handler `handler`.
 
-What is different there is settings, not code: API Gateway decides which host names arrive, an answer must end
+Only settings differ there, not code: API Gateway decides which host names arrive, a response must end
 (event streams send the current state and close, the browser asks again), and a request or answer is at most 6
 MB, base64 included. Route every path of the `$default` stage here, because the pages link from the root. Limits:
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -25,7 +25,7 @@ _TEXT = ["text/", "application/json", "application/javascript", "image/svg+xml"]
 
 
 def gateway_services(application: Application) -> Services:
-    """The services with the limits that hold behind API Gateway."""
+    """The services with the limits of API Gateway."""
     upload_limit = min(application.settings.max_upload_bytes, MAX_UPLOAD_BYTES)
     settings = WebSettings(
         max_upload_bytes=upload_limit,

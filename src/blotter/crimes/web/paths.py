@@ -47,7 +47,7 @@ class ExactPathMiddleware:
 
 def _routable(scope: Scope) -> str:
     raw = scope.get("raw_path")
-    if not raw:  # behind API Gateway the path arrives decoded: what is left are plain characters
+    if not raw:  # under API Gateway the path arrives decoded: every character is meant literally
         return str(scope["path"]).replace("%", "%25")
     pieces = _HELD_BACK.split(raw.decode("latin-1"))
     return "".join(piece if _HELD_BACK.fullmatch(piece) else unquote(piece) for piece in pieces)

@@ -120,7 +120,7 @@ def _fields(schema: Schema) -> tuple[Field, ...]:
 
 
 def _type(schema: Schema) -> tuple[str, str | None]:
-    """A schema's type in words, and the model it refers to."""
+    """A schema's type as text, and the model it refers to."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return name, name

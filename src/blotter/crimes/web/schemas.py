@@ -113,7 +113,7 @@ class Progress(BaseModel):
     rows_read: int
     rows_scored: int
     rows_skipped: int
-    error_code: str | None = Field(description="Why the file FAILED, as a stable word.")
+    error_code: str | None = Field(description="Why the file FAILED, as a stable name.")
     error_message: str | None = Field(description="Why the file FAILED, as a sentence.")
 
 
@@ -185,7 +185,7 @@ class Health(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    code: str = Field(description="A stable word for programs.")
+    code: str = Field(description="A stable name for programs.")
     message: str = Field(description="A sentence for people.")
 
 

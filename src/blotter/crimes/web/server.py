@@ -1,7 +1,7 @@
-"""The web application under uvicorn, on one address, with an end that does not wait for open event streams.
+"""The web application under uvicorn, on one address, which stops without waiting for open event streams.
 
 On SIGTERM or SIGINT uvicorn waits for running answers, and an event stream runs as long as its page is open.
-This server tells the streams first, and they end by themselves within one poll. `blotter crimes serve` and
+This server informs the streams first; they end within one poll. `blotter crimes serve` and
 `blotter up` run it; a test starts it in a thread.
 """
 
@@ -34,7 +34,7 @@ class WebServer(uvicorn.Server):
                 server_header=False,
                 http=BoundedProtocol,
                 limit_concurrency=_CONNECTIONS,
-                proxy_headers=False,  # who a client is decides limits: nothing it says itself
+                proxy_headers=False,  # limits depend on the client's address: never take it from a header
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )

@@ -30,12 +30,16 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class TimelineCharts:
-    """`labels` are the places of the columns that get a label; `actual` says whether the dots are drawn."""
+    """`labels` are the places of the columns that get a label, `minor` those of them that a phone leaves out.
+
+    `actual` says whether the dots are drawn.
+    """
 
     unit: str
     incidents: charts.ColumnChart
     arrests: charts.ColumnChart
-    labels: frozenset[int]
+    labels: tuple[int, ...]
+    minor: tuple[int, ...]
     rows: tuple[TimelineRow, ...]
     actual: bool
 
@@ -63,13 +67,15 @@ def charts_of(found: Timeline | None) -> TimelineCharts | None:
 
     marks = [float(groups[slot].actual_arrests or 0) if slot in groups else None for slot in slots]
     step = max(1, -(-len(slots) // _LABELS))
+    labels = tuple(range(step // 2, len(slots), step))
     return TimelineCharts(
         found.unit,
         charts.column_chart(points("rows"), height=_HEIGHT, as_text=text.tick, whole=True),
         charts.column_chart(
             points("expected"), height=_HEIGHT, as_text=text.tick, whole=True, marks=marks if actual else ()
         ),
-        frozenset(range(step // 2, len(slots), step)),
+        labels,
+        labels[1::2],
         tuple(
             TimelineRow(names[slot], groups[slot], group_expected(groups[slot]))
             for slot in slots

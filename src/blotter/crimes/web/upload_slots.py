@@ -24,14 +24,14 @@ from blotter.crimes.web.errors import WebError
 class UploadLimits:
     """Times in seconds, rates in bytes a second over the life of an upload."""
 
-    concurrent: int = 32
-    per_client: int = 16
+    concurrent: int = 64
+    per_client: int = 48
     idle_seconds: float = 30.0
     patience_seconds: float = 60.0
     least_rate: float = 4_000.0
     slow_rate: float = 250_000.0
     """Below this an upload gives its place to a newcomer, once it is `young_seconds` old."""
-    young_seconds: float = 5.0
+    young_seconds: float = 2.0
     wait_seconds: float = 20.0
 
 
@@ -108,7 +108,7 @@ class UploadSlots:
             await anyio.sleep(0.05)
 
     def _rivals(self, client: str) -> list[Slot] | None:
-        """The uploads of which one has to end before this client may begin another; None when there is room."""
+        """The uploads of which one has to end before this client may begin another; None when a place is free."""
         own = [slot for slot in self._taken if slot.client == client]
         if len(own) >= self._limits.per_client:
             return own

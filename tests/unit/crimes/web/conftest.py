@@ -1,4 +1,4 @@
-"""The web room's fixtures: the app over a real endpoint (see the conftest above) and results in every state."""
+"""The web package's fixtures: the app over a real endpoint (see the conftest above) and results in every state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app behind API Gateway: HTTP API events (payload 2.0) in, answers out."""
+"""The app under API Gateway: HTTP API events (payload 2.0) in, answers out."""
 
 from __future__ import annotations
 

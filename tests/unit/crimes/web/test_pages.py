@@ -36,8 +36,8 @@ def test_the_list_shows_every_state_newest_first(client: TestClient, files: Any)
     page = client.get("/").text
     assert page.index("new.csv</bdi>") < page.index("middle.csv</bdi>") < page.index("old.csv</bdi>")
     assert "5, newest first" in page
-    for words in ("Waiting", "Completed", "Failed", "NOT_CSV", "1,099", "11.2%", "123</td>"):
-        assert words in page
+    for expected in ("Waiting", "Completed", "Failed", "NOT_CSV", "1,099", "11.2%", "123</td>"):
+        assert expected in page
     assert page.count("data-follow=") == 3, "only unfinished files are followed"
 
 
@@ -89,7 +89,7 @@ def test_the_list_is_searched_filtered_sorted_and_paged(
 
 def test_a_completed_result_shows_all_of_it(client: TestClient, files: Any) -> None:
     page = client.get(f"/results/{files.completed('uploads/x/a.csv')}").text
-    for words in (
+    for expected in (
         "Completed",
         "1,099",
         "1 skipped",
@@ -103,7 +103,7 @@ def test_a_completed_result_shows_all_of_it(client: TestClient, files: Any) -> N
         "By day of the week",
         "37.6 kB",
     ):
-        assert words in page, words
+        assert expected in page, expected
     assert page.count('<path class="area ') == 77
     assert page.index("Expected arrests") < page.index("Incidents scored")
     assert "data-events" not in page
@@ -155,11 +155,11 @@ def test_every_page_with_data_carries_the_disclaimer(client: TestClient, files: 
     files.failed("uploads/2/a.csv", "NOT_CSV", "x")
     files.processing("uploads/3/a.csv")
     for path in ("/", "/results/uploads/1/a.csv", "/results/uploads/2/a.csv", "/results/uploads/3/a.csv"):
-        words = " ".join(client.get(path).text.split())
-        assert "City of Chicago Data Portal" in words
-        assert "preliminary information" in words
-        assert "block level only" in words
-        assert "accuracy, timeliness or completeness" in words
+        expected = " ".join(client.get(path).text.split())
+        assert "City of Chicago Data Portal" in expected
+        assert "preliminary information" in expected
+        assert "block level only" in expected
+        assert "accuracy, timeliness or completeness" in expected
 
 
 def test_the_example_is_a_click_away(client: TestClient, objects: ObjectStore) -> None:
@@ -192,11 +192,11 @@ def test_a_result_with_everything_and_one_of_an_older_version_render(
     key = unquote(address.removeprefix("/results/"))
     assert processor.process(key).what == "COMPLETED"
     page = client.get(f"{address}?threshold=20").text
-    for words in ("Expected arrests", "What would a threshold give?", "By community area", "Browse incidents"):
-        assert words in page, words
+    for expected in ("Expected arrests", "What would a threshold give?", "By community area", "Browse incidents"):
+        assert expected in page, expected
     old = client.get(f"/results/{files.completed('uploads/x/old.csv')}").text
-    for words in ("Expected arrests", "What would a threshold give?"):
-        assert words in old, words
+    for expected in ("Expected arrests", "What would a threshold give?"):
+        assert expected in old, expected
     assert "Recorded arrests" not in old
     both = client.get("/compare", params={"file": [key, "uploads/x/old.csv"]}).text
     assert "Types of crime, by how much their share changed" in both

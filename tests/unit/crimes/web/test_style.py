@@ -21,8 +21,8 @@ def palettes() -> dict[str, dict[str, str]]:
     return {"light": light, "dark": light | dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[1]))}
 
 
-def luminance(colour: str) -> float:
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+def luminance(color: str) -> float:
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -55,10 +55,10 @@ def test_bars_stand_out_from_the_card(scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_sequential_scale_runs_one_way_in_even_steps(scheme: str) -> None:
-    """Lightness alone tells the classes apart, whatever colours an eye can see."""
+    """Lightness alone tells the classes apart, whatever colors an eye can see."""
     palette = palettes()[scheme]
     scale = [palette[f"s{level}"] for level in range(5)]
-    away = [contrast(colour, palette["card"]) for colour in scale]
+    away = [contrast(color, palette["card"]) for color in scale]
     assert away == sorted(away)
     assert all(contrast(lower, upper) >= 1.35 for lower, upper in pairwise(scale))
 

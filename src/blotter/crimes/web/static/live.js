@@ -27,7 +27,7 @@ function show(place, state) {
   if (rows && state.rows_read) rows.textContent = numbers.format(state.rows_read);
 }
 
-/** Tell those who do not see the page change; the bar moves too often to be read out. */
+/** Tell screen readers that the page has changed; the progress bar moves too often to be read out. */
 function announce() {
   document.querySelector("[data-announce]").textContent = document.title;
 }
