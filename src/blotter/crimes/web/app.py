@@ -1,9 +1,9 @@
 """`create_app`: the web application, put together from its services. Start here.
 
 A request passes SecurityMiddleware (Host, Origin, headers), SendTimeoutMiddleware (clients that do not read),
-ExactPathMiddleware (keys with slashes), HeadMiddleware and the router: `api.py` for programs, `pages.py` for people,
-`static/` for style and scripts. Nothing of a result is kept between requests, so any number of processes can run the
-same app; the limits on uploads and event streams are each process's own.
+ExactPathMiddleware (keys with slashes), HeadMiddleware and the router: `api.py` for programs, `pages.py` for
+people, `static/` for style and scripts. Nothing of a result is kept between requests, so any number of
+processes can run the same app; the limits on uploads and event streams are each process's own.
 """
 
 from __future__ import annotations
