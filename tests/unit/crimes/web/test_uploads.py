@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -240,7 +241,7 @@ def test_a_silent_and_a_dripping_upload_are_cut_off() -> None:
 
     for limits, body in (
         (UploadLimits(idle_seconds=0.02), _silent()),
-        (UploadLimits(patience_seconds=0.02, young_seconds=0.0), _dripping()),
+        (UploadLimits(patience_seconds=0.02, young_seconds=0.0, least_rate=math.inf), _dripping()),
     ):
         with pytest.raises(WebError, match="UPLOAD_TOO_SLOW"):
             anyio.run(follow, limits, body)
