@@ -28,7 +28,7 @@ def test_nothing_acknowledged_is_lost_and_all_that_belongs_together_agrees(workl
     workload.check_crashes(200, seed=1)
 
 
-def test_nor_when_two_stores_write_in_turn() -> None:
+def test_nor_when_two_stores_write_alternately() -> None:
     Workload(seed=2, requests=200, stores=2).check_crashes(150, seed=2)
 
 

@@ -180,7 +180,7 @@ def test_reads_go_on_while_a_batch_commits(storage: Storage, run: Run) -> None:
     assert run(use()) > 0
 
 
-def test_what_is_settled_can_be_read_in_the_same_turn(storage: Storage, run: Run) -> None:
+def test_what_is_settled_can_be_read_in_the_same_iteration(storage: Storage, run: Run) -> None:
     found: list[bool] = []
 
     async def use() -> None:
