@@ -22,7 +22,7 @@ EVERYTHING = """
 stream = "NEW_AND_OLD_IMAGES"
 time_to_live = "expires_at"
 table_class = "STANDARD_INFREQUENT_ACCESS"
-tags = { app = "it's crimes", team = "data" }
+tags = { app = "crimes + data", team = "data" }
 
 [tables.results.indexes.by_status]
 partition_key = { name = "status", type = "S" }
@@ -127,7 +127,7 @@ def test_the_cloudformation_form_is_valid_and_makes_the_declared_tables(
 def test_the_terraform_form(blotter_on_moto: Blotter) -> None:
     url = blotter_on_moto.environ["AWS_ENDPOINT_URL_DYNAMODB"]
     blotter_on_moto.environ["AWS_ENDPOINT_URL"] = url
-    blotter_on_moto.declare(blotter_on_moto.seed + EVERYTHING.replace("it's", "${x}"))
+    blotter_on_moto.declare(blotter_on_moto.seed + EVERYTHING.replace("crimes +", "${x}"))
     assert (
         blotter_on_moto("export", "--format", "terraform").out
         == f"""\
@@ -150,7 +150,7 @@ resource "aws_dynamodb_table" "results" {{
   table_class = "STANDARD_INFREQUENT_ACCESS"
   stream_enabled = true
   stream_view_type = "NEW_AND_OLD_IMAGES"
-  tags = {{ "app" = "$${{x}} crimes", "team" = "data" }}
+  tags = {{ "app" = "$${{x}} data", "team" = "data" }}
   attribute {{
     name = "file_key"
     type = "S"
