@@ -113,10 +113,9 @@ class Executor:
             except TooMuchWork:
                 return self._read_later(execution, Job(plan, context, request, ends), self._storage.submit_aside)
             return ends.succeeded(result, request, context, plan)
-        job = Job(plan, context, request, ends)
-        return (
-            self._write(execution, job) if isinstance(execution, Writing) else self._read_in_slices(execution, job)
-        )
+        if isinstance(execution, Writing):
+            return self._write(execution, Job(plan, context, request, ends))
+        return self._read_in_slices(execution, plan, context, request, ends)
 
     # Reading
 
@@ -136,12 +135,26 @@ class Executor:
         submit(execute, settled)
         return pending
 
-    def _read_in_slices(self, slicing: Slicing[Any], job: Job) -> Response | Pending:
+    def _read_in_slices(
+        self, slicing: Slicing[Any], plan: Plan, context: Context, request: Request, ends: Ends
+    ) -> Response | Pending:
         """The first slice at once, which is all for most queries; the rest in turn with other long reads."""
-        read = _LongRead(self._storage, slicing, job)
-        response = read.step()
-        if response is not None:
-            return response
+        snapshot = self._storage.open_snapshot()
+        try:
+            slices = slicing.execute(plan, snapshot, context)
+            next(slices)
+        except StopIteration as done:
+            snapshot.close()
+            return ends.succeeded(done.value, request, context, plan)
+        except SnapshotTooOld:
+            snapshot.close()
+            read = _LongRead(self._storage, slicing, Job(plan, context, request, ends))
+        except BaseException:
+            snapshot.close()
+            raise
+        else:
+            read = _LongRead(self._storage, slicing, Job(plan, context, request, ends))
+            read.resume(snapshot, slices)
         self._long_reads.add(read)
         return read
 
@@ -291,9 +304,14 @@ class _LongRead(Pending):
         self._storage = storage
         self._slicing = slicing
         self._job = job
-        self._snapshots = 0
+        self._snapshots = 1
         self._snapshot: Snapshot | None = None
         self._slices: Generator[None, None, Result] | None = None
+
+    def resume(self, snapshot: Snapshot, slices: Generator[None, None, Result]) -> None:
+        """Continues after a first slice."""
+        self._snapshot = snapshot
+        self._slices = slices
 
     def step(self) -> Response | None:
         """Reads one slice. Returns the response once the read is complete or has failed; None before."""
