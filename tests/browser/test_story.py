@@ -105,8 +105,8 @@ def test_hostile_names_lead_to_their_own_page(page: Page, name: str, shown: str)
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "NOT_CSV", "PDF"),
         (b"", "EMPTY_FILE", "no content"),
         (HEADER.encode(), "NO_ROWS", "no rows"),
-        (b"a,b\n1,2\n", "MISSING_COLUMNS", "Primary Type"),
-        (HEADER.replace(",", ";").encode() + ROW.replace(",", ";").encode(), "WRONG_DELIMITER", "semicolons"),
+        (b"a,b\n1,2\n", "MISSING_COLUMNS", "issing: Date"),
+        (b"Date~Primary Type\n2022-01-01~THEFT\n", "WRONG_DELIMITER", "tildes"),
     ],
 )
 def test_a_bad_file_says_what_is_wrong_and_what_to_do(
