@@ -101,8 +101,8 @@ def test_get_caller_identity_by_a_presigned_get() -> None:
         (
             "Action=AssumeRole&Version=2011-06-15",
             "InvalidAction",
-            "Could not find operation AssumeRole for version 2011-06-15: "
-            "Blotter does not implement it of AWS Security Token Service yet.",
+            "Could not find operation AssumeRole for version 2011-06-15. "
+            "Blotter does not implement this operation of AWS Security Token Service yet.",
         ),
         (
             "Action=GetCallerIdentity&Version=2011-06-14",

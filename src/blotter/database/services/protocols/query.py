@@ -65,7 +65,9 @@ class QueryProtocol:
         if name not in model.operations:
             return _invalid_action(name, model.version)
         error = _invalid_action(name, model.version)
-        return ServiceError(error.code, f"{error.message}: Blotter does not implement it of {model.title} yet.")
+        return ServiceError(
+            error.code, f"{error.message}. Blotter does not implement this operation of {model.title} yet."
+        )
 
     def answer(self, model: Model, request: Request, operation: str, output: dict[str, Any]) -> Response:
         shape = model.operations[operation]
