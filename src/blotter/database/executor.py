@@ -1,14 +1,13 @@
 """How a plan is executed over the store, in one of four ways.
 
     Reading    at once, inline; on a thread when it turns out to be heavy; later when the store is across a network
-    Slicing    the first slice at once, the others in turn with those of other long reads
+    Slicing    the first slice at once, the others alternating with those of other long reads
     Writing    in the write lock, in a batch with others
     … heavy    on a thread over a snapshot, then confirmed and applied in the write lock (`operations.optimistic`)
 
-The work that is done where others wait, on the event loop and in the write lock, is limited: a transaction counts
+The work that delays other requests, on the event loop and in the write lock, is limited: a transaction counts
 the bytes of large values before they are decoded or encoded, and raises `TooMuchWork`. What exceeds the limit is
-started again where nobody waits for it. A light request pays for none of this. Nothing here knows a single
-operation.
+started again on a thread. A light request pays for none of this. Nothing here depends on a single operation.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ WORK_IN_LOCK = 512 * 1024
 """Bytes of large values, as stored, that one handler may decode and encode in the write lock: some 30 ms, if they
 consist of the smallest values there are."""
 ATTEMPTS = 8
-"""A heavy write is run ahead so often before it is told that others change its items all the time."""
+"""How often a heavy write is run ahead before it is refused because other writes keep changing its items."""
 
 MOST_RUNNING = 8
 """Long reads of one process that run at a time."""
@@ -138,7 +137,7 @@ class Executor:
     def _read_in_slices(
         self, slicing: Slicing[Any], plan: Plan, context: Context, request: Request, ends: Ends
     ) -> Response | Pending:
-        """The first slice at once, which is all for most queries; the rest in turn with other long reads."""
+        """The first slice at once, which is all for most queries; the rest alternating with other long reads."""
         snapshot = self._storage.open_snapshot()
         try:
             slices = slicing.execute(plan, snapshot, context)
@@ -347,7 +346,7 @@ class _LongRead(Pending):
 
 
 class _LongReads:
-    """The long reads of a process: a few run, slice by slice in turn, the others wait in the order of their
+    """The long reads of a process: a few run, alternating slice by slice; the others wait in the order of their
     arrival.
 
     So a read that runs ends long before its snapshot is too old, however many there are, and the number of
@@ -371,7 +370,7 @@ class _LongReads:
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        """Slices of the running reads in turn, for a few milliseconds at most."""
+        """Slices of the running reads, round robin, for a few milliseconds at most."""
         running, deadline = self._running, time.monotonic() + RUN_SECONDS
         while running:
             read = running.popleft()

@@ -1,4 +1,4 @@
-"""`blotter healthcheck`: asks a server on this machine whether it is ready. For containers and service managers.
+"""`blotter healthcheck`: checks whether a server on this machine is ready. For containers and service managers.
 
 Exit status 0: ready; 1: not ready or not there, with the reason on stderr. Finds the server by the same settings
 as `blotter serve` and goes through no proxy.

@@ -4,7 +4,7 @@
 
 `Pipeline.answer` is this line. Which of two errors a doubly wrong request gets is decided by the order of these
 calls and by nothing else. `executor` executes: a point read is answered at once, a write or a long read with a
-`Pending` that is settled later. Whatever becomes of a request, `account` is told: what it was, what its plan
+`Pending` that is settled later. At the end of every request, `account` is called with what it was, what its plan
 touches, and its result with the capacity it consumed, or its error. Nothing here knows sockets, SQL or a single
 operation.
 """

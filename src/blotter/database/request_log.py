@@ -1,6 +1,6 @@
 """The request log: one line of JSON for every request, for debugging. Off unless the log level is debug.
 
-It works on what every plan says it touches and every result says it consumed, and knows no operation:
+It works on the touches of a plan and the consumed capacity of a result, and depends on no single operation:
 
     {"id": "4TS…", "operation": "PutItem", "account": "123456789012", "region": "us-east-1", "caller": "local",
      "tables": ["results"], "status": 200, "milliseconds": 0.412,

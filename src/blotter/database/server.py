@@ -3,7 +3,7 @@
     supervisor ─┬─ worker 1 … n    HTTP server → router → dispatcher → pipeline → storage
                 └─ background      deletions, backfills, expired items, trimming
 
-This is where packages meet that do not know each other. `serve` binds the socket and claims the data directory,
+This is where packages meet that do not import each other. `serve` binds the socket and claims the data directory,
 so that "port taken" and "directory in use" are reported once and before anything runs; each process opens the
 storage for itself, after the fork, because SQLite's connections must not cross one.
 """
@@ -53,7 +53,7 @@ _MOST_FILES = 65_536
 
 
 def serve(settings: Settings, ready_fd: int | None = None) -> int:
-    """Runs the server until it is asked to stop; returns the process's exit status."""
+    """Runs the server until it is stopped; returns the process's exit status."""
     logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=settings.log_level.upper())
     try:
         report_to = _open_descriptors(ready_fd)
@@ -144,7 +144,7 @@ def open_storage(store: Store) -> Storage:
 
 
 async def background(storage: Storage) -> None:
-    """Background work on tables: what no request waits for. Runs until cancelled."""
+    """Background work on tables, which no request waits for. Runs until its task is canceled."""
     await Background(storage).run()
 
 
@@ -214,7 +214,7 @@ async def _background(store: Store, link: Link) -> None:
 
 
 async def _until(stop: asyncio.Event, background: asyncio.Task[None] | None) -> None:
-    """Waits until the process is asked to stop, and stops its background work. Raises RuntimeError if that ended
+    """Waits until the process has to stop, and stops its background work. Raises RuntimeError if that ended
     by itself."""
     if background is None:
         await stop.wait()

@@ -28,7 +28,7 @@ class SettingsError(Exception):
 
 class Declared(msgspec.Struct, frozen=True):
     """What a field of `Settings` is declared with. `read` turns its text into its value or raises ValueError
-    saying what it must be; `show` is the opposite. `default` describes a default that is not the field's own."""
+    with what it must be; `show` is the opposite. `default` describes a default that is not the field's own."""
 
     read: Callable[[str], Any]
     help: str

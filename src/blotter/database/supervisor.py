@@ -43,7 +43,7 @@ class StartError(Exception):
 
 
 class Link:
-    """A child's connection to its supervisor. `lifeline` turns readable when the supervisor is gone."""
+    """A child's connection to its supervisor. `lifeline` becomes readable when the supervisor is gone."""
 
     __slots__ = ("_beats", "_slot", "_status", "lifeline")
 
@@ -66,9 +66,9 @@ class Link:
 
 
 class Role(msgspec.Struct, frozen=True):
-    """A process to keep running: `run` does its work and returns when asked to stop (SIGTERM, lifeline).
+    """A process to keep running: `run` does its work and returns when it has to stop (SIGTERM, lifeline).
     `on_exit` runs in the supervisor after each of its ends. A `vital` process is not replaced: the server ends
-    with it, because it held what no other process has."""
+    with it, because it held data that no other process has."""
 
     name: str
     run: Callable[[Link], None]
@@ -304,7 +304,7 @@ class Supervisor:
                 self._handle_exit(child, os.waitstatus_to_exitcode(status))
 
     def _handle_exit(self, child: _Child, code: int) -> None:
-        """A child ended by itself: replaces it, or gives up if it never ran."""
+        """A child ended by itself: replaces it, or stops the server if it never ran."""
         how = f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
         if not self._announced:
             self._failure = self._failure or f"{child.role.name} {how} while starting"
@@ -337,7 +337,7 @@ def next_delay(delay: float, lived: float) -> float:
 
 def process_usage(pid: int) -> tuple[float, str] | None:
     """The processor seconds that a process has used and its state ("R", "S", "D", "T", …); None where the system
-    does not say (proc(5) is Linux's)."""
+    does not provide them (proc(5) is Linux's)."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()

@@ -47,8 +47,8 @@ class Attempts:
         return 0.0 if failure is None else max(0.0, failure.retry_at - self._monotonic())
 
     async def run(self, job: Hashable, name: str, work: Callable[[], Awaitable[object]]) -> bool:
-        """Does the job's work and says whether it succeeded. `name` says in the log what was tried, on which
-        table."""
+        """Does the job's work and returns whether it succeeded. `name`, which
+        the log shows, has the table in it."""
         try:
             await work()
         except Exception as error:

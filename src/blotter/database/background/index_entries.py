@@ -3,7 +3,7 @@ few milliseconds each.
 
 Every slice is a transaction of its own that first looks whether its work is still wanted. One that is interrupted
 begins again at the start of the table and finds its entries already there. Which items belong into an index,
-`model.keys.index_key` says.
+`model.keys.index_key` decides.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 
 
 class IndexKeeper:
-    """Slices of all indexes take turns at one lock: together they hold up other writers no more than one does.
-    `monotonic` measures slices."""
+    """All indexes share one lock, a slice at a time, so that together they delay other writers no more than one
+    does. `monotonic` measures slices."""
 
     def __init__(self, storage: Storage, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._storage = storage

@@ -1,4 +1,4 @@
-"""All work without a request, in one place: who runs it, and when.
+"""All work that no request starts, in one place: which process runs it, and when.
 
 One process of a server runs `Background`: the one that `server` designates, whose data directory no other server
 may open. It sleeps until the catalog changes (`Storage.wait_for_catalog_change`) or something is due, so that an
@@ -24,8 +24,7 @@ from blotter.database.background.tokens import TokenSweeper
 from blotter.database.storage.protocol import Storage
 
 TABLES_SECONDS = 5.0
-"""Between looks at the catalog though nothing said that it changed: a notification may be lost with its
-process."""
+"""Between looks at the catalog without a notification that it changed: one may be lost with its process."""
 TIME_TO_LIVE_SECONDS = 10.0
 """Between walks for expired items; AWS promises to delete them within a few days. A longer walk is followed by a
 rest as long as itself."""
@@ -70,7 +69,7 @@ class Background:
         )
 
     async def run(self) -> None:
-        """Does the chores until it is stopped or cancelled."""
+        """Does the chores until it is stopped or canceled."""
         listener = asyncio.create_task(self._listen())
         try:
             async with asyncio.TaskGroup() as group:

@@ -65,7 +65,7 @@ class TableKeeper:
         self._deadlines: dict[tuple[str, float], float] = {}
 
     async def run_once(self) -> bool:
-        """Does all that is due now; says whether there was anything."""
+        """Does all that is due now; returns whether there was anything."""
         started = await self.start_due()
         await self.finish()
         return started > 0

@@ -1,13 +1,13 @@
-"""Time to live: a walk over the tables that have it, which deletes the items whose time is over.
+"""Time to live: a walk over the tables that have it, which deletes expired items.
 
 An item is expired when its TTL attribute is a number, seconds since the epoch, in the past, and not more than five
 years ago. Readers still see it until it is deleted here, as on AWS. The walk is made of quick reads, each of which
 continues after the last key of the one before; an item is read as bytes and decoded only if its body holds an
 expired number after the attribute's name. What looks expired is checked again inside the transaction that deletes
-it, so that an item that was renewed meanwhile stays. The change log says that the service deleted it, not a user.
-After each slice the walk rests many times as long as the slice took: it uses a small part of one core at most,
-whatever the size of the tables.
-Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html
+it, so that an item that was renewed meanwhile stays. The change log records that the service deleted it, not a
+user. After each slice the walk rests many times as long as the slice took: it uses a small part of one core at
+most, whatever the size of the tables. Source:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Deletes the ClientRequestTokens whose ten minutes are over.
+"""Deletes ClientRequestTokens that are older than ten minutes.
 
 SDKs send one with every TransactWriteItems, so they would pile up. The walk over them is made of short reads, each
 followed by the deletion of what it found and a rest.

@@ -115,7 +115,7 @@ class ExpressionAttributes:
         self._key_condition_error: DynamoDBError | None = None
 
     def condition(self, parameter: str, text: str) -> Condition:
-        """The ConditionExpression or FilterExpression; `parameter` says which. Raises ValidationException."""
+        """The ConditionExpression or FilterExpression, as `parameter` names it. Raises ValidationException."""
         compiled: tuple[Test, tuple[ResolvedPath, ...]] = self._compiled(parameter, "condition", text, _condition)
         return Condition(compiled[0], self._values, compiled[1], "Filter Expression")
 
@@ -162,7 +162,7 @@ class ExpressionAttributes:
                     meaning = (*[names[name] for name in cached.names], *meaning)
                 compiled: T | None = cached.by_meaning.get(meaning)
             except KeyError:
-                # A placeholder is undefined; the check says which one AWS finds first.
+                # A placeholder is undefined; the check finds the one that AWS reports.
                 meaning, compiled = (), None
             if compiled is None or (cached.value_checks and not cached.right_values(values)):
                 _check(cached, names, values)

@@ -1,6 +1,6 @@
 """A condition or filter as operations use it: compiled, with the request's values.
 
-`paths` say what it reads, for the checks that need the table: a query's filter may not look at the key attributes,
+`paths` are what it reads, for the checks that need the table: a query's filter may not look at the key attributes,
 and no expression may look inside one.
 """
 

@@ -9,7 +9,7 @@ A few operations cost as much as their operand is large: `contains`, `=` of sets
 binaries, `size`. A condition with more than `FEW_LINEAR` of them is evaluated over a `MemoItem`, which does the
 linear work once for each operand, however often the text mentions it.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html;
-behaviour for missing attributes and mixed types as in ScyllaDB Alternator's tests
+behavior for missing attributes and mixed types as in ScyllaDB Alternator's tests
 (test_condition_expression.py).
 """
 

@@ -1,4 +1,4 @@
-"""Key conditions: what a query asks of the key attributes.
+"""Key conditions: what a query requires of the key attributes.
 
 The grammar is that of conditions; what may stand in a key condition is checked here in two steps.
 `compile_key_condition` needs no table: AND of comparisons of one attribute with values. `KeyCondition.resolve`
@@ -71,7 +71,7 @@ class ResolvedKeyCondition(msgspec.Struct, frozen=True):
 
 
 class KeyCondition:
-    """What KeyConditionExpression or KeyConditions asks for."""
+    """A compiled KeyConditionExpression or KeyConditions."""
 
     __slots__ = ("_not_indexable", "clauses")
 

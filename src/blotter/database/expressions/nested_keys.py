@@ -1,8 +1,8 @@
 """The rule that no expression looks inside a key attribute, be it the table's or an index's.
 
-Only the table shows which attributes are keys, so an operation asks once it knows the table. Keys of the table are
-named first, then those of global and of local secondary indexes.
-Source: dynalite's tests (getItem.js, query.js, scan.js, updateItem.js), recorded from the service.
+Only the table shows which attributes are keys, so an operation checks this once it has the table. Keys of the
+table are named first, then those of global and of local secondary indexes. Source: dynalite's tests (getItem.js,
+query.js, scan.js, updateItem.js), recorded from the service.
 """
 
 from __future__ import annotations

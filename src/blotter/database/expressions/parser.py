@@ -113,7 +113,7 @@ class _Parser:
     def _condition(self, *, in_parentheses: bool) -> tuple[syntax.ConditionTree | syntax.Operand, bool]:
         """An OR of ANDs of conditions that NOT may precede; inside parentheses also an operand alone.
 
-        Also says whether the result stood in parentheses of its own.
+        Also returns whether the result stood in parentheses of its own.
         """
         alternatives: list[syntax.ConditionTree] = []
         conjunction: list[syntax.ConditionTree] = []
@@ -180,7 +180,7 @@ class _Parser:
         return self._operand()[0]
 
     def _operand(self) -> tuple[syntax.Operand, bool]:
-        """A path, a value, a function, or one of them in parentheses; says whether it stood in them."""
+        """A path, a value, a function, or one of them in parentheses; also returns whether it stood in them."""
         kind = self.token.kind
         if kind == "(":
             self.open_parenthesis()

@@ -110,7 +110,7 @@ class _Node:
         self.is_end = False
 
     def enter(self, path: ResolvedPath) -> bool:
-        """Adds a path; says whether it overlaps or conflicts with one that was there."""
+        """Adds a path; returns whether it overlaps or conflicts with one that was there."""
         node, meets = self, False
         for step in path:
             kind = type(step)

@@ -2,7 +2,7 @@
 
 Paths form a tree, so that each attribute is looked up once; a leaf takes the whole value (shared, not copied,
 since values are never changed in place). Elements of a list come out in the list's order without gaps, whatever
-the order or number of the indexes asked for; paths through one element are merged into one. A map or list of
+the order or number of the requested indexes; paths through one element are merged into one. A map or list of
 which nothing is left is left out.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ProjectionExpressions.html;
 nubo-db/dynamodb-conformance, tests/tier1/getItem/projection.test.ts.
@@ -22,7 +22,7 @@ _Tree: TypeAlias = "dict[str | int, _Tree | None]"
 
 
 class Projection:
-    """What ProjectionExpression or AttributesToGet asks for. Paths must not overlap or conflict."""
+    """A compiled ProjectionExpression or AttributesToGet. Paths must not overlap or conflict."""
 
     __slots__ = ("_branches", "_names", "paths")
 

@@ -1,7 +1,7 @@
 """The syntax tree of the four expression languages, as frozen values.
 
 A path's steps are names, `#` placeholders (distinguished by their first character, which no name in an expression
-can have) and list indexes. Parentheses leave no trace: nesting says it all, and the rule against redundant ones
+can have) and list indexes. Parentheses leave no trace: nesting is enough, and the rule against redundant ones
 belongs to the parser. Runs of AND and of OR are one node, so that a long condition is wide, not deep. The tree
 knows neither placeholders' meanings nor items; `parser` makes it, `checks` validates it, `evaluator`, `projection`
 and `update` compile it.

@@ -89,7 +89,7 @@ class UpdateProgram:
 
 
 class Update:
-    """What UpdateExpression or AttributeUpdates asks for, with the request's values."""
+    """A compiled UpdateExpression or AttributeUpdates, with the request's values."""
 
     __slots__ = ("_program", "_values")
 
@@ -171,7 +171,7 @@ class Update:
         return updated
 
     def updated_new(self, old: Item, new: Item) -> Item:  # noqa: ARG002 - both images, as for updated_old
-        """UPDATED_NEW: what stands at the written paths afterwards. Empty when AWS sends no Attributes."""
+        """UPDATED_NEW: the values at the written paths after the update. Empty when AWS sends no Attributes."""
         return self._program.projection.project(new)
 
     def updated_old(self, old: Item, new: Item) -> Item:  # noqa: ARG002

@@ -5,7 +5,7 @@ write before it. While one is worked on, what arrives is held unparsed and soon 
 does not take its answers is not read either, and its answers count in the worker's memory budget. After each
 answer a pipelining client waits for the event loop to serve others. `states.py` has the states and the ways
 between them. Deadlines are plain numbers that the server's one timer compares (`expire`), never a timer for each
-request. Knows neither services nor `server.py`: `host.py` says what it needs.
+request. Imports neither services nor `server.py`: `host.py` declares what it needs.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._eof = True
-        # What was asked before the client closed its side is still answered.
+        # Requests that arrived before the client closed its side are still answered.
         state = self._state
         return state is not _LINGERING and (state is _BUSY or state is _BLOCKED or bool(self._held))
 

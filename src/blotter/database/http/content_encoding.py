@@ -53,7 +53,7 @@ def _member(packed: bytes, wbits: int, limit: int) -> tuple[bytes, bytes]:
         # One byte more than allowed shows that there is more; zero would mean no limit.
         unpacked = unpacker.decompress(packed, limit + 1)
     except zlib.error as error:
-        raise ContentEncodingError(500, f"the body is not what its content encoding says: {error}") from None
+        raise ContentEncodingError(500, f"the body does not match its content encoding: {error}") from None
     if len(unpacked) > limit:
         raise ContentEncodingError(413, f"the unpacked body is larger than {limit} bytes")
     if not unpacker.eof:

@@ -14,7 +14,7 @@ from blotter.database.http.writer import ResponseWriter
 
 
 class HostedConnection(Protocol):
-    """What a server asks of its connections."""
+    """What a server requires of its connections."""
 
     since: int
     """Grows whenever a connection becomes idle or leaves an answer unsent: the smallest has waited longest."""

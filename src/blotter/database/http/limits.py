@@ -28,6 +28,6 @@ class Limits(msgspec.Struct, frozen=True):
     write_timeout: float = 60.0
     """For a client to take an answer."""
     drain_timeout: float = 10.0
-    """For requests in progress when the server is asked to stop."""
+    """For requests in progress when the server is stopped."""
     compress_from: int = 1024
     """Answers of at least this size are compressed for clients that ask for gzip."""

@@ -53,7 +53,7 @@ class Pending:
 
     def __init__(self) -> None:
         self.abandoned = False
-        """The client is gone: whoever has not begun the work may leave it undone."""
+        """The client is gone: work that has not begun may be skipped."""
         self._response: Response | None = None
         self._callback: Callable[[Response], None] | None = None
 

@@ -10,7 +10,7 @@ send requests to 127.0.0.1. Two rules keep pages out, and there are no CORS head
   pages are trusted: Origin must name the very host and port of the request. Programs send no Origin. A page of
   another local server (http://localhost:3000) is another origin: it could not read an answer anyway.
 
-Pure functions and a bounded cache; `routing.py` asks.
+Pure functions and a bounded cache, used by `routing.py`.
 """
 
 from __future__ import annotations

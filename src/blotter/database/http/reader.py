@@ -44,7 +44,7 @@ class RequestReader:
     """Reads the requests of one connection.
 
     `phase` is where in a request the last byte fed was. `last` is true once no further request can follow on this
-    connection. `expects_continue` asks for a "100 Continue"; whoever sends it sets it back.
+    connection. `expects_continue` is set while the client waits for "100 Continue"; the sender of that resets it.
     """
 
     __slots__ = (
@@ -122,7 +122,7 @@ class RequestReader:
             self._budget.release(len(request.body))
         self.requests.clear()
 
-    # httptools calls these by name while it parses. An exception ends the parse; `_refuse` says why.
+    # httptools calls these by name while it parses. An exception ends the parse; `_refuse` records why.
 
     def on_url(self, part: bytes) -> None:
         self.phase = "head"

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _YIELD = 0.003
 # What a request gets whose handler raised, unless the server is given another answer.
 _FAILURE = Response(500, b"Internal server error\n")
-# What a large request gets when the memory budget has no room for it.
+# The response to a large request that exceeds the memory budget.
 _OVERLOADED = Response(503, b"too many large requests at once\n", (("Content-Type", "text/plain"),))
 # How long accepting rests when the process is out of descriptors.
 _OUT_OF_FILES = 0.1

@@ -2,8 +2,8 @@
 
 The part of a head that answers share is made once a second (it holds the date) and reused; an answer costs one
 formatting operation. Every answer carries what AWS's do: `x-amzn-RequestId`, `x-amz-crc32` over the bytes as they
-are sent (compressed or not: that is what the SDKs check), `Content-Type` as the client asked, `Date`, `Server`.
-There are no CORS headers here or anywhere: see `origins.py`.
+are sent (compressed or not: that is what the SDKs check), `Content-Type` as the client requested, `Date`,
+`Server`. There are no CORS headers here or anywhere: see `origins.py`.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ twice, once to prepare and once to commit, but only on the table: its index entr
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html; for indexes
 in transactions nubo-db/dynoxide, pull request 188, measured on AWS in August 2026.
 
-Every operation makes a `ConsumedCapacity` for each table it used, whether or not the request asks for it: a name
-and a few numbers. `render` makes AWS's shape of it when the request does ask. With INDEXES:
+Every operation makes a `ConsumedCapacity` for each table it used, whether or not the request wants it in the
+response: a name and a few numbers. `render` makes AWS's shape of it when the request does ask. With INDEXES:
 
     {"TableName": "t", "CapacityUnits": 3.0, "Table": {"CapacityUnits": 1.0},
      "GlobalSecondaryIndexes": {"by-date": {"CapacityUnits": 2.0}}}
@@ -39,8 +39,8 @@ def write_units(size: int) -> float:
 
 class ConsumedCapacity(msgspec.Struct, gc=False):
     """What one request consumed on one table and its indexes. All units are read units, or with `writes` write
-    units; no request consumes both on one table. `transactional` says in which shape it is rendered; its units are
-    doubled by `Capacities`."""
+    units; no request consumes both on one table. `transactional` selects the shape in which it is rendered; its
+    units are doubled by `Capacities`."""
 
     table_name: str
     writes: bool
@@ -70,7 +70,7 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
         return total
 
     def render(self, mode: str | None) -> dict[str, Any] | None:
-        """The member of the response for ReturnConsumedCapacity `mode`; None for NONE or nothing asked."""
+        """The member of the response for ReturnConsumedCapacity `mode`; None for NONE or no mode."""
         if mode is None or mode == "NONE":
             return None
         rendered: dict[str, Any] = {"TableName": self.table_name, **self._units(self.total)}

@@ -16,8 +16,8 @@ written as 0x00 0xFF and end in 0x00 0x01. What is written here is on disk: anot
 Why a hash first:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Partitions.html
 
-Which items an index holds is decided in one place, `index_key`: backfills, writes and deletions, whoever makes
-them, ask it and nothing else.
+Which items an index holds is decided in one place, `index_key`: every backfill, write and
+deletion uses it and nothing else.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MAX_SORT_KEY_BYTES = 1024
 SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
 """A value of no more characters than this cannot be longer than any key may be."""
 
-_MAX_PARTITION_FIELD = 0xFFFF  # what two bytes can say of a partition's length
+_MAX_PARTITION_FIELD = 0xFFFF  # two bytes hold a partition's length
 _SPACE_SIZE = 1 << 64
 _EMPTY_HASH = blake2b(digest_size=HASH_BYTES)
 _END = b"\x00\x01"

@@ -25,7 +25,7 @@ MIN_EXPONENT = -130
 _NOTATION = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]+))?", re.ASCII)
 # What is canonical already when it is short enough: no zero that could go, and not zero itself.
 _PLAIN_DECIMAL = re.compile(r"-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])", re.ASCII).fullmatch
-# An exponent beyond a 64-bit integer makes the text no number to AWS; whatever is below is judged by its range.
+# An exponent beyond a 64-bit integer makes the text no number to AWS; below that, its range decides.
 _MAX_EXPONENT_DIGITS = 19
 _MAX_EXPONENT = (1 << 63) - 1
 
@@ -45,7 +45,7 @@ def canonical_number(text: str) -> str:
 
     Raises ValidationException when the text is no number, is out of range or has too many digits.
     """
-    if len(text) <= MAX_DIGITS:  # asked first: isdigit() takes 4 ms over a million digits
+    if len(text) <= MAX_DIGITS:  # checked first: isdigit() takes 4 ms over a million digits
         # isdigit() alone would let other scripts' digits through.
         if text.isdigit():
             if text.isascii() and (text[0] != "0" or text == "0"):

@@ -48,7 +48,7 @@ def item_size(item: Item) -> int:
 
 
 class LimitExceeded(Exception):
-    """An item is larger or deeper than an item may be; `deep` says which."""
+    """An item is larger or deeper than an item may be; `deep` tells the two apart."""
 
     def __init__(self, *, deep: bool) -> None:
         super().__init__(deep)

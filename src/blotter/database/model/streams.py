@@ -4,7 +4,7 @@ A stream has `shards` slots; a change goes to the slot of its partition's hash, 
 in one shard at a time. After SHARD_LIFETIME the next write closes the shards of all slots and opens a new
 generation: the shard of slot s in generation g is the child of slot s in g-1. Because the change of generation
 is itself written in the transaction of that write, the order of commits is the order of the lineage: a reader that
-reads a parent to its end and then its child sees every item's changes in order, whatever the workers' clocks say.
+reads a parent to its end and then its child sees every item's changes in order, whatever the workers' clocks show.
 
 A shard's id sorts by the time its generation started, then by slot. Sequence numbers are those of the change log,
 raised to AWS's 21 digits, so that they compare alike as text and as numbers.

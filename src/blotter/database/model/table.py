@@ -4,7 +4,7 @@ Values here are frozen and complete: an operation never edits a table, it stores
 timestamps, not from timers, so that a restart in the middle of CREATING forgets nothing. A state ends at a moment
 (`active_at`, `updating_until`, `deleting_until`), and what has ended is over for every reader and writer: the
 control plane sees a table through `at`, reads and writes of items through `serving`. Background work then makes
-the end permanent by storing `PAST` (`background.tables`), so that a clock that is set back afterwards changes
+the end permanent by storing `PAST` (`background.tables`), so that a clock that is set back later changes
 nothing any more.
 `space` numbers name key spaces of the storage: one for the table, one for each index, never used twice.
 Nothing here knows storage, wire or time.
@@ -24,7 +24,7 @@ from blotter.database.model.arns import table_arn
 KeyType = Literal["S", "N", "B"]
 
 PAST: Final = 0.0
-"""A moment that is over, whatever the clock says."""
+"""A time that has passed on every clock."""
 LONGEST_STATE_SECONDS: Final = 3600.0
 """No state lasts longer (the greatest `--table-delay`). A moment further in the future was written by a clock that
 has been set back since."""
@@ -89,7 +89,8 @@ class OnDemandMaxima(msgspec.Struct, frozen=True):
 
 
 class WarmUnits(msgspec.Struct, frozen=True):
-    """What a table or index was asked to serve at once, in units a second; 0 asks for nothing beyond the usual."""
+    """What a table or index was requested to serve at once, in units a second; 0 is the default of its billing
+    mode."""
 
     read: int = 0
     write: int = 0

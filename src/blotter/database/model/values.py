@@ -2,8 +2,8 @@
 
 {"S": str} {"N": canonical number text} {"B": canonical base64 text} {"BOOL": bool} {"NULL": True} {"L":
 [value]} {"M": {name: value}} {"SS": [str]} {"NS": [number text]} {"BS": [base64 text]}. Values are validated
-once (`validation.attribute_values`), which makes their text canonical, and are never changed in place
-afterwards; so equal scalars have equal text here, and only sets need more than `==`.
+once (`validation.attribute_values`), which makes their text canonical, and never changed in place after that;
+so equal scalars have equal text here, and only sets need more than `==`.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
 """
 

@@ -16,7 +16,7 @@ from blotter.database.model.capacity import ConsumedCapacity
 
 class Result(msgspec.Struct, frozen=True, gc=False):
     """What an operation that succeeded hands back: the body of its response and the capacity it consumed, one
-    entry for each table. `consumed` is always there, whatever the request asks to be told."""
+    entry for each table. `consumed` is always there, whether or not the response shows it."""
 
     body: bytes
     consumed: Sequence[ConsumedCapacity] = ()

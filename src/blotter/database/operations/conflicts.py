@@ -72,7 +72,7 @@ class OngoingTransactions:
             self._held -= held
 
     def conflict(self, plan: Plan) -> DynamoDBError:
-        """The error of a transaction whose items others keep changing."""
+        """The error of a transaction whose items other writes keep changing."""
         return canceled([_CONFLICT for _ in plan.touches()])
 
     def _cancel(self, targets: list[ItemPlace | None]) -> None:

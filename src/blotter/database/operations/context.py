@@ -1,4 +1,4 @@
-"""What an operation knows beside its request: who asks, for which operation, where, and when.
+"""What an operation gets beside its request: the caller, the operation's name, account, region and time.
 
 One value per request, made by the pipeline. Time comes from here and nowhere else, so that a test can set it.
 """

@@ -237,7 +237,7 @@ def read_item(tx: ReadTransaction, table: Table, item_or_key: Item) -> Current:
 
 
 def _replaced_body(options: WriteOptions, current: Current) -> bytes | None:
-    """The stored bytes of the item that a put replaced or a deletion removed, when ALL_OLD asks for them."""
+    """The stored bytes of the item that a put replaced or a deletion removed, when ReturnValues is ALL_OLD."""
     return current.stored.body if current.stored is not None and options.return_values == "ALL_OLD" else None
 
 
@@ -310,7 +310,7 @@ def _written(table: Table, update: Update, old: Item | None, new: Item) -> Item:
 def updated_attributes(
     return_values: str, update: Update | None, old: Item | None, new: Item | None
 ) -> dict[str, AttributeValue] | None:
-    """What ReturnValues asks an update to return; None or nothing for "leave it out"."""
+    """What an update returns for ReturnValues; None or empty: no Attributes in the response."""
     if return_values == "ALL_OLD":
         return old
     if return_values == "ALL_NEW":

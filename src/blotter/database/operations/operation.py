@@ -1,6 +1,7 @@
 """An operation: how its request becomes a plan, and how the plan is executed over the store.
 
-`registry` fills these in for every operation; `pipeline` runs them and knows nothing else of any operation.
+`registry` fills these in for every operation; `pipeline` and `executor` run them and depend on nothing else of any
+operation.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ Execution = Reading[Any] | Slicing[Any] | Writing[Any]
 
 class Operation(Generic[R, P]):
     """`prepare(request) -> plan` raises DynamoDBError for what is wrong whatever the store holds. A PartiQL
-    operation reads or writes as its statements say: which of its executions applies follows from the type of the
-    plan."""
+    operation reads or writes depending on its statements: which of its executions applies follows from the type of
+    the plan."""
 
     __slots__ = ("_by_plan", "_only", "name", "prepare")
 

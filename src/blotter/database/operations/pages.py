@@ -40,7 +40,7 @@ class PageReader:
     """Reads a page and gathers what its response needs.
 
     `limit` counts items read. `fetch` gets every item from the table because the index does not hold all that is
-    asked for; `filter_fetched` says whether the condition is about that item or about the index entry. Without
+    asked for; `filter_fetched` is whether the condition is about that item, not the index entry. Without
     condition, projection and fetching, items' bodies are copied as they are stored.
     """
 
@@ -101,7 +101,7 @@ class PageReader:
         """The last item or index entry read."""
 
     def read(self, key_range: KeyRange, *, reverse: bool = False) -> Generator[None, None, bool]:
-        """Reads a range, or as much of it as the page has room for; yields after each slice. Returns whether the
+        """Reads a range, or as much of it as fits into the page; yields after each slice. Returns whether the
         page is complete; otherwise the range is read to its end and another may follow.
 
         Raises SnapshotTooOld when the snapshot is gone before the first item.

@@ -1,6 +1,6 @@
 """ExecuteStatement: one PartiQL statement.
 
-`prepare_statement` checks what can be checked without the table; the type of its plan says whether the statement
+`prepare_statement` checks what can be checked without the table; the type of its plan shows whether the statement
 reads or writes. A SELECT runs in slices (`partiql_select`), any other statement in a write transaction
 (`partiql_writes`). Parameters are checked before the statement is parsed. Sources:
 https://docs.aws.amazon.com/amazondynamodb/latest/ APIReference/API_ExecuteStatement.html;
@@ -25,7 +25,7 @@ from blotter.database.operations.answers import Result, answer, encoded_capacity
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.partiql_select import StatementReadPlan
 from blotter.database.operations.partiql_touches import touch_of
-from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
+from blotter.database.operations.partiql_writes import WriteStatement, apply, evaluate, locate
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_value
@@ -91,7 +91,7 @@ def execute_write(plan: StatementWritePlan, tx: WriteTransaction, context: Conte
     that does not fit the item."""
     statement = plan.statement
     table = open_table(tx, context, statement.table)
-    write = judge(statement, table, locate(statement, table), tx, show_item=plan.show_item)
+    write = evaluate(statement, table, locate(statement, table), tx, show_item=plan.show_item)
     consumed = ConsumedCapacity(table.name, True)
     apply(write, tx, context, consumed)
     body = answer(

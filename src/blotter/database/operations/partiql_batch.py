@@ -24,7 +24,7 @@ from blotter.database.operations.answers import Result, answer, encoded, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.partiql import bind, validate_parameters
 from blotter.database.operations.partiql_touches import touch_of
-from blotter.database.operations.partiql_writes import WriteStatement, apply, judge, locate
+from blotter.database.operations.partiql_writes import WriteStatement, apply, evaluate, locate
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import reason_of
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -127,7 +127,7 @@ def _response(member: BatchStatement, tx: Any, context: Context, capacities: Cap
         else:
             location = locate(member.statement, table)
             table_name = table.name
-            write = judge(member.statement, table, location, tx, show_item=False)
+            write = evaluate(member.statement, table, location, tx, show_item=False)
             apply(write, tx, context, capacities.of(table.name))
             item = orjson.dumps(write.returned) if write.returned else None
     except DynamoDBError as error:
@@ -153,7 +153,7 @@ def _read(
 
 
 def selected(statement: Any, body: bytes) -> bytes | None:
-    """The part of an item that a SELECT asks for; None when that is nothing."""
+    """The part of an item that a SELECT projects; None when that is empty."""
     if statement.columns is None:
         return body
     item = statement.columns.project(orjson.loads(body))

@@ -1,7 +1,7 @@
 """SELECT in ExecuteStatement: a page of a table or an index.
 
 The WHERE clause gives the key ranges that are read one after the other, or none for a scan; all of it filters what
-is read. A page ends as a page of a Query does (`pages`). The NextToken then says in which range and after which
+is read. A page ends as a page of a Query does (`pages`). The NextToken then holds in which range and after which
 key to go on, and for which statement, parameters and table; the client may send another Limit or ConsistentRead
 with it. A secondary index filters on what it holds itself, a local one fetches what else is selected from its
 table, once for every entry read. Sources, recorded from the service in 2026: nubo-db/dynamodb-conformance,
@@ -40,7 +40,7 @@ _NUMBER_BYTES = 2
 
 
 class StatementReadPlan(NamedTuple):
-    """An ExecuteStatement that reads: the statement, its text, and what the request asks for."""
+    """An ExecuteStatement that reads: the statement, its text, and the request's parameters."""
 
     statement: SelectStatement
     text: str

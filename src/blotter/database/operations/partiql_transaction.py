@@ -26,7 +26,7 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.partiql import bind, validate_parameters
 from blotter.database.operations.partiql_batch import selected
 from blotter.database.operations.partiql_touches import touch_of
-from blotter.database.operations.partiql_writes import Location, Write, apply, judge, locate
+from blotter.database.operations.partiql_writes import Location, Write, apply, evaluate, locate
 from blotter.database.operations.request_tokens import fingerprint, remember, repetition
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import (
@@ -189,7 +189,7 @@ def _judge(
     if isinstance(part, DynamoDBError):
         return part
     try:
-        return judge(member.statement, part.table, part.location, tx, show_item=member.show_item)
+        return evaluate(member.statement, part.table, part.location, tx, show_item=member.show_item)
     except DynamoDBError as error:
         return error
 

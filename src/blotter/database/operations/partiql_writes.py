@@ -1,6 +1,6 @@
 """INSERT, UPDATE and DELETE of one item, and EXISTS, as all three PartiQL operations use them.
 
-A statement takes three steps: `locate` finds its item's key in the table, `judge` reads the item, checks the
+A statement takes three steps: `locate` finds its item's key in the table, `evaluate` reads the item, checks the
 condition and computes the new item, `apply` writes. Nothing is written before everything is checked, so that a
 failed statement of a batch writes nothing and a transaction can be canceled as a whole. Sources:
 paritysuite/dynamodb-conformance, tests/tier2/partiql (executeStatement, batchExecuteStatement, writeResponses),
@@ -50,7 +50,7 @@ class Location(NamedTuple):
 
 class Write(NamedTuple):
     """A statement that may be carried out: what is there now and what will be, None for no item. `changes` is
-    False for EXISTS. `returned` is what RETURNING asks for."""
+    False for EXISTS. `returned` is what RETURNING selects."""
 
     table: Table
     key: Item
@@ -73,7 +73,7 @@ def locate(statement: WriteOrCheck, table: Table) -> Location:
     return location
 
 
-def judge(
+def evaluate(
     statement: WriteOrCheck, table: Table, location: Location, tx: ReadTransaction, *, show_item: bool
 ) -> Write:
     """Raises DuplicateItemException, ConditionalCheckFailedException (which includes the item with `show_item`) or
@@ -84,11 +84,11 @@ def judge(
             raise DynamoDBError("DuplicateItemException", "Duplicate primary key exists in table")
         return Write(table, location.key, current, statement.item, item_size(statement.item))
     if isinstance(statement, DeleteStatement) and current.stored is None:
-        # Whatever the condition says: there is no item that it could refuse.
+        # The condition does not matter: there is no item that it could refuse.
         return Write(table, location.key, current, None, 0)
     if location.condition is not None and not location.condition.matches(current.item):
         raise failed_condition(table, current, show_item=show_item)
-    return _JUDGES[type(statement)](statement, table, location.key, current)
+    return _EVALUATIONS[type(statement)](statement, table, location.key, current)
 
 
 _TOO_DEEP = "Nesting Levels have exceeded supported limits"
@@ -108,7 +108,7 @@ def _exists(_: ExistsStatement, table: Table, key: Item, current: Current) -> Wr
     return Write(table, key, current, None, 0, changes=False)
 
 
-_JUDGES: dict[type, Callable[[Any, Table, Item, Current], Write]] = {
+_EVALUATIONS: dict[type, Callable[[Any, Table, Item, Current], Write]] = {
     UpdateStatement: _update,
     DeleteStatement: _delete,
     ExistsStatement: _exists,

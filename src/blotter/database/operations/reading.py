@@ -1,7 +1,7 @@
 """Query and Scan: one page of a table or an index.
 
 `query` and `scan` are generators: `pages` reads the page in slices over one snapshot, and they return its result.
-A page that ends before its range does has a LastEvaluatedKey. With INDEXES asked for:
+A page that ends before its range does has a LastEvaluatedKey. With ReturnConsumedCapacity INDEXES:
 
     {"ConsumedCapacity":{…},"Count":1,"Items":[{"p":{"S":"a"}}],
      "LastEvaluatedKey":{"p":{"S":"a"}},"ScannedCount":2}

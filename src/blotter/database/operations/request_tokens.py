@@ -1,6 +1,6 @@
 """ClientRequestTokens: a transaction sent again within ten minutes succeeds without a second effect.
 
-A record in the store's own key space says under which token what was carried out, and what a repetition consumes:
+A record in the store's own key space holds what was carried out under which token, and what a repetition consumes:
 the reads of the items as they were when the transaction was carried out, whatever became of them. A record's key
 and body:
 

@@ -1,7 +1,7 @@
 """DynamoDB Streams: ListStreams, DescribeStream, GetShardIterator and GetRecords, all readers of the change log.
 
 Streams are found in `stream_registry`, their shards follow from `model.streams`; a position in a shard is a
-sequence of the change log. GetRecords tells an open shard from a closed one, and reads its records, in one
+sequence of the change log. GetRecords determines whether a shard is open, and reads its records, in one
 snapshot: a shard seen closed gets no more records. After the last record of an open shard the next iterator points
 to the end of the whole log, so that the reader of a quiet shard is never overtaken by the trimming. Sources:
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB_Streams.html; order

@@ -126,7 +126,7 @@ def _billing(table: Table) -> dict[str, Any]:
 
 
 def warm_units(billing_mode: str, throughput: Throughput, warm: WarmUnits) -> WarmUnits:
-    """What a table or index can serve at once: what was asked for, or what its billing mode gives anyway."""
+    """What a table or index can serve at once: what was requested, or what its billing mode gives anyway."""
     if billing_mode == "PAY_PER_REQUEST":
         return WarmUnits(max(warm.read, ON_DEMAND_WARM_READS), max(warm.write, ON_DEMAND_WARM_WRITES))
     return WarmUnits(max(warm.read, throughput.read), max(warm.write, throughput.write))

@@ -1,4 +1,4 @@
-"""Turns what CreateTable and UpdateTable ask for into the catalog's values.
+"""Converts requests of CreateTable and UpdateTable into the catalog's values.
 
 The requests were validated before (`validation`); what is left to refuse here depends on the table or the index.
 """
@@ -131,12 +131,12 @@ def throughput(requested: wire.ProvisionedThroughput | None) -> Throughput:
 
 
 def new_warm_units(requested: Any, what: str) -> WarmUnits:
-    """The warm throughput of a table or index that is being made; `requested` is the part of the request that says
-    what it shall be. Raises ValidationException for less than its billing mode gives anyway."""
+    """The warm throughput of a table or index that is being made; `requested` is the part of the request that
+    states what it shall be. Raises ValidationException for less than its billing mode gives anyway."""
     wanted: wire.WarmThroughput | None = requested.WarmThroughput
     if wanted is None:
         return WarmUnits()
-    # Without units of its own it is on demand; an index does not say so itself.
+    # Without units of its own it is on demand; an index has no billing mode of its own.
     provisioned = requested.ProvisionedThroughput is not None
     mode = "PROVISIONED" if provisioned else "PAY_PER_REQUEST"
     current = warm_units(mode, throughput(requested.ProvisionedThroughput), WarmUnits())
@@ -195,8 +195,8 @@ def on_demand_maxima(
 
 
 def encryption(requested: wire.SSESpecification | None, context: Context) -> dict[str, str | float] | None:
-    """SSEDescription of a table that asked for a KMS key; None for the default, an AWS-owned key. SSEType alone
-    asks for one too (ack-api-quirks, DDB-TABLE-044)."""
+    """SSEDescription of a table created with a KMS key; None for the default, an AWS-owned key. SSEType alone
+    is enough (ack-api-quirks, DDB-TABLE-044)."""
     if requested is None or not (requested.Enabled or (requested.Enabled is None and requested.SSEType == "KMS")):
         return None
     return {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": _key_arn(requested.KMSMasterKeyId, context)}

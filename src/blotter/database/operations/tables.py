@@ -113,7 +113,7 @@ def _in_use(status: TableStatus, name: str) -> DynamoDBError:
     return still_in_use(f"{_IN_USE[status]}: {name}")
 
 
-# What DeleteTable's answer still says of a table: its schema is already gone.
+# What DeleteTable's response still shows of a table: its schema is already gone.
 _DELETING_MEMBERS = (
     "TableName", "TableStatus", "ProvisionedThroughput", "TableSizeBytes", "ItemCount", "TableArn", "TableId",
     "BillingModeSummary", "DeletionProtectionEnabled",

@@ -1,8 +1,7 @@
 """What a plan touches: one list, from which access control, throttling, the conflict check and logs work.
 
 Operations differ in how they name their tables and items; this is the one shape in which the rest of the server
-sees them. A list of touches is made when somebody asks for it and not before: a plan that nobody asks pays
-nothing. Actions: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+sees them. The list is made on demand, so that a plan whose touches are not needed pays nothing. Actions: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
 
 
 class Plan(Protocol):
-    """What `prepare` makes of a request: all that can be decided without the store. Never changed afterwards."""
+    """What `prepare` makes of a request: all that can be decided without the store. It never changes."""
 
     def touches(self) -> Sequence[Touch]: ...
 

@@ -233,11 +233,11 @@ def reason_of(error: DynamoDBError) -> dict[str, Any]:
 def all_or_canceled(outcomes: Iterable[_Outcome | DynamoDBError]) -> list[_Outcome]:
     """The outcomes, all of them successes. Raises TransactionCanceledException with a reason for each, in their
     order, when one of them is an error."""
-    judged = list(outcomes)
-    accepted = [outcome for outcome in judged if not isinstance(outcome, DynamoDBError)]
-    if len(accepted) < len(judged):
+    results = list(outcomes)
+    accepted = [outcome for outcome in results if not isinstance(outcome, DynamoDBError)]
+    if len(accepted) < len(results):
         raise canceled(
-            [reason_of(outcome) if isinstance(outcome, DynamoDBError) else {"Code": "None"} for outcome in judged]
+            [reason_of(outcome) if isinstance(outcome, DynamoDBError) else {"Code": "None"} for outcome in results]
         )
     return accepted
 
@@ -356,7 +356,7 @@ def _get_target(get: TransactGet, table: Table) -> tuple[int, bytes] | DynamoDBE
 
 
 def _response(projection: Projection | None, stored: tuple[int, bytes] | None) -> bytes:
-    """One item's part of the response: without an Item when there is none, or nothing of what was asked for."""
+    """One item's part of the response: without an Item when there is none, or the projection of it is empty."""
     if stored is None:
         return b"{}"
     if projection is None:

@@ -35,7 +35,7 @@ from blotter.database.wire import requests as wire
 
 
 def change_indexes(table: Table, request: wire.UpdateTableInput, tx: WriteTransaction, context: Context) -> Table:
-    """The table after the request's index updates; `table` has the billing mode that the request asks for."""
+    """The table after the request's index updates; `table` has the billing mode that the request sets."""
     updates = request.GlobalSecondaryIndexUpdates or ()
     online = [update for update in updates if update.Create is not None or update.Delete is not None]
     # An index that is being filled may be given up, but no other may be created or deleted meanwhile.
@@ -66,7 +66,7 @@ def refuse_early_deletion(table: Table, request: wire.UpdateTableInput, context:
 
 
 def check_index_throughput_given(table: Table, request: wire.UpdateTableInput) -> None:
-    """A switch to PROVISIONED must say the throughput of every global index, too."""
+    """A switch to PROVISIONED must state the throughput of every global index, too."""
     updates = [update.Update for update in request.GlobalSecondaryIndexUpdates or () if update.Update is not None]
     given = {update.IndexName for update in updates if update.ProvisionedThroughput is not None}
     missing = [index.name for index in table.indexes if not index.local and index.name not in given]

@@ -58,7 +58,8 @@ def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: 
     save_table(tx, _begun(table, new, context.settled_at))
     shown = _begun(table, new, max(context.settled_at, context.now + 1))
     if request.BillingMode is not None or request.TableClass is not None:
-        shown = replace(shown, updating_until=context.now + 1)  # the answer says so even if it is the same (-410)
+        # The response shows UPDATING even if nothing is different (-410).
+        shown = replace(shown, updating_until=context.now + 1)
     description = describe_table(tx, shown, context.now)
     _show_under_way(description, request, table)
     return answer((b"TableDescription", encoded(description)))

@@ -105,9 +105,9 @@ def parse_credential(credential: str) -> Scope:
 class Verifier:
     """Verifies what `parse_authentication` read.
 
-    `find_secret` gives the secret of an access key (and, for temporary credentials, is asked with their session
-    token), or None when there is no such key. `region` None accepts every region. `clock` gives seconds since the
-    epoch.
+    `find_secret` gives the secret of an access key (for temporary credentials, it gets their session
+    token too), or None when there is no such key. `region` None accepts every region. `clock` gives seconds since
+    the epoch.
     """
 
     def __init__(

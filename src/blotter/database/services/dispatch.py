@@ -1,13 +1,13 @@
 """Chooses the service of a request: by its credential scope, else its target header, else its Action or path.
 
 All services share one port, as they share `AWS_ENDPOINT_URL` in a client's configuration, so the request itself
-has to say what it is for. A signed request names its service in the credential's scope
+has to identify its service. A signed request names its service in the credential's scope
 (`…Credential=<key>/<date>/<region>/<service>/aws4_request…`); that decides wherever the name is one of ours.
 What is unsigned, or signed for a name that is not served here, is distinguished by what each protocol sends beside
 the body. What nothing claims is DynamoDB's if it looks like its API, because DynamoDB clients are the ones that
 exist.
 
-Choosing a service is not authentication: each service judges the credentials it is shown by itself.
+Choosing a service is not authentication: each service authenticates its requests by itself.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Claims:
 class Dispatcher:
     """A handler that passes each request to its service.
 
-    `dynamodb` answers what is claimed by it or by nobody; `others` are asked in order; `unknown(name)` is
-    asked for a service that answers what is signed for one that is not served here.
+    `dynamodb` answers its own requests and those that no service claims; `others` are tried in order;
+    `unknown(name)` makes the service that answers requests signed for one that is not served here.
     """
 
     __slots__ = ("_by_path", "_by_scope", "_by_target", "_by_version", "_dynamodb", "_unknown")

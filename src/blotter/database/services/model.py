@@ -29,7 +29,7 @@ class OperationModel(msgspec.Struct, frozen=True):
 class Model(msgspec.Struct, frozen=True):
     """A service. `title` is its full name for people, `scope` its name in a credential's scope, `version` its
     API's, `namespace` that of its XML, `target` the prefix of its `X-Amz-Target` and its name in RPC paths;
-    `protocols` are those of the table in `protocols` that it speaks."""
+    `protocols` are those of the table in `protocols` that it supports."""
 
     botocore: str
     title: str

@@ -2,8 +2,8 @@
 
 A reader has a name and a persisted position: streams, which let people read the last day; later recovery, replicas
 and archives, which confirm what they have read. Trimming removes only what every reader has passed. So that one
-reader that never comes back does not fill the disk, it waits within bounds: a reader that is too far behind is
-declared lost, with a line in the log, and must start again from a copy. Works on every store: it knows only the
+reader that never comes back does not fill the disk, it waits within bounds: a reader that has fallen back too far
+is declared lost, with a line in the log, and must start again from a copy. Works on every store: it uses only the
 protocol. The background process calls it (`background.change_log`).
 """
 
@@ -27,7 +27,7 @@ SLICE: Final = 500
 
 
 class Bounds(NamedTuple):
-    """How far a reader without a retention may be behind."""
+    """How far a reader without a retention may fall back."""
 
     seconds: float = 7 * 86_400.0
     bytes: int = 16 << 30
@@ -41,7 +41,7 @@ def add_reader(tx: WriteTransaction, name: str, now: float, retention: float | N
 
 
 def find_reader(tx: ReadTransaction, name: str) -> LogReader | None:
-    """The reader unless it was never registered. Whether it is lost, its `lost_at` says."""
+    """The reader unless it was never registered; `lost_at` is set if it is lost."""
     return next((reader for reader in tx.log_readers() if reader.name == name), None)
 
 

@@ -225,11 +225,12 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def after_commit(self, action: Action) -> None:
         """Calls `action` once on the event loop, after the commit that holds this handler's work was synced and
-        before the handler's caller is told; a handler's actions run in the order in which they were registered.
+        before the handler's caller gets its result; a handler's actions run in the order in which they were
+        registered.
 
         The place for everything that must happen once: a handler may be run several times, and its work may be
         rolled back. The actions of a run that is repeated, of a handler that raised, and of a batch whose commit
-        failed are dropped. They run even if the caller was cancelled meanwhile. An action must be quick and must
+        failed are dropped. They run even if the caller was canceled meanwhile. An action must be quick and must
         not raise; an exception is logged and changes nothing for anybody. If the process ends between commit and
         action, the action has not run: it must not be the only record of anything.
         """
@@ -275,7 +276,7 @@ class Storage(Protocol):
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
         """`submit` for coroutines: returns what the handler returned or raises what it raised. If the caller is
-        cancelled before the handler runs, the handler is withdrawn."""
+        canceled before the handler runs, the handler is withdrawn."""
 
     # Life
 
@@ -323,7 +324,7 @@ class TooMuchWork(Exception):
 
 
 class DataDirectoryError(Exception):
-    """The data directory cannot be used; the text tells the operator why. Nothing in it was changed."""
+    """The data directory cannot be used; the text explains why to the operator. Nothing in it was changed."""
 
 
 class SnapshotTooOld(Exception):

@@ -30,7 +30,8 @@ class Submission:
         self.abandoned = False
 
     def settle(self) -> None:
-        """Runs the actions and tells the caller. No exception of either harms the others of the batch."""
+        """Runs the actions and calls the caller's callback. No exception of either harms the others of the
+        batch."""
         if self.actions is not None:
             self._act(self.actions)
         if self.abandoned:
@@ -54,5 +55,5 @@ class Submission:
         for action in actions:
             try:
                 action()
-            except Exception:  # The work is committed; its caller must be told.
+            except Exception:  # The work is committed; its caller must learn that.
                 log.exception("an action after a commit failed")

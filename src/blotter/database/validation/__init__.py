@@ -1,4 +1,4 @@
-"""Stage 4 of a request: what can be judged without the table.
+"""Stage 4 of a request: what can be checked without the table.
 
 `check_request` runs after the service model's constraints (`wire.decode`) and before expressions are compiled.
 It raises AWS's error, or leaves every attribute value of the request that AWS looks at here validated, in
@@ -6,7 +6,7 @@ place: canonical and well-formed (items, keys, expression values and legacy cond
 batches and transactions are left to their operations, because AWS reads them after the expressions beside
 them).
 One module for each family of operations holds a table `CHECKS`; an operation without an entry has nothing to
-judge.
+check.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Validates attribute values: afterwards a value is well-formed, canonical and measured, and is not checked again.
+"""Validates attribute values: after that a value is well-formed, canonical and measured, and is not checked again.
 
 One fast pass validates and measures an item and makes its numbers canonical, in place, in the dicts the decoder
 just made. It only notices that something is wrong; which of several faults AWS names, and with which message, is
@@ -32,7 +32,7 @@ MAX_NAME_BYTES = 65535
 
 
 class _Refused(Exception):
-    """Something is wrong with a value; what, is for `_explain` to say."""
+    """Something is wrong with a value; `_explain` finds what."""
 
 
 def validate_item(item: Item) -> tuple[Item, int]:
@@ -180,7 +180,7 @@ _VALIDATORS: dict[str, Callable[[AttributeValue, Any, int], int]] = {
 }
 
 
-# ---- What AWS says ------------------------------------------------------------------------------------------
+# ---- AWS's messages -----------------------------------------------------------------------------------------
 
 
 def _explain(item: Item) -> DynamoDBError:

@@ -1,6 +1,6 @@
 """What BatchGetItem and BatchWriteItem can be refused for before their tables are known.
 
-How many keys one table's list may hold is the service model's to say; how many the request may hold is checked
+The service model limits how many keys one table's list may hold; how many the request may hold is checked
 here.
 Order and messages: dynalite's recorded tests, conformance suite nubo-db/dynamodb-conformance
 (tier3/error-messages); limits:

@@ -1,7 +1,7 @@
 """What PutItem, GetItem, UpdateItem and DeleteItem can be refused for before the table is known.
 
 After a check every attribute value of the request is validated (canonical and well-formed), and expressions are
-the only thing left to judge; `CHECKS` maps an operation to its check.
+the only thing left to check; `CHECKS` maps an operation to its check.
 Order: dynalite's recorded tests; messages: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages).
 """
 

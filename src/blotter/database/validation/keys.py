@@ -3,8 +3,8 @@
 An item must carry its table's key attributes, of the right type, not empty and not too long; where it carries
 index key attributes, those must fit their indexes too. A Key parameter holds the table's key attributes and
 nothing else.
-Everything here works on validated values; which table, which index, is the caller's to know. Whether an item that
-is already stored belongs into an index is `model.keys.index_key`'s to say, by the same limits.
+Everything here works on validated values; the caller chooses the table or index. Whether an item that
+is already stored belongs into an index is decided by `model.keys.index_key`, by the same limits.
 Limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html (2,048 bytes for
 partition keys, 1,024 for sort keys); messages: conformance suite nubo-db/dynamodb-conformance and dynalite's
 recorded tests.
@@ -124,14 +124,14 @@ def check_key(table: Table, key: Item) -> None:
 
 
 def check_key_length(value: AttributeValue, *, partition: bool) -> None:
-    """Raises ValidationException when a query asks for a key value longer than any item's can be."""
+    """Raises ValidationException when a query has a key value longer than any item's can be."""
     for content in value.values():
         if len(content) > SURELY_SHORT:
             _check_size(value_size(value), partition)
 
 
 def check_start_key(table: Table, index: Index | None, key: Item, *, query: bool = False) -> bytes:
-    """The storage key behind an ExclusiveStartKey, for a read of the table (`index` None) or of an index.
+    """The storage key of an ExclusiveStartKey, for a read of the table (`index` None) or of an index.
 
     Raises ValidationException when it is not exactly the key attributes of the table and of the index. A query,
     and a scan of an index, check the attributes they are keyed by first, with messages of their own; then the
@@ -156,7 +156,7 @@ def has_partition(keys: KeySchema, key: Item) -> bool:
 
 
 def _check_key_values(keys: KeySchema, key: Item, *, missing: str = SCHEMA_MISMATCH) -> None:
-    """Each attribute in schema order; `missing` is what AWS says when it is not there."""
+    """Each attribute in schema order; `missing` is AWS's message when it is not there."""
     partitions = len(keys.partition)
     for position, attribute in enumerate(keys.attributes):
         value = key.get(attribute.name)

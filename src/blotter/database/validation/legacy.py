@@ -1,7 +1,7 @@
 """Checks the parameters that expressions replaced: Expected, AttributeUpdates, KeyConditions, filters.
 
 Each condition has a comparison operator that fixes how many values it takes and of which types; Expected may
-instead say just that an attribute exists or not. Every value in them is validated, in place.
+instead state just that an attribute exists or not. Every value in them is validated, in place.
 Messages and order: dynalite's recorded tests, conformance suite nubo-db/dynamodb-conformance (tier3/legacy-api);
 rules: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/LegacyConditionalParameters.html
 """

@@ -1,7 +1,7 @@
 """What Query and Scan can be refused for before the table is known.
 
 After a check every attribute value of the request is validated, start keys included, and expressions are what is
-left to judge. Whether a start key fits a table or index is `keys.check_start_key`.
+left to check. Whether a start key fits a table or index is `keys.check_start_key`.
 Order: dynalite's recorded tests; messages: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages,
 tier1/query/select, tier1/scan/select).
 """
@@ -106,7 +106,8 @@ def _check_segment(segment: int | None, total: int | None) -> None:
 
 
 def _check_select(request: QueryInput | ScanInput, envelope: str) -> None:
-    """Select against what names the attributes. `envelope` opens the message that Query and Scan word apart."""
+    """Select against what names the attributes. `envelope` begins the message, which differs between Query and
+    Scan."""
     select = request.Select
     if select is None:
         return

@@ -40,7 +40,7 @@ AnyIndex = LocalSecondaryIndex | GlobalSecondaryIndex | CreateGlobalSecondaryInd
 
 def check_create_table(request: CreateTableInput) -> None:
     for member in ("AttributeDefinitions", "KeySchema"):
-        # The published model asks for neither any more; the service does, of a table that copies none.
+        # The published model requires neither any more; the service does, for a table that copies none.
         if getattr(request, member) is None:
             lower = member[0].lower() + member[1:]
             raise validation_error(

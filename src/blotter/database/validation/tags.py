@@ -1,7 +1,7 @@
 """What tags may be, and what TagResource, UntagResource and ListTagsOfResource can be refused for before their
 table is known. CreateTable checks its tags by the same rules.
 
-A tag is refused before it is known whose it is: keys and values of every tag first, then the set. Messages as
+A tag is refused before its table is looked up: keys and values of every tag first, then the set. Messages as
 recorded from AWS in the ACK project's notes (ack-api-quirks, DDB-TABLE-071, -107, -108, -110, -372, -442,
 2026-10); limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html"""
 

@@ -1,9 +1,9 @@
 """What TransactWriteItems and TransactGetItems can be refused for before their tables are known.
 
 AWS reads the actions one by one, each completely (parameters, values of expressions, expressions, then the item or
-key) before the next, so the operation calls `check_action` for each in turn; only the form of the list is judged
-here at once.
-Order and messages: conformance suite nubo-db/dynamodb-conformance (tier2/transactions, tier3/error-messages).
+key) before the next, so the operation calls `check_action` for one after another; only the form of the list is
+checked here at once. Order and messages: conformance suite nubo-db/dynamodb-conformance (tier2/transactions,
+tier3/error-messages).
 """
 
 from __future__ import annotations

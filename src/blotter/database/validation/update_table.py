@@ -29,7 +29,7 @@ from blotter.database.wire.requests import (
     WarmThroughput,
 )
 
-# What says which table is meant, and what its new keys are, changes nothing alone.
+# The members that name the table, and its new keys, change nothing alone.
 _NO_CHANGE = ("TableName", "AttributeDefinitions")
 
 # Changes that go with no other, by precedence, and how the message calls them.

@@ -62,7 +62,7 @@ def decode_exactly(operation: str, body: bytes) -> Any:
 
 def _parse(body: bytes) -> Any:
     try:
-        # orjson gives up at 1,024 levels, fourteen times what an item needs; deeper bodies are refused whole.
+        # orjson stops at 1,024 levels, fourteen times what an item needs; deeper bodies are refused whole.
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if "depth limit" in str(error):

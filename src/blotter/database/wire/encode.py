@@ -1,7 +1,7 @@
 """From an error to the bytes of its body.
 
 The body is JSON: `__type`, the message and further members. The service's framework spells the member "Message",
-DynamoDB itself "message", and a cancelled transaction "Message" again; an error without a text has no message at
+DynamoDB itself "message", and a canceled transaction "Message" again; an error without a text has no message at
 all. The bodies of answers are made in `operations.answers`, the checksum over both in `http.writer`.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html and
 recorded answers (dynalite's tests; conformance suite nubo-db/dynamodb-conformance).

@@ -1,4 +1,4 @@
-"""Which operation a request asks for: the `X-Amz-Target` header, "<API version>.<operation>".
+"""Which operation a request names: the `X-Amz-Target` header, "<API version>.<operation>".
 
 AWS looks at the body's JSON before it looks at the target: a body that is no JSON gets SerializationException
 even when the target is unknown (recorded in dynalite's tests, connection). Only the refused request pays for that.

@@ -1,7 +1,7 @@
 """PartiQL: statements to what operations execute.
 
 SELECT, INSERT, UPDATE (both forms), DELETE and EXISTS become the conditions, updates and key ranges that the other
-operations use. `docs/architecture/expressions.md` tells how.
+operations use. `docs/architecture/expressions.md` describes how.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""What a statement asks for, in the syntax trees of expressions.
+"""Converts a statement into the syntax trees of expressions.
 
 A WHERE clause becomes a condition and SET and REMOVE become an update, so that one evaluator and one updater serve
 both languages. Attribute names become `#` placeholders, because here they may be any text; literals and
-parameters become `:` placeholders. What PartiQL can say and DynamoDB cannot do is refused here; operand types and
-the like are checked with the values, by `checks`.
-Sources: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlFunctions.test.ts and
-tests/tier2/partiql/whereFunctions.test.ts, recorded in October 2026; Floci's
-DynamoDbPartiQLEdgeCaseIntegrationTest and …DocumentedSyntaxIntegrationTest, captured from the service in September
-2026.
+parameters become `:` placeholders. What PartiQL can express and DynamoDB cannot do is refused here; operand types
+and the like are checked with the values, by `checks`. Sources: paritysuite/dynamodb-conformance,
+tests/tier3/error-messages/partiqlFunctions.test.ts and tests/tier2/partiql/whereFunctions.test.ts, recorded in
+October 2026; Floci's DynamoDbPartiQLEdgeCaseIntegrationTest and …DocumentedSyntaxIntegrationTest, captured from
+the service in September 2026.
 """
 
 from __future__ import annotations
@@ -118,7 +117,7 @@ class Converter:
         self.constants: dict[str, AttributeValue] = {}
         """Values without parameters by placeholder."""
         self.sets: list[tuple[str, Problem]] = []
-        """Placeholders whose value has to be a set, and what to say when it is not."""
+        """Placeholders whose value has to be a set, and the message when it is not."""
         self._by_name: dict[str, str] = {}
         self._doubled = False
 

@@ -18,7 +18,7 @@ __all__ = ["Position", "Problem"]
 
 
 class Position(NamedTuple):
-    """Where a token stands, as messages say it."""
+    """Where a token stands, as messages show it."""
 
     line: int
     column: int

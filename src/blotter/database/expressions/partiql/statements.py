@@ -6,7 +6,7 @@ types. `Prepared.bind` makes the statement of one request. What needs the table 
 and the validation of the parameters, `bind`, the table's existence, then `plan` or `target`.
 
 An UPDATE is no upsert: its condition is the whole WHERE clause, key included, which a missing item never meets. A
-DELETE of a missing item is fine, whatever else its clause says.
+DELETE of a missing item succeeds, whatever else its clause requires.
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.html; for ORDER BY, Floci's
 DynamoDbPartiQLDocumentedSyntaxIntegrationTest and …EdgeCaseIntegrationTest, captured from the service in
 September 2026.
@@ -115,7 +115,7 @@ class UpdateStatement(msgspec.Struct, frozen=True):
     returning: ReturnValues | None
 
     def target(self, keys: KeySchema) -> Target:
-        """The item, and the condition that it exists and is as the WHERE clause says."""
+        """The item, and the condition that it exists and matches the WHERE clause."""
         if self.where is None:
             raise problems.key_not_given()
         return Target(self.where.key(keys), self.where.condition)

@@ -1,7 +1,7 @@
 """The syntax tree of a PartiQL statement, as frozen values.
 
-It says what was written, not what DynamoDB can do with it: `reading` judges that. Nodes keep the position of their
-first token for messages. Runs of AND and of OR are one node, so that a long condition is wide, not deep.
+It represents what was written, not what DynamoDB can do with it: `reading` checks that. Nodes keep the position of
+their first token for messages. Runs of AND and of OR are one node, so that a long condition is wide, not deep.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A literal's number is validated like any number; the message ends with the path inside its value; `<<…>>` is a set.
 A parameter's number is read as java.math.BigDecimal reads text, whose exponent and scale are 32-bit integers, and
-judged by precision less scale in 32-bit arithmetic, wrapping included. Parameters are looked at in the order of
+limited by precision less scale in 32-bit arithmetic, wrapping included. Parameters are looked at in the order of
 the document, nesting and numbers alike; everything else about them is for the validation of attribute values.
 Source: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlParameterNumbers.test.ts and
 partiqlGrammar.test.ts, recorded in October 2026; Floci's DynamoDbPartiQLEdgeCaseIntegrationTest, captured from the

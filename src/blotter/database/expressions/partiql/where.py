@@ -1,6 +1,6 @@
-"""What a WHERE clause says about keys.
+"""Which keys a WHERE clause selects.
 
-A write names its item by an equality for every key attribute; what else the clause says is a condition on it. A
+A write names its item by an equality for every key attribute; the rest of the clause is a condition on it. A
 SELECT reads the ranges that the clause leaves possible, or everything; either way the whole clause filters what is
 read, so that a range may be too wide but never too narrow. Ranges are disjoint: where several branches of an OR
 want parts of one partition, they must not overlap, unless a negation makes that unknowable, and then the whole
@@ -75,7 +75,7 @@ def compile_clause(
 
 
 class _Part(NamedTuple):
-    """A part of one partition that a branch of the clause asks for; no clause for all of it."""
+    """A part of one partition that a branch of the clause selects; without a clause, all of it."""
 
     clause: KeyClause | None
     negated: bool
@@ -101,7 +101,8 @@ class Where:
         return key
 
     def only_key(self, keys: KeySchema) -> Item | None:
-        """The key of the one item the clause asks for, if it says nothing else. IN with one value is equality."""
+        """The key of the one item the clause selects, if it has no other condition. IN with one value is
+        equality."""
         try:
             key, others = self._named_key(keys, lists=True)
         except problems.KeyMismatch:
@@ -109,7 +110,7 @@ class Where:
         return key if len(key) == len(keys.attributes) and not others else None
 
     def first_key(self, keys: KeySchema) -> Item | None:
-        """The key a clause names that says more than that; of two values for an attribute, the first."""
+        """The key in a clause that has other conditions too; of two values for an attribute, the first."""
         key, others = self._named_key(keys, first=True)
         return key if len(key) == len(keys.attributes) and others else None
 
@@ -150,7 +151,7 @@ class Where:
         return asked if asked is not None and asked.operator == "=" else None
 
     def ranges(self, keys: KeySchema) -> tuple[ResolvedKeyCondition, ...] | None:
-        """The parts of the table or index that can hold what the clause asks for, in the order in which it names
+        """The parts of the table or index that can hold what the clause selects, in the order in which it names
         the partitions; None for everything. Raises ValidationException for values of another type than the key's
         and for parts that overlap."""
         (partition,) = keys.partition
@@ -239,8 +240,8 @@ class Where:
         return clauses
 
     def _parts(self, branch: ConditionTree, keys: KeySchema) -> Iterator[_Part]:
-        """What a branch asks of the sort attribute: its first condition that a range can answer, or those of an OR
-        within it."""
+        """What a branch requires of the sort attribute: its first condition that a range can answer, or those of
+        an OR within it."""
         (partition,), (sort,) = keys.partition, keys.sort
         negated = False
         for conjunct in _conjuncts(branch):

@@ -1,8 +1,8 @@
 """How services put requests and answers into bytes: one module for each of AWS's protocols.
 
-Each reads an operation's name and its input out of a request, and writes an answer or an error. A client says
-which one it speaks by its headers; `choose` finds it among those that the service's model names. Nothing here
-does I/O or knows an operation.
+Each reads an operation's name and its input out of a request, and writes an answer or an error. A client's
+headers show which one it uses; `choose` finds it among those that the service's model names. Nothing here does
+I/O or depends on an operation.
 
 | protocol | request | answer |
 | --- | --- | --- |
@@ -21,7 +21,7 @@ from blotter.database.services.model import Model
 
 
 class Call(NamedTuple):
-    """What a request asks for: an operation's name and the members of its input, undecided whether they exist."""
+    """What a request contains: an operation's name and the members of its input, not yet checked to exist."""
 
     operation: str
     arguments: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Smithy RPC v2 CBOR: the operation in the path, everything else in one CBOR map. CloudWatch's SDKs speak it.
+"""Smithy RPC v2 CBOR: the operation in the path, everything else in one CBOR map. CloudWatch's SDKs use it.
 
 Example (CBOR in diagnostic notation):
 

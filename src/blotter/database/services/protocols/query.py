@@ -1,4 +1,4 @@
-"""AWS's query protocol: parameters in, XML out. STS and IAM speak it.
+"""AWS's query protocol: parameters in, XML out. STS and IAM use it.
 
 Example:
 

@@ -54,7 +54,7 @@ class MemoryStore:
 
 
 class _QuickRead:
-    """The context manager behind `MemoryStorage.read`: nothing changes while a handler runs."""
+    """The context manager that `MemoryStorage.read` returns: nothing changes while a handler runs."""
 
     def __init__(self, maps: OrderedMaps) -> None:
         self._reader = MemoryReader(maps)

@@ -1,6 +1,6 @@
 """Read and write transactions over the ordered maps: the protocol's methods, for the current state and snapshots.
 
-Key spaces are maps with their own numbers. What else the protocol asks for are maps with negative numbers, so that
+Key spaces are maps with their own numbers. What else the protocol requires are maps with negative numbers, so that
 undo and snapshots hold for all of it alike.
 """
 

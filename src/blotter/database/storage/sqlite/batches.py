@@ -11,7 +11,7 @@ next batch. Rules:
 - A handler that raises without having written keeps its exception until then. One that raises after having written
   spoils the transaction: it is rolled back and the others run again without that handler.
 - When the commit fails, every caller of the batch gets StorageUnavailable, and nothing of the batch is stored.
-- A handler whose caller is cancelled is skipped if it has not run yet; otherwise its work stays in the batch.
+- A handler whose caller is canceled is skipped if it has not run yet; otherwise its work stays in the batch.
 
 Written as callbacks, not as a task: from the queue to the answer takes one iteration of the loop, or three with
 the thread. Why inline: docs/decisions/0005-commits-on-the-loop.md.

@@ -8,7 +8,7 @@ of its own, beside commits and reads. The stages, by the WAL's length:
                    where nothing is added meanwhile, so that the next writer can start the WAL over
     HARD_BYTES     snapshots keep the WAL from being started over: they all end, in every process, and one
                    checkpoint under the write lock waits for the last of them. If that does not help either,
-                   another program reads the file, and a line in the log says so
+                   another program reads the file; the log gets a line
     idle           after IDLE_SECONDS without a commit, everything is copied
 
 The WAL's file stays and is written over from its start: a commit that need not make its file longer is synced
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 class Checkpoints:
     """The checkpoint policy of one process. `note_commit` is SQLite's WAL hook and runs in the committing thread;
-    what returns or is given to a thread says so; everything else runs on the loop."""
+    methods that run in a thread are marked; everything else runs on the loop."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Checkpoints:
         return None
 
     def relieve(self) -> None:
-        """Ends this process's snapshots when the WAL is past the hard limit, whoever wrote it."""
+        """Ends this process's snapshots when the WAL is past the hard limit, whichever process wrote it."""
         if self._running:
             return
         try:
@@ -135,7 +135,7 @@ class Checkpoints:
         self._next_at = wal_pages + STEP_BYTES // PAGE_SIZE
 
     def _checkpoint(self, mode: int) -> bool:
-        """One checkpoint; returns whether it did all that its mode asks for. Whatever goes wrong is logged, and
+        """One checkpoint; returns whether it did all that its mode requires. Whatever goes wrong is logged, and
         the next one tries again."""
         try:
             pages, copied = self._connection.wal_checkpoint(mode=mode)

@@ -35,7 +35,7 @@ class FileLock:
 
 
 class NotificationPipe:
-    """Tells another process that something happened: a pipe that all processes of a server share.
+    """Notifies another process that something happened: a pipe that all processes of a server share.
 
     Made before they fork, it lives as long as the server. A notification is only a hint: one that nobody receives,
     or one too many, is harmless.
@@ -112,7 +112,7 @@ class WriteLock:
         self.release()
 
     def others_wait(self) -> bool:
-        """Whether another process waits, as the holder asks."""
+        """Whether another process waits; for the holder."""
         if not try_lock(self._queue):
             return True
         fcntl.flock(self._queue, fcntl.LOCK_UN)

@@ -1,7 +1,7 @@
 """Read transactions: the protocol's reads in SQL, over a connection that holds a snapshot.
 
 `Reader` has every reading method and is the base of the write transaction too. `QuickRead` is the worker's one
-reusable transaction for reads that end before the event loop turns: it is entered by stepping the generation's
+reusable transaction for reads that end within one event loop iteration: it is entered by stepping the generation's
 SELECT and leaving that statement open, which holds SQLite's snapshot as BEGIN would and costs half of
 BEGIN, SELECT, COMMIT. Every other statement has run to its end, or was ended, when its method returns.
 """
@@ -177,7 +177,7 @@ class Reader:
 
 
 class QuickRead(Reader):
-    """The context manager behind `Storage.read`. One per process, entered again and again, never nested."""
+    """The context manager that `Storage.read` returns. One per process, entered again and again, never nested."""
 
     def __init__(self, connection: apsw.Connection, cache: CatalogCache) -> None:
         super().__init__(connection.cursor(), cache)

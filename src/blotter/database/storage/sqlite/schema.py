@@ -2,10 +2,10 @@
 
 Owns every DDL statement and every PRAGMA. No SQLite table belongs to one DynamoDB table: a DynamoDB table is a
 row of `catalog` and some numbers of key spaces, so creating one never changes SQLite's schema, on which every
-prepared statement of every process depends. A file tells which program wrote it (`application_id`), in which
+prepared statement of every process depends. A file names the program that wrote it (`application_id`), in which
 format (`user_version`) and by which key layout (`meta`); a file of a newer format, of another program or another
 key layout is refused before anything is written, one of an older format is upgraded when it is opened. Pages
-carry checksums wherever SQLite's shim for them is available (`checksums`), and `meta` says so. Why these tables
+carry checksums wherever SQLite's shim for them is available (`checksums`), and `meta` records it. Why these tables
 and this page size: docs/decisions/0001-item-layout.md.
 """
 
@@ -231,7 +231,7 @@ def _check_origin(connection: apsw.Connection, path: Path) -> int:
 
 def _check_checksums(connection: apsw.Connection, path: Path) -> None:
     """Refuses to read a file without comparing the sums it has: it may be damaged, and what is written without the
-    shim has wrong ones. `meta` is asked because one flipped bit of the header switches the shim off."""
+    shim has wrong ones. `meta` is read because one flipped bit of the header switches the shim off."""
     summed = connection.execute("SELECT value FROM meta WHERE name = 'page_checksums'").get is not None
     if summed and not checksums.verified(connection):
         raise DataDirectoryError(

@@ -53,7 +53,7 @@ class PooledReader(Reader):
 
 
 class _Failures:
-    """A context manager that turns SQLite's errors into StorageUnavailable."""
+    """A context manager that converts SQLite's errors into StorageUnavailable."""
 
     __slots__ = ()
 

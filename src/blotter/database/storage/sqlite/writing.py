@@ -29,7 +29,7 @@ from blotter.database.storage.sqlite.reading import Reader
 from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, INLINE_BYTES, LAST_CHANGE, LAST_SPACE
 
 _COLUMNS = "INTO items (space, key, size, body) VALUES (?, ?, ?, ?)"
-_PUT_NEW = f"INSERT {_COLUMNS}"  # fails loudly where a caller says that there is no previous item, and there is
+_PUT_NEW = f"INSERT {_COLUMNS}"  # fails loudly where a caller claims that there is no previous item, and there is
 _PUT = f"INSERT OR REPLACE {_COLUMNS}"
 _DELETE = "DELETE FROM items WHERE space = ? AND key = ?"
 
