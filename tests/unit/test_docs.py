@@ -45,6 +45,20 @@ def test_the_index_reaches_every_page() -> None:
     assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []
 
 
+def test_the_architecture_names_every_package_and_page() -> None:
+    folder = ROOT / "docs" / "architecture"
+    text = (folder / "index.md").read_text()
+    packages = [path.parent for path in (ROOT / "src" / "blotter").glob("**/__init__.py")]
+    paths = [package.relative_to(ROOT / "src" / "blotter") for package in packages]
+    names = {
+        f"…/{path.name}" if len(path.parts) == 2 else f"src/blotter/{path}"
+        for path in paths
+        if path.parts[2:] == ()
+    }
+    assert [name for name in sorted(names - {"src/blotter/."}) if f"`{name}`" not in text] == []
+    assert {path.name for path in folder.glob("*.md")} - {"index.md"} <= set(LINK.findall(text))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_files_exist(page: Path) -> None:
     for name in FILE.findall(page.read_text()):
