@@ -1,7 +1,7 @@
 """Group commit: everything that waits is written in one transaction and answered after one sync.
 
-The life of a batch: `submit` queues a handler; `_begin` acquires the write lock between processes, at once, by
-notification or in the thread; `_run_batch` runs the handlers inline, one after another, in one BEGIN IMMEDIATE;
+The life of a batch: `submit` queues a handler; `_begin` acquires the write lock between processes, at once or by
+notification; `_run_batch` runs the handlers inline, one after another, in one BEGIN IMMEDIATE;
 `_commit` syncs; `_committed` answers. While the disk is quick, the commit runs inline too: two switches of thread
 cost more than the sync. While it is slow, the thread commits, and the loop goes on serving reads and queueing the
 next batch. Rules:
@@ -31,7 +31,7 @@ import apsw
 
 from blotter.database.storage.protocol import UNLIMITED, Settled, StorageUnavailable
 from blotter.database.storage.sqlite.checksums import describe, is_damage
-from blotter.database.storage.sqlite.locks import NotificationPipe, WriteLock
+from blotter.database.storage.sqlite.locks import RETRY_SECONDS, NotificationPipe, WriteLock
 from blotter.database.storage.sqlite.writing import Writer
 from blotter.database.storage.submission import Handler, Submission
 from blotter.database.work_thread import Done, Work, WorkThread
@@ -49,8 +49,8 @@ BUSY_MS = 5000
 """How long to wait for another program that is writing to the file before the waiting writes are refused."""
 WARNING_SECONDS = 60.0
 """Between two warnings that another program is writing to the file."""
-PATIENCE_SECONDS = 0.005
-"""How long to wait for a notification before a thread waits for the lock itself: its holder may have died."""
+MOST_RETRY_SECONDS = 0.005
+"""How long to wait, at most, before trying the lock without a notification: its holder may have died."""
 
 # What the file, the disk or the system refuses. Everything else that apsw raises is the handler's own mistake.
 STORE_FAILURES = (
@@ -86,13 +86,17 @@ class Batches:
         self._execute = connection.cursor().execute
         self._writer = writer
         self._write_lock = write_lock
-        self._blocking = thread  # for what blocks: slow commits, a lock without notification, overdue checkpoints
+        self._blocking = thread  # for what blocks: slow commits, another program, overdue checkpoints
         self._monotonic = monotonic
         self._loop: Any = None  # uvloop's methods do not return all that asyncio's are declared to
         self._queue: deque[Submission] = deque()
         self._active = False
         self._locked_at = 0.0
-        self._patience: Any = None  # a timer, of whichever loop it is
+        self._listening: NotificationPipe | None = None
+        self._retry: Any = None  # a timer, of whichever loop it is
+        self._retry_after = RETRY_SECONDS
+        self._released = False
+        """Whether the thread has released the lock at the end of its work."""
         self._commit_seconds = 0.0
         """What commits take, a running average over the last few."""
         self._idle = asyncio.Event()
@@ -102,9 +106,11 @@ class Batches:
         connection.set_busy_timeout(0)  # waiting is for the thread
         self.refusal: str | None = None
         """Why no further handler is accepted."""
-        self.after_commit: Callable[[], Work | None] = lambda: None
-        """Called on the loop after a commit. May return blocking work, which the thread does under the write lock,
-        before the next batch: a checkpoint that is overdue."""
+        self.after_commit: Callable[[bool], Work | None] = lambda _: None
+        """Called on the loop after a commit, with whether the write lock is still held. If so, it may return
+        blocking work, which the thread does under the lock, before the next batch: an overdue checkpoint."""
+        self.needs_lock: Callable[[], bool] = lambda: False
+        """Whether `after_commit` would return work. Called in the thread."""
         self.catalog_changed: Callable[[], None] = lambda: None
         """Called on the loop after a commit that changed the catalog."""
 
@@ -135,40 +141,47 @@ class Batches:
     # The write lock between processes
 
     def _begin(self) -> None:
+        self._retry_after = RETRY_SECONDS
+        self._try_lock()
+
+    def _try_lock(self) -> None:
+        """Takes the lock or waits for it, on the loop: a lock that a thread had taken would be held for nothing
+        while the loop is busy."""
+        error = None
         try:
-            taken = self._write_lock.try_acquire()
-        except OSError as error:
-            self._lock_acquired(error)
-            return
-        if taken:
-            self._lock_acquired(None)
-        elif self._write_lock.is_next and self._write_lock.released is not None:
-            self._loop.add_reader(self._write_lock.released.fileno(), self._notified, self._write_lock.released)
-            self._patience = self._loop.call_later(PATIENCE_SECONDS, self._not_notified, self._write_lock.released)
-        else:
-            self._in_thread(self._write_lock.acquire, self._lock_acquired)
+            if not self._write_lock.try_acquire():
+                self._listen(self._write_lock.awaited)
+                return
+        except OSError as failure:
+            error = failure
+        self._stop_listening()
+        self._lock_acquired(error)
 
-    def _notified(self, released: NotificationPipe) -> None:
-        released.clear()
-        try:
-            taken = self._write_lock.try_acquire()
-        except OSError as error:
-            self._stop_listening(released)
-            self._lock_acquired(error)
-            return
-        if taken:
-            self._stop_listening(released)
-            self._lock_acquired(None)
+    def _listen(self, pipe: NotificationPipe | None) -> None:
+        if pipe is not self._listening:
+            self._stop_listening()
+            if pipe is not None:
+                self._loop.add_reader(pipe.fileno(), self._notified, pipe)
+                self._listening = pipe
+        if self._retry is None:
+            self._retry = self._loop.call_later(self._retry_after, self._not_notified)
 
-    def _not_notified(self, released: NotificationPipe) -> None:
-        self._stop_listening(released)
-        self._in_thread(self._write_lock.acquire, self._lock_acquired)
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._loop.remove_reader(self._listening.fileno())
+            self._listening = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
-    def _stop_listening(self, released: NotificationPipe) -> None:
-        self._loop.remove_reader(released.fileno())
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _notified(self, pipe: NotificationPipe) -> None:
+        pipe.clear()
+        self._try_lock()
+
+    def _not_notified(self) -> None:
+        self._retry = None
+        self._retry_after = min(2 * self._retry_after, MOST_RETRY_SECONDS)
+        self._try_lock()
 
     def _lock_acquired(self, error: BaseException | None) -> None:
         if error is not None:
@@ -235,7 +248,7 @@ class Batches:
         if wrote and self._commit_seconds < QUICK_COMMIT_SECONDS:
             self._commit_inline(batch)
         elif wrote:
-            self._in_thread(self._commit, lambda error: self._committed(batch, error))
+            self._in_thread(self._commit_in_thread, lambda error: self._committed(batch, error))
         else:
             self._settle(batch)
             self._batch_ended()
@@ -327,6 +340,21 @@ class Batches:
         finally:
             self._commit_seconds += (self._monotonic() - begun - self._commit_seconds) / 8
 
+    def _commit_in_thread(self) -> None:
+        self._commit()
+        if not self.needs_lock():
+            self._release_in_thread()
+
+    def _release_in_thread(self) -> None:
+        """The loop may be busy with something else by now, and others may wait."""
+        with suppress(OSError):  # The commit stands, and its callers must be told.
+            self._write_lock.release()
+        self._released = True
+
+    def _was_released(self) -> bool:
+        released, self._released = self._released, False
+        return released
+
     def _commit_inline(self, batch: list[Submission]) -> None:
         try:
             self._commit()
@@ -340,13 +368,14 @@ class Batches:
     def _committed(self, batch: list[Submission], error: BaseException | None) -> None:
         if error is not None:
             self._roll_back()
-        work, released = None, False
+        work, released = None, self._was_released()
         try:
             if error is None and self._writer.changed_catalog():
                 self.catalog_changed()
-            work = self.after_commit()
-            # The lock is released before the answers, which take half as long as the commit: others may wait.
-            released = work is None and self._release_if_due()
+            work = self.after_commit(not released)
+            if not released:
+                # The lock is released before the answers, which take half as long as the commit: others may wait.
+                released = work is None and self._release_if_due()
         except Exception:  # What is committed must be answered, whatever becomes of the lock.
             log.exception("after a commit")
         if error is None:
@@ -356,7 +385,16 @@ class Batches:
         if work is None:
             self._continue(released)
         else:
-            self._in_thread(work, lambda _: self._batch_ended())
+            self._in_thread(lambda: self._work_under_lock(work), self._work_done)
+
+    def _work_under_lock(self, work: Work) -> None:
+        try:
+            work()
+        finally:
+            self._release_in_thread()
+
+    def _work_done(self, _: BaseException | None) -> None:
+        self._continue(self._was_released() or self._release_if_due())
 
     def _roll_back(self) -> None:
         # SQLite rolls back itself after some errors. Where this fails, the next BEGIN fails and comes here again.

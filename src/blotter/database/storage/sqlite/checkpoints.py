@@ -71,19 +71,32 @@ class Checkpoints:
         self._copied_all = False
         return apsw.SQLITE_OK
 
-    def after_commit(self) -> Work | None:
-        """Starts a checkpoint if one is due, or returns it as work to do in a thread under the write lock."""
-        if self._running or self._wal_pages < self._next_at:
+    def needs_lock(self) -> bool:
+        """Whether `after_commit` would return work. For the committing thread too."""
+        return self._is_due() and self._wal_pages >= LIMIT_BYTES // PAGE_SIZE
+
+    def after_commit(self, locked: bool) -> Work | None:
+        """Starts a checkpoint if one is due, or, if the write lock is still held, returns one that is to be made
+        in a thread under the lock."""
+        if not self._is_due():
             return None
+        work = self._work_under_lock() if locked else None
         self._plan_next(self._wal_pages)
+        if work is None:
+            self._copy_in_background()
+        else:
+            self._running = True
+        return work
+
+    def _is_due(self) -> bool:
+        return not self._running and self._wal_pages >= self._next_at
+
+    def _work_under_lock(self) -> Work | None:
         if self._wal_pages >= HARD_BYTES // PAGE_SIZE:
             self._end_snapshots()
-            self._running = True
             return self._wait_and_copy
         if self._wal_pages >= LIMIT_BYTES // PAGE_SIZE:
-            self._running = True
             return self.copy
-        self._copy_in_background()
         return None
 
     def relieve(self) -> None:

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from blotter.database.storage.data_directory import open_lock_file, try_lock
 
 WRITE_LOCK = "write.lock"
 QUEUE_LOCK = "write-queue.lock"
+
+RETRY_SECONDS = 0.001
+"""How long to wait, at first, before trying again without a notification."""
+PATIENCE_SECONDS = 0.005
+"""How long the write lock may be free before the process that is next for it counts as late."""
+PASSING_SECONDS = 0.02
+"""How long others pass a late process before they give it another chance."""
 
 
 class FileLock:
@@ -63,47 +73,75 @@ class NotificationPipe:
         os.close(self._sender)
 
 
+class WriteLockPipes(NamedTuple):
+    """How the processes of a server notify each other of the write lock. Made before they fork."""
+
+    released: NotificationPipe
+    """For the process that is next: the write lock was released."""
+    queue_left: NotificationPipe
+    """For the others that wait: nobody is next any more."""
+
+
 class WriteLock:
     """The right to write, passed fairly between processes.
 
-    Two files. A process that wants to write takes the queue lock first, then the write lock, then releases the
-    queue lock. A process that has just released the write lock finds the queue lock held by the one that waits, so
-    two busy processes alternate instead of one taking the lock again before the other has woken up. There are two
-    ways to wait: blocked in `acquire`, in a thread; or holding the queue lock (`is_next`) on an event loop, trying
-    again (`try_acquire`) when the pipe `released` has a notification.
+    Two files. A process that wants to write takes the queue lock first (it `is_next`), then the write lock, then
+    releases the queue lock. A process that has just released the write lock finds the queue lock held by the one
+    that waits, so two busy processes alternate instead of one taking the lock again before the other has woken up.
+    A process waits on its event loop: it calls `try_acquire` again when the pipe `awaited` has a notification, and
+    now and then without one, because a process that dies notifies nobody.
+
+    Nobody waits for a process that does not come. The one that is next may have been stopped, or its loop may be
+    busy. If the others find the write lock free after PATIENCE_SECONDS, they take it without the queue lock, and
+    do so for up to PASSING_SECONDS; then the one that is next gets another chance.
     """
 
-    def __init__(self, directory: Path, released: NotificationPipe | None = None) -> None:
-        self.released = released
+    def __init__(
+        self,
+        directory: Path,
+        pipes: WriteLockPipes | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.is_next = False
-        """Whether this process holds the queue lock: it gets the write lock next, notified of its release."""
+        """Whether this process holds the queue lock."""
+        self._pipes = pipes
+        self._monotonic = monotonic
+        self._late_at: float | None = None
+        """When the process that is next becomes late, as this one sees it. None while this one does not wait."""
         self._queue = open_lock_file(directory / QUEUE_LOCK)
         self._write = open_lock_file(directory / WRITE_LOCK)
 
+    @property
+    def awaited(self) -> NotificationPipe | None:
+        """The pipe that notifies this process, as one that waits."""
+        if self._pipes is None:
+            return None
+        return self._pipes.released if self.is_next else self._pipes.queue_left
+
     def try_acquire(self) -> bool:
-        """Takes the lock if nobody holds it and nobody is next; otherwise becomes the next if nobody is. Never
-        blocks."""
+        """Takes the lock if nobody holds it and nobody else is next, or the one that is next is late. Otherwise
+        becomes the next if nobody is. Never blocks."""
+        has_waited = self.is_next
         if not self.is_next:
             if not try_lock(self._queue):
-                return False
+                return self._try_passing()
             self.is_next = True
+            self._late_at = None
         if not try_lock(self._write):
             return False
-        self._leave_queue()
+        self._leave_queue(notify=has_waited)
         return True
 
     def acquire(self) -> None:
-        """Waits for the lock; for a thread."""
-        if not self.is_next:
-            fcntl.flock(self._queue, fcntl.LOCK_EX)
-            self.is_next = True
-        fcntl.flock(self._write, fcntl.LOCK_EX)
-        self._leave_queue()
+        """Waits for the lock; for the time before there is a loop."""
+        while not self.try_acquire():
+            time.sleep(RETRY_SECONDS)
 
     def stop_waiting(self) -> None:
-        """Releases the queue lock if this process holds it: nobody else gets past the one that is next."""
+        """Releases the queue lock if this process holds it."""
+        self._late_at = None
         if self.is_next:
-            self._leave_queue()
+            self._leave_queue(notify=True)
 
     def __enter__(self) -> None:
         self.acquire()
@@ -121,13 +159,28 @@ class WriteLock:
     def release(self) -> None:
         fcntl.flock(self._write, fcntl.LOCK_UN)
         # Checked after the release: a process that comes to wait later has tried the free lock.
-        if self.released is not None and self.others_wait():
-            self.released.notify()
+        if self._pipes is not None and self.others_wait():
+            self._pipes.released.notify()
 
     def close(self) -> None:
         os.close(self._queue)
         os.close(self._write)
 
-    def _leave_queue(self) -> None:
+    def _try_passing(self) -> bool:
+        """Takes the write lock past the process that is next, if that one is late."""
+        now = self._monotonic()
+        if self._late_at is None or now >= self._late_at + PASSING_SECONDS:
+            self._late_at = now + PATIENCE_SECONDS
+        if now < self._late_at:
+            return False
+        if try_lock(self._write):
+            return True
+        self._late_at = now + PATIENCE_SECONDS  # somebody writes: the one that is next cannot do anything yet
+        return False
+
+    def _leave_queue(self, *, notify: bool) -> None:
+        """A process that was next for an instant only need not notify those that it was in the way of."""
         self.is_next = False
         fcntl.flock(self._queue, fcntl.LOCK_UN)
+        if notify and self._pipes is not None:
+            self._pipes.queue_left.notify()

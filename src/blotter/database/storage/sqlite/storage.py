@@ -1,8 +1,8 @@
 """The Storage protocol on one SQLite file in a data directory: this file puts the parts together.
 
-    connections   one for quick reads, one for writing, one for checkpoints, one for long reads, a pool for
-    snapshots threads       one for slow commits and for waiting for the write lock, one for checkpoints, one for
-    long reads on the loop   everything else: quick reads, handlers, slices of snapshots, the upkeep task
+    connections   for quick reads, for writing, for checkpoints, for long reads; a pool for snapshots
+    threads       for slow commits and for waiting for other programs, for checkpoints, for long reads
+    on the loop   everything else: quick reads, handlers, slices of snapshots, the upkeep task
 
 Several worker processes open one data directory; each has its own `SqliteStorage`. They coordinate by file locks,
 by SQLite, and by the pipes of `Shared`. The upkeep task of every process bounds the WAL and the age of its
@@ -34,7 +34,7 @@ from blotter.database.storage.sqlite.aside import LongReads
 from blotter.database.storage.sqlite.batches import Batches
 from blotter.database.storage.sqlite.catalog import CatalogCache
 from blotter.database.storage.sqlite.checkpoints import LIMIT_BYTES, Checkpoints
-from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock
+from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock, WriteLockPipes
 from blotter.database.storage.sqlite.reading import QuickRead
 from blotter.database.storage.sqlite.snapshots import MAX_AGE_SECONDS, Snapshots, SqliteSnapshot
 from blotter.database.storage.sqlite.writing import Writer
@@ -55,8 +55,16 @@ log = logging.getLogger(__name__)
 class Shared(NamedTuple):
     """What the processes of one server share beside the files. Made before they fork."""
 
-    write_lock_released: NotificationPipe
+    write_lock: WriteLockPipes
     catalog_changed: NotificationPipe
+
+    @classmethod
+    def make(cls) -> Shared:
+        return cls(WriteLockPipes(NotificationPipe(), NotificationPipe()), NotificationPipe())
+
+    def close(self) -> None:
+        for pipe in (*self.write_lock, self.catalog_changed):
+            pipe.close()
 
 
 class SqliteStorage:
@@ -80,7 +88,7 @@ class SqliteStorage:
         self.path = path
         self.clock = clock
         self._monotonic = monotonic
-        self._write_lock = WriteLock(path.parent, None if shared is None else shared.write_lock_released)
+        self._write_lock = WriteLock(path.parent, None if shared is None else shared.write_lock)
         try:
             with self._write_lock:
                 schema.create_or_check(path, vfs=vfs)
@@ -108,6 +116,7 @@ class SqliteStorage:
         self._batches = Batches(self._write_connection, writer, self._write_lock, self._commits, monotonic)
         self._batches.catalog_changed = self._catalog_changed.notify
         self._batches.after_commit = self._checkpoints.after_commit
+        self._batches.needs_lock = self._checkpoints.needs_lock
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from blotter.database.storage.data_directory import DataDirectory
-from blotter.database.storage.sqlite.locks import NotificationPipe
 from blotter.database.storage.sqlite.storage import Shared, SqliteStorage
 
 
@@ -17,7 +16,7 @@ class SqliteStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.description = f"data in {directory}"
-        self._shared = Shared(NotificationPipe(), NotificationPipe())
+        self._shared = Shared.make()
         self._claim: DataDirectory | None = None
 
     def claim(self) -> None:
@@ -30,5 +29,4 @@ class SqliteStore:
         if self._claim is not None:
             self._claim.release()
             self._claim = None
-        for pipe in self._shared:
-            pipe.close()
+        self._shared.close()
