@@ -106,8 +106,8 @@ MEMBER_ORDER: dict[str, list[str]] = {
         *("ConditionalOperator", "Expected"),
     ],
     "UpdateItemInput": [
-        *("ReturnConsumedCapacity", "TableName", "ReturnItemCollectionMetrics", "ReturnValues", "Key"),
-        *("ConditionalOperator", "Expected", "AttributeUpdates"),
+        *("ReturnConsumedCapacity", "TableName", "ReturnItemCollectionMetrics", "ReturnValues"),
+        *("ConditionalOperator", "Key", "Expected", "AttributeUpdates"),
     ],
     "QueryInput": [
         *("Select", "IndexName", "ReturnConsumedCapacity", "QueryFilter", "TableName", "ConditionalOperator"),

@@ -32,6 +32,7 @@ from blotter.database.storage.protocol import Storage, StorageUnavailable
 from blotter.database.validation import check_request
 from blotter.database.wire.decode import decode_request
 from blotter.database.wire.encode import encode_error
+from blotter.database.wire.layers import layer_of, worded
 from blotter.database.wire.target import parse_target
 from blotter.database.work_thread import WorkThread
 
@@ -114,9 +115,12 @@ class Pipeline(Ends):
                 identity,
             )
             arguments = decode_request(name, body)
-            check_request(name, arguments)
-            operation = _operation(name)
-            return operation, operation.prepare(arguments), context
+            try:
+                check_request(name, arguments)
+                operation = _operation(name)
+                return operation, operation.prepare(arguments), context
+            except DynamoDBError as error:
+                raise worded(error, layer_of(name, body)) from None
         except Exception as error:
             return Failed(error, context)
 

@@ -239,13 +239,13 @@ def _added(type_: str, current: object, content: object) -> object:
     if isinstance(current, str) and isinstance(content, str):
         return numbers.add(current, content)
     if isinstance(current, list) and isinstance(content, list):
-        return [*current, *content] if type_ == "L" else set_union(current, content)
+        return [*current, *content] if type_ == "L" else set_union(type_, current, content)
     raise _type_mismatch()
 
 
-def _deleted(_: str, current: object, content: object) -> object:
+def _deleted(type_: str, current: object, content: object) -> object:
     if isinstance(current, list) and isinstance(content, list):
-        return set_difference(current, content)
+        return set_difference(type_, current, content)
     raise _type_mismatch()
 
 

@@ -317,7 +317,7 @@ def _add(current: AttributeValue | None, value: AttributeValue) -> AttributeValu
         raise _wrong_type()
     if type_ == "N":
         return {"N": numbers.add(existing, content)}
-    return {type_: set_union(existing, content)}
+    return {type_: set_union(type_, existing, content)}
 
 
 def _delete(current: AttributeValue, type_: str, members: Collection[str]) -> AttributeValue | None:
@@ -325,7 +325,7 @@ def _delete(current: AttributeValue, type_: str, members: Collection[str]) -> At
     existing = current.get(type_)
     if existing is None:
         raise _wrong_type()
-    left = set_difference(existing, members)
+    left = set_difference(type_, existing, members)
     return {type_: left} if left else None
 
 

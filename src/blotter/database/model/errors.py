@@ -30,12 +30,15 @@ _NAMESPACES = {
     "InternalServerError": DYNAMODB_NAMESPACE,
 }
 
+_INVALID_PARAMETER = "One or more parameter values were invalid: "
+
 
 class DynamoDBError(Exception):
     """A refusal as the client sees it.
 
     `members` are further members of the error's body: `Item` of a failed condition, `CancellationReasons` of a
-    canceled transaction. `consumed` is the capacity that the refused request is charged.
+    canceled transaction. `consumed` is the capacity that the refused request is charged. `current` is the message
+    that AWS's new validation layer gives instead, where that is another (`wire.layers`).
     """
 
     def __init__(self, code: str, message: str, status: int = 400, members: dict[str, Any] | None = None) -> None:
@@ -45,6 +48,7 @@ class DynamoDBError(Exception):
         self.status = status
         self.members = members
         self.consumed: Sequence[ConsumedCapacity] = ()
+        self.current: str | None = None
 
     @property
     def type(self) -> str:
@@ -55,13 +59,18 @@ class DynamoDBError(Exception):
         return f"{self.code}: {self.message}"
 
 
-def validation_error(message: str) -> DynamoDBError:
-    return DynamoDBError("ValidationException", message)
+def validation_error(message: str, *, current: str | None = None) -> DynamoDBError:
+    """A ValidationException. `current` is the message in AWS's new validation layer, where that is another."""
+    error = DynamoDBError("ValidationException", message)
+    error.current = current
+    return error
 
 
-def parameter_error(message: str) -> DynamoDBError:
+def parameter_error(message: str, *, current: str | None = None) -> DynamoDBError:
     """A ValidationException whose message begins with "One or more parameter values were invalid: "."""
-    return DynamoDBError("ValidationException", f"One or more parameter values were invalid: {message}")
+    error = DynamoDBError("ValidationException", f"{_INVALID_PARAMETER}{message}")
+    error.current = None if current is None else f"{_INVALID_PARAMETER}{current}"
+    return error
 
 
 def item_too_large(*, update: bool = False) -> DynamoDBError:

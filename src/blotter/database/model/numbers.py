@@ -36,14 +36,21 @@ _EXACT = Context(prec=400)
 _TO_DIGIT = bytes((byte >> 4) * 10 + (byte & 15) + 1 if byte < 0x9A else 0 for byte in range(256))
 _TO_COMPLEMENT = bytes(102 - digit for digit in _TO_DIGIT)
 _POSITIVE_HEADS = tuple(bytes((193 + exponent,)) for exponent in range(63))
-_OUT_OF_RANGE = "Number {}. Attempting to store a number with magnitude {} than supported range"
+_OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
+_UNDERFLOW = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+_NOT_A_NUMBER = "The parameter cannot be converted to a numeric value"
 _ZERO = b"\x80\x00"
+
+# The older layer's exponents: 32-bit integers, of ten digits with all their zeros.
+_MAX_INT = (1 << 31) - 1
+_OLDER_EXPONENT_DIGITS = 10
 
 
 def canonical_number(text: str) -> str:
     """The number in DynamoDB's plain notation.
 
-    Raises ValidationException when the text is no number, is out of range or has too many digits.
+    Raises ValidationException, in both wordings (`wire.layers`), when the text is no number, is out of range or
+    has too many digits.
     """
     if len(text) <= MAX_DIGITS:  # checked first: isdigit() takes 4 ms over a million digits
         # isdigit() alone would let other scripts' digits through.
@@ -52,6 +59,14 @@ def canonical_number(text: str) -> str:
                 return text
         elif _PLAIN_DECIMAL(text) is not None:
             return text
+    try:
+        return _read(text)
+    except DynamoDBError as error:
+        raise validation_error(_older_message(text, error.message), current=error.message) from None
+
+
+def _read(text: str) -> str:
+    """`canonical_number` of any text; its errors have the current wording alone."""
     match = _NOTATION.fullmatch(text)
     if match is None:
         raise _not_a_number(text)
@@ -77,6 +92,32 @@ def canonical_number(text: str) -> str:
     if len(significant) > MAX_DIGITS:
         raise _too_many_digits()
     return _plain(sign == "-", significant, leading)
+
+
+def _older_message(text: str, current: str) -> str:
+    """What the older layer says of a text that is no number to DynamoDB. It reads it as java.math.BigDecimal
+    does, whose exponent and scale are 32-bit integers, and limits precision less scale in 32-bit arithmetic, which
+    wraps. Source: paritysuite/dynamodb-conformance, tests/tier3/error-messages/valueLayers.test.ts and
+    partiqlParameterNumbers.test.ts, October 2026."""
+    if not text:
+        return _NOT_A_NUMBER
+    match = _NOTATION.fullmatch(text)
+    if match is None:
+        return current
+    whole, fraction = match[2] or "", match[3] or match[4] or ""
+    exponent_text = match[5] or "0"
+    not_a_number = f"{_NOT_A_NUMBER}: {text}"
+    if len(exponent_text.lstrip("+-")) > _OLDER_EXPONENT_DIGITS:
+        return not_a_number
+    exponent = int(exponent_text)
+    scale = len(fraction) - exponent
+    if abs(exponent) > _MAX_INT or abs(scale) > _MAX_INT:
+        return not_a_number
+    magnitude = len((whole + fraction).lstrip("0") or "0") - scale
+    if abs(magnitude) > _MAX_INT:
+        # Past 32 bits a huge number looks tiny, and a tiny one huge.
+        return _UNDERFLOW if magnitude > 0 else _OVERFLOW
+    return current
 
 
 def add(a: str, b: str) -> str:
@@ -108,6 +149,14 @@ def compare_numbers(a: str, b: str) -> int:
             return -1 if len(a) < len(b) else 1
         return -1 if a < b else 1
     return -1 if Decimal(a) < Decimal(b) else 1
+
+
+def sort_numbers(numbers: list[str]) -> None:
+    """Sorts canonical numbers by value, in place."""
+    try:
+        numbers.sort(key=int)
+    except ValueError:
+        numbers.sort(key=Decimal)
 
 
 def encode_number(text: str) -> bytes:
@@ -180,16 +229,15 @@ def _plain(negative: bool, digits: str, leading: int) -> str:
 
 
 def _not_a_number(text: str) -> DynamoDBError:
-    message = "The parameter cannot be converted to a numeric value"
-    return validation_error(f"{message}: {text}" if text else message)
+    return validation_error(f"{_NOT_A_NUMBER}: {text}")
 
 
 def _overflow() -> DynamoDBError:
-    return validation_error(_OUT_OF_RANGE.format("overflow", "larger"))
+    return validation_error(_OVERFLOW)
 
 
 def _underflow() -> DynamoDBError:
-    return validation_error(_OUT_OF_RANGE.format("underflow", "smaller"))
+    return validation_error(_UNDERFLOW)
 
 
 def _too_many_digits() -> DynamoDBError:

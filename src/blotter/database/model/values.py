@@ -2,8 +2,9 @@
 
 {"S": str} {"N": canonical number text} {"B": canonical base64 text} {"BOOL": bool} {"NULL": True} {"L":
 [value]} {"M": {name: value}} {"SS": [str]} {"NS": [number text]} {"BS": [base64 text]}. Values are validated
-once (`validation.attribute_values`), which makes their text canonical, and never changed in place after that;
-so equal scalars have equal text here, and only sets need more than `==`.
+once (`validation.attribute_values`), which makes their text canonical and sorts their sets, and are never changed
+in place after that; so equal scalars have equal text here. Sets need more than `==`, because items that earlier
+versions stored hold theirs in the order in which they came.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
 """
 
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from blotter.database.model.numbers import compare_numbers
+from blotter.database.model.numbers import compare_numbers, sort_numbers
 
 AttributeValue: TypeAlias = dict[str, Any]
 Item: TypeAlias = dict[str, AttributeValue]
@@ -96,12 +97,26 @@ def compare_values(a: AttributeValue, b: AttributeValue) -> int | None:
     return -1 if x < y else 1
 
 
-def set_union(base: Iterable[str], more: Iterable[str]) -> list[str]:
-    """The members of both, those of `base` first, in order of arrival."""
-    return list(dict.fromkeys((*base, *more)))
+def in_set_order(type_: str, members: list[str]) -> list[str]:
+    """The same list, sorted in place as DynamoDB returns the members of a set of this type: texts by their UTF-8,
+    binaries by their bytes, numbers by value. A list that is sorted already costs one pass. Source:
+    paritysuite/dynamodb-conformance, tests/tier1/updateItem/basic.test.ts, October 2026."""
+    if type_ == "SS":
+        members.sort()  # Code point order is UTF-8 byte order.
+    elif type_ == "NS":
+        sort_numbers(members)
+    else:
+        members.sort(key=a2b_base64)
+    return members
 
 
-def set_difference(base: Iterable[str], less: Iterable[str]) -> list[str]:
-    """The members of `base` that are not in `less`; may be empty, which DynamoDB stores as no attribute."""
+def set_union(type_: str, base: Iterable[str], more: Iterable[str]) -> list[str]:
+    """The members of both, in their order."""
+    return in_set_order(type_, list(dict.fromkeys((*base, *more))))
+
+
+def set_difference(type_: str, base: Iterable[str], less: Iterable[str]) -> list[str]:
+    """The members of `base` that are not in `less`, in their order; may be empty, which DynamoDB stores as no
+    attribute."""
     gone = less if isinstance(less, frozenset) else set(less)
-    return [member for member in base if member not in gone]
+    return in_set_order(type_, [member for member in base if member not in gone])

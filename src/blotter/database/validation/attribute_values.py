@@ -25,7 +25,7 @@ from blotter.database.model.errors import (
 )
 from blotter.database.model.numbers import canonical_number, number_size
 from blotter.database.model.size import DOCUMENT_OVERHEAD, MAX_DEPTH, MAX_ITEM_SIZE, MEMBER_OVERHEAD
-from blotter.database.model.values import TYPES, AttributeValue, Item
+from blotter.database.model.values import TYPES, AttributeValue, Item, in_set_order
 from blotter.database.wire.base64 import base64_problem
 
 MAX_NAME_BYTES = 65535
@@ -36,9 +36,10 @@ class _Refused(Exception):
 
 
 def validate_item(item: Item) -> tuple[Item, int]:
-    """The item with canonical numbers (the same object, modified in place) and its size in bytes.
+    """The item with canonical numbers and sorted sets (the same object, modified in place) and its size in bytes.
 
-    Raises SerializationException or ValidationException with AWS's message. The 400 KB limit is `check_item_size`.
+    Raises SerializationException or ValidationException with AWS's message, in both wordings (`wire.layers`). The
+    400 KB limit is `check_item_size`.
     """
     try:
         return item, _validate_members(item, 1)
@@ -150,6 +151,7 @@ def _list(value: AttributeValue, content: list[AttributeValue], depth: int) -> i
 def _string_set(value: AttributeValue, content: list[str], depth: int) -> int:  # noqa: ARG001
     if not content or len(set(content)) != len(content):
         raise _Refused
+    in_set_order("SS", content)
     return sum(len(text) if text.isascii() else len(text.encode()) for text in content)
 
 
@@ -157,13 +159,16 @@ def _number_set(value: AttributeValue, content: list[str], depth: int) -> int:  
     numbers = value["NS"] = [canonical_number(text) for text in content]
     if not numbers or len(set(numbers)) != len(numbers):
         raise _Refused
+    in_set_order("NS", numbers)
     return sum(map(number_size, numbers))
 
 
 def _binary_set(value: AttributeValue, content: list[str], depth: int) -> int:  # noqa: ARG001
     if not content or len(set(content)) != len(content):
         raise _Refused
-    return sum(map(_binary_size, content))
+    size = sum(map(_binary_size, content))
+    in_set_order("BS", content)
+    return size
 
 
 _VALIDATORS: dict[str, Callable[[AttributeValue, Any, int], int]] = {
@@ -265,7 +270,11 @@ def _string_set_problems(content: list[str]) -> Iterator[DynamoDBError]:
     if not content:
         yield parameter_error("An string set  may not be empty")
     if len(set(content)) != len(content):
-        yield parameter_error(f"Input collection [{', '.join(content)}] contains duplicates.")
+        shown = ", ".join([f'"{text}"' for text in _until_repeat("SS", content)])
+        yield parameter_error(
+            f"Input collection [{', '.join(content)}] contains duplicates.",
+            current=f"Input collection [{shown}] contains duplicates.",
+        )
 
 
 def _number_set_problems(content: list[str]) -> Iterator[DynamoDBError]:
@@ -274,14 +283,32 @@ def _number_set_problems(content: list[str]) -> Iterator[DynamoDBError]:
     for text in content:
         yield from _number_problems(text)
     if len({canonical_number(text) for text in content}) != len(content):
-        yield validation_error("Input collection contains duplicates")
+        yield validation_error(
+            "Input collection contains duplicates",
+            current="One or more parameter values were invalid: Input collection contains duplicates.",
+        )
 
 
 def _binary_set_problems(content: list[str]) -> Iterator[DynamoDBError]:
     if not content:
         yield parameter_error("Binary sets should not be empty")
     if len(set(content)) != len(content):
-        yield parameter_error(f"Input collection [{', '.join(content)}]of type BS contains duplicates.")
+        shown = ",".join([f'"{text}"' for text in _until_repeat("BS", content)])
+        yield parameter_error(
+            f"Input collection [{', '.join(content)}]of type BS contains duplicates.",
+            current=f"Input collection [{shown}]of type BS contains duplicates.",
+        )
+
+
+def _until_repeat(type_: str, members: list[str]) -> list[str]:
+    """The members of a set with duplicates as the new layer lists them: sorted up to the first repeat, then as
+    sent."""
+    seen: set[str] = set()
+    for number, member in enumerate(members):
+        if member in seen:
+            return in_set_order(type_, members[:number]) + members[number:]
+        seen.add(member)
+    raise AssertionError("a set without duplicates")
 
 
 def _map_problems(content: Item) -> Iterator[DynamoDBError]:

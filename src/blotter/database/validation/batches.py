@@ -29,7 +29,10 @@ MAX_WRITES = 25
 def check_batch_get_item(request: BatchGetItemInput) -> None:
     reads = request.RequestItems.values()
     if not reads:
-        raise validation_error("The requestItems parameter is required for BatchGetItem")
+        raise validation_error(
+            "1 validation error detected: Value at 'RequestItems' failed to satisfy constraint: "
+            "Member must have length greater than or equal to 1"
+        )
     for read in reads:
         check_parameters(read, PROJECTION)
         check_attributes_to_get(read.AttributesToGet)

@@ -76,10 +76,8 @@ def _check_combination(request: Any, parameters: Parameters) -> None:
         return
     if not any(name in parameters.with_values for name in given):
         are = "is" if len(parameters.with_values) == 1 else "are"
-        raise validation_error(
-            "ExpressionAttributeValues can only be specified when using expressions: "
-            f"{' and '.join(parameters.with_values)} {are} null"
-        )
+        message = "ExpressionAttributeValues can only be specified when using expressions"
+        raise validation_error(f"{message}: {' and '.join(parameters.with_values)} {are} null", current=message)
 
 
 def mixed_parameters_error(legacy: Sequence[str], expressions: Sequence[str]) -> DynamoDBError:
@@ -97,7 +95,9 @@ def check_names_and_values(names: dict[str, str] | None, values: dict[str, Attri
             try:
                 check_attribute_names((name,))
             except DynamoDBError as error:
-                raise _invalid_value("ExpressionAttributeNames", key, error) from None
+                raise validation_error(
+                    f"ExpressionAttributeNames contains invalid value: {error.message} for key {key}"
+                ) from None
     if values is not None:
         _check_placeholders("ExpressionAttributeValues", values)
         for key, value in values.items():
@@ -106,11 +106,15 @@ def check_names_and_values(names: dict[str, str] | None, values: dict[str, Attri
             except DynamoDBError as error:
                 if error.code != "ValidationException":
                     raise
-                raise _invalid_value("ExpressionAttributeValues", key, error) from None
+                raise _invalid_value(key, error) from None
 
 
-def _invalid_value(parameter: str, key: str, error: DynamoDBError) -> DynamoDBError:
-    return validation_error(f"{parameter} contains invalid value: {error.message} for key {key}")
+def _invalid_value(key: str, error: DynamoDBError) -> DynamoDBError:
+    """The older layer says which value is wrong, the new one does not."""
+    return validation_error(
+        f"ExpressionAttributeValues contains invalid value: {error.message} for key {key}",
+        current=error.message if error.current is None else error.current,
+    )
 
 
 def check_attributes_to_get(names: Sequence[str] | None) -> None:

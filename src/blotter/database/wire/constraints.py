@@ -4,9 +4,11 @@ All violations are reported together, ten at most: "N validation errors detected
 satisfy constraint: …". A bad table name is reported alone, unless another required member is missing; a missing
 one has its own message where tables are managed. Paths begin with a lower-case letter and count list elements
 from 1 ("keySchema.1.member.keyType"). Some operations have moved to a newer form, which keeps the published
-case of members and leaves values out; `NEWER_FORM` lists them.
-Source: conformance suite nubo-db/dynamodb-conformance (tier3/error-messages, tier3/validation-ordering), and
-dynalite's recorded tests for the order of members.
+case of members and leaves values out; `NEWER_FORM` lists them. The new validation layer (`layers`) has messages
+and an order of its own for some members, unless a required one is missing.
+Source: conformance suites nubo-db/dynamodb-conformance (tier3/error-messages, tier3/validation-ordering,
+captures/2026-06-09-validation-rewording.json) and paritysuite/dynamodb-conformance (tier3/validation-ordering,
+registry/splits.json), and dynalite's recorded tests for the order of members.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from blotter.database.model.errors import validation_error
+from blotter.database.wire.layers import Layer, worded
 from blotter.database.wire.service_model import Shape, shape
 
 MAX_ERRORS = 10
@@ -52,6 +55,17 @@ _CHECKED_FIRST = {
 _SHOWN_AS_JSON = frozenset((("BatchGetItemInput", "RequestItems"),))
 
 
+_ENUMERATION = "Failed to satisfy constraint: Member must satisfy enum value set: "
+
+# What the newer layer says of a wrong member instead of naming it and its value. The enumerations that it lists
+# are not the allowed ones.
+_NEWER_MESSAGES = {
+    "returnValues": f"{_ENUMERATION}[ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]",
+    "returnItemCollectionMetrics": "ReturnItemCollectionMetrics can only be SIZE or NONE",
+}
+_CONDITIONAL_OPERATORS = ("AND", "OR")
+
+
 class Path(NamedTuple):
     """Where a value stands, in both forms."""
 
@@ -82,23 +96,42 @@ class Violation(NamedTuple):
         return f"Value {shown} at '{self.path.older}' failed to satisfy constraint: {self.constraint}"
 
 
-def check_constraints(name: str, value: dict[str, Any]) -> None:
+def check_constraints(name: str, value: dict[str, Any], layer: Layer = Layer.OLDER) -> None:
     """Raises ValidationException when the deserialized input `name` violates the model; see the module."""
     first, message = _CHECKED_FIRST.get(name, ("", ""))
     if first and first not in value:
         raise validation_error(message)
+    if any(member not in value for member in shape(name).required):
+        layer = Layer.OLDER
+    if layer is not Layer.OLDER:
+        _check_alone(name, value, layer)
     _check_table_name(name, value)
     found = list(islice(_structure(name, value, Path("", "")), MAX_ERRORS))
     if name == "BatchWriteItemInput":
         # Here the service looks at the names of tables only when all else is right.
         found = [violation for violation in found if not violation.constraint.startswith(_MAP_KEYS)] or found
+    if name == "UpdateItemInput" and layer is Layer.NEWER:
+        found = [violation for violation in found if violation.path.older == "returnValues"] or found
     if found:
-        raise validation_error(_report(found))
+        raise validation_error(_report(found, layer))
 
 
-def _report(found: list[Violation]) -> str:
+def _check_alone(name: str, value: dict[str, Any], layer: Layer) -> None:
+    """What the new layer looks at first, and reports alone: an empty name of a table, which it finds before the
+    pattern of names, and the operator that joins legacy conditions."""
+    if layer is Layer.NEWER and value["TableName"] == "":
+        empty = "Member must have length greater than or equal to 1"
+        raise validation_error(_report([Violation(Path("tableName", "TableName"), "", empty, newer=True)]))
+    _check_table_name(name, value)
+    if value.get("ConditionalOperator", "AND") not in _CONDITIONAL_OPERATORS:
+        raise worded(validation_error(f"{_ENUMERATION}[ALL, OR]"), layer)
+
+
+def _report(found: list[Violation], layer: Layer = Layer.OLDER) -> str:
     plural = "s" if len(found) > 1 else ""
-    return f"{len(found)} validation error{plural} detected: {'; '.join(map(str, found))}"
+    messages = _NEWER_MESSAGES if layer is Layer.NEWER else {}
+    listed = [messages.get(violation.path.older) or str(violation) for violation in found]
+    return f"{len(found)} validation error{plural} detected: {'; '.join(listed)}"
 
 
 def _check_table_name(name: str, value: dict[str, Any]) -> None:

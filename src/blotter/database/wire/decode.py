@@ -17,6 +17,7 @@ import orjson
 from blotter.database.model.errors import nesting_error, serialization_error
 from blotter.database.wire.constraints import check_constraints
 from blotter.database.wire.deserialize import deserialize
+from blotter.database.wire.layers import layer_of
 from blotter.database.wire.requests import INPUTS
 from blotter.database.wire.substitution import MAX_BYTES, check_substitution_variables
 
@@ -52,7 +53,7 @@ def decode_exactly(operation: str, body: bytes) -> Any:
         value = deserialize(name, _parse(body))
     except RecursionError:
         raise nesting_error() from None
-    check_constraints(name, value)
+    check_constraints(name, value, layer_of(operation, body))
     try:
         return msgspec.convert(value, INPUTS[operation])
     except msgspec.ValidationError as error:

@@ -750,8 +750,8 @@ class UpdateItemInput(Struct, frozen=True, kw_only=True):
     TableName: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
     ReturnItemCollectionMetrics: Literal["SIZE", "NONE"] | None = None
     ReturnValues: Literal["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"] | None = None
-    Key: dict[str, AttributeValue]
     ConditionalOperator: Literal["OR", "AND"] | None = None
+    Key: dict[str, AttributeValue]
     Expected: dict[str, ExpectedAttributeValue] | None = None
     AttributeUpdates: dict[str, AttributeValueUpdate] | None = None
     UpdateExpression: str | None = None

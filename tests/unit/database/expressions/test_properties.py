@@ -117,7 +117,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 numbers = st.integers(-3, 3).map(lambda n: {"N": str(n)})
 strings = st.sampled_from(("", "a", "ab", "b")).map(lambda s: {"S": s})
-sets = st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True).map(lambda m: {"SS": m})
+sets = st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True).map(lambda m: {"SS": sorted(m)})
 plain = numbers | strings | sets | st.booleans().map(lambda b: {"BOOL": b}) | st.just({"NULL": True})
 attribute_values = st.recursive(
     plain,
@@ -331,7 +331,7 @@ def model_result(action: syntax.Action, item: Any, given_values: Any) -> Any:
     if type_ == "N":
         return {"N": str(int(current["N"]) + int(content))}
     if action.keyword == "ADD":
-        return {type_: current[type_] + [member for member in content if member not in current[type_]]}
+        return {type_: sorted({*current[type_], *content})}
     return {type_: left} if (left := [member for member in current[type_] if member not in content]) else None
 
 

@@ -6,16 +6,20 @@ Sizes: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Capacity
 from __future__ import annotations
 
 from base64 import b64encode
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blotter.database.model.numbers import canonical_number
 from blotter.database.model.size import binary_size, item_size, value_size
 from blotter.database.model.values import (
     AttributeValue,
+    binary,
     compare_values,
+    in_set_order,
     set_difference,
     set_union,
     type_of,
@@ -87,9 +91,22 @@ def test_only_scalars_of_one_type_have_an_order() -> None:
 
 
 def test_sets() -> None:
-    assert set_union(["b", "a"], ["c", "a"]) == ["b", "a", "c"]
-    assert set_difference(["b", "a", "c"], ["a", "x"]) == ["b", "c"]
-    assert set_difference(["a"], ["a"]) == []
+    assert set_union("SS", ["b", "a"], ["c", "a"]) == ["a", "b", "c"]
+    assert set_difference("SS", ["c", "a", "b"], ["a", "x"]) == ["b", "c"]
+    assert set_difference("SS", ["a"], ["a"]) == []
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), unique=True))
+def test_texts_and_binaries_are_sorted_by_their_bytes(texts: list[str]) -> None:
+    assert in_set_order("SS", list(texts)) == sorted(texts, key=str.encode)
+    binaries = [b(text.encode()) for text in texts]
+    assert list(map(binary, in_set_order("BS", binaries))) == sorted(map(str.encode, texts))
+
+
+@given(st.lists(st.integers(-300, 300) | st.decimals(-30, 30, places=2), max_size=8))
+def test_numbers_of_a_set_are_sorted_by_value(numbers: list[Decimal | int]) -> None:
+    texts = sorted({canonical_number(str(number)) for number in numbers})
+    assert [Decimal(text) for text in in_set_order("NS", texts)] == sorted(map(Decimal, texts))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.size import item_size, value_size
-from blotter.database.model.values import AttributeValue, Item
+from blotter.database.model.values import AttributeValue, Item, binary
 from blotter.database.validation.attribute_values import check_item_size, validate_item, validate_value
 
 INVALID = "One or more parameter values were invalid: "
@@ -96,14 +96,18 @@ def test_validation_measures_what_the_size_rules_say_and_is_idempotent(item: Ite
 
 
 def assert_same(before: Any, after: Any) -> None:
-    """The same document, but for the text of numbers."""
+    """The same document, but for the text of numbers and the order of sets."""
     if isinstance(before, dict):
         assert before.keys() == after.keys()
         for key in before:
             if key == "N" and isinstance(before[key], str):
                 assert Decimal(before[key]) == Decimal(after[key])
             elif key == "NS" and isinstance(before[key], list):
-                assert [Decimal(text) for text in before[key]] == [Decimal(text) for text in after[key]]
+                assert sorted(map(Decimal, before[key])) == [Decimal(text) for text in after[key]]
+            elif key == "SS" and isinstance(before[key], list):
+                assert sorted(before[key]) == after[key]
+            elif key == "BS" and isinstance(before[key], list):
+                assert sorted(before[key], key=binary) == after[key]
             else:
                 assert_same(before[key], after[key])
     elif isinstance(before, list):
@@ -121,9 +125,10 @@ def test_a_value_alone(value: AttributeValue) -> None:
 
 
 def test_numbers_become_canonical_wherever_they_stand() -> None:
-    item: Item = {"a": {"N": "1.0"}, "b": {"L": [{"M": {"c": {"N": "00042"}}}]}, "d": {"NS": ["1E2", "-0"]}}
+    nested: AttributeValue = {"L": [{"M": {"c": {"N": "00042"}}}]}
+    item: Item = {"a": {"N": "1.0"}, "b": nested, "d": {"NS": ["1E2", "-0", "9.50"]}}
     validate_item(item)
-    assert item == {"a": {"N": "1"}, "b": {"L": [{"M": {"c": {"N": "42"}}}]}, "d": {"NS": ["100", "0"]}}
+    assert item == {"a": {"N": "1"}, "b": {"L": [{"M": {"c": {"N": "42"}}}]}, "d": {"NS": ["0", "9.5", "100"]}}
 
 
 @pytest.mark.parametrize(

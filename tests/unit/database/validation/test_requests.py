@@ -360,7 +360,12 @@ def test_reading_that_fits() -> None:
 @pytest.mark.parametrize(
     ("operation", "requests", "message"),
     [
-        ("BatchGetItem", {}, "The requestItems parameter is required for BatchGetItem"),
+        (
+            "BatchGetItem",
+            {},
+            "1 validation error detected: Value at 'RequestItems' failed to satisfy constraint: "
+            "Member must have length greater than or equal to 1",
+        ),
         ("BatchWriteItem", {}, "The requestItems parameter is required for BatchWriteItem"),
         (
             "BatchGetItem",

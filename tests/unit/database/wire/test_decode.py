@@ -189,6 +189,11 @@ ENUM_RICM = (
     "Member must satisfy enum value set: [SIZE, NONE]"
 )
 NAME_PATTERN = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
+ENUMERATION = "Failed to satisfy constraint: Member must satisfy enum value set: "
+NEWER_RV = f"{ENUMERATION}[ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]"
+NEWER_NAME = (
+    "Value at 'TableName' failed to satisfy constraint: Member must have length greater than or equal to 1"
+)
 EMPTY_NAME = (
     "Value '' at 'tableName' failed to satisfy constraint: Member must have length greater than or equal to 1"
 )
@@ -202,8 +207,8 @@ def item_request(**members: Any) -> dict[str, Any]:
     ("operation", "body", "expected"),
     [
         ("PutItem", {"Item": {}}, [f"Value null at 'tableName' {NOT_NULL}"]),
-        ("PutItem", item_request(TableName=""), [EMPTY_NAME]),
-        ("PutItem", item_request(TableName="", ReturnValues="X"), [EMPTY_NAME]),
+        ("PutItem", item_request(TableName=""), [NEWER_NAME]),
+        ("PutItem", item_request(TableName="", ReturnValues="X"), [NEWER_NAME]),
         (
             "PutItem",
             item_request(TableName="a" * 256),
@@ -220,7 +225,32 @@ def item_request(**members: Any) -> dict[str, Any]:
         (
             "PutItem",
             item_request(ReturnConsumedCapacity="X", ReturnItemCollectionMetrics="X", ReturnValues="X"),
-            [ENUM_RCC, ENUM_RV, ENUM_RICM],
+            [ENUM_RCC, NEWER_RV, "ReturnItemCollectionMetrics can only be SIZE or NONE"],
+        ),
+        (
+            "DeleteItem",
+            {"TableName": "abc", "Key": {}, "ReturnConsumedCapacity": "X", "ReturnValues": "X"},
+            [ENUM_RCC, NEWER_RV],
+        ),
+        (
+            "UpdateItem",
+            {"TableName": "abc", "Key": {}, "ReturnConsumedCapacity": "X", "ReturnValues": "X"},
+            [NEWER_RV],
+        ),
+        ("UpdateItem", {"TableName": "abc", "Key": {}, "ReturnConsumedCapacity": "X"}, [ENUM_RCC]),
+        (
+            "PutItem",
+            item_request(ConditionalOperator="XOR", Expected={"a": {"Exists": False}, "b": {"Exists": False}}),
+            [f"{ENUMERATION}[ALL, OR]"],
+        ),
+        (
+            "UpdateItem",
+            {"TableName": "abc", "ConditionalOperator": "XOR"},
+            [
+                "Value 'XOR' at 'conditionalOperator' failed to satisfy constraint: "
+                "Member must satisfy enum value set: [OR, AND]",
+                f"Value null at 'key' {NOT_NULL}",
+            ],
         ),
         (
             "UpdateItem",

@@ -1,9 +1,8 @@
 """Values of statements: what literals make, and what parameters have to be.
 
 A literal's number is validated like any number; the message ends with the path inside its value; `<<…>>` is a set.
-A parameter's number is read as java.math.BigDecimal reads text, whose exponent and scale are 32-bit integers, and
-limited by precision less scale in 32-bit arithmetic, wrapping included. Parameters are looked at in the order of
-the document, nesting and numbers alike; everything else about them is for the validation of attribute values.
+Parameters are looked at in the order of the document, nesting and numbers alike; everything else about them is for
+the validation of attribute values.
 Source: paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlParameterNumbers.test.ts and
 partiqlGrammar.test.ts, recorded in October 2026; Floci's DynamoDbPartiQLEdgeCaseIntegrationTest, captured from the
 service in September 2026.
@@ -11,7 +10,6 @@ service in September 2026.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 from blotter.database.expressions.partiql.problems import Problem, unsupported_value
@@ -25,13 +23,11 @@ from blotter.database.expressions.partiql.syntax import (
     Path,
     StructOf,
 )
-from blotter.database.model.errors import DynamoDBError, nesting_error, validation_error
+from blotter.database.model.errors import DynamoDBError, nesting_error
 from blotter.database.model.numbers import canonical_number
-from blotter.database.model.values import AttributeValue, Item
+from blotter.database.model.values import AttributeValue, Item, in_set_order
 
 MAX_DEPTH = 32
-_MAX_INT = 2**31 - 1
-_DECIMAL = re.compile(r"[+-]?(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?[0-9]{1,10}))?", re.ASCII)
 
 Parameters = Sequence[AttributeValue]
 
@@ -72,7 +68,7 @@ def _literal(node: Literal, _: Parameters, path: str, __: int) -> AttributeValue
         try:
             return {"N": canonical_number(str(node.content))}
         except DynamoDBError as error:
-            raise Problem(f"{error.message} under {path}") from None
+            raise Problem(f"{error.current or error.message} under {path}") from None
     if node.type == "MISSING":
         raise unsupported_value("missing", path, node.position)
     return {node.type: node.content}
@@ -130,7 +126,7 @@ def _bag(node: Bag, _: Parameters, path: str, __: int) -> AttributeValue:
             f"One or more parameter values were invalid: Input collection [{written}] contains duplicates"
             + ("." if type_ == "S" else f"! under {path}")
         )
-    return {f"{type_}S": members}
+    return {f"{type_}S": in_set_order(f"{type_}S", members)}
 
 
 _BUILDERS: dict[type, Callable[..., AttributeValue]] = {
@@ -156,34 +152,13 @@ def _check(value: AttributeValue, depth: int) -> None:
         raise nesting_error()
     for type_, content in value.items():
         if type_ == "N":
-            _check_number(content)
+            canonical_number(content)
         elif type_ == "NS":
             for number in content:
-                _check_number(number)
+                canonical_number(number)
         elif type_ == "L":
             for element in content:
                 _check(element, depth + 1)
         elif type_ == "M":
             for member in content.values():
                 _check(member, depth + 1)
-
-
-def _check_number(text: str) -> None:
-    match = _DECIMAL.fullmatch(text)
-    if match is None:
-        raise _not_numeric(text)
-    whole, fraction, bare_fraction, exponent_text = match.groups()
-    digits = (whole or "") + (fraction or bare_fraction or "")
-    exponent = int(exponent_text or 0)
-    scale = len(fraction or bare_fraction or "") - exponent
-    if abs(exponent) > _MAX_INT or abs(scale) > _MAX_INT:
-        raise _not_numeric(text)
-    magnitude = len(digits.lstrip("0") or "0") - scale
-    if abs(magnitude) > _MAX_INT:
-        # Past 32 bits a huge number looks tiny, and a tiny one huge.
-        text = "1E-999" if magnitude > 0 else "1E+999"
-    canonical_number(text)
-
-
-def _not_numeric(text: str) -> DynamoDBError:
-    return validation_error("The parameter cannot be converted to a numeric value" + (f": {text}" if text else ""))

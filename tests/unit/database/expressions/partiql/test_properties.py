@@ -82,8 +82,8 @@ scalars = (
     | numbers.map(lambda number: {"N": number})
     | st.booleans().map(lambda value: {"BOOL": value})
     | st.just({"NULL": True})
-    | st.lists(texts, min_size=1, max_size=3, unique=True).map(lambda members: {"SS": members})
-    | st.lists(numbers, min_size=1, max_size=3, unique=True).map(lambda members: {"NS": members})
+    | st.lists(texts, min_size=1, max_size=3, unique=True).map(lambda members: {"SS": sorted(members)})
+    | st.lists(numbers, min_size=1, max_size=3, unique=True).map(lambda members: {"NS": sorted(members, key=int)})
 )
 values: st.SearchStrategy[dict[str, Any]] = st.recursive(
     scalars,
