@@ -10,7 +10,7 @@ from collections import defaultdict
 from benchmarks import floors, load, signing, workloads, wrk
 from benchmarks.client import Replay
 from benchmarks.report import number, table
-from benchmarks.rounds import MIDDLE, Plan, circumstances, load_average, say
+from benchmarks.rounds import MIDDLE, Plan, circumstances, load_average, print_result
 from benchmarks.servers import BLOTTER, Running, fill
 from blotter.database.settings import cores
 
@@ -32,7 +32,7 @@ def run(plan: Plan) -> dict[str, str]:
                 for name, replay in clients.items():
                     requests = signing.requests(calls, "{}:{}".format(*address))
                     result = replay(address, requests, MIDDLE, plan.seconds)
-                    say(f"GetItem, {name}", MIDDLE, server, result)
+                    print_result(f"GetItem, {name}", MIDDLE, server, result)
                     taken[server, name].append(result)
     rows = [[f"GetItem, {server}", name, *_cells(results)] for (server, name), results in taken.items()]
     heads = ["", "client", "client's CPU, µs/request", "requests/s", "p50, ms", "p99, ms", "slowest, ms"]

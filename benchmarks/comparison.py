@@ -1,6 +1,6 @@
 """Blotter compared with other programs and with its parts: all servers running, rounds interleaved, medians.
 
-Slow peers are measured with fewer connections, or in one round: more would cost minutes and say nothing more.
+Slow peers are measured with fewer connections, or in one round: more would cost minutes and show nothing more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmarks import client, floors, load, servers, signing, workloads
 from benchmarks.report import number, plot, table
-from benchmarks.rounds import MIDDLE, Plan, Sample, measure, say
+from benchmarks.rounds import MIDDLE, Plan, Sample, measure, print_result
 from benchmarks.servers import BLOTTER, BLOTTER_ONE, BLOTTER_SOURCE, Running, Server, Unavailable
 from blotter.database.settings import cores
 
@@ -103,7 +103,7 @@ class Comparison:
             print(f"{workload:20} {connections:3}  {server.name:20} no answer within the time", flush=True)
             return
         self.samples[workload, connections, server.name].append(sample)
-        say(workload, connections, server.name, sample.result)
+        print_result(workload, connections, server.name, sample.result)
 
     def _bare(self, bare: Mapping[str, tuple[str, int]]) -> None:
         calls = workloads.OPERATIONS["GetItem"]()
@@ -111,7 +111,7 @@ class Comparison:
             requests = signing.requests(calls, "{}:{}".format(*address))
             result = client.run(address, requests, MIDDLE, self.plan.seconds)
             self.bare[name].append(result)
-            say("GetItem", MIDDLE, name, result)
+            print_result("GetItem", MIDDLE, name, result)
 
     # What came out
 

@@ -19,7 +19,7 @@ import orjson
 
 from benchmarks import workloads
 from benchmarks.report import number, table
-from benchmarks.rounds import MIDDLE, Plan, Sample, circumstances, load_average, measure, median, say
+from benchmarks.rounds import MIDDLE, Plan, Sample, circumstances, load_average, measure, median, print_result
 from benchmarks.servers import BLOTTER, Running, make_table
 from blotter.database.model.keys import table_key
 from blotter.database.model.size import item_size
@@ -49,7 +49,7 @@ def run(plan: Plan, items: int) -> dict[str, str]:
                 for count, server in ((SMALL, small), (items, large)):
                     calls = [made(choose.randrange(count)) for _ in range(_REQUESTS_A_ROUND)]
                     sample = measure(server, calls, MIDDLE, plan.seconds)
-                    say(kind, MIDDLE, f"{count:,} items", sample.result)
+                    print_result(kind, MIDDLE, f"{count:,} items", sample.result)
                     taken[kind, count].append(sample)
     rows = [_row(kind, [taken[kind, count][1:] for count in folders]) for kind in _KINDS]
     heads = [f"{count:,} items, requests/s" for count in folders]

@@ -2,7 +2,7 @@
 
 Well-behaved is a fixed rate of GetItem and PutItem over a few connections, far below what the server can do; each
 request is timed from the moment at which it was due, so that a stall is not hidden by waiting for it. Attackers
-run in a process of their own. Peace and attack take turns; a ratio is that of a round's two p99, and the median of
+run in a process of their own. Peace and attack alternate; a ratio is that of a round's two p99, and the median of
 the rounds is shown. Memory is the greatest that any process of the server had. That nobody is refused and memory
 stays bounded is a promise, which tests/faults/test_server_hostile.py holds; times are measured only here.
 

@@ -122,7 +122,7 @@ _MUTATIONS: tuple[Callable[[ast.AST], str | None], ...] = (
     _arithmetic,
     _statement,
 )
-"""Each changes a node in place and says how, or returns None and leaves it."""
+"""Each changes a node in place and returns how, or returns None and leaves it."""
 
 
 def _parsed(path: Path) -> ast.Module:

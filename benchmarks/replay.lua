@@ -1,4 +1,4 @@
--- wrk's side of wrk.py: sends the requests of a file in their order, and says what came of it.
+-- wrk's side of wrk.py: sends the requests of a file in their order, and prints the outcome.
 --
 -- REPLAY_FILE holds each request after a line with its length. The last line of the output is "replayed" and the
 -- figures that wrk.py reads, times in microseconds.

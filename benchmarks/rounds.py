@@ -1,7 +1,8 @@
 """What every part does: a plan, one measurement with what it cost the server, and rounds that interleave servers.
 
-In every round each workload goes to each server in turn, so that what disturbs the machine for a while disturbs
-all of them. The client runs on the same machine and takes its share of the cores, as an application would.
+In every round each workload goes to one server after another, so that what disturbs the machine for a while
+disturbs all of them. The client runs on the same machine and takes its share of the cores, as an application
+would.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def side_by_side(plan: Plan, servers: Sequence[Server], names: Sequence[str]) ->
             for name, calls in made.items():
                 for running in started:
                     sample = measure(running, calls, MIDDLE, plan.seconds)
-                    say(name, MIDDLE, running.server.name, sample.result)
+                    print_result(name, MIDDLE, running.server.name, sample.result)
                     if round_ > 0:  # the first one warms up
                         samples[name, running.server.name].append(sample)
     return samples
@@ -82,7 +83,7 @@ def median(samples: Sequence[Sample], figure: Callable[[Sample], float]) -> floa
     return statistics.median(map(figure, samples))
 
 
-def say(workload: str, connections: int, server: str, result: load.Result) -> None:
+def print_result(workload: str, connections: int, server: str, result: load.Result) -> None:
     print(f"{workload:20} {connections:3}  {server:20} {result}", flush=True)
 
 

@@ -2,7 +2,7 @@
 
 Peers come from the package registries into a cache directory outside of the repository, pinned to one version,
 once. A peer that cannot be installed here is left out with its reason; nobody's figures are taken from elsewhere.
-Every server keeps its data on disk where it can, in its default way; `keeps` says how durable that is.
+Every server keeps its data on disk where it can, in its default way; `keeps` is how durable that is.
 CPU time and memory are read from /proc for the whole tree of processes, so this runs on Linux only.
 """
 
@@ -40,7 +40,7 @@ _POM = """<project><modelVersion>4.0.0</modelVersion>
 
 
 class Server(NamedTuple):
-    """One server. `command(cache, port, data)` starts it; `installed` is the path whose existence says that the
+    """One server. `command(cache, port, data)` starts it; `installed` is the path whose existence shows that the
     `install` commands, run inside the cache, need not run again."""
 
     name: str
@@ -129,7 +129,7 @@ PEERS = (
 
 
 class Unavailable(Exception):
-    """This server cannot be installed or started here; the text says why."""
+    """This server cannot be installed or started here; the text explains why."""
 
 
 def install(server: Server, cache: Path) -> None:
@@ -184,7 +184,7 @@ class Running:
         return ask(self.address, operation, body)
 
     def settle(self, seconds: float = 20.0) -> None:
-        """Waits until its processes are idle, so that nobody pays for what was asked of it before."""
+        """Waits until its processes are idle, so that no measurement includes earlier requests."""
         before, end = self.cpu_seconds(), time.perf_counter() + seconds
         while time.perf_counter() < end:
             time.sleep(0.05)

@@ -1,8 +1,8 @@
 """Requests as boto3 sends them: its headers, the current date, a signature of their own.
 
 Each is signed for itself, so that its head is like no other's and a server that verifies signatures has what to
-verify. Written here once more, not taken from the server's `sigv4.py`: what judges should not be judged by its own
-copy (a test holds it against botocore's signer). About 10 µs a request; the key of a day is worked out once.
+verify. Written here once more, not taken from the server's `sigv4.py`: a check should not use the code that it
+checks (a test compares it with botocore's signer). About 10 µs a request; the key of a day is worked out once.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks import client, signing, workloads
 from benchmarks.report import number, table
-from benchmarks.rounds import MIDDLE, Plan, circumstances, load_average, say
+from benchmarks.rounds import MIDDLE, Plan, circumstances, load_average, print_result
 from benchmarks.servers import BLOTTER, Running, fill
 
 _SLICE = 30.0
@@ -40,7 +40,7 @@ def run(plan: Plan, minutes: float) -> dict[str, str]:
         for round_ in range(max(1, round(minutes * 60 / _SLICE))):
             requests = signing.requests(calls, server.host)
             result = client.run(server.address, requests, MIDDLE, _SLICE)
-            say("everything", MIDDLE, server.server.name, result)
+            print_result("everything", MIDDLE, server.server.name, result)
             sizes.append(_size(server, data, (round_ + 1) * _SLICE / 60))
             latency = [f"{result.p50:.2f}", f"{result.p99:.2f}", f"{result.slowest:.0f}"]
             rows.append(

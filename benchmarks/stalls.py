@@ -1,6 +1,6 @@
 """The slowest answers to writes beside the slowest commits of SQLite alone, alternating within one minute.
 
-In a stall all connections wait for the same commit, so the slowest answers of a run are mostly one event told
+In a stall all connections wait for the same commit, so the slowest answers of a run are mostly one event reported
 sixteen times. Therefore many short slices, and the slowest of each.
 """
 
@@ -10,7 +10,7 @@ import time
 
 from benchmarks import floors, load, workloads
 from benchmarks.report import table
-from benchmarks.rounds import MIDDLE, Plan, circumstances, load_average, measure, say
+from benchmarks.rounds import MIDDLE, Plan, circumstances, load_average, measure, print_result
 from benchmarks.servers import BLOTTER, Running, fill
 
 _KINDS = ("PutItem", "UpdateItem")
@@ -30,7 +30,7 @@ def run(plan: Plan) -> dict[str, str]:
         for _ in range(_SLICES):
             for kind in _KINDS:
                 sample = measure(running, workloads.OPERATIONS[kind](), MIDDLE, _SECONDS)
-                say(kind, MIDDLE, running.server.name, sample.result)
+                print_result(kind, MIDDLE, running.server.name, sample.result)
                 answers[kind].append(sample.result)
                 commits.append(floors.raw_puts(path, _BATCH, _SECONDS))
     rows = [

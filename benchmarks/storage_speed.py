@@ -1,8 +1,8 @@
 """Measures the store by itself, without HTTP: point reads and synced puts through the Storage protocol.
 
 Puts of 200-byte items with random keys, at several numbers of concurrent callers, in one process and in two that
-pass the turn to each other; beside them what raw SQLite does in the same file format with the same number of puts
-to a commit, which is the limit that the protocol's overhead is judged by.
+pass the write lock to each other; beside them what raw SQLite does in the same file format with the same number of
+puts to a commit, which is the limit to compare the protocol's overhead with.
 
     python benchmarks/storage_speed.py [--seconds 3] [--callers 1,16,64] [--rows 100000]
 """

@@ -1,4 +1,4 @@
-"""The data every server gets and the requests it is asked, built before anything is measured.
+"""The data and the requests that every server gets, built before anything is measured.
 
 `bench`: 10,000 items of about 200 bytes, 100 partitions of 100. `ycsb`: 2,000 records of ten fields of 100 bytes,
 as YCSB's core workloads have them; keys are drawn by a zipfian distribution (constant 0.99), for D by recency.

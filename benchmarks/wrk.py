@@ -49,7 +49,7 @@ def run(address: tuple[str, int], requests: Sequence[bytes], connections: int, s
         )
         assert process.stdout is not None
         output = process.stdout.read()
-        # Not `communicate`: wait4 tells what this child took, whatever else runs.
+        # Not `communicate`: wait4 returns what this child took, whatever else runs.
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         process.stdout.close()
@@ -58,10 +58,10 @@ def run(address: tuple[str, int], requests: Sequence[bytes], connections: int, s
 
 def parse(output: str, cpu: float) -> Result:
     """The result out of the two lines that `replay.lua` writes; `cpu` is what the whole process took."""
-    said = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
-    if "replayed" not in said:
+    fields = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
+    if "replayed" not in fields:
         raise RuntimeError(f"wrk did not come to its end: {output}")
-    answers, timed, refused, broken, duration, *times = map(int, map(float, said["replayed"]))
+    answers, timed, refused, broken, duration, *times = map(int, map(float, fields["replayed"]))
     if not answers:
         raise NoAnswer("no answer within the time")
     if timed != answers:
@@ -75,5 +75,5 @@ def parse(output: str, cpu: float) -> Result:
         p99 / 1000,
         tuple(time / 1000 for time in worst),
         slow,
-        cpu - float(said["prepared"][0]),
+        cpu - float(fields["prepared"][0]),
     )

@@ -14,7 +14,7 @@ dynamodb() {
     aws ${AWS_PROFILE:+--profile "$AWS_PROFILE"} dynamodb "$@"
 }
 
-# Runs a command, shows its stdout, and fails with its stderr unless that has the error code $1; then it says "$2".
+# Runs a command, shows its stdout, and fails with its stderr unless that has the error code $1; then it prints "$2".
 unless() {
     local code="$1" instead="$2" errors status=0
     shift 2

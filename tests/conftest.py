@@ -1,6 +1,6 @@
 """What all tests share: a real `blotter serve` in processes of its own, on a free port and a fresh directory.
 
-The server is started as a user starts it, told a file descriptor to report its address on (no polling, no fixed
+The server is started as a user starts it, with a file descriptor to report its address on (no polling, no fixed
 ports), and stopped with SIGTERM; one that does not stop is killed, and the test fails.
 """
 

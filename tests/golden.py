@@ -1,6 +1,6 @@
 """Golden scripts: what a client sends and what the database responds, in a text file named after the behavior.
 
-    # A comment; the first lines say what is promised and where that is recorded.
+    # A comment; the first lines state what is promised and where that is recorded.
     table books id:S year:N             CreateTable, on demand; must succeed and reach ACTIVE
     > PutItem {"TableName": "books",    a request: the operation and its JSON; indented lines continue it
         "Item": {…}}
@@ -17,7 +17,7 @@ value and type: 1 equals 1.0, but neither `true` nor "1". Lists have the same le
 In an expected response, the text "<any>" stands for any value; "<keep arn>" does too and keeps it, which must be a
 string, so that "<arn>" in a later request or response, alone or within a text, is that value.
 
-`golden_writing.py` writes responses into scripts. A script that says nothing, or that this module cannot
+`golden_writing.py` writes responses into scripts. An empty script, or one that this module cannot
 understand, fails.
 """
 

@@ -92,7 +92,7 @@ def _with_placeholders(value: Any, kept: dict[str, str]) -> Any:
 
 
 def _folded(sign: str, value: Any) -> list[str]:
-    """A value as JSON behind `sign`, on as many lines as `_WIDTH` columns demand; never split within a string."""
+    """A value as JSON after `sign`, on as many lines as `_WIDTH` columns demand; never split within a string."""
     lines = [sign]
     for piece in _pieces(value):
         if len(lines[-1]) + 1 + len(piece) > _WIDTH and lines[-1].strip() not in ("<", "<~", ""):

@@ -27,7 +27,7 @@ REGION = "us-east-1"
 
 
 def headers_for(operation: str, region: str = REGION) -> dict[str, str]:
-    """What a client sends beside the body; a signature nobody checks under open access."""
+    """What a client sends beside the body; a signature, which open access does not check."""
     api = "DynamoDBStreams_20120810" if operation in _STREAMS else "DynamoDB_20120810"
     return {
         "host": "127.0.0.1",

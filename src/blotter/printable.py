@@ -1,6 +1,6 @@
 """Text that came from outside, made safe for a terminal and a log: the one place where that is decided.
 
-Whatever an endpoint, a file, a name or an exception says may hold escape sequences, line breaks, bidirectional
+Text from an endpoint, a file, a name or an exception may hold escape sequences, line breaks, bidirectional
 overrides or control characters that would move the cursor, fake a line of output or hide a part of it. `one_line`
 shows every character that is not printable as an escape (`\\x1b`, `\\u202e`), so one value stays one value on one
 line. It also hides what a URL may carry beside the address: user name, password and query. Pure; imports nothing
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 2000  # characters of one line; what is longer is cut and says so
+LONGEST = 2000  # characters of one line; what is longer is cut, visibly
 
 # scheme://user:password@ up to the last @ of the word; a password may itself hold an @.
 _USER_INFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"]*@")

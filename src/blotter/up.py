@@ -4,8 +4,8 @@ The database starts, `tables apply` sets the tables up, then the application sta
 commands as child processes, so that what is seen here is what each of them does alone. They run with
 placeholder credentials (this database accepts any on loopback), never with the user's own, and talk to each
 other past any proxy. When one of them ends by itself, the others are stopped too. Whatever can be known to be
-wrong (a package that is missing, a port that is taken, a Blotter that runs already) is said in one line before
-anything starts. Without a blotter.toml the declaration that is shipped with the package is used. Knows no
+wrong (a package that is missing, a port that is taken, a Blotter that runs already) is reported in one line before
+anything starts. Without a blotter.toml the declaration that is shipped with the package is used. Uses no
 database and no table beyond the configuration.
 """
 
@@ -47,7 +47,7 @@ _PERSONAL = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SEC
 
 
 class _Stopped(Exception):
-    """A signal asked to stop."""
+    """A signal to stop arrived."""
 
 
 class _CannotStart(Exception):
@@ -154,7 +154,7 @@ def _environment_for(configuration: Configuration, file: Path | None, data_dir: 
         "BLOTTER_ENV": configuration.environment,
         "PYTHONUNBUFFERED": "1",
     }
-    # Both spellings are read, and the lower one wins in Python: a proxy is never asked for this machine.
+    # Both spellings are read, and the lower one wins in Python: a proxy is never used for this machine.
     direct = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), *LOOPBACK)))
     environ |= {"NO_PROXY": direct, "no_proxy": direct}
     if file is not None:
@@ -280,7 +280,7 @@ def _answers(host: str, port: int, path: str) -> bool:
 
 
 def _health(host: str, port: int) -> dict[str, Any] | None:
-    """What `/health` says there, None when it is no JSON object."""
+    """The response of `/health` there, None when it is no JSON object."""
     try:
         found = json.loads(_get(host, port, "/health") or b"")
     except ValueError:
@@ -289,7 +289,7 @@ def _health(host: str, port: int) -> dict[str, Any] | None:
 
 
 def _get(host: str, port: int, path: str) -> bytes | None:
-    """The start of what is answered with 200, None otherwise. Asks directly, past any proxy."""
+    """The start of what is answered with 200, None otherwise. Connects directly, past any proxy."""
     connection = http.client.HTTPConnection(host, port, timeout=1)
     try:
         connection.request("GET", path)

@@ -30,7 +30,7 @@ _STOP_SECONDS = 30
 
 
 class Running(NamedTuple):
-    """The application's address, and a client of the table behind it."""
+    """The application's address, and a client of its table."""
 
     url: str
     dynamodb: Any

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from blotter.crimes.attributes import to_item
 
 PHONE = {"width": 390, "height": 844}
-# Whether in one of the charts two neighbouring labels touch.
+# Whether in one of the charts two neighboring labels touch.
 _OVERLAPS = """(charts) => charts.some((chart) => {
   const boxes = [...chart.querySelectorAll("text.label")].map((label) => label.getBoundingClientRect());
   const shown = boxes.filter((box) => box.width);
@@ -114,13 +114,13 @@ def test_a_type_leads_to_its_incidents_and_back(open_page: Callable[..., Page], 
 
 
 @pytest.fixture(scope="module")
-def judged_path(application: Any) -> str:
+def outcomes_path(application: Any) -> str:
     """The page of a result with recorded arrests, written as the worker writes it."""
     steps, arrests = [40, *[0] * 29, 10, *[0] * 69], [1, *[0] * 29, 4, *[0] * 69]
     result = {
-        "file_key": "judged.csv",
+        "file_key": "outcomes.csv",
         "status": "COMPLETED",
-        "file_name": "judged.csv",
+        "file_name": "outcomes.csv",
         "rows_read": 50,
         "rows_scored": 50,
         "mean_probability": 0.065,
@@ -162,13 +162,13 @@ def judged_path(application: Any) -> str:
         "notes": [{"code": "TRAINING_OVERLAP", "message": "Half of it was training data."}],
     }
     application.dynamodb.put_item(TableName=application.table, Item=to_item(result))
-    return "/results/judged.csv"
+    return "/results/outcomes.csv"
 
 
 def test_recorded_arrests_are_compared_with_expected_ones(
-    open_page: Callable[..., Page], judged_path: str
+    open_page: Callable[..., Page], outcomes_path: str
 ) -> None:
-    page = open_page(judged_path)
+    page = open_page(outcomes_path)
     tiles = page.locator(".tiles")
     expect(tiles).to_contain_text("95% interval 0.5 – 6.5")
     expect(tiles.locator("div", has_text="Recorded arrests")).to_contain_text("+2 against 3.2 expected")
@@ -182,8 +182,10 @@ def test_recorded_arrests_are_compared_with_expected_ones(
     expect(page.locator("#hours ~ p")).to_contain_text("7 incidents at exactly 00:00:00")
 
 
-def test_the_threshold_moves_and_agrees_with_the_server(open_page: Callable[..., Page], judged_path: str) -> None:
-    page = open_page(judged_path)
+def test_the_threshold_moves_and_agrees_with_the_server(
+    open_page: Callable[..., Page], outcomes_path: str
+) -> None:
+    page = open_page(outcomes_path)
     slider = page.get_by_role("slider", name="Incidents with a probability of at least")
     slider.focus()
     page.keyboard.press("Home")
@@ -193,7 +195,7 @@ def test_the_threshold_moves_and_agrees_with_the_server(open_page: Callable[...,
     given = page.locator(".gives").inner_text()
     assert "80.0% of the recorded ones" in given
     assert "40.0%" in given
-    again = open_page(f"{judged_path}?threshold=30", java_script_enabled=False)
+    again = open_page(f"{outcomes_path}?threshold=30", java_script_enabled=False)
     assert again.locator(".gives").inner_text() == given
 
 

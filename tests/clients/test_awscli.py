@@ -57,7 +57,7 @@ Aws = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def aws(aws_environment: dict[str, str], tmp_path: Path) -> Aws:
-    """Runs `aws`, with the words of a command line and further arguments, in an empty directory.
+    """Runs `aws`, with the split command line and further arguments, in an empty directory.
 
     Fails the test unless it ends with `status`.
     """
@@ -79,14 +79,14 @@ def aws(aws_environment: dict[str, str], tmp_path: Path) -> Aws:
 
 
 def create(aws: Aws, directory: Path, table: str) -> str:
-    """Creates the table as a file says; returns its stream's ARN."""
+    """Creates the table of a file; returns its stream's ARN."""
     (directory / "table.json").write_text(json.dumps({"TableName": table, **TABLE}))
     command = "dynamodb create-table --cli-input-json file://table.json"
     return aws(f"{command} --query TableDescription.LatestStreamArn --output text").stdout.strip()
 
 
 def same_sets(item: dict[str, Any]) -> dict[str, Any]:
-    """The item with its sets in one order: theirs says nothing."""
+    """The item with its sets in one order: theirs has no meaning."""
     return {
         name: {kind: sorted(value) if kind in ("SS", "NS") else value for kind, value in each.items()}
         for name, each in item.items()

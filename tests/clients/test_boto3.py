@@ -1,6 +1,6 @@
 """boto3, client and resource, against a running Blotter: what a Python program does with DynamoDB, all of it once.
 
-The SDK finds the server by the environment alone, as the documentation says. What boto3 offers above single calls
+The SDK finds the server by the environment alone, as documented. What boto3 offers above single calls
 is used as programs use it: waiters, paginators, exception classes, the resource's conditions and its batch writer.
 boto3 checks `x-amz-crc32` on every answer; that it can is checked here as well, for plain and for gzipped bodies.
 Every test has tables of its own, named after it.
@@ -490,7 +490,7 @@ def test_who_am_i(session: boto3.Session) -> None:
     ],
 )
 def test_services_to_come_name_themselves(session: Any, service: str, operation: str, code: str) -> None:
-    """boto3 speaks XML, JSON 1.1 and, with CloudWatch, CBOR; it reads the code and the message out of each."""
+    """boto3 uses XML, JSON 1.1 and, with CloudWatch, CBOR; it reads the code and the message out of each."""
     arguments = {"ServiceNamespace": "dynamodb"} if service == "application-autoscaling" else {}
     client = session.client(service)
     with pytest.raises(ClientError) as refused:

@@ -1,4 +1,4 @@
-"""deploy/05-create-dynamodb.sh: the table missing, existing, and every call failing in turn.
+"""deploy/05-create-dynamodb.sh: the table missing, existing, and every call failing, one at a time.
 
 The happy paths run the real AWS CLI against a running Blotter. For the failures a small stand-in for `aws` on PATH
 keeps a table in a file and fails at the n-th call, before or after it took effect: the script must stop there, and
@@ -23,7 +23,7 @@ SCRIPT = REPOSITORY / "deploy" / "05-create-dynamodb.sh"
 TABLE = "chicago-crimes-results-dev"
 QUERY = "--query Table.TableStatus --output text"
 
-# $STATE/table holds the status; $STATE/calls counts; FAIL_AT and FAIL_WHEN say where to fail.
+# $STATE/table holds the status; $STATE/calls counts; FAIL_AT and FAIL_WHEN are where to fail.
 FAKE_AWS = """\
 #!/usr/bin/env bash
 set -euo pipefail

@@ -2,7 +2,7 @@
 
 The SDK is installed once, beside the tests, from their lock file. That names no registry: npm's own configuration
 decides where packages come from. Without Node 20 or npm, or without a network to install from, the tests are
-skipped and say why; any other failure to install is a failure.
+skipped with the reason; any other failure to install is a failure.
 """
 
 from __future__ import annotations

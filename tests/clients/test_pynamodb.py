@@ -1,6 +1,6 @@
 """PynamoDB against a running Blotter: an object mapper that reads answers more strictly than the SDK beneath it.
 
-Models are made for each test, because a model class keeps its connection. PynamoDB has no word for PartiQL, for
+Models are made for each test, because a model class keeps its connection. PynamoDB has no PartiQL, for
 reading streams or for changing indexes later; what it does have is here once: the table with its indexes, TTL,
 tags and stream, every attribute type, versions, conditions, iterators over pages, batches and transactions.
 """
@@ -212,7 +212,7 @@ def test_batches_queries_scans_and_counts(model: Any) -> None:
 
 
 def test_batches_that_must_ask_again(model: Any) -> None:
-    """48 items of 390 KB do not fit one answer of 16 MB; PynamoDB asks for the rest by itself."""
+    """48 items of 390 KB do not fit one answer of 16 MB; PynamoDB requests the rest by itself."""
     with model.batch_write() as batch:
         for number in range(48):
             batch.save(model("b", number, photo=bytes(390_000)))

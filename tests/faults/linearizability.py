@@ -1,11 +1,11 @@
-"""Judges of concurrent histories: is there any order of the operations that explains all that the clients saw?
+"""Checks concurrent histories: is there any order of the operations that explains all that the clients saw?
 
 `explain_item` takes what several clients did to one item and looks for an order in which every operation takes
 effect at one moment between its call and its return (linearizability): the search of Wing and Gong with Lowe's
 memory of places already visited, https://www.cs.ox.ac.uk/people/gavin.lowe/LinearizabiltyTesting/paper.pdf.
 `explain_transactions` takes transactions that append their name to lists and read lists. The lists tell in which
-order each item was written; from these follows who must have been before whom, and a cycle means that no order is
-left (strict serializability, in the manner of Elle, https://arxiv.org/abs/2003.10554).
+order each item was written; from these follows which must have come before which, and a cycle means that no order
+is left (strict serializability, in the manner of Elle, https://arxiv.org/abs/2003.10554).
 
 Neither knows anything of a database. Both return what is wrong, "" for nothing.
 """
@@ -170,8 +170,8 @@ def _version_orders(transactions: dict[str, Transaction]) -> tuple[dict[str, tup
 
 
 def _dependencies(committed: list[Transaction], orders: dict[str, tuple[str, ...]]) -> dict[str, set[str]]:
-    """Who was before whom: writers in the order of the list, a reader after what it saw and before what it did not
-    see, and whoever had returned before another was called."""
+    """Which transaction came before which: writers in the order of the list, a reader after what it saw and before
+    what it did not see, and those that had returned before another was called."""
     before: dict[str, set[str]] = {each.name: set() for each in committed}
     for order in orders.values():
         for earlier, later in pairwise(order):

@@ -8,9 +8,9 @@ client's and the common one together. `check` reopens the files of a crash and h
 only through the API: items, tables, stream records; index entries as `TableModel` says; the statistics; and that a
 transaction sent again with its token has its effect once.
 
-Many short workloads say more for the time than few long ones: a crash costs as much as there is to read after it.
-Every second one is written by two stores on one directory, as by two workers. The files of a crash that was not
-survived are kept, because threads make no two runs of a seed quite the same.
+Many short workloads find more in the same time than few long ones: a crash costs as much as there is to read after
+it. Every second one is written by two stores on one directory, as by two workers. The files of a crash that was
+not survived are kept, because threads make no two runs of a seed quite the same.
 
     python -m tests.faults.operations_power_loss [--crashes 10000] [--each 250] [--requests 300] [--seed 1]
 """

@@ -1,10 +1,10 @@
-"""kill -9 against the store: whatever was acknowledged must be there afterwards.
+"""kill -9 against the store: whatever was acknowledged must be there after it.
 
-Each round starts child processes on one data directory that write as fast as they can and say on a pipe what was
-acknowledged to them, and kills them, at different random moments. Then it opens the store again and checks: every
-acknowledged value or a later one of the same writer; nothing that was never written; each group of items that one
-transaction writes is whole; statistics equal the items; the change log has one entry for every version; SQLite's
-integrity check. Rounds go on in the same directory, so recovery meets the remains of all earlier deaths.
+Each round starts child processes on one data directory that write as fast as they can and report on a pipe what
+was acknowledged to them, and kills them, at different random moments. Then it opens the store again and checks:
+every acknowledged value or a later one of the same writer; nothing that was never written; each group of items
+that one transaction writes is whole; statistics equal the items; the change log has one entry for every version;
+SQLite's integrity check. Rounds go on in the same directory, so recovery meets the remains of all earlier deaths.
 
     python tests/faults/storage_kill.py [--rounds 200] [--writers 2] [--seed 1]
 """
@@ -74,7 +74,7 @@ async def write_forever(directory: str, writer: int) -> None:
     await asyncio.gather(*(client(number) for number in range(KEYS)))
 
 
-# The judge
+# The check
 
 
 def start(directory: Path, writer: int) -> subprocess.Popen[bytes]:

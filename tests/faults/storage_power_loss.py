@@ -1,4 +1,4 @@
-"""Power loss against the store: at any write or sync, with whatever the disk had not been told to keep.
+"""Power loss against the store: at any write or sync, with any part of what was not synced lost.
 
 A recording VFS under SQLite takes down every write, truncation, sync and deletion of a mixed workload in the order
 in which they were made, and when each transaction was acknowledged. Then the record is replayed: a crash is set
@@ -266,7 +266,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def check_integrity(database: Path) -> None:
-    """What `blotter check` says about the file, whatever the tables in it mean."""
+    """What `blotter check` reports about the file, apart from the meaning of its tables."""
     file = ReadOnlyFile(database.parent)
     problems = [problem for find in FILE_CHECKS.values() for problem in find(file.connection)]
     file.close()

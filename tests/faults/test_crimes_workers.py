@@ -1,7 +1,7 @@
 """The application's workers as real processes on Blotter's own database: killed, doubled, stopped, cut off.
 
-Each test drops files into the intake as the pages would, hurts something in the middle, and asks the table what
-became of them: every file ends COMPLETED once, with all its rows, whatever happened.
+Each test drops files into the intake as the pages would, breaks something in the middle, and reads from the table
+what became of them: every file ends COMPLETED once, with all its rows, whatever happened.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def test_a_worker_asked_to_stop_gives_its_file_back(world: World) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_pages_end_after_their_workers(world: World, number: signal.Signals) -> None:
-    """Who stops the database next (`blotter up`) must find no worker that still has a file to give back."""
+    """What stops the database next (`blotter up`) must find no worker that still has a file to give back."""
     pages = world.start_worker("serve", "--port", "0")
     key = world.upload(_LARGER)
     world.wait_until_half_done(key)
@@ -189,7 +189,7 @@ def test_the_pages_end_after_their_workers(world: World, number: signal.Signals)
 
 
 def test_a_worker_that_stood_still_finds_its_file_taken(world: World) -> None:
-    """A stopped process is a dead one to everybody else; when it wakes up it must not write."""
+    """To the others a stopped process is a dead one; when it continues it must not write."""
     first = world.start_worker()
     key = world.upload(_LARGE)
     world.wait_until_half_done(key)

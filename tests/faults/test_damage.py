@@ -112,7 +112,7 @@ def _ask(database: InProcessDatabase, operation: str, request: dict[str, Any]) -
     return "answered" if status == 200 else "refused", answer
 
 
-def _judge(good: bytes, right: list[Any], damage: Damage, folder: Path, rounds: int, seed: int) -> Counter[str]:
+def _check(good: bytes, right: list[Any], damage: Damage, folder: Path, rounds: int, seed: int) -> Counter[str]:
     choice = random.Random(seed)
     outcomes: Counter[str] = Counter()
     for number in range(rounds):
@@ -133,10 +133,10 @@ def _judge(good: bytes, right: list[Any], damage: Damage, folder: Path, rounds: 
 def test_what_is_damaged_is_refused_and_left_alone(
     good: bytes, right: list[Any], tmp_path: Path, damage: Damage, expected: set[str]
 ) -> None:
-    assert _judge(good, right, damage, tmp_path, rounds=25, seed=1).keys() >= expected
+    assert _check(good, right, damage, tmp_path, rounds=25, seed=1).keys() >= expected
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [_overwrite_a_page, _flip_bits, _cut])
 def test_a_thousand_damages(good: bytes, right: list[Any], tmp_path: Path, damage: Damage) -> None:
-    assert _judge(good, right, damage, tmp_path, rounds=1000, seed=2)
+    assert _check(good, right, damage, tmp_path, rounds=1000, seed=2)

@@ -1,9 +1,9 @@
 """Whatever arrives is answered or refused: HTTP, expressions, PartiQL, numbers and bodies, damaged at random.
 
 `corpus/<kind>/` keeps cases as plain files: what is legal, what has been clever, what once went wrong. Each is
-replayed as it is; then hypothesis cuts, doubles, joins and sprinkles them. A kind's judge knows what must hold for
-any input at all: no InternalServerError, a refusal changes nothing, pieces are read as the whole is. A failure's
-input belongs in the corpus, under a name that says what it is.
+replayed as it is; then hypothesis cuts, doubles, joins and sprinkles them. A kind's check asserts what must hold
+for any input at all: no InternalServerError, a refusal changes nothing, pieces are read as the whole is. A
+failure's input belongs in the corpus, under a name that describes it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.in_process import InProcessDatabase
 from tests.unit.database.operations.model import IndexModel, Item, multiset
 
 CORPUS = Path(__file__).parent / "corpus"
-Judge = Callable[[InProcessDatabase, bytes, str], None]
+Check = Callable[[InProcessDatabase, bytes, str], None]
 
 # HTTP
 
@@ -53,7 +53,7 @@ def _read(pieces: list[bytes]) -> tuple[list[Any], int | None]:
     return requests, status
 
 
-def _judge_http(_: InProcessDatabase, data: bytes, __: str) -> None:
+def _check_http(_: InProcessDatabase, data: bytes, __: str) -> None:
     whole = _read([data])
     assert whole[1] in _STATUSES
     assert _read([data[at : at + 1] for at in range(len(data))]) == whole
@@ -109,7 +109,7 @@ def _check_index(database: InProcessDatabase) -> None:
     assert multiset(held) == multiset(entry for entry in entries if entry is not None)
 
 
-def _judge_condition(database: InProcessDatabase, data: bytes, _: str) -> None:
+def _check_condition(database: InProcessDatabase, data: bytes, _: str) -> None:
     """A condition holds for an item where a filter of the same text lets it pass, and nowhere else."""
     text = _text(data)
     key = "p = :key AND s = :sort"
@@ -123,7 +123,7 @@ def _judge_condition(database: InProcessDatabase, data: bytes, _: str) -> None:
     assert database.call("GetItem", {"TableName": "fuzz", "Key": KEY})[1]["Item"] == ITEM
 
 
-def _judge_update(database: InProcessDatabase, data: bytes, _: str) -> None:
+def _check_update(database: InProcessDatabase, data: bytes, _: str) -> None:
     text = _text(data)
     status, _answer = _ask(database, "UpdateItem", Key=KEY, UpdateExpression=text, **_placeholders(text))
     item = database.call("GetItem", {"TableName": "fuzz", "Key": KEY})[1]["Item"]
@@ -132,18 +132,18 @@ def _judge_update(database: InProcessDatabase, data: bytes, _: str) -> None:
     _check_index(database)
 
 
-def _judge_projection(database: InProcessDatabase, data: bytes, _: str) -> None:
+def _check_projection(database: InProcessDatabase, data: bytes, _: str) -> None:
     text = _text(data)
     members = {member: content for member, content in _placeholders(text).items() if member.endswith("Names")}
     _ask(database, "GetItem", Key=KEY, ProjectionExpression=text, **members)
 
 
-def _judge_key_condition(database: InProcessDatabase, data: bytes, _: str) -> None:
+def _check_key_condition(database: InProcessDatabase, data: bytes, _: str) -> None:
     text = _text(data)
     _ask(database, "Query", KeyConditionExpression=text, **_placeholders(text))
 
 
-def _judge_partiql(database: InProcessDatabase, data: bytes, _: str) -> None:
+def _check_partiql(database: InProcessDatabase, data: bytes, _: str) -> None:
     text = _text(data)
     before = _items(database)
     values = [{"S": "k"}, {"N": "1"}][: text.count("?")]
@@ -172,7 +172,7 @@ def _is_number(text: str) -> bool:
     return len(digits) <= 38 and -130 <= value.adjusted() + int(exponent or 0) <= 125
 
 
-def _judge_number(_: InProcessDatabase, data: bytes, __: str) -> None:
+def _check_number(_: InProcessDatabase, data: bytes, __: str) -> None:
     text = _text(data)
     try:
         canonical = canonical_number(text)
@@ -189,7 +189,7 @@ def _judge_number(_: InProcessDatabase, data: bytes, __: str) -> None:
         assert (mine > theirs) - (mine < theirs) == compare_numbers(canonical, other) == difference
 
 
-def _judge_body(database: InProcessDatabase, data: bytes, name: str) -> None:
+def _check_body(database: InProcessDatabase, data: bytes, name: str) -> None:
     operation = name.split(".")[0]
     status, answer = database.call_raw(operation, data)
     assert status in (200, 400), answer
@@ -197,15 +197,15 @@ def _judge_body(database: InProcessDatabase, data: bytes, name: str) -> None:
     _check_index(database)
 
 
-_JUDGES: dict[str, Judge] = {
-    "http": _judge_http,
-    "condition": _judge_condition,
-    "update": _judge_update,
-    "projection": _judge_projection,
-    "key_condition": _judge_key_condition,
-    "partiql": _judge_partiql,
-    "number": _judge_number,
-    "body": _judge_body,
+_CHECKS: dict[str, Check] = {
+    "http": _check_http,
+    "condition": _check_condition,
+    "update": _check_update,
+    "projection": _check_projection,
+    "key_condition": _check_key_condition,
+    "partiql": _check_partiql,
+    "number": _check_number,
+    "body": _check_body,
 }
 # What grammars stumble over, sprinkled anywhere.
 _CRUMBS = [
@@ -239,10 +239,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessData
     database.close()
 
 
-def _judge(kind: str, database: InProcessDatabase, data: bytes, name: str) -> None:
+def _check(kind: str, database: InProcessDatabase, data: bytes, name: str) -> None:
     if kind not in ("http", "number"):
         assert database.call("PutItem", {"TableName": "fuzz", "Item": ITEM})[0] == 200
-    _JUDGES[kind](database, data, name)
+    _CHECKS[kind](database, data, name)
 
 
 def _cases(kind: str) -> dict[str, bytes]:
@@ -274,11 +274,11 @@ def damaged(draw: st.DrawFn, kind: str) -> tuple[str, bytes]:
     return name, data
 
 
-@pytest.mark.parametrize("kind", sorted(_JUDGES))
+@pytest.mark.parametrize("kind", sorted(_CHECKS))
 def test_the_corpus(kind: str, database: InProcessDatabase) -> None:
     for name, data in _cases(kind).items():
         try:
-            _judge(kind, database, data, name)
+            _check(kind, database, data, name)
         except AssertionError as error:
             raise AssertionError(f"corpus/{kind}/{name}") from error
 
@@ -286,23 +286,23 @@ def test_the_corpus(kind: str, database: InProcessDatabase) -> None:
 def _fuzz(kind: str, database: InProcessDatabase, examples: int) -> None:
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=damaged(kind))
-    def judged(case: tuple[str, bytes]) -> None:
-        _judge(kind, database, case[1], case[0])
+    def checked(case: tuple[str, bytes]) -> None:
+        _check(kind, database, case[1], case[0])
 
-    judged()
+    checked()
 
 
-@pytest.mark.parametrize("kind", sorted(_JUDGES))
+@pytest.mark.parametrize("kind", sorted(_CHECKS))
 def test_damaged_cases(kind: str, database: InProcessDatabase) -> None:
     _fuzz(kind, database, 300)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(_JUDGES))
+@pytest.mark.parametrize("kind", sorted(_CHECKS))
 def test_many_damaged_cases(kind: str, database: InProcessDatabase) -> None:
     _fuzz(kind, database, 5000)
 
 
-def test_every_kind_of_case_has_a_judge() -> None:
-    assert {path.name for path in CORPUS.iterdir() if path.is_dir()} == _JUDGES.keys()
+def test_every_kind_of_case_has_a_check() -> None:
+    assert {path.name for path in CORPUS.iterdir() if path.is_dir()} == _CHECKS.keys()
     assert json.loads(_cases("body")["GetItem.whole"])["TableName"] == "fuzz"

@@ -1,7 +1,7 @@
 """Many connections, two workers, the same few items: there must be an order that explains what everybody saw.
 
 Single items are put, counted up, compared and set, deleted and read; transactions compare, append and move money
-between accounts, others read all accounts. Meanwhile a worker may be killed. The judges are in
+between accounts, others read all accounts. Meanwhile a worker may be killed. The checks are in
 `linearizability.py`; whether they see what is wrong is tested here first, on histories made up to be broken.
 """
 
@@ -27,7 +27,7 @@ Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
 
 
-# The judges
+# The checks
 
 
 def _calls(*lines: tuple[Any, ...]) -> list[Call]:
@@ -66,7 +66,7 @@ def test_histories_of_an_item_that_can_be(history: list[Call]) -> None:
         # Seen, and then not any more.
         _calls(("put", 1, None, 0, 9), ("read", None, 1, 1, 2), ("read", None, None, 3, 4)),
         _calls(("add", 1, 1, 0, 9), ("add", 1, 1, 1, 8)),  # A lost update.
-        # Two who both won.
+        # Two that both won.
         _calls(
             ("put", 1, None, 0, 1),
             ("compare and set", (1, 2), True, 2, 9),
@@ -137,7 +137,7 @@ def test_transactions_that_can_be(history: list[Transaction]) -> None:
         ),
         # Written in one order here and in the other there.
         ([_write("a", "xy", 0, 9), _write("b", "xy", 0, 9), _saw("r", 10, 11, x="ab", y="ba")], "before the next"),
-        # A stale read, and two readers who saw two writers in different orders.
+        # A stale read, and two readers that saw two writers in different orders.
         ([_write("a", "x", 0, 1), _saw("q", 2, 3, x=""), _saw("r", 4, 5, x="a")], "before the next"),
         (
             [
@@ -244,7 +244,7 @@ def _use_items(
 ) -> dict[str, list[Call]]:
     """`halfway` is called once, while the others go on."""
     histories: dict[str, list[Call]] = defaultdict(list)
-    fresh = itertools.count(1000, 1000)  # Values that nobody else puts, so that a read tells whom it saw.
+    fresh = itertools.count(1000, 1000)  # Values that no other thread puts, so that a read shows which one it saw.
 
     def work(number: int) -> None:
         choice = random.Random(seed * 100 + number)
@@ -322,7 +322,7 @@ class _Bank:
     def _move(self, client: _Client, name: str, choice: random.Random, seen: dict[str, tuple[str, ...]]) -> None:
         giver, taker, witness = choice.sample(self.ACCOUNTS, 3)
         amount = choice.randint(1, 9)
-        blind = choice.random() < 0.4  # Says nothing about what it saw, so most of these succeed.
+        blind = choice.random() < 0.4  # Has no condition on what it saw, so most of these succeed.
         actions = [
             self._append(giver, name, -amount, None if blind else len(seen[giver])),
             self._append(taker, name, amount, None),

@@ -1,4 +1,5 @@
-"""Power loss under operations, the short version: a few hundred crashes, and that the judge sees what is wrong."""
+"""Power loss under operations, the short version: a few hundred crashes, and that the checker sees what is
+wrong."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def test_nothing_is_lost_in_ten_thousand_crashes(seed: int) -> None:
     check_seed(seed, requests=300, count=250)
 
 
-# The judge
+# The checker
 
 
 def test_a_disk_that_forgets_what_it_synced_is_found_out(workload: Workload) -> None:
@@ -97,7 +98,7 @@ def _lose_the_log(tx: WriteTransaction) -> None:
         (_lose_the_log, "the stream differs|a stream record is missing"),
     ],
 )
-def test_the_judge_sees_damage(workload: Workload, tmp_path: Path, damage: Damage, complaint: str) -> None:
+def test_the_checker_sees_damage(workload: Workload, tmp_path: Path, damage: Damage, complaint: str) -> None:
     end = [len(workload.record.events)]
     _, files, marks = next(crashes(workload.record, end, random.Random(1)))
     write_files(tmp_path, files)

@@ -1,4 +1,4 @@
-"""A server whose disk fails: clients and operator are told, nothing is destroyed, service returns by itself.
+"""A server whose disk fails: clients and operator get errors, nothing is destroyed, service returns by itself.
 
 The full disk is a limit on file sizes set on the running processes and lifted again, and, where the tests may
 mount one, a small file system of their own; damage is done to the file while nobody has it open. What the storage
@@ -130,7 +130,7 @@ def test_a_disk_that_others_fill_up_refuses_writes_until_they_make_room(serve: S
 
 
 def _fill(disk: Path) -> Path:
-    """What takes all the room that is left."""
+    """A file that takes all the space that is left."""
     path = disk / "others"
     with path.open("wb", buffering=0) as others, contextlib.suppress(OSError):
         while True:
@@ -147,7 +147,7 @@ def test_a_server_on_a_full_disk_starts_when_there_is_room(serve: Serve, small_d
     assert client.create() == 200
     assert client.put(1) == 200
     assert serving.stop() == 0
-    # Processes that close at the same moment may leave the log, with which a start needs no more room.
+    # Processes that close at the same moment may leave the log, with which a start needs no more space.
     asyncio.run(SqliteStorage.open(small_disk / "data").close())
     others = _fill(small_disk)
     assert "full" in _refusal(small_disk / "data")

@@ -103,7 +103,7 @@ def test_a_pipelined_flood_is_answered_in_bounded_memory_while_others_are_served
         try:
             sent += flood.send(block[sent % len(_HEALTH) :])
         except BlockingIOError:
-            break  # Nobody reads the answers, so the server has stopped to read requests.
+            break  # The answers are not read, so the server has stopped reading requests.
     else:
         pytest.fail("the server read requests without end though nobody took its answers")
     assert _is_healthy(serving)

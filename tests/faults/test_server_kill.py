@@ -1,4 +1,4 @@
-"""kill -9 under load: whatever a client was told is written is there afterwards, and locks do not stay held.
+"""kill -9 under load: every acknowledged write is there after it, and locks do not stay held.
 
 Clients put numbered items, and move a counter in transactions, over several connections; each request is sent
 again until it is answered. Meanwhile a worker is killed, or the background process, the supervisor alone, or
@@ -32,7 +32,7 @@ KEYS = 50
 
 
 class _Writers:
-    """Threads that write until told to stop, to wherever `address` says the server is. Every write is sent until
+    """Threads that write until stopped, to the server's current `address`. Every write is sent until
     it is acknowledged; `sent` and `last` have each writer's last one that was sent, and acknowledged."""
 
     def __init__(self, address: tuple[str, int], count: int) -> None:

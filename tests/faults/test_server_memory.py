@@ -65,7 +65,7 @@ def _peak(pid: int) -> int:
 
 
 def test_reads_with_long_names(serving: Serving) -> None:
-    """Each is valid and no two are alike: 591 of them left 7 GB behind."""
+    """Each is valid and no two are alike: 591 of them once took 7 GB."""
     client = Client(serving.address)
     for number in range(25):
         names = {f"#n{number}x{index}": "x" * 60_000 + str(index) for index in range(34)}

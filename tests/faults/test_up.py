@@ -32,7 +32,7 @@ UP = (sys.executable, "-m", "blotter", "up")
 
 
 class _Other(BaseHTTPRequestHandler):
-    """Another program that says 200 to everything."""
+    """Another program that answers 200 to everything."""
 
     asked: list[str]
 
@@ -155,7 +155,7 @@ def test_a_killed_one_leaves_nothing_behind(up: Up) -> None:
 
 
 def test_a_second_start_says_where_the_first_one_is(up: Up, tmp_path: Path) -> None:
-    """Also past a proxy that does not answer: nothing on this machine is asked through it."""
+    """Also past a proxy that does not answer: nothing on this machine is reached through it."""
     second = subprocess.run(
         [*UP, "--port", str(up.database), "--web-port", str(up.web)],
         cwd=ROOT,

@@ -1,6 +1,6 @@
 """What of the benchmarks can be right or wrong by itself: signatures, reading answers, writing figures.
 
-What they measure is not tested here. botocore's own signer judges ours.
+What they measure is not tested here. botocore's own signer checks ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The package's metadata, the pinned requirements and the changelog say the same; the docs install no stranger."""
+"""The package's metadata, the pinned requirements and the changelog agree; the docs install no stranger."""
 
 from __future__ import annotations
 

@@ -200,5 +200,5 @@ def _log_to_stderr() -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("botocore.credentials").setLevel(
         logging.CRITICAL
-    )  # it logs tracebacks; one line of ours says it
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the client is told about a malformed form
+    )  # it logs tracebacks; the command prints one line instead
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the client gets an error for a malformed form

@@ -18,7 +18,7 @@ _WORDED = ("primary_type", "description", "location_description")
 
 
 class ColumnChecks:
-    """Counts by column. `knows(column, value)` says whether the model knows a cleaned value."""
+    """Counts by column. `knows(column, value)` is whether the model knows a cleaned value."""
 
     def __init__(self, knows: Callable[[str, str], bool]) -> None:
         self._knows = knows
@@ -26,7 +26,7 @@ class ColumnChecks:
         self._examples: dict[str, list[str]] = {name: [] for name in COLUMNS}
 
     def add(self, columns: Mapping[str, Sequence[str]]) -> None:
-        """The columns of the rows that can be scored; dates are judged by the reader."""
+        """The columns of the rows that can be scored; dates are checked by the reader."""
         for name, texts in columns.items():
             if name == "date":
                 continue

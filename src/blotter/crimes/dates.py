@@ -5,7 +5,7 @@ Year first (`2022-09-16`, `2022/9/16`), numbers with slashes or dashes (`09/16/2
 time of 24 or 12 hours. Two-digit years are 1969 to 2068, as POSIX has it.
 
 Whether `03/04/2022` is in March or April cannot be seen from one row: `decide_order` looks at the file's dates and
-says which order it found and why. A zone (`Z`, `UTC`, `+00:00`) is accepted and not applied: the portal's times
+reports the order it found and why. A zone (`Z`, `UTC`, `+00:00`) is accepted and not applied: the portal's times
 are Chicago's, and programs that export them add "UTC" without shifting anything. A day without a time has no
 minute (`NO_TIME`); midnight is never guessed. Day and time are parsed apart and remembered, because a file has few
 different ones; the memory is bounded.
@@ -132,7 +132,7 @@ def describe(moment: Moment) -> str:
 def decide_order(texts: Iterable[str]) -> Order:
     """The order of a file's dates, from as many of them as it takes.
 
-    A number above 12 says which of the two is the day; the majority decides, because single dates are mistyped.
+    A number above 12 shows which of the two is the day; the majority decides, because single dates are mistyped.
     Without such a number the order in which the incidents lie in fewer months is taken, unless the times have AM
     or PM; else the portal's own, month first.
     """

@@ -58,7 +58,7 @@ def text_lines(
     BLOCK unpacked bytes and may raise to stop the work. Raises FileRefused, also while iterating.
     """
     stream = _Stream(_unpacked((chunk for chunk in chunks if chunk), max_bytes), max_line, on_block)
-    # newline="" keeps "\r\n", "\n" and "\r" as they are and splits at each: what the csv module asks for.
+    # newline="" keeps "\r\n", "\n" and "\r" as they are and splits at each, as the csv module requires.
     text = io.TextIOWrapper(io.BufferedReader(stream, BLOCK), encoding="utf-8-sig", newline="")
     try:
         yield from text
@@ -157,7 +157,7 @@ def _refuse_bomb(block: bytes, consumed: int) -> None:
 
 
 def _refuse_other_formats(block: bytes) -> None:
-    """Judges the first block of the content."""
+    """Checks the first block of the content."""
     for magic, name in _FORMATS.items():
         if block.startswith(magic):
             raise FileRefused("NOT_CSV", f"the file is {name}, not CSV")

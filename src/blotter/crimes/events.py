@@ -2,8 +2,8 @@
 
 Understood are S3's own records, MinIO's (`s3:ObjectCreated:Put`), records inside the messages of SQS and SNS, one
 in the other too, and EventBridge's `Object Created`. Keys in S3's records are URL-encoded with "+" for a space,
-those of EventBridge are not. What is an event of S3 but tells of no creation is left out; what is not understood
-is named, and never taken for an event that was handled. Each record is judged alone: an odd one hides no others.
+those of EventBridge are not. An event of S3 that is about no creation is left out; what is not understood
+is reported, and never counted as handled. Each record is parsed alone: an odd one hides no others.
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html,
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html,
@@ -25,7 +25,7 @@ from blotter.crimes.objects import ObjectInfo
 
 _DEEPEST = 4  # SQS around SNS around S3 is 2
 _LONGEST_SHOWN = 200
-# S3's other kinds of events, which tell of no new object.
+# S3's other kinds of events, which are about no new object.
 _OTHER_EVENTS = (
     "ObjectRemoved:",
     "ObjectRestore:",
@@ -44,7 +44,7 @@ _OTHER_EVENTS = (
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """What the handler takes from one record: where the object is. What it is now, the store says."""
+    """What the handler takes from one record: where the object is. What it is now is read from the store."""
 
     bucket: str
     key: str
@@ -52,7 +52,7 @@ class ObjectCreated:
 
 @dataclass(slots=True)
 class ParsedEvent:
-    """What an event says: the objects that were created, and descriptions of what was not understood."""
+    """The contents of an event: the objects that were created, and descriptions of what was not understood."""
 
     created: list[ObjectCreated] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

@@ -1,6 +1,6 @@
 """Whether what the application needs beyond the database is installed: the `crimes` extra.
 
-Asked before anything starts, so that a person reads one line and not a traceback in the middle of it.
+Checked before anything starts, so that the user gets one line and not a traceback in the middle of it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ FILE_CODES = {
     "CORRUPT_GZIP": "The gzip data are damaged.",
     "TOO_LARGE": "The file unpacks to more than the limit.",
     "FIELD_TOO_LONG": "A line is longer than the limit.",
-    "UNCLOSED_QUOTE": "So many quotes are never closed that the rows cannot be told apart.",
+    "UNCLOSED_QUOTE": "So many quotes are never closed that the rows cannot be separated.",
     "NO_VALID_ROWS": "Not one row could be scored.",
     "TOO_MANY_BAD_ROWS": "Nearly all rows cannot be scored.",
     "OUTPUT_TOO_LARGE": "The predictions would be many times larger than the upload.",

@@ -1,9 +1,9 @@
 """From a batch of incidents to the model's numbers, the same in training and in scoring.
 
-Three sorts of features: what the clock says (hour, weekday, round minutes: officers write the exact minute of what
-they saw, victims guess), what the row says (type, domestic, area, position in the street grid), and how often
+Three sorts of features: the time (hour, weekday, round minutes: officers write the exact minute of what
+they saw, victims guess), the row itself (type, domestic, area, position in the street grid), and how often
 incidents like this one led to an arrest in the training period (target statistics by type, description, place and
-their pairs). What a row does not say, or says in a way that is not known, is NaN, never a guess; the model has
+their pairs). What a row lacks, or has in an unknown form, is NaN, never a guess; the model has
 seen such rows in training.
 An `Encoder` is data (JSON): vocabularies and counts of the training period, nothing of the file being scored.
 """

@@ -1,6 +1,6 @@
 """The intake: stores an uploaded file so that every later step can be repeated.
 
-In this order: the object is stored under a key of its own, the item says UPLOADED, the event goes out. A crash
+In this order: the object is stored under a key of its own, the item becomes UPLOADED, the event is sent. A crash
 between two steps loses nothing: the sweeper finds an object without an item, and an UPLOADED item that no worker
 has claimed. A name that a user gives is only ever the last segment of a key: folders in it are cut off, so is what
 could harm a file system. The name as given stays readable in the item.

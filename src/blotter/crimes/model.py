@@ -1,9 +1,9 @@
 """The model as it is stored and used: three text files that are data, never code.
 
-`arrest.txt` is LightGBM's own text format, `encoder.json` the training period's statistics, `manifest.json` says
-what belongs together: version, checksums, training period and the figures of the held-out months. A file that is
-not the one the manifest names is refused, because LightGBM's reader trusts its input.
-LightGBM is imported when a model is loaded: the pages start without it.
+`arrest.txt` is LightGBM's own text format, `encoder.json` the training period's statistics, `manifest.json`
+records what belongs together: version, checksums, training period and the figures of the held-out months. A file
+that is not the one the manifest names is refused, because LightGBM's reader trusts its input. LightGBM is imported
+when a model is loaded: the pages start without it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The model card: what the model is, how good it is on months it never saw, and what it must not be used for.
 
 Writes Markdown and the calibration plot (SVG by hand: forty lines beat a plotting library). Both are made from an
-evaluation only, so the card cannot say anything that was not measured.
+evaluation only, so the card cannot state anything that was not measured.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ The held-out incidents are later than anything the model was trained on and were
 {_bin_rows(evaluation.bins)}
 
 Calibration: boosted trees with a log-loss objective come out nearly calibrated. Because arrests are recorded late,
-rates fall towards the end of a file, so a correction of the log-odds is fitted inside the training period: a first
-model of its earlier months is judged on its last two. What is left above is drift, which no honest correction can
+rates fall toward the end of a file, so a correction of the log-odds is fitted inside the training period: a first
+model of its earlier months is evaluated on its last two. What is left above is drift, which no honest correction can
 know.
 
 ## Features
@@ -77,7 +77,7 @@ know.
 Clock (hour, weekday, day, minute and whether it is a round one: officers write the minute of what they saw),
 primary type, description, location description, domestic, community area, block and street, and arrest rates of
 the training period by type, description, place, area, block, street and some of their pairs. The rates of a
-training row come from other days than its own. Values are compared by their words, and older names and
+training row come from other days than its own. Values are compared word by word, and older names and
 abbreviations of the portal are read as the present ones. The incident's own arrest column is never read when
 scoring.
 

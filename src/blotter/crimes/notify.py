@@ -1,9 +1,9 @@
 """Notifications: one webhook and one e-mail for each outcome, as configured; a log line always.
 
-Sent after the item says COMPLETED or FAILED by the worker whose write set that state, hence at most once for each
-outcome; the item is authoritative, the message is not. A slow or broken receiver is given up after a few seconds
-and never changes the outcome. Messages hold counts and the file's key, never rows. An address may hold a secret (a
-token in the path, a password), so neither it nor an error that quotes it reaches the log.
+Sent after the item became COMPLETED or FAILED by the worker whose write set that state, hence at most once for
+each outcome; the item is authoritative, the message is not. Sending to a slow or broken receiver ends after a few
+seconds and never changes the outcome. Messages hold counts and the file's key, never rows. An address may hold a
+secret (a token in the path, a password), so neither it nor an error that quotes it reaches the log.
 """
 
 from __future__ import annotations

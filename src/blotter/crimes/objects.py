@@ -40,7 +40,8 @@ LOCAL_BUCKET = "local"
 _LONGEST_KEY = 1024  # bytes, S3's limit
 _LONGEST_SEGMENT = 255  # bytes, a file system's
 _DRAFT = re.compile(r"#\d+$")  # how the local store names an unfinished object
-# How long the store keeps credentials before it asks botocore again, which renews temporary ones in time.
+# How long the store keeps credentials before it gets them from botocore again, which renews temporary ones in
+# time.
 _CREDENTIALS_KEPT = timedelta(minutes=5)
 _ODD_KEYS_TOLD = 1000
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -67,7 +68,7 @@ class InvalidKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a store says of an object. `size` in bytes; `etag` as the store writes it, quotes included."""
+    """A store's metadata of an object. `size` in bytes; `etag` as the store writes it, quotes included."""
 
     key: str
     size: int
@@ -322,7 +323,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of the store says, without the debugging details that follow."""
+    """The message of an error of the store, without the debugging details that follow."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 

@@ -1,10 +1,10 @@
-"""Processing one file, whatever called for it: claim it, score it, say what became of it.
+"""Processing one file, for an event or a sweep: claim it, score it, store the outcome.
 
 The rules that make redelivered events, crashes and races harmless all live here:
 - An event only says "look at this key". The item is read first, then the object, so what is worked on is what the
   object is now; (file key, object version) is the identity of the work. Finished work is not repeated.
 - The claim is conditional on the item as it was seen; every later write is conditional on the claim.
-- Predictions lie under a name of their version and become visible before the item says COMPLETED.
+- Predictions lie under a name of their version and become visible before the item becomes COMPLETED.
 - An error of the file makes it FAILED at once. An error of the store or the table gives no outcome: the lease
   ends, the event comes again or the sweeper finds the item, and after `max_attempts` it is FAILED. Nothing stays
   PROCESSING.
@@ -71,7 +71,7 @@ class WorkerStopping(Exception):
 
 
 class Processor:
-    """Processes files one after another. `time_left` tells how many seconds this process still has."""
+    """Processes files one after another. `time_left` returns how many seconds this process still has."""
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ class Processor:
         return Done("FAILED")
 
     def _fail_missing(self, seen: Result | None, after: float) -> Done:
-        """An item that waits for an object that is gone would wait for ever."""
+        """An item that waits for an object that is gone would never end."""
         if seen is None or seen.finished or (seen.status == "PROCESSING" and not seen.lease_ended(time.time())):
             return Done("NO_OBJECT")
         if (find_time(seen.uploaded_at) or 0.0) + after > time.time():

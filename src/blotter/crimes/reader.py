@@ -1,4 +1,4 @@
-"""From an uploaded file to batches of incidents: the header in any portal style, each row judged alone.
+"""From an uploaded file to batches of incidents: the header in any portal style, each row checked alone.
 
 Rules: a bad row is skipped with a reason and never stops the file; a bad file raises `FileRefused`. Every input
 row stays in its batch, in order, skipped or not, so that the predictions file can repeat the input. Blank lines
@@ -202,7 +202,7 @@ class IncidentReader:
         return any(find_moment(text, day_first=day_first) is not None for day_first in (False, True))
 
     def _mend(self, record: Record) -> str:
-        """Makes the row as wide as the header, or says why that cannot be."""
+        """Makes the row as wide as the header, or reports why that cannot be."""
         if record.broken:
             return "UNCLOSED_QUOTE"
         row, width = record.fields, len(self.header)

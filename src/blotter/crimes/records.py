@@ -43,7 +43,7 @@ class RecordReader:
 
     `longest` limits a record, in characters; the csv module's own limit must not be lower. `width` is the header's
     number of fields once it is known: until then only the end of the text shows that a quote is not closed.
-    `is_row` says whether the fields of a line could be a row's, by what the caller knows of the columns.
+    `is_row` is whether the fields of a line could be a row's, by what the caller knows of the columns.
     Raises FileRefused while iterating.
     """
 
@@ -87,7 +87,7 @@ class RecordReader:
             yield self._broken_record()
 
     def _feed(self, taken: list[str]) -> Iterator[str]:
-        """The lines, one by one as the csv module asks for them; it asks for another only within quotes."""
+        """The lines, one by one as the csv module reads them; it reads a further one only within quotes."""
         again, length = self._again, 0
         while True:
             if again:

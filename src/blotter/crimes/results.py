@@ -2,11 +2,11 @@
 
     UPLOADED → PROCESSING → COMPLETED | FAILED      (back to UPLOADED when a worker stops)
 
-Every transition is one conditional write. Work is identified by `file_key` and `object_version`; who may write
-while a file is processed is decided by the lease (`lease_owner`, `lease_until`): a worker renews it with its
-progress and loses it to whoever claims the item after it ended. An item stays far below DynamoDB's 400 KB because
-its breakdowns are capped where they are made (`summary.py`) and texts are cut here.
-This module reaches the table through a low-level boto3 client only and must not know files or models.
+Every transition is one conditional write. Work is identified by `file_key` and `object_version`; which worker may
+write while a file is processed is decided by the lease (`lease_owner`, `lease_until`): a worker renews it with its
+progress and loses it to the worker that claims the item after it ended. An item stays far below DynamoDB's 400 KB
+because its breakdowns are capped where they are made (`summary.py`) and texts are cut here. This module reaches
+the table through a low-level boto3 client only and must not know files or models.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class InvalidToken(ValueError):
 
 
 class ResultsTable:
-    """The table behind a boto3 DynamoDB client; raises botocore's errors when the table cannot be reached."""
+    """The table of a boto3 DynamoDB client; raises botocore's errors when the table cannot be reached."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client
@@ -148,7 +148,7 @@ class ResultsTable:
         """Takes the work on a version: PROCESSING under `owner`'s lease. None when another worker was faster.
 
         `seen` is the item as `find` gave it; the write holds only if its state, version and attempt are still
-        those, so of two workers that saw the same item one gets it. The caller judges whether the item is free.
+        those, so of two workers that saw the same item one gets it. The caller decides whether the item is free.
         """
         same = seen is not None and seen.object_version == object_version
         attempt = seen.attempt + 1 if seen is not None and same else 1
@@ -335,7 +335,7 @@ def _unchanged(seen: Result | None) -> dict[str, Any]:
 
 
 def _known(result: Result) -> dict[str, Any]:
-    """The attributes to store: those that say something."""
+    """The attributes to store: those that have a value."""
     values: dict[str, Any] = msgspec.to_builtins(result)
     return {name: value for name, value in values.items() if value not in (None, {}, [], "", 0)}
 

@@ -1,10 +1,10 @@
 """Scoring one file: batches in, every row with its probability out, a summary at the end.
 
 The loop that the worker, the Lambda handler and `blotter crimes score` share: it reads from an iterator of bytes,
-writes CSV text to a sink and says how far it is after every batch. A predictions file repeats every input row in
+writes CSV text to a sink and reports its progress after every batch. A predictions file repeats every input row in
 order, with `probability` (empty where the row was skipped) and `skipped_reason` at its end. Memory holds three
 batches, whatever the size of the file. What a file may cost is limited: its predictions against its own size, and
-the share of rows that cannot be scored. Knows neither table nor store.
+the share of rows that cannot be scored. Imports neither table nor store.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def score_file(
     counted = _Counting(open_chunks())
     summary = SummaryBuilder(ColumnChecks(model.knows))
 
-    def tell() -> None:
+    def report_progress() -> None:
         on_progress(
             Progress(
                 counted.taken, summary.rows_read, summary.rows_scored, summary.rows_skipped, dict(summary.skipped)
@@ -62,8 +62,8 @@ def score_file(
         )
 
     bounds = (limits.max_bytes, limits.max_line)
-    order = find_order(open_chunks(), *bounds, on_block=tell)
-    reader = IncidentReader(counted, *bounds, order=order, on_block=tell)
+    order = find_order(open_chunks(), *bounds, on_block=report_progress)
+    reader = IncidentReader(counted, *bounds, order=order, on_block=report_progress)
     most = max(limits.output_floor, int(size * limits.output_ratio))
     output = _PredictionWriter(sink, reader.header, most)
     for batch, probabilities in _predicted(model, reader):
@@ -71,7 +71,7 @@ def score_file(
         summary.add(batch, probabilities)
         if summary.rows_read >= limits.bad_rows_floor:
             _check_share(summary, reader.found.problems, limits.bad_rows_share)
-        tell()
+        report_progress()
     if summary.rows_read == 0:
         raise FileRefused("NO_ROWS", "the file has a header but no rows")
     if summary.rows_scored == 0:

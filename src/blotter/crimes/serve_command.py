@@ -1,7 +1,7 @@
 """`blotter crimes serve`: the pages in this process, the workers beside it, one life for all.
 
 A worker that dies is started again, slower each time it dies young; its file is taken over when the lease ends.
-When the pages end, by signal or by error, the workers are asked to stop and waited for, while the database is
+When the pages end, by signal or by error, the workers are stopped and waited for, while the database is
 still there: an unfinished file goes back to UPLOADED. Workers are started as commands of their own, not forked:
 they share nothing with the pages but queue, objects and table.
 """
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Stopped(Exception):
-    """A signal asked to stop."""
+    """A signal to stop arrived."""
 
 
 def serve_application(
@@ -77,7 +77,7 @@ def serve_application(
         except _Stopped:
             pass
         finally:
-            _on_signals(signal.SIG_IGN)  # the workers are waited for, whoever is impatient
+            _on_signals(signal.SIG_IGN)  # the workers are waited for, even after a second Ctrl-C
             for keeper in keepers:
                 keeper.stop()
             for keeper in keepers:

@@ -135,12 +135,12 @@ class Application:
 
     @classmethod
     def load(cls, path: str | None = None, environment: str | None = None) -> Application:
-        """Assembles what blotter.toml and the environment say. Raises ConfigurationError."""
+        """Assembles the settings from blotter.toml and the environment. Raises ConfigurationError."""
         return cls.assemble(load_configuration(path, environment))
 
     @classmethod
     def start(cls, path: str | None = None, environment: str | None = None) -> Application:
-        """`load`, and one look at credentials and table: commands say what is wrong before they begin.
+        """`load`, and one look at credentials and table: commands report what is wrong before they begin.
 
         Raises ConfigurationError, and botocore's errors of a broken AWS configuration.
         """

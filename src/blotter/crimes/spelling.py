@@ -1,8 +1,8 @@
 """One spelling for values that the portal and its users write in several ways.
 
-Values are compared by their words: signs, blanks, case and small words do not count (`ARMED: HANDGUN` is `ARMED -
+Values are compared word by word: signs, blanks, case and small words do not count (`ARMED: HANDGUN` is `ARMED -
 HANDGUN`), abbreviations that the portal has spelled out over the years are spelled out, and values that it has
-renamed get their present name. So a file of an older year means to the model what a present one does.
+renamed get their present name. So the model treats a file of an older year like a present one.
 Texts are cut before they are remembered, and few are remembered: both bound the memory on hostile input.
 """
 

@@ -60,7 +60,7 @@ def _encoded(lines: list[str]) -> bytes:
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
-    """The text in pieces that end with "\\n", as the csv module asks for them; only "\\n" ends a row here."""
+    """The text in pieces that end with "\\n", as the csv module reads them; only "\\n" ends a row here."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
     rest = ""
     for block in blocks:

@@ -1,8 +1,8 @@
 """The summary of a file while it is scored: counts by risk, probability, type, hour, weekday, area and day.
 
-Everything is bounded whatever the file says, because the summary becomes one DynamoDB item (400 KB) and a file may
-name a million crime types: known dimensions have fixed sizes, primary types are capped twice (while counting and
-when the summary is made), the rest is OTHER. Knows no files and no table.
+Everything is bounded whatever the file contains, because the summary becomes one DynamoDB item (400 KB) and a file
+may name a million crime types: known dimensions have fixed sizes, primary types are capped twice (while counting
+and when the summary is made), the rest is OTHER. Knows no files and no table.
 """
 
 from __future__ import annotations

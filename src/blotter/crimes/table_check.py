@@ -1,7 +1,7 @@
 """Whether the results table can hold results: its key must be `file_key` (S) and nothing else.
 
 Checked when a process starts, because a table with another key refuses every later read and write with a message
-that does not say why. The declaration is judged without a request, the table itself by one DescribeTable. Only
+that does not explain it. The declaration is checked without a request, the table itself by one DescribeTable. Only
 what is certain stops the start: an endpoint that is away comes back, and a role may lack DescribeTable.
 """
 

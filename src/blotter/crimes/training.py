@@ -123,7 +123,7 @@ def split(incidents: Incidents, start: date) -> tuple[Incidents, Incidents]:
 def fit(training: Incidents) -> tuple[Encoder, lightgbm.Booster]:
     """Fits trees, encoder and calibration on exactly these incidents.
 
-    Arrests are recorded late, so rates fall towards a file's end and a model is a little too sure of the future.
+    Arrests are recorded late, so rates fall toward a file's end and a model is a little too sure of the future.
     How much is measured inside the training period: a first model of its earlier months is calibrated on its last
     two, and the final model, of all months, takes over that correction.
     """
@@ -217,7 +217,7 @@ def _blanked(training: Incidents) -> Incidents:
 def _out_of_fold_matrix(encoder: Encoder, incidents: Incidents, own: int) -> Matrix:
     """The matrix of training rows: each row's statistics are those of the folds it is not in.
 
-    Only the first `own` rows count: those behind them are copies. A fold is a set of days, so that incidents
+    Only the first `own` rows count: those after them are copies. A fold is a set of days, so that incidents
     reported together never see each other.
     """
     folds = (incidents.days * 2654435761 >> 8) % FOLDS

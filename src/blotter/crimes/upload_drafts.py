@@ -1,9 +1,9 @@
-"""Drafts of uploads that a killed server left behind, removed when the next one starts.
+"""Drafts of uploads that a killed server left, removed when the next one starts.
 
-Every server that receives uploads into a folder holds a shared lock on a file in it for its life. Who can lock
-it exclusively at start is alone, so every draft of an upload belongs to nobody and is removed at once. Beside a
-running server only drafts that have not grown for an hour are. Drafts of predictions are the workers'
-(`worker.py`); S3 has a lifecycle rule (AbortIncompleteMultipartUpload).
+Every server that receives uploads into a folder holds a shared lock on a file in it for its life. A server
+that can lock it exclusively at its start is the only one, so every draft of an upload is abandoned and is removed
+at once. Beside a running server only drafts that have not grown for an hour are. Drafts of predictions are the
+workers' (`worker.py`); S3 has a lifecycle rule (AbortIncompleteMultipartUpload).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The address of a webhook: judged where settings are read, used where notifications are sent.
+"""The address of a webhook: validated where settings are read, used where notifications are sent.
 
 It may hold a secret (a token in the path, a password), so no message here quotes it.
 """

@@ -29,7 +29,7 @@ _POLL_SECONDS = 0.1
 _AFTER_ERROR_SECONDS = 1.0
 _LEAST_DEFERRAL, _LONGEST_DEFERRAL = 1.0, 60.0
 _DRAFT_AGE_SECONDS = 24 * 3600.0
-_MOST_DELIVERIES = 50  # about forty minutes; afterwards the event is set aside and the sweeper looks for the file
+_MOST_DELIVERIES = 50  # about forty minutes; then the event is set aside and the sweeper looks for the file
 
 _log = logging.getLogger(__name__)
 

@@ -88,10 +88,10 @@ def table_name(name: str) -> str:
 
 
 def _another_table(parameters: Answer, table: Answer) -> str | None:
-    asked = table_name(parameters["TableName"])
-    for told in (table["TableName"], table_name(table["TableArn"])):
-        if told != asked:
-            return f"asked for {asked}, it describes {told}"
+    requested = table_name(parameters["TableName"])
+    for described in (table["TableName"], table_name(table["TableArn"])):
+        if described != requested:
+            return f"asked for {requested}, it describes {described}"
     if not table["KeySchema"]:
         return "the table has no key"
     return None

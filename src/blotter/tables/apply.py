@@ -1,10 +1,10 @@
 """Bringing a table to its declared state: describe, make one change, describe again, until nothing differs.
 
-There is no memory between steps and none between runs: every step starts from what the endpoint says now. So a run
-that was killed after any request is finished by the next one, several runs at once do not harm each other (each
-sees the others' work as part of the table's state), and a request whose answer was lost, or that was refused
-because somebody else had just done the same, is judged by its effect. The last describe, which finds nothing to
-change, is the verification.
+There is no memory between steps and none between runs: every step starts from the endpoint's present state. So a
+run that was killed after any request is finished by the next one, several runs at once do not harm each other
+(each sees the others' work as part of the table's state), and a request whose answer was lost, or that was refused
+because another run had just done the same, counts by its effect. The last describe, which finds nothing to change,
+is the verification.
 
 How it waits: a table's work is a generator that yields how many seconds to wait; `together` runs several at once
 in one thread. The delays, the jitter and the deadline are in `wait.py`, which failures are retried and for how
@@ -26,7 +26,7 @@ from blotter.tables.endpoint import Caller
 from blotter.tables.errors import Exit, Retry, SetupError
 from blotter.tables.observed import Observed, describe, with_settings
 from blotter.tables.plan import creation, key_change, make_plan, settings_to_read
-from blotter.tables.progress import News, Teller
+from blotter.tables.progress import News, Reporter
 from blotter.tables.wait import Backoff, Clock, Deadline
 
 BRIEF_TRIES = 5  # failures in a row of the kind that is retried briefly
@@ -52,8 +52,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class Step:
     """What every step of a run shares: the endpoint, the clock, and how failures of the endpoint are retried."""
 
-    def __init__(self, endpoint: Caller, tell: Teller, clock: Clock, deadline: Deadline) -> None:
-        self.endpoint, self.tell, self.clock, self.deadline = endpoint, tell, clock, deadline
+    def __init__(self, endpoint: Caller, notify: Reporter, clock: Clock, deadline: Deadline) -> None:
+        self.endpoint, self.notify, self.clock, self.deadline = endpoint, notify, clock, deadline
         self._retries = Backoff(clock, first=0.2, last=20.0)
         self._last_failure = ""
 
@@ -64,7 +64,7 @@ class Step:
             raise error
         self._last_failure = str(error)
         if self.deadline.left() > 0:
-            self.tell(News(name, f"trying again after: {error}"))
+            self.notify(News(name, f"trying again after: {error}"))
         return self._retries.next()
 
     def succeeded(self) -> None:
@@ -193,7 +193,7 @@ class Applying:
 
     def _say(self, text: str, observed: Observed | None = None, *, over: bool = False) -> None:
         self._doing = text
-        self._shared.tell(News(self._name, text, observed.busy() if observed else {}, over))
+        self._shared.notify(News(self._name, text, observed.busy() if observed else {}, over))
 
 
 def refusal(name: str, changes: list[Change]) -> SetupError:

@@ -2,7 +2,7 @@
 
 `ASPECTS` is the list; its order is the order of application. Each compares plain values in the declaration's terms
 and turns a difference into requests, so that a plan is data and nothing here talks to an endpoint. Requests are
-built from the present state and must be valid in it. What belongs to one billing mode says so (`needs_mode`).
+built from the present state and must be valid in it. What belongs to one billing mode is marked (`needs_mode`).
 Services beside DynamoDB (autoscaling, alarms) are in `aspects_around.py`, indexes in `indexes.py`. Source: the API
 reference's page on UpdateTable, for what one request may change.
 """

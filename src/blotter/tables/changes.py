@@ -27,8 +27,8 @@ class Request(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One difference and the requests that remove it, in order.
 
-    `what` is the declaration's key ("billing_mode", "index by_status"). `refused` says why it will not be made and
-    what to do instead; `note` says what AWS makes of it (order, limits, how long). `before` and `after` are plain
+    `what` is the declaration's key ("billing_mode", "index by_status"). `refused` is why it will not be made and
+    what to do instead; `note` is what AWS makes of it (order, limits, how long). `before` and `after` are plain
     values in the declaration's terms.
     """
 

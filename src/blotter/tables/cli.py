@@ -43,15 +43,15 @@ def tables() -> None:
 def apply(run: Run, labels: tuple[str, ...], delete_indexes: bool) -> None:
     """Create what is missing, change what differs, wait, verify, report."""
     chosen = [(table, run.declared(table)) for table in run.tables(labels)]
-    run.say(report.heading(run.configuration, run.endpoint))
+    run.write(report.heading(run.configuration, run.endpoint))
     run.confirm_account(chosen[0][0])
-    with run.teller() as tell:
+    with run.reporter() as notify:
         works = {
             table.label: Applying(
                 table.label,
                 table.name,
                 declared,
-                run.step(tell),
+                run.step(notify),
                 may_delete=delete_indexes,
                 account=run.configuration.account,
             ).work()
@@ -59,7 +59,7 @@ def apply(run: Run, labels: tuple[str, ...], delete_indexes: bool) -> None:
         }
         outcomes, errors = together(works, run.clock, run.deadline)
     for outcome in outcomes.values():
-        run.say(report.outcome_text(outcome, run.configuration))
+        run.write(report.outcome_text(outcome, run.configuration))
     finished = [report.outcome_facts(outcome, run.configuration) for outcome in outcomes.values()]
     _end(run, errors, report.place(run.configuration, run.endpoint) | {"tables": finished})
 
@@ -72,10 +72,10 @@ def apply(run: Run, labels: tuple[str, ...], delete_indexes: bool) -> None:
 @command
 def plan(run: Run, labels: tuple[str, ...], check: bool, delete_indexes: bool) -> Exit:
     """Show what apply would do, and change nothing."""
-    run.say(report.heading(run.configuration, run.endpoint))
+    run.write(report.heading(run.configuration, run.endpoint))
     plans = [_plan(look, may_delete=delete_indexes) for look in _look(run, labels)]
     for one in plans:
-        run.say(report.plan_text(one))
+        run.write(report.plan_text(one))
     run.answer(
         report.place(run.configuration, run.endpoint) | {"tables": [report.plan_facts(one) for one in plans]}
     )
@@ -90,7 +90,7 @@ def diff(run: Run, labels: tuple[str, ...]) -> Exit:
     """Show what differs from the declaration; exit 2 when something does."""
     plans = [_plan(look) for look in _look(run, labels)]
     for one in plans:
-        run.say(report.diff_text(one))
+        run.write(report.diff_text(one))
     run.answer(
         report.place(run.configuration, run.endpoint) | {"tables": [report.plan_facts(one) for one in plans]}
     )
@@ -105,7 +105,7 @@ def status(run: Run, labels: tuple[str, ...]) -> Exit:
     """One line per table: state, size, as declared or not. Exit 2 when one is not ready or differs."""
     rows = [report.status_facts(_plan(look), look.observed) for look in _look(run, labels)]
     for row in rows:
-        run.say(report.status_text(row))
+        run.write(report.status_text(row))
     run.answer(report.place(run.configuration, run.endpoint) | {"tables": rows})
     return Exit.DONE if all(row["ready"] and not row["differs"] for row in rows) else Exit.DIFFERS
 
@@ -118,16 +118,16 @@ def status(run: Run, labels: tuple[str, ...]) -> Exit:
 def wait(run: Run, labels: tuple[str, ...], gone: bool) -> None:
     """Wait until the tables and their indexes are ACTIVE."""
     chosen = run.tables(labels)
-    with run.teller() as tell:
+    with run.reporter() as notify:
         works: dict[str, Work[Observed | None]] = {
-            table.label: (wait_until_gone if gone else wait_until_ready)(table.name, run.step(tell))
+            table.label: (wait_until_gone if gone else wait_until_ready)(table.name, run.step(notify))
             for table in chosen
         }
         ready, errors = together(works, run.clock, run.deadline)
     for table in chosen:
         if table.label in ready:
             observed = ready[table.label]
-            run.say(f"{table.name} {observed.status if observed else 'is gone'}")
+            run.write(f"{table.name} {observed.status if observed else 'is gone'}")
     done = {label: report.facts(observed) if observed else None for label, observed in ready.items()}
     _end(run, errors, report.place(run.configuration, run.endpoint) | {"tables": done})
 
@@ -145,7 +145,7 @@ def describe(run: Run, table: str, as_toml: bool) -> None:
     if observed is None:
         raise SetupError(f"{name} does not exist at {run.endpoint.address}", Exit.REFUSED)
     if not as_toml:
-        run.say(report.facts_text(observed))
+        run.write(report.facts_text(observed))
         run.answer(report.facts(observed))
         return
     from blotter.tables.importing import declaration_of, label_of, read_all, to_toml
@@ -173,14 +173,14 @@ def destroy(run: Run, labels: tuple[str, ...], yes: bool) -> None:
         _confirm(run, table.name, yes)
     run.deadline.restart()  # a person took their time
     run.confirm_account(chosen[0])
-    with run.teller() as tell:
+    with run.reporter() as notify:
         works = {
-            table.label: destroying(table.name, run.step(tell), run.configuration.account) for table in chosen
+            table.label: destroying(table.name, run.step(notify), run.configuration.account) for table in chosen
         }
         done, errors = together(works, run.clock, run.deadline)
     for table in chosen:
         if table.label in done:
-            run.say(f"{table.name} {'destroyed' if done[table.label] else 'did not exist'}")
+            run.write(f"{table.name} {'destroyed' if done[table.label] else 'did not exist'}")
     gone = [table.name for table in chosen if done.get(table.label)]
     _end(run, errors, report.place(run.configuration, run.endpoint) | {"destroyed": gone})
 

@@ -97,10 +97,10 @@ def copy(
     names = _name(run.configuration, source), _name(there, destination)
     default = Path(re.sub(r"[^A-Za-z0-9_.-]", "-", f".blotter-copy-{names[0]}-{names[1]}.json"))
     from_endpoint, to_endpoint = Endpoint(run.configuration, segments), Endpoint(there, segments)
-    run.say(report.heading(run.configuration, from_endpoint))
+    run.write(report.heading(run.configuration, from_endpoint))
     if there is not run.configuration:
-        run.say(f"to {report.heading(there, to_endpoint)}")
-    with run.teller() as tell:
+        run.write(f"to {report.heading(there, to_endpoint)}")
+    with run.reporter() as notify:
         work = Copy(
             Side(from_endpoint, names[0]),
             Side(to_endpoint, names[1]),
@@ -108,7 +108,7 @@ def copy(
             run.clock,
             segments=segments,
             rate=rate,
-            tell=lambda text: tell(News(names[1], text)),
+            notify=lambda text: notify(News(names[1], text)),
         )
         copied = work.run()
         compared = None if no_verify else work.verify()
@@ -122,7 +122,7 @@ def copy(
         )
     work.finish()
     verified = "" if no_verify else f", verified: same count and checksum {copied.checksum}"
-    run.say(f"{names[1]} has {copied.items:,} items of {names[0]}{verified}")
+    run.write(f"{names[1]} has {copied.items:,} items of {names[0]}{verified}")
     run.answer(facts | {"verified": not no_verify})
     return Exit.DONE
 
@@ -187,7 +187,7 @@ def cost(
                 table.name, partial(pricing.measured, run.endpoint, table.name, measure, _now())
             )
         estimate = pricing.estimate(traffic, prices.prices, item_size)
-        run.say(pricing.estimate_text(table.name, traffic, estimate, prices))
+        run.write(pricing.estimate_text(table.name, traffic, estimate, prices))
         answers.append(pricing.estimate_facts(table.name, traffic, estimate, prices))
     run.answer({"tables": answers})
     return Exit.DONE

@@ -130,10 +130,10 @@ class Copy:
         *,
         segments: int = 8,
         rate: float | None = None,
-        tell: Callable[[str], None] = lambda _text: None,
+        notify: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._source, self._destination, self._path, self._clock = source, destination, notes, clock
-        self._segments, self._tell = segments, tell
+        self._segments, self._notify = segments, notify
         self._pace = Pace(clock, rate)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -189,7 +189,7 @@ class Copy:
                 raise SetupError(
                     f"{self._path} is of a copy between other tables; move it away", Exit.CONFIGURATION
                 )
-            self._tell(f"going on after {sum(segment.done.items for segment in notes.segments):,} items")
+            self._notify(f"going on after {sum(segment.done.items for segment in notes.segments):,} items")
             return notes
         if names[0] == names[1]:
             raise SetupError("source and destination are the same table", Exit.CONFIGURATION)
@@ -223,7 +223,7 @@ class Copy:
 
     @staticmethod
     def _next(side: Side, page: dict[str, Any], start: Item | None) -> Item | None:
-        """Where the next page begins, None after the last. A page that comes again would go on for ever."""
+        """Where the next page begins, None after the last. A repeated page would never end."""
         following: Item | None = page.get("LastEvaluatedKey") or None
         if following is not None and following == start:
             raise SetupError(
@@ -286,7 +286,7 @@ class Copy:
     def _progress(self) -> None:
         if (now := self._clock.now()) - self._told >= TELL_EVERY_S:
             self._told = now
-            self._tell(f"{self._total().items:,} items copied")
+            self._notify(f"{self._total().items:,} items copied")
 
     def _total(self) -> Digest:
         total = Digest()

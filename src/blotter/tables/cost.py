@@ -1,8 +1,8 @@
 """What a month of a table costs on demand and provisioned, from stated or measured traffic, and the break-even.
 
-Pure arithmetic over a price file that says its date and source. Units are DynamoDB's: a write unit is 1 KB, a read
-unit 4 KB, half of one when read eventually consistent; sizes round up per item. A month has 730 hours. The free
-tier, reservations, streams, backups and transfer are left out, and the answer says so.
+Pure arithmetic over a price file that names its date and source. Units are DynamoDB's: a write unit is 1 KB, a
+read unit 4 KB, half of one when read eventually consistent; sizes round up per item. A month has 730 hours. The
+free tier, reservations, streams, backups and transfer are left out, which the answer states.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class Alarm(_Part, frozen=True):
 
 
 class TableDeclaration(_Part, frozen=True):
-    """A table. Only the partition key must be said."""
+    """A table. Only the partition key is required."""
 
     partition_key: Key
     sort_key: Key | None = None
@@ -176,7 +176,7 @@ def parse_table(table: ConfiguredTable, document: Document) -> TableDeclaration:
     """The declaration of one configured table, checked. Raises ConfigurationError with line and key."""
     at: KeyPath = ("tables", table.label)
     raw = dict(table.declaration)
-    # Named parts are converted one by one: msgspec does not say under which name a mistake lies.
+    # Named parts are converted one by one: msgspec does not report under which name a mistake lies.
     named: tuple[tuple[str, Any], ...] = (("indexes", Index), ("alarms", Alarm | Off))
     for group, kind in named:
         if isinstance(raw.get(group), dict):
@@ -262,7 +262,7 @@ def _billing_contradictions(table: TableDeclaration) -> list[tuple[KeyPath, str]
     parts += [(("indexes", name), index) for name, index in table.indexes.items()]
     for path, part in parts:
         for field in only_on_demand if provisioned else only_provisioned:
-            if getattr(part, field):  # what is declared off asks for no billing mode
+            if getattr(part, field):  # what is declared off requires no billing mode
                 mode = "PAY_PER_REQUEST" if provisioned else "PROVISIONED"
                 found.append(((*path, field), f'{field} needs billing_mode = "{mode}"'))
         local = isinstance(part, Index) and part.kind == "local"

@@ -26,7 +26,7 @@ Parameters = dict[str, Any]
 
 
 def create_parameters(name: str, table: TableDeclaration) -> Parameters:
-    """Everything CreateTable can be told; what it cannot (time to live, recovery, …) follows as updates."""
+    """Everything that CreateTable accepts; what it does not (time to live, recovery, …) follows as updates."""
     sort = [table.sort_key] if table.sort_key else []
     parameters: Parameters = {
         "TableName": name,
@@ -63,7 +63,7 @@ def key_schema(partition: list[Key], sort: list[Key]) -> list[Parameters]:
 def global_index(name: str, index: Index, units: ProvisionedThroughput | None = None) -> Parameters:
     """A global index as CreateTable and UpdateTable's Create action take it.
 
-    `units`: what it gets at a provisioned table when its declaration says nothing of them.
+    `units`: what it gets in a provisioned table when its declaration has none.
     """
     throughput = {
         "ProvisionedThroughput": provisioned(starting_throughput(index) or units),
@@ -96,7 +96,7 @@ def provisioned(throughput: ProvisionedThroughput | None) -> Parameters | None:
     }
 
 
-NO_MAXIMUM = -1  # how DynamoDB says that on-demand units have no upper bound
+NO_MAXIMUM = -1  # how DynamoDB shows that on-demand units have no upper bound
 
 
 def on_demand(throughput: OnDemandThroughput | Literal[False] | None) -> Parameters | None:

@@ -1,6 +1,6 @@
-"""Deleting a table, and waiting for one: the two works that need no declaration.
+"""Deleting a table, and waiting for one: the two jobs that need no declaration.
 
-`destroy` never turns deletion protection off by itself: whoever declared it must first declare it off and apply.
+`destroy` never turns deletion protection off by itself: it must first be declared off and applied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def destroy(name: str, step: Step, account: str | None = None) -> Work[bool]:
             found = identity
             doing = _delete(name, step, observed, account)
             step.succeeded()
-            step.tell(News(name, doing))
+            step.notify(News(name, doing))
             wait = poll.next()
         except SetupError as error:
             wait = step.retry_in(name, error)
@@ -64,7 +64,7 @@ def wait_until_ready(name: str, step: Step) -> Work[Observed]:
             if observed is not None and (why := observed.unusable()):
                 raise SetupError(why, Exit.UNUSABLE)
             doing = "waiting until it is ACTIVE" if observed else doing
-            step.tell(News(name, doing, observed.busy() if observed else {}))
+            step.notify(News(name, doing, observed.busy() if observed else {}))
             wait = poll.next()
         except SetupError as error:
             wait = step.retry_in(name, error)
@@ -81,7 +81,7 @@ def wait_until_gone(name: str, step: Step) -> Work[None]:
             step.succeeded()
             if observed is None:
                 return
-            step.tell(News(name, "waiting until it is gone", observed.busy()))
+            step.notify(News(name, "waiting until it is gone", observed.busy()))
             wait = poll.next()
         except SetupError as error:
             wait = step.retry_in(name, error)

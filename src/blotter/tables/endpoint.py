@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-LEAST_CALL_S = (
-    2.0  # what a call gets even when the deadline is nearer, so that the deadline is told and not the call
-)
+# What a call gets even when the deadline is nearer, so that the error is about the deadline and not the call.
+LEAST_CALL_S = 2.0
 
 
 class Caller(Protocol):
@@ -84,12 +83,12 @@ class Endpoint:
 
     @property
     def origin(self) -> str:
-        """Where the address comes from when the configuration does not say: the SDK's own file. Else empty."""
+        """Where the address comes from when the configuration does not set it: the SDK's own file. Else empty."""
         unsaid = self._configuration.endpoint is None and self.address != "AWS"
         return "the AWS configuration file" if unsaid else ""
 
     def offers(self, service: str) -> bool:
-        """Whether AWS's `service` may be asked: tables that are elsewhere do not concern the one on AWS."""
+        """Whether AWS's `service` may be called: tables that are elsewhere do not concern the one on AWS."""
         return service == "dynamodb" or self.is_aws or not aws.is_aws(self.url(service))
 
     def call(self, operation: str, /, service: str = "dynamodb", **parameters: Any) -> Answer:
@@ -133,7 +132,7 @@ class Endpoint:
 
         def find() -> Any:
             with warnings.catch_warnings():
-                # Without a terminal getpass would echo the code it asks for; it is a failure instead.
+                # Without a terminal getpass would echo the code that is typed; it is a failure instead.
                 warnings.simplefilter("error", getpass.GetPassWarning)
                 return self._from_provider(session.get_credentials)
 
@@ -142,8 +141,8 @@ class Endpoint:
         self._credentials = find() if interactive else self._in_time("the source of the credentials", find)
 
     def _renew_credentials(self) -> None:
-        """Those that ran out are fetched again here rather than within the request, so that a failure is told as
-        one of the credentials."""
+        """Those that ran out are fetched again here rather than within the request, so that a failure is reported
+        as one of the credentials."""
         if self._credentials is not None:  # None: a client that a test put there
             self._from_provider(lambda: self._credentials)
 
@@ -171,7 +170,7 @@ class Endpoint:
             return work()
         if self._late:
             raise SetupError(f"{doing} was not asked, the time is up", Exit.TIMED_OUT, Retry.UNTIL_DEADLINE)
-        self._late = self._deadline.left() <= 0  # one call may begin late: it tells what the wait is for
+        self._late = self._deadline.left() <= 0  # one call may begin late: it shows what the wait is for
         answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
         def run() -> None:

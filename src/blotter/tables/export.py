@@ -1,8 +1,8 @@
-"""The declared tables for those who deploy otherwise: as AWS CLI commands, CloudFormation or Terraform.
+"""The declared tables for other deployment tools: as AWS CLI commands, CloudFormation or Terraform.
 
-Each form is made from the same requests and parts that `apply` sends, so the tables come out the same; the tests
-build them with the other tool and let `plan` find no difference. What a form cannot say is refused, never left
-out; each says for which region, account and endpoint it was made. `quoting.py` quotes every value.
+Each format is made from the same requests and parts that `apply` sends, so the tables come out the same; the tests
+build them with the other tool and let `plan` find no difference. What a format cannot express is refused, never
+left out; each states for which region, account and endpoint it was made. `quoting.py` quotes every value.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The declared tables as a shell script of AWS CLI commands: the seed's own way, for those who deploy with it.
+"""The declared tables as a shell script of AWS CLI commands: the seed's own way to deploy.
 
 Every value is quoted by `quoting`, one way for plain words and one for everything else: what the shell or the AWS
 CLI would read as something other than itself goes into JSON (`--cli-input-json`). The table's name alone is a

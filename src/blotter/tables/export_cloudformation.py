@@ -21,7 +21,7 @@ from blotter.tables.quoting import json_text
 def as_cloudformation(tables: Tables, configuration: Configuration) -> str:
     """A template. Tables are retained when the stack goes, as a set-up step's tables should be.
 
-    A template has no region, account or endpoint; its description says which ones the declaration has.
+    A template has no region, account or endpoint; its description names those of the declaration.
     """
     resources: dict[str, Any] = {}
     for table, declared in tables:

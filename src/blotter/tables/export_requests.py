@@ -54,7 +54,7 @@ def endpoint_of(configuration: Configuration, service: str) -> str | None:
 
 
 def refuse(what: object, table: ConfiguredTable, name: str, form: str, why: str) -> None:
-    """Stop with an error when there is something that a form cannot say."""
+    """Stop with an error when there is something that a format cannot express."""
     if what:
         raise SetupError(f"tables.{table.label}: {name} cannot be exported as {form}: {why}", Exit.REFUSED)
 

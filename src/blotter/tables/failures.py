@@ -1,7 +1,7 @@
 """What each failure of an endpoint means: its exit code, whether to repeat it, and the one line that explains it.
 
 Tables instead of branches: `RULES` for the error codes of AWS's APIs, `BY_EXCEPTION` for botocore's exceptions.
-Knows no client and no configuration; `endpoint.py` asks it.
+Uses no client and no configuration; `endpoint.py` calls it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from blotter.tables.errors import Exit, Retry, SetupError
 class Rule(NamedTuple):
     exit_code: Exit
     retry: Retry
-    says: str  # {message}, {operation}, {endpoint}, {code}, {clock} or {local}
+    text: str  # {message}, {operation}, {endpoint}, {code}, {clock} or {local}
 
 
 _CREDENTIALS = (
@@ -127,9 +127,9 @@ NOT_AS_PROMISED = Rule(
 )
 
 
-def error_of(rule: Rule, operation: str, endpoint: str, code: str = "", **told: str) -> SetupError:
+def error_of(rule: Rule, operation: str, endpoint: str, code: str = "", **details: str) -> SetupError:
     """The rule's sentence with its places filled in."""
-    text = rule.says.format(operation=operation, endpoint=endpoint, code=code, **told)
+    text = rule.text.format(operation=operation, endpoint=endpoint, code=code, **details)
     return SetupError(text, rule.exit_code, rule.retry, code)
 
 
@@ -173,7 +173,7 @@ def _rule_for(error: Exception) -> Rule | None:
 
 
 def _told(error: Exception) -> str:
-    """The exception's message; with its kind where the message alone says little (`'token'`)."""
+    """The exception's message; with its type where the message alone is unclear (`'token'`)."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     text = str(error)

@@ -1,9 +1,9 @@
 """An existing table as a declaration: the way into blotter.toml for tables made by other means.
 
-Says what differs from DynamoDB's defaults and leaves the rest out, so that the result reads like one written by
-hand. Planned against the table it came from, it differs in nothing: every setting is tried with the parser and the
-plan that will read it, and what they do not take (an alarm of a kind that cannot be declared, a tag that AWS made)
-is left out and named in a comment, like what the endpoint does not offer or the credentials may not read.
+Contains what differs from DynamoDB's defaults and leaves the rest out, so that the result reads like one written
+by hand. Planned against the table it came from, it differs in nothing: every setting is tried with the parser and
+the plan that will read it, and what they do not take (an alarm of a kind that cannot be declared, a tag that AWS
+made) is left out and named in a comment, like what the endpoint does not offer or the credentials may not read.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ _GROUPS = ("tags", "alarms")  # whose parts stand by themselves: one may be left
 
 
 def _mistake(declaration: dict[str, Any], observed: Observed) -> str | None:
-    """Why the declaration does not say what the table is; None when it does."""
+    """Why the declaration does not describe the table; None when it does."""
     table = ConfiguredTable(label="t", name=observed.table["TableName"], source="", declaration=declaration)
     try:
         toml(declaration)

@@ -4,7 +4,7 @@ Rules: a global index is added or removed by an UpdateTable of its own, one at a
 its key and projection are fixed, so another key means delete and build again; a local index is fixed when the
 table is created. Removing an index can stop an application, so it needs permission. A plan removes before it
 switches the billing mode, and switches before it adds, so that every index has the units that the mode of the
-moment asks for. Pure, like `aspects.py`.
+moment requires. Pure, like `aspects.py`.
 """
 
 from __future__ import annotations

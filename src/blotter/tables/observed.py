@@ -1,7 +1,7 @@
 """The state of a table as the endpoint describes it, in the declaration's terms.
 
 DescribeTable answers most of it. Settings with an API of their own (time to live, recovery, tags, policy,
-autoscaling, alarms, whose key encrypts) are each read by one reader, and only when asked for: an endpoint need not
+autoscaling, alarms, whose key encrypts) are each read by one reader, and only when needed: an endpoint need not
 offer what nobody declared, and a role needs no permission for what it does not manage. Must not know what is
 wanted.
 """
@@ -86,7 +86,7 @@ class Observed(msgspec.Struct, frozen=True):
         return str((self.table.get("BillingModeSummary") or {}).get("BillingMode", default))
 
     def encryption(self) -> str:
-        """AWS_OWNED or the ARN of the KMS key; whose key that is only KMS can tell."""
+        """AWS_OWNED or the ARN of the KMS key; only KMS knows whose key that is."""
         described = self.table.get("SSEDescription") or {}
         if described.get("SSEType") != "KMS" or described.get("Status") in ("DISABLED", "DISABLING"):
             return AWS_OWNED
@@ -115,7 +115,7 @@ class Observed(msgspec.Struct, frozen=True):
 
 
 def describe(endpoint: Caller, name: str) -> Observed | None:
-    """What DescribeTable says, None when there is no such table. Raises SetupError."""
+    """What DescribeTable returns, None when there is no such table. Raises SetupError."""
     try:
         return Observed(endpoint.call("DescribeTable", TableName=name)["Table"])
     except SetupError as error:
@@ -150,7 +150,7 @@ def _point_in_time_recovery(endpoint: Caller, table: Described) -> Described:
 def _pages(
     endpoint: Caller, operation: str, token: str = "NextToken", /, service: str = "dynamodb", **parameters: Any
 ) -> Iterator[Described]:
-    """Every page of a list. One that comes again would go on for ever; the deadline of the calls ends the rest."""
+    """Every page of a list. A repeated one would never end; the deadline of the calls ends the rest."""
     before = None
     while True:
         page = endpoint.call(operation, service, **parameters)
@@ -183,7 +183,7 @@ def _resource_policy(endpoint: Caller, table: Described) -> Described | None:
 
 
 def _encryption(endpoint: Caller, table: Described) -> str:
-    """AWS_OWNED, AWS_MANAGED or the key's ARN. DescribeTable does not tell whose key it is, so KMS is asked."""
+    """AWS_OWNED, AWS_MANAGED or the key's ARN. DescribeTable does not show whose key it is, so KMS is called."""
     found = Observed(table).encryption()
     if found == AWS_OWNED:
         return AWS_OWNED

@@ -28,7 +28,7 @@ from blotter.tables.endpoint import Endpoint
 from blotter.tables.errors import Exit, Retry, SetupError
 from blotter.tables.observed import describe
 from blotter.tables.policy import table_arn
-from blotter.tables.progress import PlainTeller, Teller, on_terminal, silent
+from blotter.tables.progress import PlainReporter, Reporter, on_terminal, silent
 from blotter.tables.wait import Clock, Deadline
 
 DEFAULT_TIMEOUT_S = 600.0
@@ -50,7 +50,7 @@ class Failures(Exception):
 
 
 class Run:
-    """One command's run: the settled configuration, the endpoint, and how to speak."""
+    """One command's run: the settled configuration, the endpoint, and the form of its output."""
 
     def __init__(self, configuration: Configuration, *, as_json: bool, timeout: float) -> None:
         self.configuration = configuration
@@ -72,8 +72,8 @@ class Run:
     def declared(self, table: ConfiguredTable) -> TableDeclaration:
         return parse_table(table, self.configuration.document)
 
-    def step(self, tell: Teller) -> Step:
-        return Step(self.endpoint, tell, self.clock, self.deadline)
+    def step(self, notify: Reporter) -> Step:
+        return Step(self.endpoint, notify, self.clock, self.deadline)
 
     def patiently(self, name: str, look: Callable[[], Looked]) -> Looked:
         """What `look` finds, tried again through throttling and short failures. Raises SetupError."""
@@ -87,17 +87,17 @@ class Run:
             self.clock.sleep(wait)
 
     @contextmanager
-    def teller(self) -> Iterator[Teller]:
+    def reporter(self) -> Iterator[Reporter]:
         """The progress that fits where stdout goes."""
         if self.as_json:
             yield silent
         elif sys.stdout.isatty():
-            with on_terminal() as tell:
-                yield lambda news: tell(terminal.cleaned(news))
+            with on_terminal() as notify:
+                yield lambda news: notify(terminal.cleaned(news))
         else:
-            yield PlainTeller(self.say)
+            yield PlainReporter(self.write)
 
-    def say(self, lines: str | Iterable[str]) -> None:
+    def write(self, lines: str | Iterable[str]) -> None:
         """A line or lines for people; machines get `answer`."""
         if not self.as_json:
             terminal.write(lines)
@@ -126,7 +126,7 @@ class Run:
     def _confirm_elsewhere(self, table: ConfiguredTable) -> None:
         """Without STS: an endpoint that denies access to the ARN but not to the name acts for another account.
 
-        One that does not know ARNs tells nothing here; what it describes afterwards is still checked.
+        An endpoint without support for ARNs shows nothing here; what it describes later is still checked.
         """
         arn = table_arn(table, self.configuration)
         try:
@@ -229,7 +229,7 @@ def _ends(as_json: bool) -> Iterator[None]:
     except SetupError as error:
         _fail(str(error), error.exit_code, as_json)
     except Failures as failures:
-        # Errors that several tables share are said once; the first one gives the exit code.
+        # Errors that several tables share are printed once; the first one gives the exit code.
         errors = list(failures.errors.values())
         for message in dict.fromkeys(map(str, errors)):
             terminal.fail(message)

@@ -1,8 +1,9 @@
 """Least-privilege IAM policies for the roles that touch the declared tables.
 
-`ROLES` says who may do what to which of a table's resources, and when; the rest is assembly. A role gets nothing
-it does not need for what is declared: no stream actions without a stream, no tagging without tags. Tested against
-the service model's own list of operations. Must not know credentials or endpoints: it prints, it grants nothing.
+`ROLES` lists which role may do what to which of a table's resources, and when; the rest is assembly. A role gets
+nothing it does not need for what is declared: no stream actions without a stream, no tagging without tags. Tested
+against the service model's own list of operations. Must not know credentials or endpoints: it prints, it grants
+nothing.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ ROLES: dict[str, tuple[Grant, ...]] = {
     ),
 }
 
-# Actions that IAM has and the service model has not: authorised as part of other operations.
+# Actions that IAM has and the service model has not: authorized as part of other operations.
 IAM_ONLY = frozenset({"CreateTableReplica", "ConditionCheckItem"})
 
 

@@ -1,7 +1,7 @@
 """What a run shows while it works: live lines on a terminal, plain lines in a log, nothing for machines.
 
-Everything goes to stdout, so that stderr holds errors only. The work knows none of this: it tells a `Teller` what
-happens and goes on.
+Everything goes to stdout, so that stderr holds errors only. The work is independent of this: it reports what
+happens to a `Reporter` and goes on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class News(NamedTuple):
     over: bool = False
 
 
-class Teller(Protocol):
+class Reporter(Protocol):
     """Takes the news."""
 
     def __call__(self, news: News, /) -> None: ...
@@ -33,7 +33,7 @@ def silent(_: News, /) -> None:
     """For machines and tests."""
 
 
-class PlainTeller:
+class PlainReporter:
     """One line when something changes, and a reminder every half minute while nothing does."""
 
     def __init__(self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +55,7 @@ class PlainTeller:
 
 
 @contextmanager
-def on_terminal() -> Iterator[Teller]:
+def on_terminal() -> Iterator[Reporter]:
     """A live line per table, with a line under it for each index that is being built."""
     from rich.console import Console, Group
     from rich.live import Live
@@ -80,7 +80,7 @@ def on_terminal() -> Iterator[Teller]:
 
     with Live(get_renderable=lines, console=Console(highlight=False), transient=True, refresh_per_second=10):
 
-        def tell(news: News, /) -> None:
+        def notify(news: News, /) -> None:
             latest[news.name] = news
 
-        yield tell
+        yield notify

@@ -1,9 +1,10 @@
 """One function per language for writing a value into it: shell, JSON, TOML, HCL.
 
-Every value that `export`, `init` and `describe --as-toml` write passes through here, whoever chose it: a tag, a
-policy or a name may hold quotes, `$(…)`, `${…}`, line breaks or control characters, and must come out as the same
-value, never as code. What the functions return is printable, so that it can also be shown on a terminal. Pure.
-Sources: POSIX shell quoting (2.2.2), RFC 8259, TOML 1.0 (basic strings), the HCL native syntax specification.
+Every value that `export`, `init` and `describe --as-toml` write passes through here, wherever it comes from: a
+tag, a policy or a name may hold quotes, `$(…)`, `${…}`, line breaks or control characters, and must come out as
+the same value, never as code. What the functions return is printable, so that it can also be shown on a terminal.
+Pure. Sources: POSIX shell quoting (2.2.2), RFC 8259, TOML 1.0 (basic strings), the HCL native syntax
+specification.
 """
 
 from __future__ import annotations

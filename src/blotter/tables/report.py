@@ -22,8 +22,8 @@ _MARKS = {"create": "+", "update": "~", "delete": "-"}
 
 
 def heading(configuration: Configuration, endpoint: Endpoint) -> str:
-    """Where a run works: the endpoint is the one that requests really go to. What the file does not say is told
-    with its origin. Raises SetupError when the SDK cannot be set up."""
+    """Where a run works: the endpoint is the one that requests really go to. A value that is not from the file is
+    shown with its origin. Raises SetupError when the SDK cannot be set up."""
     file = str(configuration.document.path)
     values = {
         "environment": configuration.environment,
@@ -34,8 +34,8 @@ def heading(configuration: Configuration, endpoint: Endpoint) -> str:
     sources = configuration.sources | ({"endpoint": endpoint.origin} if endpoint.origin else {})
     parts = []
     for title, value in values.items():
-        told = sources[title] == "default" or sources[title].startswith(file)
-        parts += [f"{title} {value}" + ("" if told else f" ({sources[title]})")] if value else []
+        from_file = sources[title] == "default" or sources[title].startswith(file)
+        parts += [f"{title} {value}" + ("" if from_file else f" ({sources[title]})")] if value else []
     return f"{file}: {', '.join(parts)}"
 
 

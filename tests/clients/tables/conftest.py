@@ -1,7 +1,7 @@
-"""`blotter tables` against real endpoints over HTTP: Blotter, and moto's server as an independent judge.
+"""`blotter tables` against real endpoints over HTTP: Blotter, and moto's server as an independent reference.
 
-`endpoint` is the URL of each in turn. `blotter` runs the command in this process with an environment and a
-configuration of its own, so that tests share nothing but the server. `weather` is an endpoint in front of another
+`endpoint` is the URL of each. `blotter` runs the command in this process with an environment and a
+configuration of its own, so that tests share nothing but the server. `faults` is an endpoint in front of another
 that fails at chosen requests.
 """
 
@@ -160,8 +160,8 @@ class Refuse(NamedTuple):
     status: int = 400
 
 
-class Weather:
-    """An endpoint that forwards to another and does what it is told at the n-th request (from 1)."""
+class FaultyEndpoint:
+    """An endpoint that forwards to another and injects faults at the n-th request (from 1)."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = urlsplit(upstream)
@@ -171,13 +171,13 @@ class Weather:
         self.after: dict[int, Callable[[], None]] = {}
         self.hang_up_after: set[int] = set()
         self._lock = threading.Lock()
-        weather = self
+        faults = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                weather._handle(self)
+                faults._handle(self)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -209,7 +209,7 @@ class Weather:
             return self._answer(request, refusal.status, answer, headers)
         try:
             status, answer, headers = self._forward(request, body)
-        except OSError:  # the endpoint behind has ended, and with it the test
+        except OSError:  # the endpoint behind it has ended, and with it the test
             request.close_connection = True
             return None
         self.after.get(number, lambda: None)()
@@ -245,14 +245,14 @@ class Weather:
 
 
 @pytest.fixture
-def weather(endpoint: str) -> Iterator[Weather]:
-    between = Weather(endpoint)
+def faults(endpoint: str) -> Iterator[FaultyEndpoint]:
+    between = FaultyEndpoint(endpoint)
     yield between
     between.stop()
 
 
 @pytest.fixture
-def weather_on_moto(moto_url: str) -> Iterator[Weather]:
-    between = Weather(moto_url)
+def faults_on_moto(moto_url: str) -> Iterator[FaultyEndpoint]:
+    between = FaultyEndpoint(moto_url)
     yield between
     between.stop()

@@ -1,4 +1,4 @@
-"""The commands of `blotter tables` against Blotter and against moto: what they do, say and return."""
+"""The commands of `blotter tables` against Blotter and against moto: what they do, print and return."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ def at_a_terminal(blotter: Blotter, *arguments: str, typing: str = "") -> tuple[
     while True:
         try:
             part = os.read(ours, 4096)
-        except OSError:  # Linux's way to say that the other side is closed
+        except OSError:  # Linux's sign that the other side is closed
             part = b""
         if not part:
             break

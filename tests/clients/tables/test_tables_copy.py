@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 Blotter = Any  # fixture classes of conftest.py; test modules cannot import them
-Weather = Any
+FaultyEndpoint = Any
 
 TABLES = """
 [tables.old]
@@ -140,7 +140,9 @@ def many(filled: Blotter) -> Blotter:
 
 @pytest.mark.parametrize("endpoint", ["blotter"], indirect=True)  # moto would take its time over 1,000 items
 @pytest.mark.parametrize("number", [12, 30])
-def test_killed_in_the_middle_it_goes_on(many: Blotter, weather: Weather, tmp_path: Path, number: int) -> None:
+def test_killed_in_the_middle_it_goes_on(
+    many: Blotter, faults: FaultyEndpoint, tmp_path: Path, number: int
+) -> None:
     """SIGKILL at a request; the next run starts from the notes and everything arrives."""
     reached = threading.Event()
     blocked = threading.Event()
@@ -149,8 +151,8 @@ def test_killed_in_the_middle_it_goes_on(many: Blotter, weather: Weather, tmp_pa
         reached.set()
         blocked.wait(2)
 
-    weather.before = {number: stop_here}
-    process = many.start("copy", "old", "new", "--segments", "2", AWS_ENDPOINT_URL_DYNAMODB=weather.url)
+    faults.before = {number: stop_here}
+    process = many.start("copy", "old", "new", "--segments", "2", AWS_ENDPOINT_URL_DYNAMODB=faults.url)
     assert reached.wait(60)
     process.kill()
     process.communicate()
@@ -165,10 +167,10 @@ def test_killed_in_the_middle_it_goes_on(many: Blotter, weather: Weather, tmp_pa
     assert not notes.exists()
 
 
-def test_throttling_slows_down_and_everything_arrives(filled: Blotter, weather: Weather) -> None:
+def test_throttling_slows_down_and_everything_arrives(filled: Blotter, faults: FaultyEndpoint) -> None:
     throttled = type("Refusal", (), {"code": "ThrottlingException", "message": "slow down", "status": 400})()
-    weather.refusals = dict.fromkeys((6, 8, 9, 12), throttled)
-    answer = filled("copy", "old", "new", "--segments", "2", "--endpoint-url", weather.url)
+    faults.refusals = dict.fromkeys((6, 8, 9, 12), throttled)
+    answer = filled("copy", "old", "new", "--segments", "2", "--endpoint-url", faults.url)
     assert (answer.code, answer.err) == (0, "")
     assert f"has {ITEMS} items" in answer.out
 

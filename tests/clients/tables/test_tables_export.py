@@ -1,4 +1,4 @@
-"""The declared tables built by other tools come out as declared: `plan` finds no difference afterwards.
+"""The declared tables built by other tools come out as declared: `plan` then finds no difference.
 
 The CLI form runs with the real AWS CLI; the CloudFormation form is checked by cfn-lint and deployed by moto's
 CloudFormation. Terraform is not at hand in the tests, so its text is compared. Values that are hard to quote are

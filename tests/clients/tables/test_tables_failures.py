@@ -1,7 +1,7 @@
 """What goes wrong around `blotter tables`: always one line on stderr, the documented exit code, no traceback.
 
-Weather comes from an endpoint in front of a real one; interruptions are real signals to a real process, at every
-request it makes.
+FaultyEndpoint comes from an endpoint in front of a real one; interruptions are real signals to a real process, at
+every request it makes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import boto3
 import pytest
 
 Blotter = Any  # fixture classes of conftest.py; test modules cannot import them
-Weather = Any
+FaultyEndpoint = Any
 Answer = Any
 
 
@@ -134,11 +134,11 @@ def test_another_program_listens(blotter_on_moto: Blotter, another_program: str)
     ],
 )
 def test_a_bad_declaration_is_found_before_any_request(
-    blotter_on_moto: Blotter, weather_on_moto: Weather, text: str, says: str
+    blotter_on_moto: Blotter, faults_on_moto: FaultyEndpoint, text: str, says: str
 ) -> None:
     blotter_on_moto.declare(f"[tables.results]\n{text}\n")
-    one_line(blotter_on_moto("apply", "--endpoint-url", weather_on_moto.url), 4, says)
-    assert weather_on_moto.operations == []
+    one_line(blotter_on_moto("apply", "--endpoint-url", faults_on_moto.url), 4, says)
+    assert faults_on_moto.operations == []
 
 
 def test_no_configuration_at_all(blotter_on_moto: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_no_configuration_at_all(blotter_on_moto: Blotter, monkeypatch: pytest.M
     one_line(blotter_on_moto("apply", BLOTTER_CONFIG=None), 4, "no blotter.toml in / or any folder above", "init")
 
 
-# --- weather
+# --- faults
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_no_configuration_at_all(blotter_on_moto: Blotter, monkeypatch: pytest.M
         ("ResourceInUseException", 400, 2),
     ],
 )
-def test_passing_weather_is_waited_out(
-    blotter: Blotter, weather: Weather, code: str, status: int, times: int
+def test_passing_failures_are_waited_out(
+    blotter: Blotter, faults: FaultyEndpoint, code: str, status: int, times: int
 ) -> None:
-    weather.refusals = {n: refuse(code, "later", status) for n in range(2, 2 + times)}
-    answer = blotter("apply", "--endpoint-url", weather.url)
+    faults.refusals = {n: refuse(code, "later", status) for n in range(2, 2 + times)}
+    answer = blotter("apply", "--endpoint-url", faults.url)
     assert (answer.code, answer.err) == (0, "")
     assert "created, ACTIVE, verified" in answer.out
     assert f"trying again after: CreateTable: {'the endpoint failed' if status >= 500 else 'later'}" in answer.out
@@ -185,44 +185,48 @@ def test_passing_weather_is_waited_out(
         ),
     ],
 )
-def test_weather_that_does_not_pass_is_explained(
-    blotter_on_moto: Blotter, weather_on_moto: Weather, code: str, message: str, exit_code: int, says: str
+def test_failures_that_do_not_pass_are_explained(
+    blotter_on_moto: Blotter, faults_on_moto: FaultyEndpoint, code: str, message: str, exit_code: int, says: str
 ) -> None:
-    weather_on_moto.refusals = {1: refuse(code, message)}
-    one_line(blotter_on_moto("apply", "--endpoint-url", weather_on_moto.url), exit_code, says)
-    assert len(weather_on_moto.operations) == 1
+    faults_on_moto.refusals = {1: refuse(code, message)}
+    one_line(blotter_on_moto("apply", "--endpoint-url", faults_on_moto.url), exit_code, says)
+    assert len(faults_on_moto.operations) == 1
 
 
-def test_a_daily_limit_is_not_waited_for(blotter_on_moto: Blotter, weather_on_moto: Weather) -> None:
+def test_a_daily_limit_is_not_waited_for(blotter_on_moto: Blotter, faults_on_moto: FaultyEndpoint) -> None:
     words = "Subscriber limit exceeded: Update to PayPerRequest mode are limited to once in 1 day(s)."
-    weather_on_moto.refusals = {2: refuse("LimitExceededException", words)}
-    one_line(blotter_on_moto("apply", "--endpoint-url", weather_on_moto.url), 1, words)
+    faults_on_moto.refusals = {2: refuse("LimitExceededException", words)}
+    one_line(blotter_on_moto("apply", "--endpoint-url", faults_on_moto.url), 1, words)
 
 
-def test_throttling_until_the_deadline(blotter_on_moto: Blotter, weather_on_moto: Weather) -> None:
-    weather_on_moto.refusals = {n: refuse("ThrottlingException", "Rate exceeded") for n in range(1, 999)}
-    answer = blotter_on_moto("apply", "--endpoint-url", weather_on_moto.url, "--timeout", "0.5")
+def test_throttling_until_the_deadline(blotter_on_moto: Blotter, faults_on_moto: FaultyEndpoint) -> None:
+    faults_on_moto.refusals = {n: refuse("ThrottlingException", "Rate exceeded") for n in range(1, 999)}
+    answer = blotter_on_moto("apply", "--endpoint-url", faults_on_moto.url, "--timeout", "0.5")
     one_line(answer, 8, "after 0.5 s (DescribeTable: Rate exceeded); run again to continue")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_connection_lost_after_the_request_took_effect(blotter: Blotter, weather: Weather, number: int) -> None:
+def test_a_connection_lost_after_the_request_took_effect(
+    blotter: Blotter, faults: FaultyEndpoint, number: int
+) -> None:
     """Partial failure: the endpoint did it and the answer never came."""
-    weather.hang_up_after = {number}
-    answer = blotter("apply", "--endpoint-url", weather.url)
+    faults.hang_up_after = {number}
+    answer = blotter("apply", "--endpoint-url", faults.url)
     assert (answer.code, answer.err) == (0, "")
-    assert weather.operations.count("CreateTable") == 1
+    assert faults.operations.count("CreateTable") == 1
     assert "exists, ACTIVE" in blotter("apply").out
 
 
 # --- interruption
 
 
-def interrupted(blotter: Blotter, weather: Weather, number: int, how: Callable[[Any], None], when: str) -> Any:
+def interrupted(
+    blotter: Blotter, faults: FaultyEndpoint, number: int, how: Callable[[Any], None], when: str
+) -> Any:
     """A real run that is stopped at its n-th request, before or after the endpoint got it."""
     reached = threading.Event()
-    getattr(weather, when)[number] = lambda: (reached.set(), time.sleep(0.3))
-    process = blotter.start("apply", AWS_ENDPOINT_URL_DYNAMODB=weather.url)
+    getattr(faults, when)[number] = lambda: (reached.set(), time.sleep(0.3))
+    process = blotter.start("apply", AWS_ENDPOINT_URL_DYNAMODB=faults.url)
     assert reached.wait(60)
     how(process)
     out, err = process.communicate(timeout=60)
@@ -232,10 +236,10 @@ def interrupted(blotter: Blotter, weather: Weather, number: int, how: Callable[[
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_killed_at_any_request_the_next_run_finishes(
-    blotter: Blotter, weather: Weather, number: int, when: str
+    blotter: Blotter, faults: FaultyEndpoint, number: int, when: str
 ) -> None:
-    """SIGKILL at the describe, at the create and at the first look afterwards."""
-    code, _, _ = interrupted(blotter, weather, number, lambda process: process.kill(), when)
+    """SIGKILL at the describe, at the create and at the first describe after it."""
+    code, _, _ = interrupted(blotter, faults, number, lambda process: process.kill(), when)
     assert code == -signal.SIGKILL
     answer = blotter("apply")
     assert (answer.code, answer.err) == (0, "")
@@ -246,10 +250,10 @@ def test_killed_at_any_request_the_next_run_finishes(
     ("sent", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_ctrl_c_and_sigterm_say_one_line(
-    blotter_on_moto: Blotter, weather_on_moto: Weather, sent: signal.Signals, code: int, word: str
+    blotter_on_moto: Blotter, faults_on_moto: FaultyEndpoint, sent: signal.Signals, code: int, word: str
 ) -> None:
     ended, out, err = interrupted(
-        blotter_on_moto, weather_on_moto, 2, lambda process: process.send_signal(sent), "before"
+        blotter_on_moto, faults_on_moto, 2, lambda process: process.send_signal(sent), "before"
     )
     assert (ended, err) == (code, f"blotter: {word}; run again to continue where it stopped\n")
     assert "Traceback" not in out
@@ -262,9 +266,9 @@ def test_two_processes_at_once(blotter: Blotter) -> None:
     assert sum('"result": "created"' in out for out, _ in answers) == 1
 
 
-def test_json_on_failure_is_still_one_document(blotter_on_moto: Blotter, weather_on_moto: Weather) -> None:
-    weather_on_moto.refusals = {1: refuse("AccessDeniedException", "no")}
-    answer = blotter_on_moto("apply", "--json", "--endpoint-url", weather_on_moto.url)
+def test_json_on_failure_is_still_one_document(blotter_on_moto: Blotter, faults_on_moto: FaultyEndpoint) -> None:
+    faults_on_moto.refusals = {1: refuse("AccessDeniedException", "no")}
+    answer = blotter_on_moto("apply", "--json", "--endpoint-url", faults_on_moto.url)
     one_line(answer, 6, "access denied")
     assert answer.json()["errors"]["results"] == {
         "message": "access denied: DescribeTable: no",
@@ -277,14 +281,14 @@ def test_json_on_failure_is_still_one_document(blotter_on_moto: Blotter, weather
 
 
 def test_credentials_of_another_account_are_found_before_anything_is_made(
-    blotter_on_moto: Blotter, weather_on_moto: Weather
+    blotter_on_moto: Blotter, faults_on_moto: FaultyEndpoint
 ) -> None:
-    """On AWS, STS is asked first. The SDK's own configuration file lets moto play AWS."""
+    """On AWS, STS is called first. The SDK's own configuration file lets moto play AWS."""
     del blotter_on_moto.environ["AWS_ENDPOINT_URL_DYNAMODB"]
-    (blotter_on_moto.folder / "no-config").write_text(f"[default]\nendpoint_url = {weather_on_moto.url}\n")
+    (blotter_on_moto.folder / "no-config").write_text(f"[default]\nendpoint_url = {faults_on_moto.url}\n")
     wrong = blotter_on_moto("apply", "--account", "999988887777")
     one_line(wrong, 4, "the credentials are for account 123456789012, but --account says 999988887777")
-    assert weather_on_moto.operations == [""]  # STS alone; it has no X-Amz-Target
+    assert faults_on_moto.operations == [""]  # STS alone; it has no X-Amz-Target
     assert blotter_on_moto("apply", BLOTTER_ACCOUNT="123456789012").code == 0
 
 

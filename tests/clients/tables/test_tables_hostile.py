@@ -313,7 +313,7 @@ def test_hostile_tags_and_policies_are_written_as_values(blotter: Blotter, answe
 
 
 def test_an_items_batch_goes_nowhere_else(blotter: Blotter, answering: Answering) -> None:
-    """Unprocessed items of tables that were not asked for would be written there by the next request."""
+    """Unprocessed items of tables that were not requested would be written there by the next request."""
     item = {"file_key": {"S": "a"}}
 
     def respond(_h: Any, operation: str, request: dict[str, Any]) -> Any:

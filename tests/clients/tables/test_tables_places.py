@@ -1,7 +1,7 @@
 """Where requests really go, and as whom: endpoints that profiles and variables name, proxies, broken credentials.
 
-What the heading says is what the client uses. Whatever a source of credentials does (fails, is missing, answers
-nonsense, hangs, asks for a code that nobody can type), it is one line and exit code 5.
+What the heading shows is what the client uses. Whatever a source of credentials does (fails, is missing, answers
+nonsense, hangs, wants a code that nobody can type), it is one line and exit code 5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the application's tests share: a table behind a real endpoint, a folder of objects, a queue.
+"""What the application's tests share: a table on a real endpoint, a folder of objects, a queue.
 
 The endpoint is moto's server in a thread on a port of its own: a third party's DynamoDB and S3, so that these
-tests judge the application alone; that it works on Blotter's own database is judged by the fault tests.
+tests are about the application alone; the fault tests run it on Blotter's own database.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def poison(folder: Path) -> list[str]:
-    """Files that nobody's event is in, all of them due before the first event."""
+    """Files without an event, all of them due before the first event."""
     contents = {
         f"{EARLY}-0-deep.json": b"[" * 100_000,
         f"{EARLY}-0-latin.json": b"\xff\xfe",

@@ -1,4 +1,5 @@
-"""Notifications: one message per outcome reaches a real HTTP and a real SMTP receiver; broken ones harm nobody."""
+"""Notifications: one message per outcome reaches a real HTTP and a real SMTP receiver; broken ones harm
+nothing."""
 
 from __future__ import annotations
 

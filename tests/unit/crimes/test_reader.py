@@ -140,7 +140,7 @@ LATE = '2022-09-16 21:30:00,026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,STREET,f
     ],
 )
 def test_a_quote_that_is_never_closed_costs_one_row(content: str, broken: list[int]) -> None:
-    """20,010 rows were read as 2, without a word; source: our own review of 2026-11."""
+    """20,010 rows were read as 2, without an error; source: our own review of 2026-11."""
     reader = IncidentReader([(HEADER + content).encode()], 1 << 30, 100_000)
     reasons = [reason for batch in reader for reason in batch.reasons]
     assert len(reasons) == content.rstrip("\n").count("\n") + 1

@@ -1,4 +1,4 @@
-"""A results table that cannot hold results: said in one line at the start, before anything runs."""
+"""A results table that cannot hold results: reported in one line at the start, before anything runs."""
 
 from __future__ import annotations
 

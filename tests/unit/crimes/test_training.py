@@ -85,7 +85,7 @@ def test_the_held_out_months_do_not_reach_the_model() -> None:
 
 
 def test_no_row_sees_its_own_arrest() -> None:
-    """A statistic keyed by something that says nothing must say nothing, even for the rows it was made of."""
+    """A statistic keyed by noise must carry no information, even for the rows it was made of."""
     incidents = read(incidents_file())
     labels = np.random.default_rng(3).random(len(incidents.labels)) < 0.5
     keys = [f"key {number % 500}" for number in range(len(labels))]

@@ -1,4 +1,4 @@
-"""The worker's loop and the commands around it, in this process; killed processes are judged in tests/faults."""
+"""The worker's loop and the commands around it, in this process; killed processes are in tests/faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heavy requests: run where nobody waits for them, with the same results as in the write lock.
+"""Heavy requests: run on a thread, with the same results as in the write lock.
 
 The golden scripts and the model test run over the store "heavy" too, where every write is run ahead of the lock.
 """
@@ -128,7 +128,7 @@ def test_heavy_reads_are_answered(database: InProcessDatabase) -> None:
 
 
 class Disturbed(SqliteStorage):
-    """Before each heavy write can be confirmed, somebody else changes an item that it has read."""
+    """Before each heavy write can be confirmed, another write changes an item that it has read."""
 
     disturb: Callable[[], Any] | None = None
     times = 0

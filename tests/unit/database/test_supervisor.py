@@ -1,4 +1,4 @@
-"""The supervisor with children that do as the test says, in a process of its own."""
+"""The supervisor with children controlled by the test, in a process of its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def hopeless(link):
 
 def crashing(link):
     link.ready()
-    os.read(0, 1)  # Until the test says so: only who was ready is replaced.
+    os.read(0, 1)  # Until the test writes: only a child that was ready is replaced.
     os._exit(7)
 
 def broken(link):

@@ -1,4 +1,4 @@
-"""apply: every state it may find, every place it may be interrupted, every weather it may meet; time simulated."""
+"""apply: every state it may find, every place it may be interrupted, every failure it may meet; time simulated."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ class Killed(BaseException):
 
 
 def interrupted_at_every_call(start: Callable[[World], None], goal: dict[str, Any], when: Any) -> int:
-    """Kill a run at each of its calls in turn; the next run must finish. Returns how many calls there were."""
+    """Kill a run at its first call, its second, …; the next run must finish. Returns how many calls there were."""
     number = 1
     while True:
         world = World()
@@ -288,7 +288,7 @@ def test_concurrent_runs_do_not_harm_each_other(seed: int) -> None:
 
 
 def test_losing_the_race_to_create_is_no_error(world: World) -> None:
-    """Between describe and create somebody else creates: ResourceInUseException, then it is there."""
+    """Between describe and create another run creates: ResourceInUseException, then it is there."""
 
     def somebody(number: int) -> None:
         if number == 2:
@@ -301,7 +301,7 @@ def test_losing_the_race_to_create_is_no_error(world: World) -> None:
     assert (outcome.changed, outcome.observed.status) == ([], "ACTIVE")
 
 
-# --- weather
+# --- failures
 
 
 @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ def test_a_maximum_at_a_provisioned_table_is_refused_and_said(world: World) -> N
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_refusal_counts_only_if_the_change_is_still_missing(world: World, times: int) -> None:
-    """Somebody else does the same between the look and the request: the refusal says so, and it is done."""
+    """Another run makes the change between describe and request: the refusal shows it, and it is done."""
     world.create()
     real = world.dynamodb._dynamodb_UpdateTimeToLive
     calls: list[str] = []

@@ -1,7 +1,7 @@
 """Any declared state can be reached from any other of the same key, in one run, and is then stable.
 
 Two random declarations: the first is applied to nothing, the second to the first, with a kill at a random call in
-between. Every request must be valid in the state it meets; afterwards the plan must be empty and a further run
+between. Every request must be valid in the state it meets; after it the plan must be empty and a further run
 must send nothing. Time is simulated; tests/clients/tables/test_tables_states.py does the same over HTTP.
 """
 

@@ -27,7 +27,7 @@ from blotter.tables.quoting import toml, toml_key
 from tests.hcl_strings import parse_hcl
 from tests.unit.tables.test_tables_quoting import hostile
 
-# Writes the number of its arguments and each of them, NUL-terminated; answers what the script asks it.
+# Writes the number of its arguments and each of them, NUL-terminated; answers the script's queries.
 RECORDER = """\
 #!/bin/bash
 { printf '%s\\0' "$#" "$@"; } >>"$RECORD"

@@ -17,7 +17,7 @@ from blotter.tables.endpoint import Endpoint
 from blotter.tables.errors import Exit, Retry, SetupError
 from blotter.tables.failures import BY_EXCEPTION, RULES
 from blotter.tables.observed import Observed, with_settings
-from blotter.tables.progress import News, PlainTeller
+from blotter.tables.progress import News, PlainReporter
 from blotter.tables.wait import Backoff, Deadline
 from tests.simulated_dynamodb import FakeClock
 
@@ -47,11 +47,11 @@ def test_a_deadline_counts_from_its_beginning() -> None:
 def test_plain_progress_says_what_is_new_and_reminds_every_half_minute() -> None:
     time = FakeClock()
     lines: list[str] = []
-    tell = PlainTeller(lines.append, lambda: time.time)
+    notify = PlainReporter(lines.append, lambda: time.time)
     for second in range(70):
         time.time = float(second)
-        tell(News("t", "waiting", {"": "UPDATING", "index a": "CREATING, backfilling"}))
-    tell(News("t", "done", over=True))
+        notify(News("t", "waiting", {"": "UPDATING", "index a": "CREATING, backfilling"}))
+    notify(News("t", "done", over=True))
     assert lines == [
         "t: waiting (UPDATING; index a CREATING, backfilling)",
         "t: waiting (UPDATING; index a CREATING, backfilling), 30 s",

@@ -38,9 +38,9 @@ _ERRORS: dict[int, str] = {
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    told: dict[int | str, str] = {status: _ERRORS[status] for status in statuses}
-    told["default"] = "Any other failure, in the same shape."
-    return {status: {"model": schemas.Error, "description": text} for status, text in told.items()}
+    described: dict[int | str, str] = {status: _ERRORS[status] for status in statuses}
+    described["default"] = "Any other failure, in the same shape."
+    return {status: {"model": schemas.Error, "description": text} for status, text in described.items()}
 
 
 _UPLOAD_BODY = {
@@ -66,7 +66,7 @@ _UPLOAD_BODY = {
 
 
 def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) -> APIRouter:
-    """The routes over these services; `closing` tells long streams that the server stops."""
+    """The routes over these services; `closing` ends long streams when the server stops."""
     routes = APIRouter()
     streams = live.Streams(services.results.find, services.settings.pace, closing)
 
@@ -134,7 +134,7 @@ def router(services: Services, uploads: Uploads, closing: Callable[[], bool]) ->
         """
         first = await to_thread.run_sync(get_result, file_key)
         if first.finished and request.headers.get("last-event-id") == live.FINAL_ID:
-            return Response(status_code=204)  # tells an EventSource to stay away
+            return Response(status_code=204)  # ends an EventSource
         client = request.client.host if request.client else ""
         streams.check(client)
         stream = streams.events(first, client)

@@ -45,7 +45,7 @@ class HeadMiddleware:
 def create_app(services: Services, closing: Callable[[], bool] = lambda: False) -> FastAPI:
     """The application over these services.
 
-    `closing` tells when the server is about to stop, so that event streams end instead of holding it up
+    `closing` is set when the server is about to stop, so that event streams end instead of holding it up
     (`server.py` passes it).
     """
     app = FastAPI(
@@ -54,7 +54,7 @@ def create_app(services: Services, closing: Callable[[], bool] = lambda: False) 
         description=_DESCRIPTION,
         docs_url=None,  # ours is server-rendered: the framework's loads scripts from a CDN
         redoc_url=None,
-        redirect_slashes=False,  # an address with a slash too many is a 404 that says so, not an empty redirect
+        redirect_slashes=False,  # a slash too many is an explained 404, not an empty redirect
     )
     uploads = Uploads(services.intake.begin, services.settings.max_upload_bytes, services.settings.uploads)
     app.state.pages = pages.Pages(services)

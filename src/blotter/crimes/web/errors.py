@@ -42,7 +42,7 @@ def error_body(code: str, message: str) -> dict[str, dict[str, str]]:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a person is looking: outside the API, and with a client that asked for HTML."""
+    """Whether a person is reading: outside the API, and with a client that accepts HTML."""
     path = request.url.path
     machine = path.startswith("/api/") or path in ("/health", "/openapi.json")
     return not machine and "text/html" in request.headers.get("accept", "")

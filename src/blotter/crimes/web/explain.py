@@ -1,7 +1,7 @@
 """What a stored code means to the person who uploaded the file: a heading, and what to do about it.
 
-The codes and their meaning are the application's (`crimes/failures.py`); the item's own message says what was
-wrong with this file; here stands how to mend it. A code that is not known (a newer worker wrote it) gets a
+The codes and their meaning are the application's (`crimes/failures.py`); the item's own message states what was
+wrong with this file; this module has how to mend it. A code that is not known (a newer worker wrote it) gets a
 general answer, never an error page.
 """
 
@@ -14,7 +14,7 @@ from blotter.crimes.failures import FILE_CODES, ROW_REASONS
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`heading` says what happened, `remedy` what to do next."""
+    """`heading` is what happened, `remedy` what to do next."""
 
     heading: str
     remedy: str

@@ -66,7 +66,7 @@ _BY_NAME = {column.name: column for column in COLUMNS}
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a reader asked for; `after` is the token of the window, None for the first one."""
+    """What the address selects; `after` is the token of the window, None for the first one."""
 
     search: str = ""
     status: str = ""
@@ -76,7 +76,7 @@ class Query:
 
     @classmethod
     def of(cls, search: str, status: str, sort: str, page: int, after: str | None) -> Query:
-        """A query from an address; what makes no sense is as if it were not there."""
+        """A query from an address; invalid parts are ignored."""
         known = sort if sort.removeprefix("-") in _BY_NAME else DEFAULT_SORT
         return cls(search.strip()[:200], status if status in STATUSES else "", known, max(page, 1), after or None)
 
@@ -129,7 +129,7 @@ class FileList:
 
 
 def read(table: ResultsTable, query: Query) -> FileList:
-    """The page that is asked for. Raises InvalidToken, botocore's errors."""
+    """The page that the query selects. Raises InvalidToken, botocore's errors."""
     window, following = _window(table, query.after)
     wanted = query.search.casefold()
     found = [

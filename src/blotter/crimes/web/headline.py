@@ -1,9 +1,9 @@
-"""What a result says first: how many arrests to expect, and how that compares with what the file records.
+"""What a result shows first: how many arrests to expect, and how that compares with what the file records.
 
 The expected number is the sum of the probabilities, not the count of incidents above 0.5: with an arrest rate
 of 11 % hardly any robbery passes 0.5, although one in twenty ends with an arrest. Results of older versions
 lack the sum and its interval; then both are computed from the mean and the histogram. Also here: the movable
-threshold, which tells what a cut at another probability would give. Pure.
+threshold, which shows what a cut at another probability would give. Pure.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ ORDERS = {"likely": "Most likely first", "unlikely": "Least likely first", "file
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is asked for; "" is everything. `low` and `high` are percent; hours 0–23, weekdays 0 (Monday) – 6."""
+    """What is shown; "" is everything. `low` and `high` are percent; hours 0–23, weekdays 0 (Monday) – 6."""
 
     type: str = ""
     area: str = ""
@@ -62,7 +62,7 @@ class Filters:
             file_key, **{name: str(value) for name, value in given.items() if value != getattr(plain, name)}
         )
 
-    def told(self) -> list[str]:
+    def descriptions(self) -> list[str]:
         """The filters as a person reads them."""
         parts = []
         if self.type:
@@ -108,7 +108,8 @@ class Page:
 
 
 def read(chunks: Iterable[bytes], filters: Filters, *, day_first: bool = False) -> Page:
-    """The page that is asked for, from the bytes of a predictions file; `day_first`: how its dates are written."""
+    """The page that the filters select, from the bytes of a predictions file; `day_first`: how its dates are
+    written."""
     rows = rows_of(chunks)
     header = next(iter(rows), [])
     columns = find_columns(header) | {name: header.index(name) for name in ("probability",) if name in header}

@@ -1,7 +1,7 @@
 """The same web application under API Gateway (HTTP API, payload 2.0), as the Lambda handler `handler`.
 
 Only settings differ there, not code: API Gateway decides which host names arrive, a response must end
-(event streams send the current state and close, the browser asks again), and a request or answer is at most 6
+(event streams send the current state and close, the browser reconnects), and a request or answer is at most 6
 MB, base64 included. Route every path of the `$default` stage here, because the pages link from the root. Limits:
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """

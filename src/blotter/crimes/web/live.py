@@ -1,7 +1,7 @@
 """A result's progress as server-sent events: one event per change, heartbeats between, an end at a final state.
 
 DynamoDB pushes nothing to a reader without streams, so progress is read by polling. However many pages follow a
-file, one `_Reader` polls its item and wakes them all: a thousand streams of one file cost one GetItem per half
+file, one `_Reader` polls its item and notifies them all: a thousand streams of one file cost one GetItem per half
 second. Streams are limited in number, in all and per client address, and in length; a browser's EventSource comes
 back by itself after `retry`. A stream ends when the result is final or gone, when the server stops and after
 `max_seconds`. Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -44,7 +44,7 @@ class Pace:
 
 
 class Streams:
-    """The event streams of one server. `read` blocks: threads call it; `closing` says that the server stops."""
+    """The event streams of one server. `read` blocks: threads call it; `closing` is set when the server stops."""
 
     def __init__(self, read: Callable[[str], Result | None], pace: Pace, closing: Callable[[], bool]) -> None:
         self._read = read
@@ -124,7 +124,7 @@ class Streams:
 class _Reader:
     """Polls one key while streams follow it.
 
-    `latest` is None when the result is gone; `stopped` says that the server stops and nothing more will come.
+    `latest` is None when the result is gone; `stopped`: the server stops and nothing more will come.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Keys in addresses: how a file key with slashes, spaces, quotes, percent signs or emoji goes into a URL and back.
 
-A key such as `uploads/x/events` must not be mistaken for "the events of uploads/x". What tells them apart is the
+A key such as `uploads/x/events` must not be mistaken for "the events of uploads/x". What distinguishes them is the
 encoded slash, which servers and gateways decode before routing. `ExactPathMiddleware` therefore decodes
 everything except "%2F" and "%25", routing sees whole keys, and the `key` convertor finishes the decoding. Plain
 slashes work too wherever they are not ambiguous. Every address that the application writes itself comes from
@@ -34,7 +34,8 @@ register_url_convertor("key", _KeyConvertor())
 
 
 class ExactPathMiddleware:
-    """Give routing a path in which an encoded slash and an encoded percent sign are still told from plain ones."""
+    """Give routing a path in which an encoded slash and an encoded percent sign are still distinguished from plain
+    ones."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -8,7 +8,7 @@ database's open access (`blotter serve`):
   beyond loopback, any literal IP address (a page cannot rebind an address). Exactly one Host header is
   required.
 - **Origin.** Browsers add it to every request of a page that is not a plain navigation: it must name this very
-  host and port. A request that changes something and carries no Origin must not say that it comes from another
+  host and port. A request that changes something and carries no Origin must not be marked as coming from another
   site (Sec-Fetch-Site). Programs send neither and pass. There are no CORS headers.
 
 The content policy allows scripts and styles from this server's files only; no inline script, no outside service.
@@ -155,7 +155,7 @@ def _is_address(name: str) -> bool:
 
 
 def _same_origin(method: str, host: str, headers: Headers) -> bool:
-    """Whether a request may come from where it says it does; TLS may end before this server."""
+    """Whether a request may come from the origin it states; TLS may end before this server."""
     origin = headers.get("origin")
     if origin is not None:
         return origin.casefold() in (f"http://{host}".casefold(), f"https://{host}".casefold())

@@ -20,7 +20,7 @@ _CONNECTIONS = 4000  # more are answered 503; event streams have their own, lowe
 
 
 class WebServer(uvicorn.Server):
-    """`run()` serves until a signal or `stop()`; afterwards `url` still says where it was."""
+    """`run()` serves until a signal or `stop()`; after that `url` is still its address."""
 
     def __init__(self, services: Services, host: str, port: int, *, access_log: bool = False) -> None:
         app = create_app(services, closing=lambda: self.should_exit)
@@ -41,7 +41,7 @@ class WebServer(uvicorn.Server):
         self._socket: socket.socket | None = None
 
     def bind(self) -> str:
-        """Take the address (port 0: a free one) and say its URL. Raises OSError when it is taken."""
+        """Take the address (port 0: a free one) and set `url`. Raises OSError when it is taken."""
         family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,6 +1,6 @@
 """What the web package is given: the results table, the objects, the intake, the queue, and its own few settings.
 
-Handed in by whoever starts the application (`blotter crimes serve`, `blotter up`, `lambda_.py`, a test); nothing
+Passed in by what starts the application (`blotter crimes serve`, `blotter up`, `lambda_.py`, a test); nothing
 here reads the environment.
 """
 

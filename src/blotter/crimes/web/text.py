@@ -52,7 +52,7 @@ def points(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A probability or share (0–1) in percent; below one tenth of a percent it says so instead of "0.0%"."""
+    """A probability or share (0–1) in percent; below one tenth of a percent "< 0.1%" instead of "0.0%"."""
     if value is None:
         return MISSING
     if 0 < value < 0.001:
@@ -75,7 +75,7 @@ def size(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: 0.83 → "0.8 s", 184 → "3 min 4 s"."""
+    """Seconds for people: 0.83 → "0.8 s", 184 → "3 min 4 s"."""
     if seconds is None or seconds < 0:
         return MISSING
     if seconds < 10:

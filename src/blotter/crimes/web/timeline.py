@@ -32,7 +32,7 @@ class TimelineRow:
 class TimelineCharts:
     """`labels` are the places of the columns that get a label, `minor` those of them that a phone leaves out.
 
-    `actual` says whether the dots are drawn.
+    `actual` is whether the dots are drawn.
     """
 
     unit: str
@@ -56,14 +56,14 @@ def charts_of(found: Timeline | None) -> TimelineCharts | None:
     actual = any(group.actual_arrests is not None for group in groups.values())
 
     def points(value_of: str) -> list[tuple[str, float | None, str, str]]:
-        told = []
+        drawn = []
         for slot in slots:
             group = groups.get(slot)
             value = None if group is None else float(group.rows)
             if group is not None and value_of == "expected":
                 value = group_expected(group)
-            told.append((_label(slot, found.unit), value, f"{names[slot]}: {_sentence(group)}", ""))
-        return told
+            drawn.append((_label(slot, found.unit), value, f"{names[slot]}: {_sentence(group)}", ""))
+        return drawn
 
     marks = [float(groups[slot].actual_arrests or 0) if slot in groups else None for slot in slots]
     step = max(1, -(-len(slots) // _LABELS))
@@ -88,8 +88,10 @@ def charts_of(found: Timeline | None) -> TimelineCharts | None:
 def _sentence(group: Group | None) -> str:
     if group is None:
         return "no incidents"
-    told = f"{text.number(group.rows)} incidents, {text.amount(group_expected(group))} expected arrests"
-    return told if group.actual_arrests is None else f"{told}, {text.number(group.actual_arrests)} recorded"
+    sentence = f"{text.number(group.rows)} incidents, {text.amount(group_expected(group))} expected arrests"
+    return (
+        sentence if group.actual_arrests is None else f"{sentence}, {text.number(group.actual_arrests)} recorded"
+    )
 
 
 def _parse(key: str, unit: str) -> date | None:

@@ -1,10 +1,10 @@
 """How many uploads run side by side, and which one gives way.
 
-A slow client must neither hold a place for ever nor keep others out. Three rules: a client that sends nothing
+A slow client must neither hold a place forever nor keep others out. Three rules: a client that sends nothing
 for `idle_seconds` is cut off; one that stays below `least_rate` after `patience_seconds` is cut off too; and
 when every place is taken, the slowest upload gives its place to the newcomer, first among those of the
 newcomer's own address. Only uploads that are really slow give way: with nothing but fast ones running, the
-newcomer waits, and is asked to come again when none ends.
+newcomer waits, and gets a 503 with Retry-After when none ends.
 """
 
 from __future__ import annotations

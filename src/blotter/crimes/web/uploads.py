@@ -78,7 +78,7 @@ class Uploads:
                 if arrival is None:
                     arrival = await self._in_thread(self._begin, form.file_name)
                 await self._in_thread(arrival.write, block)
-            if arrival is None:  # a file without a byte is a file: the worker says what is wrong with it
+            if arrival is None:  # a file without a byte is a file: the worker reports what is wrong with it
                 if form.file_name is None:
                     raise _bad_form(f'The form has no field named "{FIELD}" with a file in it.')
                 arrival = await self._in_thread(self._begin, form.file_name)

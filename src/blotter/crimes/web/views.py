@@ -128,13 +128,15 @@ def bin_range(place: int) -> str:
 
 
 def sentence(group: Group | None) -> str:
-    """What a tooltip says of a group."""
+    """The tooltip of a group."""
     if group is None:
         return "no incidents"
     incidents = "1 incident" if group.rows == 1 else f"{text.number(group.rows)} incidents"
     expected = text.amount(group_expected(group))
-    told = f"{incidents}, mean probability {text.share(group.mean_probability)}, {expected} expected arrests"
-    return told if group.actual_arrests is None else f"{told}, {text.number(group.actual_arrests)} recorded"
+    sentence = f"{incidents}, mean probability {text.share(group.mean_probability)}, {expected} expected arrests"
+    return (
+        sentence if group.actual_arrests is None else f"{sentence}, {text.number(group.actual_arrests)} recorded"
+    )
 
 
 def _histogram(counts: list[int]) -> charts.ColumnChart:

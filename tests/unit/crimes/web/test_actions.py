@@ -1,4 +1,4 @@
-"""Cancel, retry, delete: in every state, through the API; what a worker and a sweep do afterwards."""
+"""Cancel, retry, delete: in every state, through the API; what a worker and a sweep do then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/api.md tells of every address and every error code that there is, and of no other."""
+"""docs/api.md lists exactly the addresses and error codes that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The incidents of a file: as many as the result page says; filters, order, pages."""
+"""The incidents of a file: as many as the result page shows; filters, order, pages."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_bars_stand_out_from_the_card(scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_sequential_scale_runs_one_way_in_even_steps(scheme: str) -> None:
-    """Lightness alone tells the classes apart, whatever colors an eye can see."""
+    """Lightness alone distinguishes the classes, whatever colors an eye can see."""
     palette = palettes()[scheme]
     scale = [palette[f"s{level}"] for level in range(5)]
     away = [contrast(color, palette["card"]) for color in scale]

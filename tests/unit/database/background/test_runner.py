@@ -1,4 +1,4 @@
-"""The chores run side by side, outlive a failing store, and stop when told."""
+"""The chores run side by side, outlive a failing store, and stop on request."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_it_runs_until_it_is_stopped(streams: StreamDatabase) -> None:
 
 
 def test_it_wakes_when_a_table_changes_and_when_something_is_due(tmp_path: Path) -> None:
-    """Hours between looks that nothing asks for: only the notification and the known moment can wake it."""
+    """Hours between periodic looks: only the notification and the known time can wake it."""
     database = InProcessDatabase(tmp_path / "data", table_delay=0.05, background=False)
     background = Background(database.storage, tables_seconds=7200.0)
 

@@ -1,4 +1,4 @@
-"""What the sweeper deletes, what it leaves, and what the stream says of it.
+"""What the sweeper deletes, what it leaves, and the stream's records of it.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html
 """

@@ -1,6 +1,6 @@
 """Which items a condition holds for.
 
-Behaviour for missing attributes and mixed types: test/alternator/test_condition_expression.py in
+Behavior for missing attributes and mixed types: test/alternator/test_condition_expression.py in
 scylladb/scylladb, which its authors run against the service; size() of strings:
 paritysuite/dynamodb-conformance.
 """
@@ -110,7 +110,7 @@ def test_what_is_missing_is_not_equal_to_anything() -> None:
     assert not holds("gone IN (:a, absent)", a={"N": "1"})
 
 
-def test_bounds_from_the_item_are_not_judged() -> None:
+def test_bounds_from_the_item_are_not_checked() -> None:
     assert not holds("n BETWEEN m.x AND :v", v={"N": "0"})
     assert not holds("n BETWEEN s AND :v", v={"N": "0"})
     assert holds("n BETWEEN m.x AND :v", v={"N": "5"})

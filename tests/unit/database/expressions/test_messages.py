@@ -1,4 +1,4 @@
-"""Wrong expressions get AWS's words: one line per recorded message.
+"""Wrong expressions get AWS's messages: one line per recorded message.
 
 Where a case comes from is named beside it: "conformance" is nubo-db/dynamodb-conformance and its successor
 paritysuite/dynamodb-conformance (tests/tier3), "dynalite" is architect/dynalite's tests (recorded from the
@@ -27,7 +27,7 @@ PARAMETERS = {
 }
 
 
-def judge(
+def problem_of(
     language: str, text: str, names: dict[str, str] | None = None, values: dict[str, dict[str, Any]] | None = None
 ) -> str | None:
     """The message for an expression, or None when it is right."""
@@ -69,7 +69,7 @@ def judge(
 def test_a_syntax_error_names_the_token_and_its_neighbours(
     language: str, text: str, token: str, near: str
 ) -> None:
-    assert judge(language, text) == f'Syntax error; token: "{token}", near: "{near}"'
+    assert problem_of(language, text) == f'Syntax error; token: "{token}", near: "{near}"'
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_syntax_error_names_the_token_and_its_neighbours(
     ],
 )
 def test_what_the_grammar_does_not_hold_is_a_syntax_error(language: str, text: str) -> None:
-    message = judge(language, text)
+    message = problem_of(language, text)
     assert message is not None
     assert message.startswith("Syntax error; token: ")
 
@@ -188,7 +188,7 @@ def test_what_the_grammar_does_not_hold_is_a_syntax_error(language: str, text: s
 )
 def test_the_grammar_holds(language: str, text: str) -> None:
     names = {"#x": "x"} if "#x" in text else None
-    assert judge(language, text, names, {":a": S} if ":a" in text else None) is None
+    assert problem_of(language, text, names, {":a": S} if ":a" in text else None) is None
 
 
 @pytest.mark.parametrize(
@@ -206,36 +206,36 @@ def test_the_grammar_holds(language: str, text: str) -> None:
     ],
 )
 def test_parentheses_straight_around_parentheses_are_refused(text: str) -> None:
-    assert judge("filter", text) == "The expression has redundant parentheses;"
+    assert problem_of("filter", text) == "The expression has redundant parentheses;"
 
 
 def test_an_empty_expression_is_refused() -> None:
     for language in PARAMETERS:
-        assert judge(language, "") == "The expression can not be empty;"
+        assert problem_of(language, "") == "The expression can not be empty;"
 
 
 def test_the_size_limit_counts_the_bytes_as_sent() -> None:
     # conformance, tests/tier3/limits/expressionSize.test.ts
-    assert judge("projection", "a" * 4096) is None
+    assert problem_of("projection", "a" * 4096) is None
     over = "Expression size has exceeded the maximum allowed size; expression size: 4097"
-    assert judge("projection", "a" * 4097) == over
-    assert judge("projection", "ä" * 2048 + "a") == over
-    assert judge("filter", "(" * 4097) == over
+    assert problem_of("projection", "a" * 4097) == over
+    assert problem_of("projection", "ä" * 2048 + "a") == over
+    assert problem_of("filter", "(" * 4097) == over
 
 
 def test_three_hundred_operators_and_functions_are_allowed() -> None:
-    assert judge("filter", " AND ".join(["a=b"] * 150)) is None
-    assert judge("filter", " AND ".join(["a=b"] * 151)) == (
+    assert problem_of("filter", " AND ".join(["a=b"] * 150)) is None
+    assert problem_of("filter", " AND ".join(["a=b"] * 151)) == (
         "The expression contains too many operators; operator count: 301"
     )
-    assert judge("filter", "NOT(" * 299 + "a=b" + ")" * 299) is None
+    assert problem_of("filter", "NOT(" * 299 + "a=b" + ")" * 299) is None
     # SET's own equals sign is no operator.
-    assert judge("update", "SET " + ", ".join(f"a{n} = b{n}" for n in range(301))) is None
+    assert problem_of("update", "SET " + ", ".join(f"a{n} = b{n}" for n in range(301))) is None
 
 
 def test_hostile_nesting_is_refused_without_exhausting_the_stack() -> None:
     for text in ("(" * 4000, "(" * 2000 + "a=b" + ")" * 2000, "NOT(" * 1000, "size(" * 800, "a=" + "(" * 4000):
-        assert judge("filter", text) is not None
+        assert problem_of("filter", text) is not None
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_hostile_nesting_is_refused_without_exhausting_the_stack() -> None:
     ],
 )
 def test_reserved_words(language: str, text: str, word: str) -> None:
-    assert judge(language, text) == f"Attribute name is a reserved keyword; reserved keyword: {word}"
+    assert problem_of(language, text) == f"Attribute name is a reserved keyword; reserved keyword: {word}"
 
 
 @pytest.mark.parametrize(
@@ -281,12 +281,12 @@ def test_reserved_words(language: str, text: str, word: str) -> None:
     ],
 )
 def test_words_in_the_wrong_place(text: str, problem: str) -> None:
-    assert judge("filter", text) == problem
+    assert problem_of("filter", text) == problem
 
 
 @pytest.mark.parametrize(
     ("text", "names", "values", "problem"),
-    [  # dynalite, scan.js: each condition is judged as a whole before the next one
+    [  # dynalite, scan.js: each condition is checked as a whole before the next one
         ("attribute_exists(#P.b, :a) and a=a", None, None, "name #P"),
         ("begins_with(Pictures.#RearView)", None, None, "name #RearView"),
         ("(#P between :lo and :hi) and (#PC in (:cat1, :cat2))", None, None, "name #P"),
@@ -300,7 +300,7 @@ def test_words_in_the_wrong_place(text: str, problem: str) -> None:
 def test_undefined_placeholders(text: str, names: Any, values: Any, problem: str) -> None:
     kind, placeholder = problem.split()
     where = "used in the document path" if kind == "name" else "used in expression"
-    assert judge("filter", text, names, values) == (
+    assert problem_of("filter", text, names, values) == (
         f"An expression attribute {kind} {where} is not defined; attribute {kind}: {placeholder}"
     )
 
@@ -316,7 +316,7 @@ def test_undefined_placeholders(text: str, names: Any, values: Any, problem: str
     ],
 )
 def test_operand_counts(text: str, function: str, count: int) -> None:
-    assert judge("filter", text) == (
+    assert problem_of("filter", text) == (
         "Incorrect number of operands for operator or function; "
         f"operator or function: {function}, number of operands: {count}"
     )
@@ -346,27 +346,29 @@ NOT_ORDERED = [BOOL, {"NULL": True}, {"SS": ["1"]}, {"NS": ["1"]}, {"BS": ["YQ==
 )
 def test_operand_types(language: str, text: str, operator: str, value: dict[str, Any]) -> None:
     ((type_, _),) = value.items()
-    assert judge(language, text, None, {":a": value}) == (
+    assert problem_of(language, text, None, {":a": value}) == (
         f"Incorrect operand type for operator or function; operator or function: {operator}, operand type: {type_}"
     )
 
 
 def test_functions_that_want_a_path() -> None:
     wants = "Operator or function requires a document path; operator or function: "
-    assert judge("filter", "attribute_exists(:a) and a=a", None, {":a": S}) == f"{wants}attribute_exists"
-    assert judge("filter", "attribute_not_exists(size(:a))", None, {":a": S}) == f"{wants}attribute_not_exists"
-    assert judge("update", "set a = if_not_exists(:a, c)", None, {":a": S}) == f"{wants}if_not_exists"
-    # alternator: attribute_type takes a value as well, whatever its documentation says.
-    assert judge("filter", "attribute_type(:v, :a)", None, {":v": N, ":a": {"S": "N"}}) is None
+    assert problem_of("filter", "attribute_exists(:a) and a=a", None, {":a": S}) == f"{wants}attribute_exists"
+    assert (
+        problem_of("filter", "attribute_not_exists(size(:a))", None, {":a": S}) == f"{wants}attribute_not_exists"
+    )
+    assert problem_of("update", "set a = if_not_exists(:a, c)", None, {":a": S}) == f"{wants}if_not_exists"
+    # alternator: attribute_type takes a value as well, despite its documentation.
+    assert problem_of("filter", "attribute_type(:v, :a)", None, {":v": N, ":a": {"S": "N"}}) is None
 
 
 def test_attribute_type_names_a_type() -> None:
-    message = judge("filter", "attribute_type(a, :a)", None, {":a": {"S": "DOG"}})
+    message = problem_of("filter", "attribute_type(a, :a)", None, {":a": {"S": "DOG"}})
     assert message is not None
     assert message.startswith("Invalid attribute type name found; type: DOG, valid types: {")
     # The same text with a right value first, so that the compiled form is known already.
-    assert judge("filter", "attribute_type(c, :a)", None, {":a": {"S": "SS"}}) is None
-    assert judge("filter", "attribute_type(c, :a)", None, {":a": {"S": "s"}}) is not None
+    assert problem_of("filter", "attribute_type(c, :a)", None, {":a": {"S": "SS"}}) is None
+    assert problem_of("filter", "attribute_type(c, :a)", None, {":a": {"S": "s"}}) is not None
 
 
 @pytest.mark.parametrize(
@@ -383,7 +385,7 @@ def test_attribute_type_names_a_type() -> None:
     ],
 )
 def test_operands_must_be_distinct(text: str, operator: str, path: str) -> None:
-    assert judge("filter", text, {"#a": "a"}) == (
+    assert problem_of("filter", text, {"#a": "a"}) == (
         "The first operand must be distinct from the remaining operands for this operator or function; "
         f"operator: {operator}, first operand: {path}"
     )
@@ -391,23 +393,23 @@ def test_operands_must_be_distinct(text: str, operator: str, path: str) -> None:
 
 def test_between_wants_bounds_of_one_type_in_order() -> None:
     # dynalite, query.js
-    assert judge("key", "a between :b and :a", None, {":a": S, ":b": N}) == (
+    assert problem_of("key", "a between :b and :a", None, {":a": S, ":b": N}) == (
         "The BETWEEN operator requires same data type for lower and upper bounds; "
         "lower bound operand: AttributeValue: {N:1}, upper bound operand: AttributeValue: {S:a}"
     )
     # Right once, so that the compiled form is known; then with its bounds exchanged.
-    assert judge("filter", "a between :b and :a", None, {":a": {"S": "b"}, ":b": S}) is None
-    assert judge("filter", "a between :b and :a", None, {":a": S, ":b": {"S": "b"}}) == (
+    assert problem_of("filter", "a between :b and :a", None, {":a": {"S": "b"}, ":b": S}) is None
+    assert problem_of("filter", "a between :b and :a", None, {":a": S, ":b": {"S": "b"}}) == (
         "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; "
         "lower bound operand: AttributeValue: {S:b}, upper bound operand: AttributeValue: {S:a}"
     )
-    assert judge("filter", "a between :b and :a", None, {":a": {"N": "9"}, ":b": {"N": "10"}}) is not None
+    assert problem_of("filter", "a between :b and :a", None, {":a": {"N": "9"}, ":b": {"N": "10"}}) is not None
 
 
 def test_in_takes_a_hundred_candidates() -> None:
     def candidates(count: int) -> str | None:
         values = {f":v{n}": S for n in range(count)}
-        return judge("filter", f"a IN ({', '.join(values)})", None, values)
+        return problem_of("filter", f"a IN ({', '.join(values)})", None, values)
 
     assert candidates(100) is None
     assert candidates(101) == "The IN operator is provided with too many operands; number of operands: 101"
@@ -415,8 +417,8 @@ def test_in_takes_a_hundred_candidates() -> None:
 
 def test_paths_have_thirty_two_levels() -> None:
     # alternator, test_projection_expression.py
-    assert judge("projection", "a" + ".b" * 31) is None
-    assert judge("projection", "a" + ".b" * 32) == (
+    assert problem_of("projection", "a" + ".b" * 31) is None
+    assert problem_of("projection", "a" + ".b" * 32) == (
         "The document path has too many nesting levels; nesting levels: 33"
     )
 
@@ -440,7 +442,7 @@ def test_paths_have_thirty_two_levels() -> None:
     ],
 )
 def test_paths_that_meet(language: str, text: str, relation: str, one: str, two: str) -> None:
-    assert judge(language, text, {"#b": "b", "#c": "c", "#d": "[3]"}) == (
+    assert problem_of(language, text, {"#b": "b", "#c": "c", "#d": "[3]"}) == (
         f"Two document paths {relation} with each other; must remove or rewrite one of these paths; "
         f"path one: {one}, path two: {two}"
     )
@@ -456,7 +458,7 @@ def test_paths_that_meet(language: str, text: str, relation: str, one: str, two:
     ],
 )
 def test_a_section_stands_once(text: str, section: str) -> None:
-    assert judge("update", text) == f'The "{section}" section can only be used once in an update expression;'
+    assert problem_of("update", text) == f'The "{section}" section can only be used once in an update expression;'
 
 
 @pytest.mark.parametrize(
@@ -480,13 +482,13 @@ def test_a_section_stands_once(text: str, section: str) -> None:
     ],
 )
 def test_functions_in_updates(text: str, problem: str) -> None:
-    assert judge("update", text) == problem
+    assert problem_of("update", text) == problem
 
 
 @pytest.mark.parametrize(
     ("text", "operator", "value", "type_"),
     [
-        # dynalite, updateItem.js: the last action is judged first
+        # dynalite, updateItem.js: the last action is checked first
         ("set b = list_append(:a, a), c = if_not_exists(a) add a.b :a", "ADD", S, "STRING"),
         ("add a.b :a", "ADD", BOOL, "BOOLEAN"),
         ("add a.b :a", "ADD", {"M": {}}, "MAP"),
@@ -495,7 +497,7 @@ def test_functions_in_updates(text: str, problem: str) -> None:
     ],
 )
 def test_add_and_delete_take_numbers_and_sets(text: str, operator: str, value: Any, type_: str) -> None:
-    assert judge("update", text, None, {":a": value}) == (
+    assert problem_of("update", text, None, {":a": value}) == (
         f"Incorrect operand type for operator or function; operator: {operator}, operand type: {type_}, "
         f"typeSet: ALLOWED_FOR_{operator}_OPERAND"
     )
@@ -504,6 +506,6 @@ def test_add_and_delete_take_numbers_and_sets(text: str, operator: str, value: A
 def test_every_published_reserved_word_is_known() -> None:
     assert len(RESERVED_WORDS) == 573
     for word in sorted(RESERVED_WORDS - KEYWORDS):
-        assert judge("projection", word.lower()) == (
+        assert problem_of("projection", word.lower()) == (
             f"Attribute name is a reserved keyword; reserved keyword: {word.lower()}"
         )

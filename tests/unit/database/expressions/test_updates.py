@@ -227,7 +227,7 @@ def test_an_update_can_make_an_item() -> None:
         ("SET m.y = :v", {"m": {"M": {"y": {"S": "v"}}}}, {"m": {"M": {"y": {"S": "why"}}}}),
         ("SET m.fresh = :v", {"m": {"M": {"fresh": {"S": "v"}}}}, {}),
         ("SET l[1] = :v, m.y = :v", {"l": {"L": [{"S": "v"}]}, "m": {"M": {"y": {"S": "v"}}}}, None),
-        # What AWS does, odd as it is: an element set behind the end has no path of its own, and after a removal
+        # What AWS does, odd as it is: an element set past the end has no path of its own, and after a removal
         # another element stands at the path.
         ("SET l[100] = :v", {}, {}),
         ("REMOVE l[1], l[9]", {"l": {"L": [{"S": "2"}]}}, {"l": {"L": [{"S": "1"}]}}),

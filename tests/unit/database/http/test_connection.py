@@ -15,8 +15,8 @@ from blotter.database.http.connection import Connection
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.http.server import HttpServer
+from tests.unit.database.http.iterations import iterate, iterate_once
 from tests.unit.database.http.transport import Transport
-from tests.unit.database.http.turns import turn, turns
 
 
 class _Bench:
@@ -63,7 +63,7 @@ def test_a_request_is_answered_in_the_call_that_brings_its_last_byte() -> None:
 
 
 def test_answers_leave_in_the_order_of_the_requests() -> None:
-    """A write that waits holds up the reads behind it: they see it, and their answers follow its own."""
+    """A write that waits delays the reads after it: they see it, and their answers follow its own."""
 
     async def work() -> None:
         written = Pending()
@@ -76,11 +76,11 @@ def test_answers_leave_in_the_order_of_the_requests() -> None:
         bench = _Bench(handler)
         bench.connection.data_received(_post(b"read 1") + _post(b"write") + _post(b"read 2"))
         bench.connection.data_received(_post(b"read 3"))
-        await turns()
+        await iterate()
         assert bench.transport.bodies == [b"read 1"]
         assert seen == [b"read 1", b"write"]
         written.settle(Response(200, b"written"))
-        await turns()
+        await iterate()
         assert bench.transport.bodies == [b"read 1", b"written", b"read 2", b"read 3"]
 
     _run(work)
@@ -94,8 +94,8 @@ def test_a_flood_of_pipelined_requests_takes_turns_with_others() -> None:
         waited = 0
         while len(bench.handled) < 1000:
             waited += 1
-            await turn()
-        assert waited >= 400  # A turn lets the loop run twice.
+            await iterate_once()
+        assert waited >= 400  # `iterate` lets the loop run twice.
         assert bench.transport.bodies == [b"x"] * 1000
 
     _run(work)
@@ -122,7 +122,7 @@ def test_while_a_request_waits_the_client_is_soon_not_read() -> None:
         assert sent * len(_post(b"y")) < 100_000
         waiting.settle(Response(200, b"done"))
         while len(bench.transport.bodies) < sent + 1:
-            await turn()
+            await iterate_once()
         assert bench.transport.reading
 
     _run(work)
@@ -140,7 +140,7 @@ def test_a_client_that_does_not_take_answers_gets_no_more_of_them() -> None:
         assert bench.handled == []
         bench.connection.resume_writing()
         while not bench.transport.reading:
-            await turn()
+            await iterate_once()
         assert len(bench.handled) > 1000
 
     _run(work)
@@ -220,7 +220,7 @@ def test_a_request_under_way_has_all_the_time_it_needs() -> None:
         bench.connection.data_received(_post(b"x"))
         bench.pass_time(100_000)
         waiting.settle(Response(200, b"late"))
-        await turns()
+        await iterate()
         assert bench.transport.bodies == [b"late"]
         assert not bench.transport.closed
 
@@ -268,7 +268,7 @@ def test_leave_to_send_a_body_is_given_after_the_answers_before_it() -> None:
         bench.connection.data_received(expecting)
         assert bench.transport.written == b""
         waiting.settle(Response(200, b"first"))
-        await turns()
+        await iterate()
         assert bench.transport.statuses == [200, 100]
         bench.connection.data_received(b"{}")
         assert bench.transport.statuses == [200, 100, 200]
@@ -283,7 +283,7 @@ def test_a_handler_that_breaks_is_an_internal_error() -> None:
 
         bench = _Bench(handler)
         bench.connection.data_received(_post(b"x") + _post(b"y"))
-        await turns()
+        await iterate()
         assert bench.transport.statuses == [500, 500]
         assert b"Internal server error" in bench.transport.bodies[0]
         assert b"broken" not in bench.transport.written
@@ -306,7 +306,7 @@ def test_so_may_the_request() -> None:
     async def work() -> None:
         bench = _Bench()
         bench.connection.data_received(_post(b"x") + _post(b"y", b"Connection: close\r\n") + _post(b"z"))
-        await turns()
+        await iterate()
         assert bench.transport.bodies == [b"x", b"y"]
         assert bench.transport.written.count(b"Connection: close") == 1
         assert bench.transport.closed
@@ -322,7 +322,7 @@ def test_a_client_that_closes_its_side_still_gets_its_answers() -> None:
         bench.connection.data_received(_post(b"y"))
         assert bench.connection.eof_received()
         waiting.settle(Response(200, b"x"))
-        await turns()
+        await iterate()
         assert bench.transport.bodies == [b"x", b"y"]
         assert bench.transport.closed
         assert not _Bench().connection.eof_received()
@@ -338,7 +338,7 @@ def test_an_answer_for_a_client_that_left_goes_nowhere() -> None:
         assert bench.server.budget.used == 10_000
         bench.connection.connection_lost(None)
         waiting.settle(Response(200, b"late"))
-        await turns()
+        await iterate()
         assert bench.transport.written == b""
         assert bench.server.budget.used == 0
         assert bench.server.connections == set()
@@ -384,7 +384,7 @@ def test_drain_closes_idle_connections_and_ends_others_after_their_answer() -> N
         busy.connection.drain()
         assert not busy.transport.closed
         waiting.settle(Response(200, b"last"))
-        await turns()
+        await iterate()
         assert busy.transport.bodies == [b"last"]
         assert b"Connection: close" in busy.transport.written
         assert busy.transport.closed

@@ -1,6 +1,6 @@
 """Compressed bodies: what is understood, what is a 500, and that no body unpacks beyond its bound.
 
-Behaviour of AWS: ScyllaDB, test/alternator/test_compressed_request.py (recorded against DynamoDB).
+Behavior of AWS: ScyllaDB, test/alternator/test_compressed_request.py (recorded against DynamoDB).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The server on real sockets and uvloop: accepting, sharing, making room, drain, and large bodies both ways."""
+"""The server on real sockets and uvloop: accepting, sharing, evicting, draining, and large bodies both ways."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from blotter.database.http.host import HostedConnection
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Handler, Pending, Request, Response
 from blotter.database.http.server import ConnectionCounts, HttpServer
-from tests.unit.database.http.turns import turns, until
+from tests.unit.database.http.iterations import iterate, until
 
 
 def _post(body: bytes, headers: str = "") -> bytes:
@@ -135,7 +135,7 @@ def test_pipelined_answers_keep_their_order_under_back_pressure() -> None:
         for number in range(requests):
             writer.write(_post(b"%d" % number))
         await until(lambda: bool(running.unsent) or len(handled) == requests)
-        await turns()
+        await iterate()
         assert len(handled) < requests, "the client took nothing, and all was answered"
         assert 100_000 <= running.unsent <= running.server.budget.used
         writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -148,7 +148,7 @@ def test_pipelined_answers_keep_their_order_under_back_pressure() -> None:
 
     @later
     async def slow(request: Request) -> Response:
-        await turns(3)
+        await iterate(3)
         return Response(200, request.body + b"|" + b"x" * 100_000)
 
     def handler(request: Request) -> Response | Pending:
@@ -161,7 +161,7 @@ def test_pipelined_answers_keep_their_order_under_back_pressure() -> None:
 
 
 def test_clients_that_do_not_read_are_cut_when_memory_is_used_up() -> None:
-    """The one that waits longest goes first; who reads is served all the same."""
+    """The one that waits longest is closed first; clients that read are served all the same."""
 
     async def test(running: _Running) -> None:
         silent = []
@@ -171,7 +171,7 @@ def test_clients_that_do_not_read_are_cut_when_memory_is_used_up() -> None:
             writer.write(_post(b"large"))
             silent.append((reader, writer))
             await until(lambda: running.handled == len(silent))
-            await turns()
+            await iterate()
             assert running.server.budget.used <= running.server.budget.limit
         reader, writer = await running.connect()
         writer.write(_post(b"small"))
@@ -209,7 +209,7 @@ def test_who_is_idle_longest_makes_room() -> None:
         busy_writer.write(_post(b"wait"))
         clients = [await running.connect() for _ in range(40)]
         await until(lambda: running.opened == 41)
-        await turns()
+        await iterate()
         assert len(running.server.connections) <= 20
         reader, writer = clients[-1]
         writer.write(_post(b"newest"))
@@ -307,7 +307,7 @@ def test_two_servers_on_one_socket_share_the_connections() -> None:
         assert counts[2] == ConnectionCounts.GONE
         await servers[0].drain()
         assert counts[0] == ConnectionCounts.GONE
-        # The one that is left takes everything, and waits for nobody.
+        # The remaining one takes everything, and waits for no other.
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         writer.write(_post(b"x"))
         assert await _answer(reader) == (200, b"x")

@@ -16,8 +16,8 @@ from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.http.server import HttpServer
 from blotter.database.http.states import TRANSITIONS, State, diagram
+from tests.unit.database.http.iterations import iterate
 from tests.unit.database.http.transport import Transport
-from tests.unit.database.http.turns import turns
 
 PAGE = Path(__file__).parents[4] / "docs" / "architecture" / "connection.md"
 HEAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
@@ -131,7 +131,7 @@ def _play(steps: list[str]) -> list[tuple[State, State]]:
         bench = _Bench()
         for step in steps:
             STEPS[step](bench)
-            await turns(3)
+            await iterate(3)
         return bench.connection.seen
 
     return asyncio.run(work())
@@ -151,7 +151,7 @@ def _play_pieces(*pieces: bytes) -> list[tuple[State, State]]:
         bench = _Bench()
         for piece in pieces:
             bench.send(piece)
-            await turns(3)
+            await iterate(3)
         return bench.connection.seen
 
     return asyncio.run(work())
@@ -170,7 +170,7 @@ def test_nothing_of_the_memory_budget_is_lost(steps: list[str]) -> None:
         bench = _Bench()
         for step in steps:
             STEPS[step](bench)
-            await turns(3)
+            await iterate(3)
         bench.lose()
         for _ in range(len(bench.waiting)):
             bench.settle()

@@ -1,4 +1,4 @@
-"""Answers as bytes, judged by the standard library's HTTP client."""
+"""Answers as bytes, read by the standard library's HTTP client."""
 
 from __future__ import annotations
 

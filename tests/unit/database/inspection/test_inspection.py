@@ -85,7 +85,7 @@ def damaged(sound: Path, tmp_path: Path) -> Path:
 
 
 def change(directory: Path, *statements: str) -> None:
-    """Changes rows behind the database's back, with right checksums."""
+    """Changes rows without the database, with right checksums."""
     checksums.load()
     connection = apsw.Connection(str(directory / FILE_NAME))
     for statement in statements:
@@ -109,7 +109,7 @@ def test_a_sound_directory_is_called_sound_and_left_as_it_was(sound: Path) -> No
     assert fingerprints(sound) == before
 
 
-# What is done to the file, the check that must find it, and words of what it says.
+# What is done to the file, the check that must find it, and a part of its message.
 SPACE, INDEX_SPACE = 2, 1
 ONE = f"space = {SPACE} AND outside IS NULL AND instr(body, 'no year') = 0"
 DAMAGE = {

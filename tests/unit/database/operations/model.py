@@ -34,7 +34,7 @@ class IndexModel:
     local: bool = False
 
     def request(self) -> dict[str, Any]:
-        """What CreateTable and UpdateTable are told to make it."""
+        """The parameters of CreateTable and UpdateTable that make it."""
         projection: dict[str, Any] = {"ProjectionType": self.projection}
         if isinstance(self.projection, tuple):
             projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(self.projection)}

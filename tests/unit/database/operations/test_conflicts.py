@@ -1,4 +1,4 @@
-"""Requests that meet a transaction under way, as AWS tells of it.
+"""Requests that conflict with a transaction under way, as AWS describes it.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling
 """

@@ -1,4 +1,4 @@
-"""The capacity a request consumes is known whether or not the request asks for it."""
+"""The capacity a request consumes is known whether or not the response shows it."""
 
 from __future__ import annotations
 

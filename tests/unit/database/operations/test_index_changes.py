@@ -85,7 +85,7 @@ def size(value: dict[str, Any]) -> int:
 
 
 def belongs(name: str, item: Item) -> bool:
-    """The rule, said again: of the type, not empty, not too long together."""
+    """The rule, written again: of the type, not empty, not too long together."""
     for part, most in zip(INDEX_KEYS[name], (2048, 1024), strict=True):
         values = [item.get(attribute, {}) for attribute in part]
         types = [TYPES.get(attribute, "S") for attribute in part]

@@ -1,6 +1,6 @@
 """Every item operation against `model.py`: random steps on a table with indexes of every kind and projection.
 
-After each step the answer is what the model says, and in the end every index holds what the items say it must, in
+After each step the answer is that of the model, and in the end every index holds what follows from the items, in
 the order of its keys, whole and page by page.
 """
 
@@ -192,21 +192,21 @@ def _batch(table: Table, writes: list[Any]) -> None:
 
 def _transaction(table: Table, actions: list[Any]) -> None:
     model = table.model
-    requests, judged = [], []
+    requests, checked = [], []
     for step in actions:
         members, key, test, new = _action(model, step)
         requests.append({step[0]: {"TableName": table.name, **members}})
-        judged.append((key, new, test(model.get(key) or {})))
+        checked.append((key, new, test(model.get(key) or {})))
     status, answer = table.answer("TransactWriteItems", TransactItems=requests)
-    if len({model.key(key) for key, _, _ in judged}) < len(judged):
+    if len({model.key(key) for key, _, _ in checked}) < len(checked):
         assert answer["message"] == "Transaction request cannot include multiple operations on one item"
-    elif all(passed for _, _, passed in judged):
+    elif all(passed for _, _, passed in checked):
         assert status == 200, answer
-        for key, new, _ in judged:
+        for key, new, _ in checked:
             model.write(key, new)
     else:
         assert [reason["Code"] for reason in answer["CancellationReasons"]] == [
-            "None" if passed else "ConditionalCheckFailed" for _, _, passed in judged
+            "None" if passed else "ConditionalCheckFailed" for _, _, passed in checked
         ]
 
 

@@ -39,7 +39,7 @@ def test_the_first_write_after_four_hours_closes_the_shards_and_opens_their_chil
     parents = streams.shards(arn)
     streams.put("a")
     streams.now += SHARD_LIFETIME
-    assert streams.shards(arn) == parents  # nobody wrote
+    assert streams.shards(arn) == parents  # no write between
     streams.put("b")
     shards = streams.shards(arn)
     assert [shard["ShardId"] for shard in shards] == sorted(shard["ShardId"] for shard in shards)

@@ -1,4 +1,4 @@
-"""What plans say they touch: the one shape in which access control, throttling and logs see every operation."""
+"""The touches of plans: the one shape in which access control, throttling and logs see every operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open access believes what is said, but it has to be said."""
+"""Open access verifies no credentials, but requires them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""SigV4 against AWS's published vectors, and the words of every refusal.
+"""SigV4 against AWS's published vectors, and the message of every refusal.
 
 One published vector is left out: the signature of get-vanilla-with-session-token is a placeholder there.
-The vectors sign for a service called "service"; the verifier is told so. The words were recorded from AWS by
-dynalite (index.js, test/connection.js).
+The vectors sign for a service called "service"; the verifier is made for it. The messages were recorded from AWS
+by dynalite (index.js, test/connection.js).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOMENT = 1440938160
 
 
 def _request(text: str) -> Request:
-    """A vector's request as the HTTP room would hand it on."""
+    """A vector's request as the `http` package would pass it on."""
     head, _, body = text.partition("\n\n")
     lines = head.split("\n")
     method, _, rest = lines[0].partition(" ")

@@ -79,7 +79,7 @@ def test_get_caller_identity() -> None:
 
 
 def test_get_caller_identity_by_a_presigned_get() -> None:
-    """As Kubernetes clusters check who logs in."""
+    """As Kubernetes clusters identify a user."""
     credential = "k%2F20261128%2Feu-west-1%2Fsts%2Faws4_request"
     query = (
         f"Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}"
@@ -213,7 +213,7 @@ def test_and_in_cbor() -> None:
         b"\xa1\x61a\xd8\x1c\x81\xd8\x1d\x00",  # a list that holds itself
         b"\xa1\x61a\xc5\x82\x1b\x7f" + b"\xff" * 7 + b"\x01",  # a bigfloat
         b"\xa1\x61a\xc1\x1b" + b"\xff" * 8,  # a time that is none
-        b"\xa1\x61a\xd9\x12\x34\x01",  # a tag nobody knows
+        b"\xa1\x61a\xd9\x12\x34\x01",  # an unknown tag
         b"\xa2\x61a\x01\x61a\x02",  # a key twice
         b"\xa1\x01\x02",  # keys that are no text
         b"\xa1\x81\x01\x02",

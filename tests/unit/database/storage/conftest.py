@@ -1,5 +1,5 @@
-"""What the storage tests share. `storage` is every backend in turn: a backend joins by adding an opener here, and
-every test that asks for `storage` or `open_storage` then holds it to the protocol. Tests of one backend's own
+"""What the storage tests share. `storage` is each backend: a backend joins by adding an opener here, and
+every test with the fixture `storage` or `open_storage` then holds it to the protocol. Tests of one backend's own
 means (files, locks, SQLite's VFS) live in files named after it.
 """
 

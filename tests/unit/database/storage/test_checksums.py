@@ -1,4 +1,4 @@
-"""Checksums on pages: what is damaged is refused, named and left alone, and costs nobody else anything."""
+"""Checksums on pages: what is damaged is refused, named and left alone, and affects nothing else."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_no_body_stays_behind(tmp_path: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("body", [b"{}", b"x" * 5000])
 def test_a_put_that_denies_the_item_there_is_refused(tmp_path: Path, run: Run, body: bytes) -> None:
-    """It would falsify the statistics and leave a body behind."""
+    """It would falsify the statistics and leave an unused body."""
     storage = SqliteStorage.open(tmp_path)
     run(storage.write(put(b"k", body)))
     with pytest.raises(apsw.ConstraintError):
@@ -143,7 +143,8 @@ def test_a_put_that_denies_the_item_there_is_refused(tmp_path: Path, run: Run, b
 
 
 def test_what_a_killed_server_left_unsynced_is_synced_before_anybody_reads_it(tmp_path: Path, run: Run) -> None:
-    """Recovery takes a commit whose frames are complete though its sync never ended, and nobody was told of it."""
+    """Recovery takes a commit whose frames are complete though its sync never ended and it was never
+    acknowledged."""
     storage = SqliteStorage.open(tmp_path / "killed")
     run(storage.write(put(b"a")))
     shutil.copytree(tmp_path / "killed", tmp_path / "next", ignore=shutil.ignore_patterns("*-shm"))
@@ -168,7 +169,7 @@ class Clock:
 
 
 class FailingFile(apsw.VFSFile):
-    """A file of a disk that refuses writes or syncs for as long as `FailingVFS.refused` says so."""
+    """A file of a disk that refuses writes or syncs while `FailingVFS.refused` is set."""
 
     def __init__(self, vfs: FailingVFS, name: Any, flags: list[int]) -> None:
         self.vfs = vfs
@@ -645,7 +646,7 @@ def test_a_log_without_its_file_is_not_thrown_away(tmp_path: Path, run: Run, mis
 
 
 def test_a_damaged_log_ends_at_its_damage(tmp_path: Path, run: Run) -> None:
-    """As a torn tail does, from which nothing tells it. What was committed before is there, whole."""
+    """As a torn tail does, which looks the same. What was committed before is there, whole."""
     storage = SqliteStorage.open(tmp_path / "killed")
     for number in range(50):
         run(storage.write(put(b"%02d" % number, b"x" * 3000)))

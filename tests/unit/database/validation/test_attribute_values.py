@@ -1,6 +1,6 @@
-"""Validation of attribute values: what it makes of them, what it measures, and AWS's words for what it refuses.
+"""Validation of attribute values: what it makes of them, what it measures, and AWS's messages for what it refuses.
 
-Words: conformance suite nubo-db/dynamodb-conformance, tests/tier3/error-messages/putItem, tests/tier3/limits;
+Messages: conformance suite nubo-db/dynamodb-conformance, tests/tier3/error-messages/putItem, tests/tier3/limits;
 order of several faults: paritysuite/dynamodb-conformance, tests/tier3/validation-ordering/deepRequests.
 """
 

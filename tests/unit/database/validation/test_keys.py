@@ -1,6 +1,6 @@
 """Keys of items, Key parameters and start keys against a table's schema.
 
-Words: conformance suite nubo-db/dynamodb-conformance (tests/tier3/error-messages: putItem, deleteItem,
+Messages: conformance suite nubo-db/dynamodb-conformance (tests/tier3/error-messages: putItem, deleteItem,
 batchWriteItem, transactWriteItems) and dynalite's recorded tests.
 """
 

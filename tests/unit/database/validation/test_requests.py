@@ -1,7 +1,7 @@
 """What requests are refused for before the table is known, decoded from JSON as on the wire.
 
-Words and order: conformance suite nubo-db/dynamodb-conformance, tests/tier3/error-messages, tests/tier3/legacy-api
-and tests/tier1/{createTable,query,scan}; dynalite's recorded tests.
+Messages and order: conformance suite nubo-db/dynamodb-conformance, tests/tier3/error-messages,
+tests/tier3/legacy-api and tests/tier1/{createTable,query,scan}; dynalite's recorded tests.
 """
 
 from __future__ import annotations

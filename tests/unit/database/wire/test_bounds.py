@@ -144,7 +144,7 @@ def test_the_limit_is_for_each_expression_not_for_the_request() -> None:
 
 
 def test_parsed_expressions_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """591 valid reads with long names left 7 GB behind."""
+    """591 valid reads with long names once took 7 GB."""
     monkeypatch.setattr(attributes, "_TEXTS", attributes.ByteCache(1_000_000))
     for number in range(600):
         names = {f"#n{number}": "x" * 60_000, "#m": "y" * (number + 1)}

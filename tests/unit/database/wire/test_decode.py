@@ -1,7 +1,8 @@
-"""What a body decodes into, and the words of every refusal.
+"""What a body decodes into, and the message of every refusal.
 
-Serialization words: recorded answers of the service in dynalite's tests (`test/helpers.js`). Constraint words:
-conformance suite nubo-db/dynamodb-conformance, tests/tier3/error-messages and tests/tier3/validation-ordering.
+Serialization messages: recorded answers of the service in dynalite's tests (`test/helpers.js`). Constraint
+messages: conformance suite nubo-db/dynamodb-conformance, tests/tier3/error-messages and
+tests/tier3/validation-ordering.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Properties: ranges never lose an item, printed values are read back, noise is refused with words."""
+"""Properties: ranges never lose an item, printed values are read back, noise is refused with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements that are refused without a table, and what they are told.
+"""Statements that are refused without a table, and their messages.
 
 paritysuite/dynamodb-conformance, tests/tier3/error-messages/partiqlGrammar.test.ts, partiqlFunctions.test.ts and
 partiqlParameterNumbers.test.ts; Floci's DynamoDbPartiQLDocumentedSyntaxIntegrationTest and

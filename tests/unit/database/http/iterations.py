@@ -1,4 +1,4 @@
-"""Waiting without sleeping: turns of the running event loop, each of which runs what was ready."""
+"""Waiting without sleeping: iterations of the running event loop, each of which runs what was ready."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def turn() -> None:
+async def iterate_once() -> None:
     """Lets the loop run once."""
     loop = asyncio.get_running_loop()
     reached = loop.create_future()
@@ -14,13 +14,13 @@ async def turn() -> None:
     await reached
 
 
-async def turns(count: int = 20) -> None:
+async def iterate(count: int = 20) -> None:
     """Long enough for anything that needs neither I/O nor time."""
     for _ in range(count):
-        await turn()
+        await iterate_once()
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Lets the loop run until something holds; the caller bounds the time."""
     while not condition():
-        await turn()
+        await iterate_once()
