@@ -69,7 +69,7 @@ The held-out incidents are later than anything the model was trained on and were
 
 Calibration: boosted trees with a log-loss objective come out nearly calibrated. Because arrests are recorded late,
 rates fall toward the end of a file, so a correction of the log-odds is fitted inside the training period: a first
-model of its earlier months is evaluated on its last two. What is left above is drift, which no honest correction can
+model of its earlier months is tested on its last two. What is left above is drift, which no honest correction can
 know.
 
 ## Features
