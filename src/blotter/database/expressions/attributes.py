@@ -183,7 +183,10 @@ def _type(value: AttributeValue) -> str:
 
 
 def _invalid(parameter: str, problem: Problem) -> DynamoDBError:
-    return validation_error(f"Invalid {parameter}: {problem}")
+    message = f"Invalid {parameter}: {problem}"
+    if problem.older is None:
+        return validation_error(message)
+    return validation_error(f"Invalid {parameter}: {problem.older}", current=message)
 
 
 def _check(cached: _CachedText, names: Mapping[str, str], values: Mapping[str, AttributeValue]) -> None:

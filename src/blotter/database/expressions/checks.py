@@ -131,9 +131,7 @@ def _check_condition_function(call: Call, allowed: Mapping[str, int]) -> None:
     if call.function in UPDATE_FUNCTIONS:
         raise Problem(f"The function is not allowed in a condition expression; function: {call.function}")
     if call.function not in allowed:
-        raise Problem(
-            f"The function is not allowed to be used this way in an expression; function: {call.function}"
-        )
+        raise problems.misused_function(call.function)
     for argument in call.arguments:
         _check_operand_form(argument)
 
@@ -173,6 +171,12 @@ def _check_assigned_form(value: Operand | Arithmetic) -> None:
         if value.function not in UPDATE_FUNCTIONS:
             raise Problem(f"The function is not allowed in an update expression; function: {value.function}")
         for argument in value.arguments:
+            if (
+                value.function == "list_append"
+                and isinstance(argument, Call)
+                and argument.function == "list_append"
+            ):
+                raise problems.misused_function("list_append")
             _check_assigned_form(argument)
 
 
@@ -304,15 +308,10 @@ def _check_bounds(lower: AttributeValue, upper: AttributeValue) -> None:
         if order is None
         else "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; "
     )
-    raise Problem(f"{rule}lower bound operand: {_bound_text(lower)}, upper bound operand: {_bound_text(upper)}")
-
-
-def _bound_text(value: AttributeValue) -> str:
-    ((type_, content),) = value.items()
-    if type_ == "B":
-        size = len(content) // 4 * 3 - content.count("=", -2)
-        content = f"java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]"
-    return f"AttributeValue: {{{type_}:{content}}}"
+    bounds = (
+        f"lower bound operand: {problems.value_text(lower)}, upper bound operand: {problems.value_text(upper)}"
+    )
+    raise Problem(f"{rule}{bounds}")
 
 
 def _check_in(tree: In, names: Names, values: Values) -> None:

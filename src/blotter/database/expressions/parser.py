@@ -44,7 +44,7 @@ def parse(grammar: Grammar, text: str) -> Parsed:
         raise problems.Problem("The expression can not be empty;")
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_BYTES:
-        raise problems.Problem(f"Expression size has exceeded the maximum allowed size; expression size: {size}")
+        raise problems.too_long(size, update=grammar == "update")
     parser = _Parser(text)
     tree = _START[grammar](parser)
     if parser.token.kind != "EOF":

@@ -12,13 +12,26 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from blotter.database.model.errors import DynamoDBError, validation_error
+from blotter.database.model.values import AttributeValue
 
 ResolvedPath: TypeAlias = tuple[str | int, ...]
 """A document path whose placeholders are replaced: attribute names and list indexes."""
 
 
 class Problem(Exception):
-    """Something wrong with an expression as written; its text lacks the name of the parameter."""
+    """Something wrong with an expression as written; its text lacks the name of the parameter. `older` is the text
+    in AWS's older validation layer, where that is another."""
+
+    def __init__(self, text: str, older: str | None = None) -> None:
+        super().__init__(text)
+        self.older = older
+
+
+def too_long(size: int, *, update: bool) -> Problem:
+    """An expression over 4 KB, of `size` bytes. In a transaction (the older layer) an update's has no number:
+    paritysuite/dynamodb-conformance, tests/tier3/validation-ordering/deepRequests.test.ts, October 2026."""
+    message = "Expression size has exceeded the maximum allowed size;"
+    return Problem(f"{message} expression size: {size}", older=message if update else None)
 
 
 def syntax(token: str, near: str) -> Problem:
@@ -31,6 +44,10 @@ def redundant_parentheses() -> Problem:
 
 def reserved_word(name: str) -> Problem:
     return Problem(f"Attribute name is a reserved keyword; reserved keyword: {name}")
+
+
+def misused_function(function: str) -> Problem:
+    return Problem(f"The function is not allowed to be used this way in an expression; function: {function}")
 
 
 def undefined_name(placeholder: str) -> Problem:
@@ -87,6 +104,15 @@ def _two_paths(relation: str, one: ResolvedPath, two: ResolvedPath) -> Problem:
 def path_text(path: ResolvedPath) -> str:
     """A path as AWS writes it in messages: [a, [1], b]."""
     return f"[{', '.join(f'[{step}]' if isinstance(step, int) else step for step in path)}]"
+
+
+def value_text(value: AttributeValue) -> str:
+    """A scalar as AWS writes it in messages: AttributeValue: {S:a}."""
+    ((type_, content),) = value.items()
+    if type_ == "B":
+        size = len(content) // 4 * 3 - content.count("=", -2)
+        content = f"java.nio.HeapByteBuffer[pos=0 lim={size} cap={size}]"
+    return f"AttributeValue: {{{type_}:{content}}}"
 
 
 def unused_placeholders(parameter: str, unused: Iterable[str]) -> DynamoDBError:

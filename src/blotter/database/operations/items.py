@@ -44,6 +44,9 @@ from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
 from blotter.database.wire import requests as wire
 
+TOO_DEEP = "Nesting Levels have exceeded supported limits"
+"""What a transaction and a PartiQL statement say of an item that an update makes too deep."""
+
 
 class GetPlan(msgspec.Struct, frozen=True, gc=False):
     table: str
@@ -275,15 +278,18 @@ def updated_item(
     table: Table, key: Item, update: Update | None, old: Item | None, *, too_deep: str = NESTING
 ) -> tuple[Item | None, int]:
     """The item after an update, and its size. An item that did not exist starts as its key alone; it is not made
-    (None) when the update only removes attributes.
+    (None) when the update only removes attributes, wherever they would be.
 
     Raises ValidationException when the update does not fit the item, makes an index key that cannot be one, or an
     item that is too deep (`too_deep` is the message) or too large, in this order.
     """
     base = key if old is None else old
-    new = base if update is None else update.apply(base)
-    if old is None and update is not None and not update.creates:
+    if update is None:
+        new = base
+    elif old is None and not update.creates:
         return None, 0
+    else:
+        new = update.apply(base)
     if table.indexes and update is not None:
         check_index_keys(table, _written(table, update, old, new), computed=True)
     try:

@@ -27,6 +27,7 @@ from blotter.database.model.values import Item
 from blotter.database.operations.context import Context
 from blotter.database.operations.item_store import Current, write_item
 from blotter.database.operations.items import (
+    TOO_DEEP,
     check_update_of_table,
     failed_condition,
     read_item,
@@ -91,11 +92,8 @@ def evaluate(
     return _EVALUATIONS[type(statement)](statement, table, location.key, current)
 
 
-_TOO_DEEP = "Nesting Levels have exceeded supported limits"
-
-
 def _update(statement: UpdateStatement, table: Table, key: Item, current: Current) -> Write:
-    new, size = updated_item(table, key, statement.update, current.item, too_deep=_TOO_DEEP)
+    new, size = updated_item(table, key, statement.update, current.item, too_deep=TOO_DEEP)
     returned = updated_attributes(statement.returning or "NONE", statement.update, current.item, new)
     return Write(table, key, current, new, size, returned=returned)
 

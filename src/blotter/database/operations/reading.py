@@ -23,6 +23,7 @@ from blotter.database.expressions import (
     legacy,
     refuse_nested_keys,
 )
+from blotter.database.expressions.problems import value_text
 from blotter.database.model.capacity import read_units
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
 from blotter.database.model.keys import (
@@ -158,11 +159,20 @@ def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
     key_range = query_range(keys, index, condition)
     if after is not None and read.start_key is not None:
         _check_boundaries(table, index, condition, key_range, read.start_key, after)
+        if index is None and not keys.sort:
+            raise _nothing_after(read.start_key)
         key_range = resume_after(*key_range, after, reverse=plan.reverse)
     _check_paths(table, index, read, filtered_keys=keys.names)
     page = _page(read, tx, table, index)
     more = yield from page.read(key_range, reverse=plan.reverse)
-    return _result(read, page, more)
+    return _result(read, page, more and not (index is None and not keys.sort))
+
+
+def _nothing_after(key: Item) -> DynamoDBError:
+    """A query of a table without sort key finds one item at most. So it cannot be started after one, and never
+    shows a LastEvaluatedKey."""
+    shown = ", ".join([f"{name}={value_text(value)}" for name, value in key.items()])
+    return validation_error(f"The provided exclusive start key is invalid: ExclusiveStartKey: {{{shown}}}")
 
 
 def scan(plan: ScanPlan, tx: ReadTransaction, context: Context) -> Slices:

@@ -16,7 +16,7 @@ conformance suite nubo-db/dynamodb-conformance (tests/tier2/transactions, tests/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -32,6 +32,7 @@ from blotter.database.operations.answers import Result, answer, encoded, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, read_current, write_item
 from blotter.database.operations.items import (
+    TOO_DEEP,
     WriteOptions,
     check_condition_paths,
     check_update_of_table,
@@ -150,7 +151,8 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
     keys = [_action_key(action, table) for action, table in opened]
     refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
     prepared = all_or_canceled(
-        _judge(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True)
+        _until_invalid(_judge(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True)),
+        len(opened),
     )
     refuse_too_large(part.size for part in prepared)
     result = _apply(plan, prepared, tx, context)
@@ -204,7 +206,7 @@ def _judge(
         if action.kind == "Put":
             return _Prepared(action, table, current, action.key, action.size)
         if action.kind == "Update":
-            new, size = updated_item(table, action.key, action.update, current.item)
+            new, size = updated_item(table, action.key, action.update, current.item, too_deep=TOO_DEEP)
             return _Prepared(action, table, current, new, size)
     except DynamoDBError as error:
         return error
@@ -230,15 +232,23 @@ def reason_of(error: DynamoDBError) -> dict[str, Any]:
     }
 
 
-def all_or_canceled(outcomes: Iterable[_Outcome | DynamoDBError]) -> list[_Outcome]:
+def _until_invalid(outcomes: Iterable[_Outcome | DynamoDBError]) -> Iterator[_Outcome | DynamoDBError]:
+    """The outcomes up to the first ValidationException: AWS looks at no action of a TransactWriteItems after one
+    that is not valid."""
+    for outcome in outcomes:
+        yield outcome
+        if isinstance(outcome, DynamoDBError) and outcome.code == "ValidationException":
+            return
+
+
+def all_or_canceled(outcomes: Iterable[_Outcome | DynamoDBError], count: int = 0) -> list[_Outcome]:
     """The outcomes, all of them successes. Raises TransactionCanceledException with a reason for each, in their
-    order, when one of them is an error."""
+    order, when one of them is an error; of `count` actions those without an outcome have no reason either."""
     results = list(outcomes)
     accepted = [outcome for outcome in results if not isinstance(outcome, DynamoDBError)]
     if len(accepted) < len(results):
-        raise canceled(
-            [reason_of(outcome) if isinstance(outcome, DynamoDBError) else {"Code": "None"} for outcome in results]
-        )
+        reasons = [reason_of(each) if isinstance(each, DynamoDBError) else {"Code": "None"} for each in results]
+        raise canceled([*reasons, *[{"Code": "None"}] * (count - len(reasons))])
     return accepted
 
 

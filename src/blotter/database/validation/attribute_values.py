@@ -47,12 +47,13 @@ def validate_item(item: Item) -> tuple[Item, int]:
         raise _explain(item) from None
 
 
-def validate_value(value: AttributeValue) -> int:
-    """Validates one attribute value, in place, and returns its size; raises like `validate_item`."""
+def validate_value(value: AttributeValue, depth: int = 1) -> int:
+    """Validates one attribute value, in place, and returns its size; raises like `validate_item`. `depth` is the
+    level at which it stands, of the 32 that there may be."""
     try:
-        return _validate(value, 1)
+        return _validate(value, depth)
     except (_Refused, DynamoDBError, KeyError, ValueError, AttributeError, TypeError):
-        raise _explain_value(value) from None
+        raise _explain_value(value, depth) from None
 
 
 def check_attribute_names(names: Iterable[str]) -> None:
@@ -195,8 +196,8 @@ def _explain(item: Item) -> DynamoDBError:
     raise AssertionError("an item was refused without a reason")
 
 
-def _explain_value(value: AttributeValue) -> DynamoDBError:
-    for problem in (*_base64_problems(value), *_nesting_problems(value, 1), *_value_problems(value)):
+def _explain_value(value: AttributeValue, depth: int) -> DynamoDBError:
+    for problem in (*_base64_problems(value), *_nesting_problems(value, depth), *_value_problems(value)):
         return problem
     raise AssertionError("a value was refused without a reason")
 

@@ -87,8 +87,11 @@ def mixed_parameters_error(legacy: Sequence[str], expressions: Sequence[str]) ->
     )
 
 
-def check_names_and_values(names: dict[str, str] | None, values: dict[str, AttributeValue] | None) -> None:
-    """Checks ExpressionAttributeNames and ExpressionAttributeValues, and validates the values in place."""
+def check_names_and_values(
+    names: dict[str, str] | None, values: dict[str, AttributeValue] | None, depth: int = 1
+) -> None:
+    """Checks ExpressionAttributeNames and ExpressionAttributeValues, and validates the values in place; `depth` as
+    for `validate_value`."""
     if names is not None:
         _check_placeholders("ExpressionAttributeNames", names)
         for key, name in names.items():
@@ -102,7 +105,7 @@ def check_names_and_values(names: dict[str, str] | None, values: dict[str, Attri
         _check_placeholders("ExpressionAttributeValues", values)
         for key, value in values.items():
             try:
-                validate_value(value)
+                validate_value(value, depth)
             except DynamoDBError as error:
                 if error.code != "ValidationException":
                     raise

@@ -111,6 +111,40 @@ def test_deep_requests(database: InProcessDatabase, operation: str, members: dic
     assert (status, body["message"]) == (400, message)
 
 
+def test_a_value_of_a_transaction_may_be_a_level_deeper_than_an_item(database: InProcessDatabase) -> None:
+    def send(expression: dict[str, Any], depth: int) -> tuple[str, list[dict[str, str]]]:
+        values = {":t": {"S": "x"}} if ":t" in str(expression) else {}
+        action = {"TableName": "deep", "Key": KEY, "ExpressionAttributeValues": {":deep": deep(depth), **values}}
+        kind = "Update" if "UpdateExpression" in expression else "ConditionCheck"
+        _, body = database.call("TransactWriteItems", {"TransactItems": [{kind: {**action, **expression}}]})
+        return body.get("message", ""), body.get("CancellationReasons", [])
+
+    keys = [{"AttributeName": "p", "KeyType": "HASH"}]
+    attributes = [{"AttributeName": "p", "AttributeType": "S"}]
+    table = {"TableName": "deep", "KeySchema": keys, "AttributeDefinitions": attributes}
+    database.call("CreateTable", {**table, "BillingMode": "PAY_PER_REQUEST"})
+    failed = [{"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}]
+    too_deep = [{"Code": "ValidationError", "Message": "Nesting Levels have exceeded supported limits"}]
+    named = f"ExpressionAttributeValues contains invalid value: {NESTING} for key :deep"
+    check = {"ConditionExpression": "d = :deep"}
+    assert send({"UpdateExpression": "SET d = :deep"}, 32) == ("", too_deep)
+    assert send({"UpdateExpression": "SET t = :t", **check}, 32) == ("", failed)
+    assert send(check, 32) == ("", failed)
+    assert send({"UpdateExpression": "SET d = :deep"}, 33) == (named, [])
+    assert send(check, 33) == (named, [])
+
+
+def test_the_older_layer_does_not_count_the_bytes_of_an_update(database: InProcessDatabase) -> None:
+    text = "SET " + ", ".join(f"a{number} = :v" for number in range(500))
+    request = {"TableName": "absent", "Key": KEY, "UpdateExpression": text}
+    request |= {"ExpressionAttributeValues": {":v": {"S": "x"}}}
+    _, body = database.call("TransactWriteItems", {"TransactItems": [{"Update": request}]})
+    message = "Invalid UpdateExpression: Expression size has exceeded the maximum allowed size;"
+    assert body["message"] == message
+    _, body = database.call("UpdateItem", request)
+    assert body["message"] == f"{ENVELOPE}{message} expression size: {len(text)}"
+
+
 def test_brackets_in_texts_are_not_levels() -> None:
     body = orjson.dumps({"Item": {"p": {"S": '{["\\' * 1000}}})
     assert layer_of("PutItem", body) is Layer.NEWER

@@ -68,17 +68,20 @@ class SelectPlan(NamedTuple):
 
 
 class SelectStatement(msgspec.Struct, frozen=True):
-    """`columns` None is `*`, `where` None is every item."""
+    """`columns` None is `*`, `where` None is every item. `problem` is what is wrong with the columns of a read of
+    an index: AWS says it after it refused the index."""
 
     table: str
     index: str | None
     columns: Columns | None
     where: Where | None
     order: tuple[OrderTerm, ...]
+    problem: str | None = None
 
     def plan(self, keys: KeySchema) -> SelectPlan:
         """How to read a table or, with its keys, an index."""
         refuse_multiple_key_attributes(keys)
+        self._check_columns()
         ranges = self.where.ranges(keys) if self.where is not None else None
         if not self.order:
             return SelectPlan(ranges, reverse=False)
@@ -90,9 +93,14 @@ class SelectStatement(msgspec.Struct, frozen=True):
         ordered = sorted(ranges or (), key=_PARTITION_ORDER, reverse=terms.get(partition, False))
         return SelectPlan(tuple(_runs_reversed(ordered) if reverse else ordered), reverse)
 
+    def _check_columns(self) -> None:
+        if self.problem is not None:
+            raise validation_error(self.problem)
+
     def key(self, keys: KeySchema, operation: str) -> Item:
         """The one item a SELECT within `operation`, BatchExecuteStatement or ExecuteTransaction, reads: nothing
         but equalities for the whole key of the table may stand in its WHERE clause."""
+        self._check_columns()
         if self.index is None and self.where is not None:
             key = self.where.only_key(keys)
             if key is not None:
@@ -193,6 +201,7 @@ class Prepared:
         "_item",
         "_kind",
         "_order",
+        "_problem",
         "_returning",
         "_table",
         "_text",
@@ -211,6 +220,7 @@ class Prepared:
         self._columns: Columns | None = None
         self._order: tuple[OrderTerm, ...] = ()
         self._index: str | None = None
+        self._problem: str | None = None
         self._item: StructOf | None = None
         self._update: syntax.UpdateTree | None = None
         self._returning: ReturnValues | None = None
@@ -229,8 +239,7 @@ class Prepared:
         """Takes the statement apart and returns its table."""
         if isinstance(tree, Select):
             table, self._index = _source(tree.source)
-            if tree.columns is not None:
-                self._columns = Columns(attribute_path(column) for column in tree.columns)
+            self._columns = self._read_columns(tree.columns)
             self._order = tuple(_order_term(order) for order in tree.order)
         elif isinstance(tree, (Insert, Update, Delete)):
             table, index = _source(tree.target)
@@ -248,6 +257,17 @@ class Prepared:
         if tree.where is not None:
             self._where = self._converter.condition(tree.where)
         return table
+
+    def _read_columns(self, columns: Sequence[Node] | None) -> Columns | None:
+        if columns is None:
+            return None
+        try:
+            return Columns(attribute_path(column) for column in columns)
+        except Problem as problem:
+            if self._index is None or self._kind is not Select:
+                raise
+            self._problem = str(problem)
+            return None
 
     def bind(self, parameters: Sequence[AttributeValue] | None = None) -> Statement:
         """The statement with its parameters, which are validated already; those it has no use for are ignored."""
@@ -275,7 +295,7 @@ class Prepared:
             return UpdateStatement(self._table, where, BoundUpdate(program, values), self._returning)
         if self._kind is Delete:
             return DeleteStatement(self._table, where, self._returning)
-        select = SelectStatement(self._table, self._index, self._columns, where, self._order)
+        select = SelectStatement(self._table, self._index, self._columns, where, self._order, self._problem)
         return select if self._kind is Select else ExistsStatement(select)
 
     def _keep(self, types: tuple[str, ...], compiled: tuple[CompiledClause | None, UpdateProgram | None]) -> None:
