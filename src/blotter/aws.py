@@ -3,16 +3,17 @@
 Everything that talks to a table (set-up, application) comes through here, so that profile, region and endpoint
 mean the same everywhere. Which endpoint a client really uses is decided by botocore (a profile may name one) and
 is read from the client: `client.meta.endpoint_url`; `is_aws` tells whether that is Amazon's. boto3 takes long to
-import (0.3 s), so it is imported when a client is asked for. Must not know the database: a Blotter is an endpoint
+import (0.3 s), so it is imported when a client is made. Must not import the database: a Blotter is an endpoint
 like any other.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import urllib.request
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from blotter.hosts import is_loopback
 
 if TYPE_CHECKING:
     import boto3
@@ -86,7 +87,7 @@ def client_of(
 
     found = make()
     # A proxy is for other machines. botocore asks NO_PROXY alone, which few people set for 127.0.0.1.
-    if is_loopback(found.meta.endpoint_url) and urllib.request.getproxies():
+    if is_local(found.meta.endpoint_url) and urllib.request.getproxies():
         found = make(proxies={})
     return found
 
@@ -116,15 +117,10 @@ def is_aws(url: str) -> bool:
     return any(host.endswith(f".{domain}") for domain in _AWS_DOMAINS)
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the host is this machine: localhost, 127.0.0.0/8 or ::1."""
+def is_local(url: str) -> bool:
+    """Whether the URL's host is this machine: localhost or a name below it, 127.0.0.0/8 or ::1."""
     host = (urlsplit(url).hostname or "").rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host.endswith(".localhost") or is_loopback(host)
 
 
 def _explicit_profile(configuration: Configuration) -> str | None:

@@ -46,9 +46,9 @@ def serve_application(
 ) -> None:
     """Serves until a signal. Raises ConfigurationError."""
     from blotter.crimes.upload_drafts import discard_dead_drafts
-    from blotter.crimes.web.security import is_loopback
     from blotter.crimes.web.server import WebServer
     from blotter.crimes.web.services import Services
+    from blotter.hosts import is_loopback
 
     settings = load_configuration(config, environment).section("crimes", CrimesSettings)
     host = host or settings.host

@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 
 from blotter.database.http.limits import Limits
-from blotter.database.http.origins import is_loopback
+from blotter.hosts import is_loopback
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _LIMITS = Limits()

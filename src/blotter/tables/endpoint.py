@@ -156,7 +156,7 @@ class Endpoint:
                 raise NoCredentialsError
             found.get_frozen_credentials()
         except Exception as error:
-            local = aws.is_loopback(self._configuration.endpoint or "")
+            local = aws.is_local(self._configuration.endpoint or "")
             raise no_credentials(error, self._configured(), local=local) from None
         return found
 

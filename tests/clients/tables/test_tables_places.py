@@ -102,9 +102,9 @@ def test_a_proxy_is_not_asked_for_this_machine(blotter_on_moto: Blotter, variabl
     ],
 )
 def test_which_addresses_are_this_machine(url: str, here: bool) -> None:
-    from blotter.aws import is_loopback
+    from blotter.aws import is_local
 
-    assert is_loopback(url) is here
+    assert is_local(url) is here
 
 
 # --- credentials

@@ -27,6 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blotter.crimes.web.errors import error_body
+from blotter.hosts import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -122,16 +123,6 @@ class SecurityMiddleware:
         if not _same_origin(method, host, headers):
             return JSONResponse(error_body("CROSS_ORIGIN", "Requests from other sites are refused."), 403)
         return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only mean this machine. Does not ask DNS."""
-    if host.casefold().removesuffix(".") == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def host_name(host: str) -> str | None:

@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+from blotter.hosts import is_loopback
+
 _CACHED_HOSTS = 256
 # A longer Host header is checked each time instead of being cached.
 _LONGEST_CACHED = 300
@@ -56,16 +58,6 @@ class Origins:
         if name in self._names or name.endswith(".localhost") or is_loopback(name):
             return True
         return self._any_address and _is_address(name)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only mean this machine. Does not ask DNS."""
-    if host.lower().removesuffix(".") == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def split_port(host: str) -> tuple[str, str]:

@@ -90,8 +90,8 @@ def _result(name: str, problems: Iterator[str], monotonic: Callable[[], float]) 
         more = sum(1 for _ in problems)
     except apsw.Error as error:
         if not checksums.is_damage(error):
-            raise DataDirectoryError(f"{name} cannot be checked: {checksums.describe(error)}") from error
-        found.append(f"cannot be read any further: {checksums.describe(error)}")
+            raise DataDirectoryError(f"{name} cannot be checked: {checksums.error_text(error)}") from error
+        found.append(f"cannot be read any further: {checksums.error_text(error)}")
     except msgspec.DecodeError as error:
         found.append(f"cannot be read any further: {error}")
     return CheckResult(name, tuple(found), more, monotonic() - begun)

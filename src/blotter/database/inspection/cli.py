@@ -53,7 +53,7 @@ def _reading(command: str, read: Callable[[], T]) -> T:
     import apsw
 
     from blotter.database.storage.protocol import DataDirectoryError
-    from blotter.database.storage.sqlite.checksums import describe, is_damage
+    from blotter.database.storage.sqlite.checksums import error_text, is_damage
     from blotter.database.storage.sqlite.read_only import DamagedFile
 
     try:
@@ -63,7 +63,7 @@ def _reading(command: str, read: Callable[[], T]) -> T:
     except DataDirectoryError as error:
         _fail(command, str(error), 2)
     except apsw.Error as error:
-        _fail(command, describe(error), 1 if is_damage(error) else 2)
+        _fail(command, error_text(error), 1 if is_damage(error) else 2)
 
 
 def _fail(command: str, message: str, status: int) -> NoReturn:

@@ -37,7 +37,7 @@ def open_lock_file(path: Path) -> int:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Raises OSError if the file system has no locks; see `describe`."""
+    """Raises OSError if the file system has no locks; see `file_error_text`."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -45,7 +45,7 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def describe(error: OSError) -> str:
+def file_error_text(error: OSError) -> str:
     """The error for the operator, who cannot know what a lock that fails means."""
     if error.errno in _NO_LOCKS:
         return f"its file system does not support locks ({error.strerror}); use a directory on a local disk"
@@ -106,7 +106,9 @@ class DataDirectory:
         try:
             locked = try_lock(self._descriptor)
         except OSError as error:
-            raise DataDirectoryError(f"data directory {self.path} cannot be used: {describe(error)}") from error
+            raise DataDirectoryError(
+                f"data directory {self.path} cannot be used: {file_error_text(error)}"
+            ) from error
         if not locked:
             raise DataDirectoryError(
                 f"data directory {self.path} is in use by another blotter server "

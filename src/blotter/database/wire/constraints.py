@@ -57,8 +57,8 @@ _SHOWN_AS_JSON = frozenset((("BatchGetItemInput", "RequestItems"),))
 
 _ENUMERATION = "Failed to satisfy constraint: Member must satisfy enum value set: "
 
-# What the newer layer says of a wrong member instead of naming it and its value. The enumerations that it lists
-# are not the allowed ones.
+# The newer layer's message about a wrong member, instead of its name and value. The enumerations that it lists are
+# not the allowed ones.
 _NEWER_MESSAGES = {
     "returnValues": f"{_ENUMERATION}[ALL_OLD, UPDATED_OLD, ALL_NEW, UPDATE_NEW, NONE]",
     "returnItemCollectionMetrics": "ReturnItemCollectionMetrics can only be SIZE or NONE",
@@ -66,24 +66,24 @@ _NEWER_MESSAGES = {
 _CONDITIONAL_OPERATORS = ("AND", "OR")
 
 
-class Path(NamedTuple):
+class MemberPath(NamedTuple):
     """Where a value stands, in both forms."""
 
     older: str
     newer: str
 
-    def member(self, name: str) -> Path:
+    def member(self, name: str) -> MemberPath:
         lower = _lower(name)
-        return Path(
+        return MemberPath(
             f"{self.older}.{lower}" if self.older else lower, f"{self.newer}.{name}" if self.newer else name
         )
 
-    def element(self, position: str) -> Path:
-        return Path(f"{self.older}.{position}.member", f"{self.newer}.{position}.member")
+    def element(self, position: str) -> MemberPath:
+        return MemberPath(f"{self.older}.{position}.member", f"{self.newer}.{position}.member")
 
 
 class Violation(NamedTuple):
-    path: Path
+    path: MemberPath
     value: Any
     constraint: str
     shape: str = ""
@@ -106,7 +106,7 @@ def check_constraints(name: str, value: dict[str, Any], layer: Layer = Layer.OLD
     if layer is not Layer.OLDER:
         _check_alone(name, value, layer)
     _check_table_name(name, value)
-    found = list(islice(_structure(name, value, Path("", "")), MAX_ERRORS))
+    found = list(islice(_structure(name, value, MemberPath("", "")), MAX_ERRORS))
     if name == "BatchWriteItemInput":
         # Here the service looks at the names of tables only when all else is right.
         found = [violation for violation in found if not violation.constraint.startswith(_MAP_KEYS)] or found
@@ -121,7 +121,7 @@ def _check_alone(name: str, value: dict[str, Any], layer: Layer) -> None:
     pattern of names, and the operator that joins legacy conditions."""
     if layer is Layer.NEWER and value["TableName"] == "":
         empty = "Member must have length greater than or equal to 1"
-        raise validation_error(_report([Violation(Path("tableName", "TableName"), "", empty, newer=True)]))
+        raise validation_error(_report([Violation(MemberPath("tableName", "TableName"), "", empty, newer=True)]))
     _check_table_name(name, value)
     if value.get("ConditionalOperator", "AND") not in _CONDITIONAL_OPERATORS:
         raise worded(validation_error(f"{_ENUMERATION}[ALL, OR]"), layer)
@@ -143,10 +143,10 @@ def _check_table_name(name: str, value: dict[str, Any]) -> None:
         return
     problem = next(_table_name(shape(target), table_name), None)
     if problem is not None:
-        raise validation_error(_report([Violation(Path("tableName", "TableName"), table_name, problem)]))
+        raise validation_error(_report([Violation(MemberPath("tableName", "TableName"), table_name, problem)]))
 
 
-def _structure(name: str, value: dict[str, Any], path: Path) -> Iterator[Violation]:
+def _structure(name: str, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
     target = shape(name)
     for member, member_shape in target.members.items():
         content = value.get(member)
@@ -163,7 +163,7 @@ def _structure(name: str, value: dict[str, Any], path: Path) -> Iterator[Violati
             yield Violation(where, None, "Member must not be null", newer=newer)
 
 
-def _value(name: str, value: Any, path: Path) -> Iterator[Violation]:
+def _value(name: str, value: Any, path: MemberPath) -> Iterator[Violation]:
     if name == "AttributeValue":
         return
     target = shape(name)
@@ -217,7 +217,7 @@ def _table_name(target: Shape, value: str) -> Iterator[str]:
         yield _pattern_message(target.pattern)
 
 
-def _sizes(target: Shape, length: int, value: Any, path: Path) -> Iterator[Violation]:
+def _sizes(target: Shape, length: int, value: Any, path: MemberPath) -> Iterator[Violation]:
     yield from (Violation(path, value, constraint) for constraint in _lengths(target, length))
 
 
@@ -228,14 +228,14 @@ def _lengths(target: Shape, length: int) -> Iterator[str]:
         yield f"Member must have length less than or equal to {target.max}"
 
 
-def _range(target: Shape, value: float, path: Path) -> Iterator[Violation]:
+def _range(target: Shape, value: float, path: MemberPath) -> Iterator[Violation]:
     if target.min is not None and value < target.min:
         yield Violation(path, value, f"Member must have value greater than or equal to {target.min}")
     if target.max is not None and value > target.max:
         yield Violation(path, value, f"Member must have value less than or equal to {target.max}")
 
 
-def _map_keys(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Violation]:
+def _map_keys(target: Shape, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
     """Keys are checked together: one bad key makes the map bad, and all constraints on keys are listed."""
     keys = shape(target.key)
     if keys.type != "string" or all(next(_string(keys, key), None) is None for key in value):
@@ -248,7 +248,7 @@ def _map_keys(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Viol
     yield Violation(path, value, f"{_MAP_KEYS}: [{', '.join(listed)}]")
 
 
-def _map_values(target: Shape, value: dict[str, Any], path: Path) -> Iterator[Violation]:
+def _map_values(target: Shape, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
     bounds = target.values
     if bounds is None or all(bounds.min <= len(element) <= bounds.max for element in value.values()):
         return

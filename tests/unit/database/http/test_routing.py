@@ -11,9 +11,10 @@ import orjson
 import pytest
 
 from blotter.database.http.messages import Request, Response
-from blotter.database.http.origins import Origins, is_loopback, split_port
+from blotter.database.http.origins import Origins, split_port
 from blotter.database.http.routing import Router
 from blotter.database.services.dynamodb import DynamoDBService, health
+from blotter.hosts import is_loopback
 
 _INSIDE = Response(200, b"inside")
 

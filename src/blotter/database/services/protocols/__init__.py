@@ -20,7 +20,7 @@ from blotter.database.services.errors import ServiceError
 from blotter.database.services.model import Model
 
 
-class Call(NamedTuple):
+class OperationCall(NamedTuple):
     """What a request contains: an operation's name and the members of its input, not yet checked to exist."""
 
     operation: str
@@ -30,7 +30,7 @@ class Call(NamedTuple):
 class ServiceProtocol(Protocol):
     """One way of speaking to services."""
 
-    def read(self, model: Model, request: Request) -> Call:
+    def read(self, model: Model, request: Request) -> OperationCall:
         """The operation and its input. Raises ServiceError for what cannot be read."""
 
     def unknown_operation(self, model: Model, request: Request, name: str) -> ServiceError:

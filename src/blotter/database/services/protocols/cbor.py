@@ -23,20 +23,20 @@ from blotter.database.http.messages import Request, Response
 from blotter.database.services.errors import ServiceError, serialization_error, unknown_operation
 from blotter.database.services.form import RPC_PATH
 from blotter.database.services.model import Model
-from blotter.database.services.protocols import Call
+from blotter.database.services.protocols import OperationCall
 
 _HEADERS = (("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor"))
 _MAX_DEPTH = 64
 
 
 class CborProtocol:
-    def read(self, model: Model, request: Request) -> Call:
+    def read(self, model: Model, request: Request) -> OperationCall:
         """Raises UnknownOperationException for a path of another form or service, SerializationException for a
         body that is no CBOR map."""
         match = RPC_PATH.fullmatch(request.target)
         if match is None or match[1] != model.target:
             raise unknown_operation(model.title, request.target, known=False)
-        return Call(match[2], _load(request.body) if request.body else {})
+        return OperationCall(match[2], _load(request.body) if request.body else {})
 
     def unknown_operation(self, model: Model, request: Request, name: str) -> ServiceError:  # noqa: ARG002
         return unknown_operation(model.title, name, known=name in model.operations)

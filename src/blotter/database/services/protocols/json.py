@@ -17,11 +17,11 @@ import orjson
 from blotter.database.http.messages import Request, Response
 from blotter.database.services.errors import ServiceError, serialization_error, unknown_operation
 from blotter.database.services.model import Model
-from blotter.database.services.protocols import Call
+from blotter.database.services.protocols import OperationCall
 
 
 class JsonProtocol:
-    def read(self, model: Model, request: Request) -> Call:
+    def read(self, model: Model, request: Request) -> OperationCall:
         """Raises UnknownOperationException for a target of another service, SerializationException for a body that
         is no JSON object."""
         prefix, _, name = request.headers.get("x-amz-target", "").rpartition(".")
@@ -33,7 +33,7 @@ class JsonProtocol:
             raise serialization_error("The body is not JSON.") from None
         if not isinstance(arguments, dict):
             raise serialization_error("The body is not a JSON object.")
-        return Call(name, arguments)
+        return OperationCall(name, arguments)
 
     def unknown_operation(self, model: Model, request: Request, name: str) -> ServiceError:  # noqa: ARG002
         return unknown_operation(model.title, name, known=name in model.operations)

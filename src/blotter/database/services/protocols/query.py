@@ -24,7 +24,7 @@ from blotter.database.http.messages import Request, Response
 from blotter.database.services.errors import ServiceError, shortened
 from blotter.database.services.form import form_text, parameters
 from blotter.database.services.model import Model
-from blotter.database.services.protocols import Call
+from blotter.database.services.protocols import OperationCall
 
 _HEADERS = (("Content-Type", "text/xml"),)
 # Errors of signatures are called otherwise here, and have other statuses.
@@ -40,7 +40,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 class QueryProtocol:
-    def read(self, model: Model, request: Request) -> Call:
+    def read(self, model: Model, request: Request) -> OperationCall:
         """Raises InvalidQueryParameter for repeated or too many parameters, MissingAction without one and
         InvalidAction for another version of the API."""
         try:
@@ -59,7 +59,7 @@ class QueryProtocol:
         version = arguments.pop("Version", "NO_VERSION_SPECIFIED")
         if version != model.version:
             raise _invalid_action(action, version)
-        return Call(action, arguments)
+        return OperationCall(action, arguments)
 
     def unknown_operation(self, model: Model, request: Request, name: str) -> ServiceError:  # noqa: ARG002
         if name not in model.operations:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from blotter.database.storage.change_log import STREAMS
+from blotter.database.storage.coroutines import submit_and_wait
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.transactions import MemoryReader, MemorySnapshot, MemoryWriter
 from blotter.database.storage.protocol import (
@@ -143,21 +144,7 @@ class MemoryStorage:
         return submission
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def settled(value: T, error: BaseException | None) -> None:
-            if future.done():  # cancelled, and not abandoned yet
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-        submission = self.submit(handler, settled)
-        try:
-            return await future
-        finally:
-            submission.abandoned = True
+        return await submit_and_wait(self.submit, handler)
 
     # Life
 

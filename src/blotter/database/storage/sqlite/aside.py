@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 
 from blotter.database.storage.protocol import ReadTransaction, Settled, StorageUnavailable
-from blotter.database.storage.sqlite.checksums import describe
+from blotter.database.storage.sqlite.checksums import error_text
 from blotter.database.storage.sqlite.snapshots import PooledReader
 from blotter.database.work_thread import WorkThread
 
@@ -63,7 +63,7 @@ class LongReads:
                 self._reader.end()
         except apsw.Error as error:
             self._discard()
-            raise StorageUnavailable(describe(error)) from error
+            raise StorageUnavailable(error_text(error)) from error
 
     def _discard(self) -> None:
         if self._reader is not None:

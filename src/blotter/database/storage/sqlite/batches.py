@@ -30,7 +30,7 @@ from typing import Any
 import apsw
 
 from blotter.database.storage.protocol import UNLIMITED, Settled, StorageUnavailable
-from blotter.database.storage.sqlite.checksums import describe, is_damage
+from blotter.database.storage.sqlite.checksums import error_text, is_damage
 from blotter.database.storage.sqlite.locks import RETRY_SECONDS, NotificationPipe, WriteLock
 from blotter.database.storage.sqlite.writing import Writer
 from blotter.database.storage.submission import Handler, Submission
@@ -423,6 +423,6 @@ class Batches:
 
 
 def _unavailable(cause: BaseException) -> StorageUnavailable:
-    error = StorageUnavailable(f"{type(cause).__name__}: {describe(cause)}")
+    error = StorageUnavailable(f"{type(cause).__name__}: {error_text(cause)}")
     error.__cause__ = cause
     return error

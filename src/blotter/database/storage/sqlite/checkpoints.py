@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import apsw
 
-from blotter.database.storage.sqlite.checksums import describe
+from blotter.database.storage.sqlite.checksums import error_text
 from blotter.database.storage.sqlite.schema import PAGE_SIZE
 from blotter.database.work_thread import Work, WorkThread
 
@@ -155,7 +155,7 @@ class Checkpoints:
         except apsw.BusyError:  # another process is at it, or a reader is in the way
             return False
         except apsw.Error as error:
-            log.warning("checkpoint failed: %s", describe(error))
+            log.warning("checkpoint failed: %s", error_text(error))
             return False
         except Exception:
             log.exception("checkpoint failed")

@@ -19,7 +19,7 @@ _SUM_BYTES = 8
 
 
 @functools.cache
-def load() -> bool:
+def load_shim() -> bool:
     """Once in a process, before the first file is opened. False where apsw was built without the shim."""
     connection = apsw.Connection(":memory:")
     try:
@@ -49,7 +49,7 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, apsw.CorruptError) or _is_wrong_sum(error)
 
 
-def describe(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The error as text for the log: SQLite has no message of its own for a wrong checksum."""
     return f"{error}: a page of the file does not match its checksum" if _is_wrong_sum(error) else str(error)
 

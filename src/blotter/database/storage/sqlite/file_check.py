@@ -32,7 +32,7 @@ def check_pages(connection: apsw.Connection) -> Problems:
         except apsw.Error as error:
             if not checksums.is_damage(error):
                 raise
-            yield f"in {table}: {checksums.describe(error)}"
+            yield f"in {table}: {checksums.error_text(error)}"
 
 
 def check_bodies(connection: apsw.Connection) -> Problems:

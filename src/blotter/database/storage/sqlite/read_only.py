@@ -67,7 +67,7 @@ class ReadOnlyFile:
             schema.check_sizes(self.path)
         except DataDirectoryError as error:
             raise DamagedFile(str(error)) from error
-        checksums.load()
+        checksums.load_shim()
         mode = "immutable=1" if self._lock is not None and not self.wal_bytes else "mode=ro"
         try:
             connection = apsw.Connection(
@@ -80,8 +80,8 @@ class ReadOnlyFile:
             raise DataDirectoryError(f"{self.path} is not a SQLite file: {error}") from error
         except apsw.Error as error:
             if checksums.is_damage(error):
-                raise DamagedFile(f"{self.path} cannot be opened: {checksums.describe(error)}") from error
-            raise DataDirectoryError(f"{self.path} cannot be opened: {checksums.describe(error)}") from error
+                raise DamagedFile(f"{self.path} cannot be opened: {checksums.error_text(error)}") from error
+            raise DataDirectoryError(f"{self.path} cannot be opened: {checksums.error_text(error)}") from error
         return connection
 
     def _unlock(self) -> None:

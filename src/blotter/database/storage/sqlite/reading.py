@@ -28,7 +28,7 @@ from blotter.database.storage.protocol import (
     change_size,
 )
 from blotter.database.storage.sqlite.catalog import CatalogCache, decode_table
-from blotter.database.storage.sqlite.checksums import describe
+from blotter.database.storage.sqlite.checksums import error_text
 from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE
 
 _BODY = "coalesce(body, (SELECT bodies.body FROM bodies WHERE id = outside))"
@@ -191,7 +191,7 @@ class QuickRead(Reader):
         try:
             self._generation = self._pin.execute(PIN).fetchone()[0]  # type: ignore[index]
         except apsw.Error as error:
-            raise StorageUnavailable(describe(error)) from error
+            raise StorageUnavailable(error_text(error)) from error
         self._entered = True
         self._work_left = QUICK_WORK
         return self
@@ -204,9 +204,9 @@ class QuickRead(Reader):
             for _ in self._pin:  # to its end: this lets go of the snapshot
                 pass
         except apsw.Error as failure:
-            raise StorageUnavailable(describe(failure)) from failure
+            raise StorageUnavailable(error_text(failure)) from failure
         if isinstance(error, apsw.Error):
-            raise StorageUnavailable(describe(error)) from error
+            raise StorageUnavailable(error_text(error)) from error
 
     def close(self) -> None:
         self._connection.close(True)

@@ -101,7 +101,7 @@ log = logging.getLogger(__name__)
 def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -> apsw.Connection:
     """A connection to an existing file, set up as every connection of the store must be. `vfs` names a VFS
     registered with apsw, for tests that crash, tear or refuse I/O."""
-    checksums.load()
+    checksums.load_shim()
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=64)
     # The plan of a statement must not depend on its bindings: apsw's SQLite has STAT4, with which a range such as
     # `key >= ?` would be prepared again for every execution. We never ANALYZE, so no plan is worse.
@@ -130,7 +130,7 @@ def create_or_check(path: Path, *, vfs: str | None = None) -> None:
     and copies it: what was written but not yet synced is durable before anybody can read it.
     """
     check_sizes(path)
-    checksums.load()
+    checksums.load_shim()
     try:
         # Made by us, so that it is private whatever the umask; SQLite gives its other files the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -148,7 +148,7 @@ def create_or_check(path: Path, *, vfs: str | None = None) -> None:
     except apsw.NotADBError as error:
         raise DataDirectoryError(f"{path} is not a SQLite file: {error}") from error
     except apsw.Error as error:
-        raise DataDirectoryError(f"{path} cannot be opened: {checksums.describe(error)}") from error
+        raise DataDirectoryError(f"{path} cannot be opened: {checksums.error_text(error)}") from error
 
 
 def sync_directory(path: Path) -> None:

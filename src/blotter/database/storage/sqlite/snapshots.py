@@ -26,7 +26,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
 )
 from blotter.database.storage.sqlite.catalog import CatalogCache
-from blotter.database.storage.sqlite.checksums import describe
+from blotter.database.storage.sqlite.checksums import error_text
 from blotter.database.storage.sqlite.reading import PIN, Reader
 
 MAX_AGE_SECONDS = 10.0
@@ -63,7 +63,7 @@ class _Failures:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, apsw.Error):
-            raise StorageUnavailable(describe(error)) from error
+            raise StorageUnavailable(error_text(error)) from error
 
 
 _FAILURES = _Failures()
@@ -191,7 +191,7 @@ class Snapshots:
         except apsw.Error as error:
             if reader is not None:
                 reader.close()
-            raise StorageUnavailable(describe(error)) from error
+            raise StorageUnavailable(error_text(error)) from error
         snapshot = SqliteSnapshot(reader, self._monotonic() + self._max_age, self._monotonic, self)
         self._open.add(snapshot)
         return snapshot

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
-from blotter.database.storage.data_directory import describe, make_directory
+from blotter.database.storage.coroutines import submit_and_wait
+from blotter.database.storage.data_directory import file_error_text, make_directory
 from blotter.database.storage.protocol import (
     DataDirectoryError,
     ReadTransaction,
@@ -150,7 +151,7 @@ class SqliteStorage:
         except apsw.Error as error:
             raise DataDirectoryError(f"{directory} cannot be opened: {error}") from error
         except OSError as error:
-            raise DataDirectoryError(f"{directory} cannot be used: {describe(error)}") from error
+            raise DataDirectoryError(f"{directory} cannot be used: {file_error_text(error)}") from error
 
     # Reading
 
@@ -185,21 +186,7 @@ class SqliteStorage:
         return self._batches.submit(handler, settled, loop)
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def settled(value: T, error: BaseException | None) -> None:
-            if future.done():  # cancelled, and not abandoned yet
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-        submission = self.submit(handler, settled)
-        try:
-            return await future
-        finally:
-            submission.abandoned = True
+        return await submit_and_wait(self.submit, handler)
 
     # Life
 
