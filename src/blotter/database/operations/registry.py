@@ -9,24 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from blotter.database.operations import (
-    batches,
-    items,
-    partiql,
-    partiql_batch,
-    partiql_select,
-    partiql_transaction,
-    reading,
-    service,
-    streams,
-    tables,
-    tags_and_ttl,
-    transactions,
-    update_table,
-)
+from blotter.database.operations import batches, items, reading, service, streams, transactions
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context
 from blotter.database.operations.operation import OnConflict, Operation, Reading, Slicing, Writing
+from blotter.database.operations.partiql import batch as partiql_batch
+from blotter.database.operations.partiql import select as partiql_select
+from blotter.database.operations.partiql import statement as partiql_statement
+from blotter.database.operations.partiql import transaction as partiql_transaction
+from blotter.database.operations.tables import lifecycle, tags_and_ttl, update_table
 from blotter.database.operations.touches import EVERYTHING, RequestPlan
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 
@@ -108,10 +99,10 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     ),
     Operation(
         "ExecuteStatement",
-        partiql.prepare_statement,
+        partiql_statement.prepare_statement,
         {
             partiql_select.StatementReadPlan: Slicing(partiql_select.select),
-            partiql.StatementWritePlan: Writing(partiql.execute_write, _REFUSE),
+            partiql_statement.StatementWritePlan: Writing(partiql_statement.execute_write, _REFUSE),
         },
     ),
     Operation(
@@ -130,11 +121,11 @@ _ALL: tuple[Operation[Any, Any], ...] = (
             partiql_transaction.WriteTransactionPlan: Writing(partiql_transaction.write_transaction, _CANCEL),
         },
     ),
-    _writer("CreateTable", tables.create_table, _table),
-    _reader("DescribeTable", tables.describe, _table),
-    _reader("ListTables", tables.list_tables, _everything),
+    _writer("CreateTable", lifecycle.create_table, _table),
+    _reader("DescribeTable", lifecycle.describe, _table),
+    _reader("ListTables", lifecycle.list_tables, _everything),
     _writer("UpdateTable", update_table.update_table, _table),
-    _writer("DeleteTable", tables.delete_table, _table),
+    _writer("DeleteTable", lifecycle.delete_table, _table),
     _writer("TagResource", tags_and_ttl.tag_resource, _resource),
     _writer("UntagResource", tags_and_ttl.untag_resource, _resource),
     _reader("ListTagsOfResource", tags_and_ttl.list_tags, _resource),

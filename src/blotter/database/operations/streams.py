@@ -37,7 +37,7 @@ from blotter.database.operations.shard_iterators import (
 )
 from blotter.database.operations.stream_records import StreamRecord, stream_record
 from blotter.database.operations.stream_registry import Stream, find_stream, streams
-from blotter.database.operations.table_description import describe_keys
+from blotter.database.operations.tables.description import describe_keys
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import Change, ReadTransaction, SnapshotTooOld
 from blotter.database.wire import requests as wire

@@ -14,7 +14,7 @@ import pytest
 from blotter.database.expressions import attributes
 from blotter.database.expressions.partiql import statements
 from blotter.database.model.errors import DynamoDBError
-from blotter.database.operations.partiql import validate_parameters
+from blotter.database.operations.partiql.statement import validate_parameters
 from blotter.database.validation import check_request
 from blotter.database.wire.constraints import MAX_SHOWN
 from blotter.database.wire.decode import decode_request

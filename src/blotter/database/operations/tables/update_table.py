@@ -17,18 +17,18 @@ from msgspec.structs import replace
 from blotter.database.model.errors import parameter_error, validation_error
 from blotter.database.model.table import Index, Table, TableStatus, Throughput, WarmUnits
 from blotter.database.operations.answers import answer, encoded
-from blotter.database.operations.catalog import save_table
 from blotter.database.operations.context import Context, get_table
 from blotter.database.operations.stream_registry import disable_stream, enable_stream
-from blotter.database.operations.table_description import describe_table, warm_units
-from blotter.database.operations.table_request import (
+from blotter.database.operations.tables.catalog import save_table
+from blotter.database.operations.tables.description import describe_table, warm_units
+from blotter.database.operations.tables.lifecycle import check_settled
+from blotter.database.operations.tables.request import (
     changed_encryption,
     on_demand_maxima,
     raised_warm_units,
     refuse_unimplemented,
 )
-from blotter.database.operations.tables import check_settled
-from blotter.database.operations.update_indexes import (
+from blotter.database.operations.tables.update_indexes import (
     change_indexes,
     changed_throughput,
     check_index_throughput_given,

@@ -15,11 +15,11 @@ import orjson
 from blotter.database.model.errors import DynamoDBError, resource_in_use, validation_error
 from blotter.database.model.table import Index, Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
-from blotter.database.operations.catalog import save_table
 from blotter.database.operations.context import Context, find_table, get_table, table_name
 from blotter.database.operations.stream_registry import disable_stream
-from blotter.database.operations.table_description import describe_created, describe_table, index_status
-from blotter.database.operations.table_request import new_table, refuse_unimplemented
+from blotter.database.operations.tables.catalog import save_table
+from blotter.database.operations.tables.description import describe_created, describe_table, index_status
+from blotter.database.operations.tables.request import new_table, refuse_unimplemented
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 

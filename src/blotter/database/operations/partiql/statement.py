@@ -1,8 +1,8 @@
 """ExecuteStatement: one PartiQL statement.
 
 `prepare_statement` checks what can be checked without the table; the type of its plan shows whether the statement
-reads or writes. A SELECT runs in slices (`partiql_select`), any other statement in a write transaction
-(`partiql_writes`). Parameters are checked before the statement is parsed. Sources:
+reads or writes. A SELECT runs in slices (`select`), any other statement in a write transaction
+(`writes`). Parameters are checked before the statement is parsed. Sources:
 https://docs.aws.amazon.com/amazondynamodb/latest/ APIReference/API_ExecuteStatement.html;
 paritysuite/dynamodb-conformance, tests/tier2/partiql and tests/tier3/error-messages/partiql*; Floci's
 DynamoDbPartiQLEdgeCaseIntegrationTest, captured from the service in September 2026.
@@ -23,9 +23,9 @@ from blotter.database.model.size import item_size
 from blotter.database.model.values import AttributeValue
 from blotter.database.operations.answers import Result, answer, encoded_capacity
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.partiql_select import StatementReadPlan
-from blotter.database.operations.partiql_touches import touch_of
-from blotter.database.operations.partiql_writes import WriteStatement, apply, evaluate, locate
+from blotter.database.operations.partiql.select import StatementReadPlan
+from blotter.database.operations.partiql.touches import touch_of
+from blotter.database.operations.partiql.writes import WriteStatement, apply, evaluate, locate
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_value

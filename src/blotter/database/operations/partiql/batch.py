@@ -22,9 +22,9 @@ from blotter.database.model.table import Table
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacities
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.partiql import bind, validate_parameters
-from blotter.database.operations.partiql_touches import touch_of
-from blotter.database.operations.partiql_writes import WriteStatement, apply, evaluate, locate
+from blotter.database.operations.partiql.statement import bind, validate_parameters
+from blotter.database.operations.partiql.touches import touch_of
+from blotter.database.operations.partiql.writes import WriteStatement, apply, evaluate, locate
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import reason_of
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction

@@ -23,10 +23,10 @@ from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
 from blotter.database.operations.answers import Result, answer, encoded_capacities
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.partiql import bind, validate_parameters
-from blotter.database.operations.partiql_batch import selected
-from blotter.database.operations.partiql_touches import touch_of
-from blotter.database.operations.partiql_writes import Location, Write, apply, evaluate, locate
+from blotter.database.operations.partiql.batch import selected
+from blotter.database.operations.partiql.statement import bind, validate_parameters
+from blotter.database.operations.partiql.touches import touch_of
+from blotter.database.operations.partiql.writes import Location, Write, apply, evaluate, locate
 from blotter.database.operations.request_tokens import fingerprint, remember, repetition
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import (

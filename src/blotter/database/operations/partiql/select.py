@@ -29,7 +29,7 @@ from blotter.database.model.values import AttributeValue
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.pages import KeyRange, PageReader, held_names
-from blotter.database.operations.partiql_touches import touch_of
+from blotter.database.operations.partiql.touches import touch_of
 from blotter.database.operations.reading import Slices, query_range
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from blotter.database.model.errors import DynamoDBError, parameter_error, table_not_found, validation_error
 from blotter.database.model.table import Index, KeySchema, Table, Throughput, is_over
 from blotter.database.operations.context import Context
-from blotter.database.operations.table_description import warm_units
-from blotter.database.operations.table_request import (
+from blotter.database.operations.tables.description import warm_units
+from blotter.database.operations.tables.lifecycle import still_in_use
+from blotter.database.operations.tables.request import (
     AttributeTypes,
     attribute_types,
     key_schema,
@@ -23,7 +24,6 @@ from blotter.database.operations.table_request import (
     on_demand_maxima,
     raised_warm_units,
 )
-from blotter.database.operations.tables import still_in_use
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.tables import (
     MAX_GLOBAL_INDEXES,

@@ -22,7 +22,7 @@ from blotter.database.model.table import (
 )
 from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import enable_stream
-from blotter.database.operations.table_description import warm_units
+from blotter.database.operations.tables.description import warm_units
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.wire import requests as wire
 
