@@ -16,7 +16,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from blotter.database.http.messages import Pending, Request, Response
@@ -24,7 +24,7 @@ from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.answers import Result
 from blotter.database.operations.conflicts import NOTHING_HELD, OngoingTransactions
 from blotter.database.operations.context import Context
-from blotter.database.operations.operation import OnConflict, Reading, Slicing, Writing
+from blotter.database.operations.operation import OnConflict, Reading, Slices, Slicing, Writing
 from blotter.database.operations.optimistic import NotOptimistic, OptimisticTransaction
 from blotter.database.operations.touches import Plan
 from blotter.database.storage.protocol import (
@@ -36,6 +36,7 @@ from blotter.database.storage.protocol import (
     TooMuchWork,
     WriteTransaction,
 )
+from blotter.database.work_thread import WorkThread
 
 WORK_IN_LOCK = 512 * 1024
 """Bytes of large values, as stored, that one handler may decode and encode in the write lock: some 30 ms, if they
@@ -141,7 +142,7 @@ class Executor:
         snapshot = self._storage.open_snapshot()
         try:
             slices = slicing.execute(plan, snapshot, context)
-            next(slices)
+            work = next(slices)
         except StopIteration as done:
             snapshot.close()
             return ends.succeeded(done.value, request, context, plan)
@@ -153,7 +154,7 @@ class Executor:
             raise
         else:
             read = _LongRead(self._storage, slicing, Job(plan, context, request, ends))
-            read.resume(snapshot, slices)
+            read.resume(snapshot, slices, work)
         self._long_reads.add(read)
         return read
 
@@ -296,7 +297,7 @@ class _LongRead(Pending):
     over with another snapshot, a few times at most.
     """
 
-    __slots__ = ("_job", "_slices", "_slicing", "_snapshot", "_snapshots", "_storage")
+    __slots__ = ("_failure", "_job", "_slices", "_slicing", "_snapshot", "_snapshots", "_storage", "work")
 
     def __init__(self, storage: Storage, slicing: Slicing[Any], job: Job) -> None:
         super().__init__()
@@ -305,22 +306,34 @@ class _LongRead(Pending):
         self._job = job
         self._snapshots = 1
         self._snapshot: Snapshot | None = None
-        self._slices: Generator[None, None, Result] | None = None
+        self._slices: Slices | None = None
+        self._failure: BaseException | None = None
+        self.work: Callable[[], object] | None = None
+        """What has to be done, on a thread, before the next step."""
 
-    def resume(self, snapshot: Snapshot, slices: Generator[None, None, Result]) -> None:
+    def resume(self, snapshot: Snapshot, slices: Slices, work: Callable[[], object] | None) -> None:
         """Continues after a first slice."""
         self._snapshot = snapshot
         self._slices = slices
+        self.work = work
+
+    def worked(self, error: BaseException | None) -> None:
+        """Its work was done, or failed."""
+        self.work = None
+        self._failure = error
 
     def step(self) -> Response | None:
-        """Reads one slice. Returns the response once the read is complete or has failed; None before."""
+        """Reads one slice. Returns the response once the read is complete or has failed; None before, perhaps with
+        work to be done."""
         job = self._job
         try:
+            if self._failure is not None:
+                raise self._failure
             if self._slices is None:
                 self._snapshots += 1
                 self._snapshot = self._storage.open_snapshot()
                 self._slices = self._slicing.execute(job.plan, self._snapshot, job.context)
-            next(self._slices)
+            self.work = next(self._slices)
         except StopIteration as done:
             self.stop()
             return job.succeeded(done.value)
@@ -339,7 +352,7 @@ class _LongRead(Pending):
 
     def stop(self) -> None:
         """Gives its snapshot up; the next step starts over."""
-        self._slices = None
+        self._slices = self.work = None
         if self._snapshot is not None:
             self._snapshot.close()
             self._snapshot = None
@@ -350,22 +363,47 @@ class _LongReads:
     arrival.
 
     So a read that runs ends long before its snapshot is too old, however many there are, and the number of
-    snapshots, each of which has a connection and its cache, is bounded.
+    snapshots, each of which has a connection and its cache, is bounded. Work on large items is done by a thread,
+    one read after another.
     """
 
     def __init__(self) -> None:
         self._running: deque[_LongRead] = deque()
         self._waiting: deque[_LongRead] = deque()
+        self._working = 0
+        """Running reads whose work the thread has."""
+        self._thread: WorkThread | None = None
         self._scheduled = False
 
     def add(self, read: _LongRead) -> None:
         """Takes a read after its first slice, which it repeats if it has to wait."""
-        if len(self._running) < MOST_RUNNING:
-            self._running.append(read)
+        if self._has_room():
+            self._go_on(read)
         else:
             read.stop()
             self._waiting.append(read)
-        if not self._scheduled:
+        self._schedule()
+
+    def _has_room(self) -> bool:
+        return len(self._running) + self._working < MOST_RUNNING
+
+    def _go_on(self, read: _LongRead) -> None:
+        if read.work is None:
+            self._running.append(read)
+            return
+        if self._thread is None:
+            self._thread = WorkThread("large-items")
+        self._working += 1
+        self._thread.run(asyncio.get_running_loop(), read.work, lambda error: self._worked(read, error))
+
+    def _worked(self, read: _LongRead, error: BaseException | None) -> None:
+        self._working -= 1
+        read.worked(error)
+        self._running.append(read)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._running and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._run)
 
@@ -376,13 +414,12 @@ class _LongReads:
             read = running.popleft()
             response = read.give_up() if read.abandoned else read.step()
             if response is None:
-                running.append(read)
-            while self._waiting and len(running) < MOST_RUNNING:
+                self._go_on(read)
+            while self._waiting and self._has_room():
                 running.append(self._waiting.popleft())
             if response is not None:
                 read.settle(response)
             if time.monotonic() > deadline:
                 break
-        self._scheduled = bool(running)
-        if self._scheduled:
-            asyncio.get_running_loop().call_soon(self._run)
+        self._scheduled = False
+        self._schedule()

@@ -63,9 +63,11 @@ class Failed:
         self.context = context
 
 
-LARGE_BODY = 1024 * 1024
-PACKED_BODY = 8 * 1024
-"""Bodies of more bytes, plain and compressed, are decoded and checked on a thread."""
+LARGE_BODY = 256 * 1024
+"""Bodies of more bytes are decoded and checked on a thread."""
+SMALL_BODY = 8 * 1024
+"""Bodies of more bytes are decoded and checked on a thread too, if they are compressed or may hold many
+expressions: these take some 5 µs a byte."""
 
 
 class Pipeline(Ends):
@@ -85,13 +87,15 @@ class Pipeline(Ends):
         self._clock = clock
         self._account = account
         self._executor = Executor(storage)
-        self._large_requests: WorkThread | None = None
+        self._threads: dict[str, WorkThread] = {}
 
     def answer(self, request: Request) -> Response | Pending:
         """The response, or a `Pending` that is settled with it later. Raises nothing: every failure is a response
         too."""
         size = len(request.body)
-        if size > PACKED_BODY and (size > LARGE_BODY or "content-encoding" in request.headers):
+        if size > SMALL_BODY and (
+            size > LARGE_BODY or "content-encoding" in request.headers or _has_many_expressions(request)
+        ):
             return _LargeRequest(self, request)
         return self.execute(request, self.prepare(request))
 
@@ -134,12 +138,14 @@ class Pipeline(Ends):
         except Exception as error:
             return self.failed(error, request, context, plan)
 
-    def on_thread(self, work: Callable[[], object], done: Callable[[BaseException | None], None]) -> None:
-        """Does work on the pipeline's thread, which is started for the first of it; then calls `done` on the
-        loop."""
-        if self._large_requests is None:
-            self._large_requests = WorkThread("large-requests")
-        self._large_requests.run(asyncio.get_running_loop(), work, done)
+    def on_thread(
+        self, name: str, work: Callable[[], object], done: Callable[[BaseException | None], None]
+    ) -> None:
+        """Does work on the pipeline's thread of that name, which is started for the first of it; then calls `done`
+        on the loop."""
+        if name not in self._threads:
+            self._threads[name] = WorkThread(name)
+        self._threads[name].run(asyncio.get_running_loop(), work, done)
 
     # How requests end
 
@@ -159,8 +165,8 @@ class Pipeline(Ends):
 
 
 class _LargeRequest(Pending):
-    """A request with a large body. It is prepared on a thread, because that may take a second; the event loop goes
-    on with others."""
+    """A request that may take a second to prepare. It is prepared on a thread; the event loop goes on with others.
+    Bodies of megabytes have a thread of their own, so that the smaller ones need not wait for them."""
 
     __slots__ = ("_pipeline", "_prepared", "_request")
 
@@ -169,7 +175,8 @@ class _LargeRequest(Pending):
         self._pipeline = pipeline
         self._request = request
         self._prepared: Prepared | Failed = Failed(RuntimeError("not prepared"), None)
-        pipeline.on_thread(self._prepare, self._execute)
+        large = len(request.body) > LARGE_BODY or "content-encoding" in request.headers
+        pipeline.on_thread("large-bodies" if large else "expressions", self._prepare, self._execute)
 
     def _prepare(self) -> None:
         self._prepared = self._pipeline.prepare(self._request)
@@ -188,6 +195,11 @@ def _operation(name: str) -> Operation[Any, Any]:
     if operation is None:
         raise DynamoDBError("UnknownOperationException", f"Blotter does not implement {name} yet.")
     return operation
+
+
+def _has_many_expressions(request: Request) -> bool:
+    operation = OPERATIONS.get(request.headers.get("x-amz-target", "").rpartition(".")[2])
+    return operation is not None and operation.many_expressions
 
 
 def _has_body(error: BaseException) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from blotter.database.expressions.evaluator import Names, Test, Values
+from blotter.database.expressions.evaluator import MemoTest, Names, Test, Values
+from blotter.database.expressions.memo import MemoValues
 from blotter.database.expressions.paths import head, nested_names, resolve
 from blotter.database.expressions.problems import ResolvedPath
 from blotter.database.expressions.syntax import (
@@ -36,7 +37,7 @@ class Condition:
 
     def __init__(self, test: Test, values: Values, paths: tuple[ResolvedPath, ...], filter_name: str) -> None:
         self._test = test
-        self._values = values
+        self._values = MemoValues(values) if isinstance(test, MemoTest) else values
         self._filter = filter_name
         self.paths = paths
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from blotter.database.expressions.memo import MemoItem, OperandKey
+from blotter.database.expressions.memo import MemoItem, MemoValues, OperandKey
 from blotter.database.expressions.paths import getter, resolve
 from blotter.database.expressions.syntax import (
     And,
@@ -41,6 +41,7 @@ from blotter.database.model.values import (
     AttributeValue,
     Item,
     binary,
+    comparable,
     compare_values,
     type_of,
     values_equal,
@@ -68,6 +69,8 @@ _STRING_ORDERS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
+MANY_CANDIDATES = 100
+"""More scalar values in one IN, as the parameters before expressions may have, become a set."""
 FEW_LINEAR = 4
 """So many operations of linear cost are evaluated directly; more of them share a `MemoItem`."""
 
@@ -86,7 +89,19 @@ def compile_condition(tree: ConditionTree, names: Names, types: Types) -> Test:
     if _linear_operations(tree, types) <= FEW_LINEAR:
         return _compile(tree, _Scope(names, types, memoized=False))
     test = _compile(tree, _Scope(names, types, memoized=True))
-    return lambda item, values: test(MemoItem(item), values)
+    return MemoTest(test)
+
+
+class MemoTest:
+    """A test that is evaluated over a `MemoItem`. `Condition` gives it `MemoValues`."""
+
+    __slots__ = ("_test",)
+
+    def __init__(self, test: Test) -> None:
+        self._test = test
+
+    def __call__(self, item: Item, values: Values) -> bool:
+        return self._test(MemoItem(item, values.known if isinstance(values, MemoValues) else None), values)
 
 
 def _compile(tree: ConditionTree, scope: _Scope) -> Test:
@@ -100,6 +115,8 @@ def _linear_operations(tree: ConditionTree, types: Types) -> int:
     if isinstance(tree, Not):
         return _linear_operations(tree.condition, types)
     if isinstance(tree, In):
+        if len(_scalars(tree, types)) > MANY_CANDIDATES:
+            return len(tree.candidates)
         return sum(_is_linear(candidate, types) for candidate in tree.candidates)
     if isinstance(tree, Call):
         return int(tree.function == "contains")
@@ -258,6 +275,10 @@ def _compile_between(tree: Between, scope: _Scope) -> Test:
 
 def _compile_in(tree: In, scope: _Scope) -> Test:
     operand = _compile_operand(tree.operand, scope)
+    scalars = _scalars(tree, scope.types)
+    if len(scalars) > MANY_CANDIDATES:
+        others = tuple(each for each in tree.candidates if not (isinstance(each, Value) and each.name in scalars))
+        return _compile_in_set(operand, scalars, _compile_in(In(tree.operand, others), scope))
     candidates = [
         (_compile_operand(candidate, scope), _equality(tree.operand, candidate, scope))
         for candidate in tree.candidates
@@ -270,6 +291,32 @@ def _compile_in(tree: In, scope: _Scope) -> Test:
         return any(equal(item, value, candidate(item, values)) for candidate, equal in candidates)
 
     return one_equal
+
+
+def _scalars(tree: In, types: Types) -> frozenset[str]:
+    """The candidates that are scalar values of the request."""
+    return frozenset(
+        candidate.name
+        for candidate in tree.candidates
+        if isinstance(candidate, Value) and types[candidate.name] in SCALAR_TYPES
+    )
+
+
+def _compile_in_set(operand: Read, scalars: frozenset[str], one_of_the_others: Test) -> Test:
+    key = " ".join(sorted(scalars))
+
+    def members(values: Values) -> frozenset[tuple[str, Any]]:
+        return frozenset(comparable(values[placeholder]) for placeholder in scalars)
+
+    def in_set(item: Item, values: Values) -> bool:
+        value = operand(item, values)
+        if value is None:
+            return False
+        if type_of(value) in SCALAR_TYPES and comparable(value) in _memo(item).once("set", key, members, values):
+            return True
+        return one_of_the_others(item, values)
+
+    return in_set
 
 
 # Functions that are conditions

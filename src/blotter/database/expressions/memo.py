@@ -2,14 +2,15 @@
 
 An item of 400 KB may hold a list of 200,000 elements, and an expression of 4 KB may mention it 149 times. A
 `MemoItem` is the item together with what one evaluation has computed of it and of the request's values: canonical
-bytes for equality, members for `contains`, decoded binaries. So a condition costs as much as its operands are
+bytes for equality, members for `contains`, decoded binaries. What it has computed of the values is kept for the
+other items that the request judges. So a condition costs as much as its operands are
 large, not that times the length of its text. Conditions of few such operations do without it
 (`evaluator.FEW_LINEAR`), and so do updates of few actions (`update.FEW_ACTIONS`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from blotter.database.model.values import (
@@ -19,24 +20,48 @@ from blotter.database.model.values import (
     binary,
     canonical_bytes,
     comparable,
+    type_of,
 )
 
 OperandKey: TypeAlias = "str | tuple[Any, ...]"
 """What identifies an operand: a `:placeholder`, a resolved path, or a function with its arguments' keys."""
 
 
-class MemoItem(dict[str, AttributeValue]):
-    """An item, readable as one, that remembers what was computed about operands during one evaluation."""
+Known: TypeAlias = dict[tuple[str, OperandKey], Any]
+"""What was computed about operands."""
 
-    def __init__(self, item: Item) -> None:
+
+class MemoValues(dict[str, AttributeValue]):
+    """A request's values, readable as such, with what every evaluation would have to compute about them: they may
+    have megabytes, where the item has few bytes. It is computed at once: a request is prepared where nobody waits,
+    if it is large."""
+
+    def __init__(self, values: Mapping[str, AttributeValue]) -> None:
+        super().__init__(values)
+        self.known: Known = {}
+        for placeholder, value in values.items():
+            type_ = type_of(value)
+            if type_ not in SCALAR_TYPES:
+                canonical = canonical_bytes(value)
+                self.known["bytes", placeholder] = canonical
+                self.known["comparable", placeholder] = (type_, canonical)
+
+
+class MemoItem(dict[str, AttributeValue]):
+    """An item, readable as one, that remembers what was computed about operands during one evaluation, and about
+    the request's values for as long as `of_values` is kept."""
+
+    def __init__(self, item: Item, of_values: Known | None = None) -> None:
         super().__init__(item)
-        self._known: dict[tuple[str, OperandKey], Any] = {}
+        self._known: Known = {}
+        self._of_values: Known = self._known if of_values is None else of_values
 
     def once(self, what: str, key: OperandKey, compute: Callable[[Any], Any], operand: Any) -> Any:
         """`compute(operand)`, computed at the first request for this `what` and operand key."""
-        known = self._known.get((what, key))
+        kept = self._of_values if isinstance(key, str) else self._known
+        known = kept.get((what, key))
         if known is None:
-            known = self._known[what, key] = compute(operand)
+            known = kept[what, key] = compute(operand)
         return known
 
     def equal(self, left: OperandKey, a: AttributeValue, right: OperandKey, b: AttributeValue) -> bool:

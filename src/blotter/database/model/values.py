@@ -41,17 +41,24 @@ def binary(text: str) -> bytes:
 
 def values_equal(a: AttributeValue, b: AttributeValue) -> bool:
     """DynamoDB's equality: same type and value, sets without order, documents member by member."""
-    if a == b:
-        return True
+    return a == b or _equal_without_order(a, b)
+
+
+def _equal_without_order(a: AttributeValue, b: AttributeValue) -> bool:
+    """Looks at each member once: `==` at every level would look at the innermost ones once for each level."""
     ((type_, x),) = a.items()
     y = b.get(type_)
-    if y is None or type_ in SCALAR_TYPES or len(x) != len(y):
+    if y is None:
+        return False
+    if type_ in SCALAR_TYPES:
+        return bool(x == y)
+    if len(x) != len(y):
         return False
     if type_ in SET_TYPES:
         return set(x) == set(y)
     if type_ == "L":
-        return all(map(values_equal, x, y))
-    return all(name in y and values_equal(member, y[name]) for name, member in x.items())
+        return all(map(_equal_without_order, x, y))
+    return all(name in y and _equal_without_order(member, y[name]) for name, member in x.items())
 
 
 def canonical_bytes(value: AttributeValue) -> bytes:

@@ -34,6 +34,9 @@ from blotter.database.validation.keys import check_item_keys, check_key
 from blotter.database.wire import requests as wire
 
 ANSWER_BYTES = 16 * 1024 * 1024
+WRITTEN_BYTES = 32 * 1024 * 1024
+"""Bytes as they are stored, in the table and its indexes, after which a BatchWriteItem returns what is left as
+UnprocessedItems. Writing more would keep other writers waiting for too long."""
 
 
 class TableReads(msgspec.Struct, frozen=True, gc=False):
@@ -178,7 +181,8 @@ def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
 
 def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) -> Result:
     """Raises, table by table: ResourceNotFoundException, then ValidationException for keys that do not fit, then
-    for an item written twice. Nothing is written unless all of them pass."""
+    for an item written twice. Nothing is written unless all of them pass. What exceeds `WRITTEN_BYTES` is left
+    unprocessed."""
     checked = []
     for writes in plan.tables:
         table = open_table(tx, context, writes.table)
@@ -187,21 +191,31 @@ def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) ->
         _refuse_duplicates([(table.space, key) for _, table, keys in checked for key in keys])
     consumed = []
     metrics: dict[str, list[Any]] = {}
+    written = 0
+    unprocessed: dict[str, list[dict[str, Any]]] = {}
     for writes, table, keys in checked:
         on_table = ConsumedCapacity(table.name, True)
         consumed.append(on_table)
         for (item, size), key in zip(writes.writes, keys, strict=True):
+            if written >= WRITTEN_BYTES:
+                unprocessed.setdefault(writes.table, []).append(_unprocessed_write(item, size))
+                continue
             current = read_current(tx, table.space, key)
-            write_item(tx, table, current, None if size is None else item, size or 0, context, on_table)
+            new = None if size is None else item
+            written += write_item(tx, table, current, new, size or 0, context, on_table)
             measured = collection_metrics(table, item)
             if measured is not None:
                 metrics.setdefault(writes.table, []).append(measured)
     body = answer(
         (b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity)),
         (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
-        (b"UnprocessedItems", b"{}"),
+        (b"UnprocessedItems", encoded(unprocessed)),
     )
     return Result(body, consumed)
+
+
+def _unprocessed_write(item: Item, size: int | None) -> dict[str, Any]:
+    return {"DeleteRequest": {"Key": item}} if size is None else {"PutRequest": {"Item": item}}
 
 
 def _checked(table: Table, item: Item, size: int | None) -> bytes:

@@ -65,8 +65,9 @@ def write_item(
     new_size: int,
     context: Context,
     consumed: ConsumedCapacity,
-) -> None:
-    """Replaces the current item by a new one, or deletes it (`new` None); does nothing when neither exists."""
+) -> int:
+    """Replaces the current item by a new one, or deletes it (`new` None); does nothing when neither exists.
+    Returns an upper bound of the bytes written to the table and its indexes."""
     consumed.table += write_units(max(current.size, new_size))
     stored = current.stored
     body = None
@@ -78,7 +79,7 @@ def write_item(
     elif stored is not None:
         tx.delete(table.space, stored)
     else:
-        return
+        return 0
     for index in table.indexes:
         if not index.deleting:
             units = write_index_entry(tx, table, index, current.key, current.item, new)
@@ -86,6 +87,8 @@ def write_item(
                 consumed.add_index(index.name, units, local=index.local)
     if (table.stream is not None or table.log_readers) and (stored is None or stored.body != body):
         log_change(tx, table, current, body, context)
+    largest = max(0 if body is None else len(body), 0 if stored is None else len(stored.body))
+    return largest * (1 + len(table.indexes))
 
 
 def write_index_entry(

@@ -41,12 +41,17 @@ class Reading(Generic[P]):
         self.on_conflict = on_conflict
 
 
+Slices = Generator[Callable[[], object] | None, None, Result]
+"""A long read, which yields between slices of bounded work: None, or work that uses no store and would keep others
+waiting; then the generator goes on once that is done."""
+
+
 class Slicing(Generic[P]):
-    """A long read over one snapshot, a generator that yields between slices of bounded work."""
+    """A long read over one snapshot."""
 
     __slots__ = ("execute",)
 
-    def __init__(self, execute: Callable[[P, ReadTransaction, Context], Generator[None, None, Result]]) -> None:
+    def __init__(self, execute: Callable[[P, ReadTransaction, Context], Slices]) -> None:
         self.execute = execute
 
 
@@ -70,17 +75,20 @@ Execution = Reading[Any] | Slicing[Any] | Writing[Any]
 class Operation(Generic[R, P]):
     """`prepare(request) -> plan` raises DynamoDBError for what is wrong whatever the store holds. A PartiQL
     operation reads or writes depending on its statements: which of its executions applies follows from the type of
-    the plan."""
+    the plan. `many_expressions`: a request may hold many of them, so that a small one can take long to prepare."""
 
-    __slots__ = ("_by_plan", "_only", "name", "prepare")
+    __slots__ = ("_by_plan", "_only", "many_expressions", "name", "prepare")
 
     def __init__(
         self,
         name: str,
         prepare: Callable[[R], P],
         execution: Reading[P] | Slicing[P] | Writing[P] | Mapping[type[Plan], Execution],
+        *,
+        many_expressions: bool = False,
     ) -> None:
         self.name = name
+        self.many_expressions = many_expressions
         self.prepare = prepare
         self._only: Execution | None = None
         self._by_plan: Mapping[type[Plan], Execution] = {}

@@ -3,15 +3,16 @@
 A page ends at Limit, at 1 MB of items read (before any filter), or at the end of its ranges. It also ends early
 when the store takes the snapshot back, which it does after some seconds: the client goes on from the
 LastEvaluatedKey as after any other page, with a snapshot of its own. Between slices the reader yields, so that a
-long page does not keep other requests waiting. Source:
+long page does not keep other requests waiting. Where items are large, the condition and the projection are work of
+their own (`Selecting`), which needs no store and is done on a thread. Source:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
-from typing import Protocol
+from collections.abc import Callable, Generator
+from typing import Protocol, TypeAlias
 
 import orjson
 
@@ -25,9 +26,21 @@ from blotter.database.storage.protocol import ReadTransaction, Row, SnapshotTooO
 PAGE_BYTES = 1024 * 1024
 SLICE_BYTES = 64 * 1024
 SLICE_ITEMS = 256
+LARGE_BODIES = 256 * 1024
+"""Bytes of bodies that are decoded on the event loop at once; more are decoded on a thread."""
+
+Selecting: TypeAlias = Callable[[], object] | None
+"""Work that the reader needs to be done before it goes on; None at the end of a slice."""
 
 KeyRange = tuple[bytes, bytes | None]
 """Storage keys: start <= key < end; an end of None is the end of the key space."""
+
+
+_SMALL_SLICE = LARGE_BODIES // 16
+"""Bytes as DynamoDB counts them, of which no body takes more than LARGE_BODIES."""
+
+_Candidate: TypeAlias = tuple[bytes, bytes]
+"""The body that the condition is about, and the item's."""
 
 
 class Projects(Protocol):
@@ -48,6 +61,7 @@ class PageReader:
         "_condition",
         "_consistent",
         "_fetch",
+        "_fetched_bytes",
         "_filter_fetched",
         "_limit",
         "_projection",
@@ -55,6 +69,7 @@ class PageReader:
         "_slice_items",
         "_space",
         "_tx",
+        "_unselected",
         "bodies",
         "fetched_units",
         "index",
@@ -89,6 +104,9 @@ class PageReader:
         self._filter_fetched = filter_fetched
         self._slice_items = SLICE_ITEMS
         self._slice_bytes = SLICE_BYTES
+        self._fetched_bytes = 0
+        self._unselected: list[_Candidate] = []
+        """Read, but not yet seen by condition and projection."""
         self.bodies: list[bytes] = []
         """The items of the response, as JSON."""
         self.scanned = 0
@@ -100,9 +118,10 @@ class PageReader:
         self.last: Row | None = None
         """The last item or index entry read."""
 
-    def read(self, key_range: KeyRange, *, reverse: bool = False) -> Generator[None, None, bool]:
-        """Reads a range, or as much of it as fits into the page; yields after each slice. Returns whether the
-        page is complete; otherwise the range is read to its end and another may follow.
+    def read(self, key_range: KeyRange, *, reverse: bool = False) -> Generator[Selecting, None, bool]:
+        """Reads a range, or as much of it as fits into the page; yields after each slice, and in it what is to be
+        done elsewhere. Returns whether the page is complete; otherwise the range is read to its end and another may
+        follow.
 
         Raises SnapshotTooOld when the snapshot is gone before the first item.
         """
@@ -116,11 +135,17 @@ class PageReader:
                 if self.last is None:
                     raise
                 return True
+            read = len(rows)
             taken = self._take(rows)
+            if self._unselected:
+                yield self._select
             if taken < 0 or self.scanned == self._limit or self.size >= PAGE_BYTES:
                 return True
-            if len(rows) < items and taken < size:
-                return False
+            if len(rows) == read:
+                if read < items and taken < size:
+                    return False
+            elif self._fetched_bytes >= PAGE_BYTES:
+                return True
             if reverse:
                 end = rows[-1][0]
             else:
@@ -129,10 +154,11 @@ class PageReader:
             self._slice_bytes -= taken
             if self._slice_items <= 0 or self._slice_bytes <= 0:
                 self._slice_items, self._slice_bytes = SLICE_ITEMS, SLICE_BYTES
-                yield
+                yield None
 
     def _take(self, rows: list[Row]) -> int:
-        """Adds rows to the page and returns their bytes; -1 when the snapshot ended between them."""
+        """Adds rows to the page and returns their bytes; -1 when the snapshot ended between them. Removes the rows
+        that have to wait for the next slice."""
         if self._fetch:
             return self._take_fetched(rows)
         size = sum([row[1] for row in rows])
@@ -144,6 +170,9 @@ class PageReader:
         if self._condition is None and self._projection is None:
             self.bodies += bodies
             return size
+        if size > _SMALL_SLICE and sum(map(len, bodies)) > LARGE_BODIES:
+            self._unselected = [(body, body) for body in bodies]
+            return size
         condition, projection, taken = self._condition, self._projection, self.bodies
         for body in bodies:
             item: Item = orjson.loads(body)
@@ -151,33 +180,47 @@ class PageReader:
                 taken.append(body if projection is None else orjson.dumps(projection.project(item)))
         return size
 
+    def _select(self) -> None:
+        """Applies condition and projection to what was read."""
+        condition, projection = self._condition, self._projection
+        for judged, body in self._unselected:
+            item: Item | None = None
+            if condition is not None:
+                item = orjson.loads(judged)
+                if not condition.matches(item):
+                    continue
+            if projection is not None:
+                if item is None or judged is not body:
+                    item = orjson.loads(body)
+                body = orjson.dumps(projection.project(item))
+            self.bodies.append(body)
+        self._unselected = []
+
     def _take_fetched(self, rows: list[Row]) -> int:
-        size = 0
-        for row in rows:
-            entry: Item = orjson.loads(row[2])
+        """The items of the table count too: a page has no more than a megabyte of them and one item."""
+        size = fetched = 0
+        for number, row in enumerate(rows):
+            if fetched > LARGE_BODIES or self._fetched_bytes >= PAGE_BYTES:
+                del rows[number:]
+                break
             try:
-                stored = self._tx.get(self.table.space, table_key(self.table.keys, entry))
+                stored = self._tx.get(self.table.space, table_key(self.table.keys, orjson.loads(row[2])))
             except SnapshotTooOld:
                 if self.last is None:
                     raise
-                return -1
+                size = -1
+                break
             self.last = row
             self.scanned += 1
             self.size += row[1]
             size += row[1]
-            if stored is None:
-                continue
-            self.fetched_units += read_units(stored.size, self._consistent)
-            if self._filter_fetched:
-                item: Item = orjson.loads(stored.body)
-                if self._condition is not None and not self._condition.matches(item):
-                    continue
-            elif self._condition is not None and not self._condition.matches(entry):
-                continue
-            else:
-                item = orjson.loads(stored.body)
-            body = stored.body if self._projection is None else orjson.dumps(self._projection.project(item))
-            self.bodies.append(body)
+            if stored is not None:
+                fetched += len(stored.body)
+                self._fetched_bytes += stored.size
+                self.fetched_units += read_units(stored.size, self._consistent)
+                self._unselected.append((stored.body if self._filter_fetched else row[2], stored.body))
+        if fetched <= LARGE_BODIES:
+            self._select()
         return size
 
     def last_evaluated_key(self) -> Item:

@@ -9,7 +9,7 @@ A page that ends before its range does has a LastEvaluatedKey. With ReturnConsum
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import orjson
@@ -38,14 +38,13 @@ from blotter.database.model.table import Index, KeySchema, Table, is_over
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.operation import Slices
 from blotter.database.operations.pages import KeyRange, PageReader, held_names
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import STARTING_KEY_INVALID, check_key_length, check_start_key, has_partition
 from blotter.database.wire import requests as wire
-
-Slices = Generator[None, None, Result]
 
 
 class ReadPlan(msgspec.Struct, frozen=True, gc=False):

@@ -93,9 +93,17 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     Operation("Scan", reading.prepare_scan, Slicing(reading.scan)),
     Operation("BatchGetItem", batches.prepare_batch_get, Reading(batches.batch_get)),
     Operation("BatchWriteItem", batches.prepare_batch_write, Writing(batches.batch_write)),
-    Operation("TransactGetItems", transactions.prepare_transact_get, Reading(transactions.transact_get, _CANCEL)),
     Operation(
-        "TransactWriteItems", transactions.prepare_transact_write, Writing(transactions.transact_write, _CANCEL)
+        "TransactGetItems",
+        transactions.prepare_transact_get,
+        Reading(transactions.transact_get, _CANCEL),
+        many_expressions=True,
+    ),
+    Operation(
+        "TransactWriteItems",
+        transactions.prepare_transact_write,
+        Writing(transactions.transact_write, _CANCEL),
+        many_expressions=True,
     ),
     Operation(
         "ExecuteStatement",
@@ -112,6 +120,7 @@ _ALL: tuple[Operation[Any, Any], ...] = (
             partiql_batch.ReadBatchPlan: Reading(partiql_batch.read_batch),
             partiql_batch.WriteBatchPlan: Writing(partiql_batch.write_batch),
         },
+        many_expressions=True,
     ),
     Operation(
         "ExecuteTransaction",
@@ -120,6 +129,7 @@ _ALL: tuple[Operation[Any, Any], ...] = (
             partiql_transaction.ReadTransactionPlan: Reading(partiql_transaction.read_transaction, _CANCEL),
             partiql_transaction.WriteTransactionPlan: Writing(partiql_transaction.write_transaction, _CANCEL),
         },
+        many_expressions=True,
     ),
     _writer("CreateTable", lifecycle.create_table, _table),
     _reader("DescribeTable", lifecycle.describe, _table),

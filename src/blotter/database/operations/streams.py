@@ -12,6 +12,7 @@ of shards, empty responses and validation as recorded by ScyllaDB's tests, which
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -27,6 +28,8 @@ from blotter.database.model.streams import (
 from blotter.database.model.table import is_over
 from blotter.database.operations.answers import Result, answer, encoded
 from blotter.database.operations.context import Context
+from blotter.database.operations.operation import Slices
+from blotter.database.operations.pages import LARGE_BODIES, Selecting
 from blotter.database.operations.shard_iterators import (
     EXACTLY,
     FROM_HORIZON,
@@ -39,7 +42,7 @@ from blotter.database.operations.stream_records import StreamRecord, stream_reco
 from blotter.database.operations.stream_registry import Stream, find_stream, streams
 from blotter.database.operations.tables.description import describe_keys
 from blotter.database.operations.touches import Touch
-from blotter.database.storage.protocol import Change, ReadTransaction, SnapshotTooOld
+from blotter.database.storage.protocol import Change, ReadTransaction, SnapshotTooOld, change_size
 from blotter.database.wire import requests as wire
 
 MAXIMUM_LISTED: Final = 100
@@ -136,7 +139,7 @@ def prepare_get_records(request: wire.GetRecordsInput) -> GetRecordsPlan:
     return GetRecordsPlan(parse_iterator(request.ShardIterator), _limit(request.Limit, MAXIMUM_RECORDS))
 
 
-def get_records(plan: GetRecordsPlan, tx: ReadTransaction, context: Context) -> Generator[None, None, Result]:
+def get_records(plan: GetRecordsPlan, tx: ReadTransaction, context: Context) -> Slices:
     """Raises, in this order: ExpiredIteratorException; ResourceNotFoundException for stream and shard;
     TrimmedDataAccessException."""
     iterator = plan.iterator
@@ -170,17 +173,25 @@ class _Page:
         self.records: list[StreamRecord] = []
         self.size = 0
         self.position = 0
+        self.full = False
         self.ended = False
 
-    def add(self, stream: Stream, change: Change) -> bool:
-        """Takes a change into the page, unless it is full."""
-        record = stream_record(stream, change)
-        if self.records and self.size + record.size > MAXIMUM_BYTES:
-            return False
-        self.records.append(record)
-        self.size += record.size
-        self.position = change.sequence
-        return True
+    def take(self, stream: Stream, changes: list[Change], iterator: ShardIterator, oldest: float) -> None:
+        """Takes changes into the page until it is full. Raises TrimmedDataAccessException for changes that are too
+        old, where the iterator may not skip them."""
+        for change in changes:
+            if not self.records and change.time < oldest:
+                if iterator.since == EXACTLY:
+                    _trimmed()
+                self.position = change.sequence
+                continue
+            record = stream_record(stream, change)
+            if self.records and self.size + record.size > MAXIMUM_BYTES:
+                self.full = True
+                return
+            self.records.append(record)
+            self.size += record.size
+            self.position = change.sequence
 
     def wanted(self) -> int:
         """How many changes to read next, so that few are read that do not fit."""
@@ -192,7 +203,7 @@ class _Page:
 
 def _read_changes(
     page: _Page, stream: Stream, iterator: ShardIterator, tx: ReadTransaction, horizon: float
-) -> Generator[None, None, None]:
+) -> Generator[Selecting, None, None]:
     """Fills the page from the iterator's position, slice by slice. Ends it early when the store takes the snapshot
     back: the next page goes on from there."""
     page.position = iterator.position
@@ -207,17 +218,16 @@ def _read_changes(
             if page.position == iterator.position:
                 raise
             return
-        for change in changes:
-            if not page.records and change.time < oldest:
-                if iterator.since == EXACTLY:
-                    _trimmed()
-                page.position = change.sequence
-            elif not page.add(stream, change):
-                return
+        if sum([change_size(change) for change in changes]) > LARGE_BODIES:
+            yield partial(page.take, stream, changes, iterator, oldest)
+        else:
+            page.take(stream, changes, iterator, oldest)
+        if page.full:
+            return
         if len(changes) < wanted:
             page.ended = True
             return
-        yield
+        yield None
 
 
 # Where an iterator begins: (position, since)

@@ -59,6 +59,10 @@ ANY_SIZE: Final = sys.maxsize
 
 UNLIMITED: Final = sys.maxsize
 """The work of a handler that may take as long as it takes."""
+LARGE_ITEM = 4096
+"""Items of more bytes are counted when many are read at once."""
+COPIES_FOR_ONE = 4
+"""So many bytes are read and copied into a response in the time in which one of a large value is decoded."""
 
 
 class SpaceStatistics(NamedTuple):

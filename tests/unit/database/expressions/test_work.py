@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from blotter.database.expressions import Condition, ExpressionAttributes, Update, memo
+from blotter.database.expressions.evaluator import compile_condition
+from blotter.database.expressions.syntax import In, Path, Value
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.size import LimitExceeded, limited_item_size
 from blotter.database.model.values import canonical_bytes, values_equal
@@ -152,3 +154,52 @@ def test_canonical_bytes_tell_sets_from_texts_that_look_like_sets() -> None:
     c = {"M": {"x": {"L": [{"SS": ["a", "b"]}]}, "SS": {"S": '"SS":["a","b"]'}}}
     assert (canonical_bytes(a) == canonical_bytes(b)) is values_equal(a, b) is True
     assert (canonical_bytes(a) == canonical_bytes(c)) is values_equal(a, c) is False
+
+
+def test_a_requests_values_are_looked_at_once_for_many_items() -> None:
+    members = Counted(str(n) for n in range(MANY))
+    text = " OR ".join(["a = :v"] * 10)
+    test = condition(text, {":v": {"L": [{"NS": members}]}})
+    passes = members.passes
+    for _ in range(100):
+        assert not test.matches({"a": {"L": [{"NS": ["1"]}]}})
+    assert passes == members.passes <= 2
+    assert test.matches({"a": {"L": [{"NS": [*reversed(members)]}]}})
+
+
+def test_members_of_nested_documents_are_compared_once_at_every_level() -> None:
+    class Member(str):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Member.compared += 1
+            return super().__eq__(other)
+
+        __hash__ = str.__hash__
+
+    def document(last: str) -> dict[str, Any]:
+        value: dict[str, Any] = {"L": [*({"S": Member("x")} for _ in range(100)), {"S": last}]}
+        for _ in range(29):
+            value = {"L": [value]}
+        return value
+
+    assert not values_equal(document("y"), document("z"))
+    assert Member.compared <= 200
+    assert values_equal(document("y"), document("y"))
+
+
+def test_many_values_of_one_in_are_looked_up_in_a_set() -> None:
+    names = {f":v{n}": {"S": f"x{n}"} for n in range(MANY)}
+    text = f"a IN ({', '.join(list(names)[:100])})"
+    assert condition(text, dict(list(names.items())[:100])).matches({"a": {"S": "x99"}})
+    tree = In(Path(("a",)), tuple(Value(name) for name in names))
+    values = {**names, ":n": {"N": "1"}, ":s": {"SS": ["q"]}}
+    types = {name: next(iter(value)) for name, value in values.items()}
+    tree = In(tree.operand, (*tree.candidates, Value(":n"), Value(":s"), Path(("b",))))
+    test = Condition(compile_condition(tree, {}, types), values, (), "Filter Expression")
+    for wanted in ({"S": "x0"}, {"S": f"x{MANY - 1}"}, {"N": "1"}, {"SS": ["q"]}):
+        assert test.matches({"a": wanted})
+    for unwanted in ({"S": "1"}, {"N": "2"}, {"SS": ["x0"]}, {"B": "x0"}):
+        assert not test.matches({"a": unwanted})
+    assert test.matches({"a": {"S": "other"}, "b": {"S": "other"}})
+    assert not test.matches({})

@@ -22,6 +22,7 @@ from blotter.database.model.table import Table
 from blotter.database.model.values import Item
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacities
 from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.item_store import LARGE_BODY
 from blotter.database.operations.partiql.statement import bind, validate_parameters
 from blotter.database.operations.partiql.touches import touch_of
 from blotter.database.operations.partiql.writes import WriteStatement, apply, evaluate, locate
@@ -149,7 +150,11 @@ def _read(
 ) -> bytes | None:
     stored = tx.get(table.space, table_key(table.keys, key))
     consumed.table += read_units(0 if stored is None else stored.size, member.consistent)
-    return None if stored is None else selected(member.statement, stored.body)
+    if stored is None:
+        return None
+    if len(stored.body) > LARGE_BODY:
+        tx.note_work(len(stored.body))
+    return selected(member.statement, stored.body)
 
 
 def selected(statement: Any, body: bytes) -> bytes | None:

@@ -28,9 +28,10 @@ from blotter.database.model.table import Index, Table, is_over
 from blotter.database.model.values import AttributeValue
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
-from blotter.database.operations.pages import KeyRange, PageReader, held_names
+from blotter.database.operations.operation import Slices
+from blotter.database.operations.pages import KeyRange, PageReader, Selecting, held_names
 from blotter.database.operations.partiql.touches import touch_of
-from blotter.database.operations.reading import Slices, query_range
+from blotter.database.operations.reading import query_range
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import check_key_length
@@ -154,7 +155,7 @@ def _read_page(
     ranges: list[tuple[KeyRange, bool]],
     start: PageEnd | None,
     reverse: bool,
-) -> Generator[None, None, _Read]:
+) -> Generator[Selecting, None, _Read]:
     """Reads the ranges one after the other. Each is a read of its own, rounded by itself."""
     first = 0 if start is None else start.number
     if first >= len(ranges):

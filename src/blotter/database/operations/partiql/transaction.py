@@ -23,6 +23,7 @@ from blotter.database.model.keys import table_key
 from blotter.database.model.table import Table
 from blotter.database.operations.answers import Result, answer, encoded_capacities
 from blotter.database.operations.context import Context, open_table
+from blotter.database.operations.item_store import LARGE_BODY
 from blotter.database.operations.partiql.batch import selected
 from blotter.database.operations.partiql.statement import bind, validate_parameters
 from blotter.database.operations.partiql.touches import touch_of
@@ -199,9 +200,15 @@ def read_transaction(plan: ReadTransactionPlan, tx: ReadTransaction, context: Co
     TransactionCanceledException; ValidationException for an item named twice, then for more than 4 MB."""
     found = all_or_canceled(_open_all(plan.members, tx, context))
     refuse_repeated(part.target for part in found)
-    items: list[StoredItem | None] = [tx.get(*part.target) for part in found]
-    sizes = [0 if stored is None else stored.size for stored in items]
-    refuse_too_large(sizes)
+    items: list[StoredItem | None] = []
+    sizes: list[int] = []
+    for part in found:
+        stored = tx.get(*part.target)
+        items.append(stored)
+        sizes.append(0 if stored is None else stored.size)
+        refuse_too_large(sizes)
+        if stored is not None and len(stored.body) > LARGE_BODY:
+            tx.note_work(len(stored.body))
     capacities = Capacities(writes=False, transactional=True)
     for part, size in zip(found, sizes, strict=True):
         capacities.of(part.table.name).table += read_units(size, consistent=True)

@@ -17,6 +17,8 @@ from blotter.database.model.table import Table
 from blotter.database.storage.memory.maps import MapsSnapshot, OrderedMaps, View
 from blotter.database.storage.protocol import (
     ANY_SIZE,
+    COPIES_FOR_ONE,
+    LARGE_ITEM,
     LOG_SPACE,
     NO_SHARD,
     UNLIMITED,
@@ -91,6 +93,8 @@ class MemoryReader:
                 continue
             found.append((item.size, item.body))
             size -= item.size
+            if item.size > LARGE_ITEM:
+                self.note_work(len(item.body) // COPIES_FOR_ONE)
             if size <= 0:
                 break
         return found

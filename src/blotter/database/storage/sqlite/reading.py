@@ -17,6 +17,8 @@ import apsw
 from blotter.database.model.table import Table
 from blotter.database.storage.protocol import (
     ANY_SIZE,
+    COPIES_FOR_ONE,
+    LARGE_ITEM,
     UNLIMITED,
     Change,
     LogReader,
@@ -75,6 +77,13 @@ class Reader:
         if self._work_left < 0:
             raise TooMuchWork
 
+    def _note_copy(self, size: int) -> None:
+        try:
+            self.note_work(size // COPIES_FOR_ONE)
+        except TooMuchWork:
+            self._execute(_NOTHING)
+            raise
+
     def find_table(self, account: str, region: str, name: str) -> Table | None:
         return self._cache.find(self._generation, self._cursor, (account, region, name))
 
@@ -109,6 +118,8 @@ class Reader:
                 continue
             found.append(row)
             size -= row[0]
+            if row[0] > LARGE_ITEM:
+                self._note_copy(len(row[1]))
             if size <= 0:
                 self._execute(_NOTHING)
                 break
