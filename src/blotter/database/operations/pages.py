@@ -120,8 +120,8 @@ class PageReader:
 
     def read(self, key_range: KeyRange, *, reverse: bool = False) -> Generator[Selecting, None, bool]:
         """Reads a range, or as much of it as fits into the page; yields after each slice, and in it what is to be
-        done elsewhere. Returns whether the page is complete; otherwise the range is read to its end and another may
-        follow.
+        done elsewhere. Returns whether the page is complete; otherwise the range is read to its end and another
+        may follow.
 
         Raises SnapshotTooOld when the snapshot is gone before the first item.
         """
