@@ -1,19 +1,18 @@
 """The central configuration: one file, one precedence, for the set-up and for the application.
 
-Owns reading `blotter.toml`, choosing the environment (dev, test, prod, …) and settling every value in one order:
+Owns finding `blotter.toml`, choosing the environment (dev, test, prod, …) and settling every value in one order:
 flag > environment variable > file > default. Keeps where each value came from, so that a missing or contradictory
-one stops with a single line that says what, where (file, line, key) and what to do.
+one stops with a single line that states what, where (file, line, key) and what to do.
 
 Rules: no network and no boto3 here (`blotter.aws` makes sessions and clients); of a table only its name is checked
-(`blotter.tables.declaration` reads the rest); whatever the file contains ends in a ConfigurationError, never in
-another exception. Must not know the database.
+(`blotter.tables.declaration` reads the rest); `blotter.user_files` reads files. Whatever the file contains ends in
+a ConfigurationError, never in another exception. Must not import the database.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,14 +20,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from blotter.printable import one_line
-from blotter.toml_lines import KeyPath, key_lines, line_of
+from blotter.toml_lines import KeyPath, key_lines
+from blotter.user_files import ConfigurationError, Document, mistake, parse_toml, read_text
 
 FILE_NAME = "blotter.toml"
 DEFAULT_ENVIRONMENT = "dev"
 AWS_ENDPOINT = "aws"  # as an endpoint: Amazon's own, whatever else is configured
-MOST_BYTES = 4 * 1024 * 1024  # of a configuration file, and of a policy or price file it names
-DEEPEST = 32  # tables and arrays within each other; a declaration needs six
 
 # setting → the environment variables that give it, first one set wins (the SDKs' own names and order)
 ENVIRONMENT_VARIABLES: dict[str, tuple[str, ...]] = {
@@ -46,20 +43,12 @@ _ARN = re.compile(
 )
 TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_MISTYPED = re.compile(r"^(?P<what>.*?)(?: - at `\$?\.?(?P<path>.*)`)?$", re.DOTALL)
 
 Section = TypeVar("Section")
 
 
-class ConfigurationError(Exception):
-    """The configuration is missing, unreadable or contradicts itself. `str()` is one printable line."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
-
-
 class Flags(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line said; None where it said nothing. `names` maps a table's label to its name or ARN."""
+    """What the command line sets; None for what it does not. `names` maps a table's label to its name or ARN."""
 
     region: str | None = None
     endpoint: str | None = None
@@ -69,7 +58,7 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A value and where it came from, as a message says it ("AWS_REGION", "blotter.toml line 9 (…)")."""
+    """A value and where it came from, as a message shows it ("AWS_REGION", "blotter.toml line 9 (…)")."""
 
     value: str
     source: str
@@ -87,33 +76,6 @@ class ConfiguredTable(msgspec.Struct, frozen=True):
     source: str
     declaration: dict[str, Any]
     arn: str | None = None
-
-
-class Document(msgspec.Struct, frozen=True):
-    """The file as a place errors can point into."""
-
-    path: Path
-    lines: dict[KeyPath, int] = {}
-    environment: str | None = None
-
-    def where(self, key: KeyPath) -> str:
-        """`blotter.toml line 12 (tables.results.name)`; a key that the environment overrides is named there."""
-        overriding = ("environments", self.environment or "", *key)
-        key = overriding if overriding in self.lines else key
-        line = line_of(self.lines, key)
-        place = f"{self.path} line {line}" if line else str(self.path)
-        return f"{place} ({'.'.join(key)})" if key else place
-
-    def error(self, key: KeyPath, what: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.where(key)}: {what}")
-
-    def convert(self, raw: object, kind: type[Section], at: KeyPath = (), *, strict: bool = True) -> Section:
-        """`raw` as `kind`; a mistake is an error at its key below `at`."""
-        try:
-            return msgspec.convert(raw, kind, strict=strict)
-        except msgspec.ValidationError as error:
-            what, inner = mistake(error)
-            raise self.error((*at, *inner), what) from None
 
 
 class _Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -292,47 +254,6 @@ def _is(kind: str, path: Path) -> bool:
         return False
 
 
-def read_text(path: Path) -> str:
-    """A text file of the user's, with or without a byte order mark. Raises ConfigurationError."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise ConfigurationError(f"{path}: larger than {MOST_BYTES // 1024**2} MB; it cannot be what is meant")
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except ValueError as error:  # a NUL in the name
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from None
-
-
-def parse_toml(path: Path | str, text: str) -> dict[str, Any]:
-    """`text` as TOML; `path` is named in errors. Raises ConfigurationError."""
-    try:
-        raw = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-        what = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise ConfigurationError(f"{path}: not valid TOML: {what}") from None
-    if deeper_than(raw, DEEPEST):
-        raise ConfigurationError(f"{path}: not valid here: more than {DEEPEST} tables or arrays within each other")
-    return raw
-
-
-def deeper_than(value: object, levels: int) -> bool:
-    """Whether dictionaries and lists are nested in each other by more than `levels`."""
-    layer = [value]
-    for _ in range(levels + 1):
-        inner: list[object] = []
-        for one in layer:
-            inner += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
-        if not inner:
-            return False
-        layer = inner
-    return any(isinstance(one, (dict, list)) for one in layer)
-
-
 def _read(path: Path) -> tuple[Document, _File]:
     text = read_text(path)
     raw = parse_toml(path, text)
@@ -341,17 +262,6 @@ def _read(path: Path) -> tuple[Document, _File]:
     if not file.app:
         raise ConfigurationError(f'{path}: names no app; add the line app = "<name>" at its top')
     return document, file
-
-
-def mistake(error: msgspec.ValidationError) -> tuple[str, KeyPath]:
-    """msgspec's message without its quotes, and the key it is about as far as msgspec says."""
-    match = _MISTYPED.match(str(error))
-    what, path = (match["what"], match["path"] or "") if match else (str(error), "")
-    what = what.replace(" | null", "")
-    keys = tuple(key for key in path.partition("[")[0].split(".") if key)
-    if unknown := re.search(r"unknown field `([^`]+)`", what):
-        return f"unknown key {unknown[1]!r}", (*keys, unknown[1])
-    return re.sub(r"`([^`]*)`", r"\1", what[:1].lower() + what[1:]), keys
 
 
 def _choose_environment(document: Document, file: _File, flag: str | None, environ: Mapping[str, str]) -> Setting:

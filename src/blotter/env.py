@@ -19,7 +19,8 @@ from pathlib import Path
 
 import click
 
-from blotter.config import FILE_NAME, ConfigurationError, Flags, load_configuration
+from blotter.config import FILE_NAME, Flags, load_configuration
+from blotter.user_files import ConfigurationError
 
 # Dummies: while access is open, anything is accepted. A shared spelling, so that logs show where they come from.
 _ACCESS_KEY = "local"

@@ -31,10 +31,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from blotter.config import FILE_NAME, Configuration, ConfigurationError, Flags, load_configuration
+from blotter.config import FILE_NAME, Configuration, Flags, load_configuration
 from blotter.crimes.example import FILE_NAME as EXAMPLE
 from blotter.crimes.extra import explain, missing
 from blotter.crimes.table_check import check_declaration
+from blotter.user_files import ConfigurationError
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 20.0

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from blotter.config import Configuration, ConfigurationError, Flags, load_configuration
+from blotter.config import Configuration, Flags, load_configuration
+from blotter.user_files import ConfigurationError
 
 REPOSITORY = Path(__file__).parents[2]
 

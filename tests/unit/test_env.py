@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from blotter.config import ConfigurationError, Flags
+from blotter.config import Flags
 from blotter.env import REMOVED, env, exports, find_endpoint, for_fish, for_powershell, for_sh
+from blotter.user_files import ConfigurationError
 
 FILE = """\
 app = "shop"

@@ -44,9 +44,9 @@ def _one_line_errors() -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
     from obstore.exceptions import BaseError
 
-    from blotter.config import ConfigurationError
     from blotter.crimes.model import ModelError
     from blotter.crimes.objects import first_line
+    from blotter.user_files import ConfigurationError
 
     try:
         yield

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blotter.config import Configuration, ConfigurationError
+from blotter.config import Configuration
+from blotter.user_files import ConfigurationError
 
 if TYPE_CHECKING:
     import boto3

@@ -22,8 +22,9 @@ from typing import Any
 
 import click
 
-from blotter.config import ConfigurationError, load_configuration
+from blotter.config import load_configuration
 from blotter.crimes.settings import Application, CrimesSettings
+from blotter.user_files import ConfigurationError
 
 _STOP_SECONDS = 15.0
 _YOUNG_SECONDS = 5.0

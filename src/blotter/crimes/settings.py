@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from blotter import aws
-from blotter.config import Configuration, ConfigurationError, load_configuration
+from blotter.config import Configuration, load_configuration
 from blotter.crimes.credentials import require_credentials
 from blotter.crimes.intake import Intake
 from blotter.crimes.limits import Limits
@@ -23,6 +23,7 @@ from blotter.crimes.private_files import private_folder
 from blotter.crimes.results import ResultsTable
 from blotter.crimes.table_check import LABEL, check_declaration, check_table
 from blotter.crimes.webhook import webhook_address
+from blotter.user_files import ConfigurationError
 
 GIBIBYTE = 1024**3
 OUTPUT_FLOOR = 64 * 1024**2

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import click
 
-from blotter.config import ConfigurationError
 from blotter.tables import commands_around, report, terminal
 from blotter.tables.apply import Applying, Work, together
 from blotter.tables.changes import Plan
@@ -25,6 +24,7 @@ from blotter.tables.observed import describe as described
 from blotter.tables.options import Failures, Run, command, labels_argument, timeout_option
 from blotter.tables.plan import make_plan, settings_to_read
 from blotter.usage import CommandGroup
+from blotter.user_files import ConfigurationError
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

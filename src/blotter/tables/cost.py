@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from blotter.config import ConfigurationError, parse_toml, read_text
 from blotter.tables.endpoint import Caller
+from blotter.user_files import ConfigurationError, parse_toml, read_text
 
 HOURS = 730  # of a month
 TARGET = 0.70  # autoscaling's usual target utilization

@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from blotter.config import DEEPEST, ConfigurationError, ConfiguredTable, Document, deeper_than, read_text
+from blotter.config import ConfiguredTable
 from blotter.toml_lines import KeyPath
+from blotter.user_files import DEEPEST, ConfigurationError, Document, deeper_than, read_text
 
 Units = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Off = Literal[False]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blotter.config import FILE_NAME, LABEL, TABLE_NAME, ConfigurationError
+from blotter.config import FILE_NAME, LABEL, TABLE_NAME
 from blotter.tables.quoting import toml, toml_key
+from blotter.user_files import ConfigurationError
 
 _TEXT = """\
 # The central configuration: where the tables are, what they are called, what they look like.

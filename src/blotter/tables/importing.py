@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from blotter.config import ConfigurationError, ConfiguredTable, Document
+from blotter.config import ConfiguredTable
 from blotter.printable import one_line
 from blotter.tables import aspects
 from blotter.tables.apply import shown
@@ -22,6 +22,7 @@ from blotter.tables.errors import Exit, SetupError
 from blotter.tables.observed import READERS, Described, Observed, with_settings
 from blotter.tables.plan import make_plan
 from blotter.tables.quoting import toml, toml_key
+from blotter.user_files import ConfigurationError, Document
 
 # Why a setting may be unreadable and the import still go on: not offered, or not permitted.
 _SKIPPED = (Exit.REFUSED, Exit.DENIED, Exit.CONFIGURATION)

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from blotter.config import DEEPEST, deeper_than
 from blotter.tables.declaration import AWS_MANAGED, AWS_OWNED
 from blotter.tables.endpoint import Caller
 from blotter.tables.errors import Exit, SetupError
+from blotter.user_files import DEEPEST, deeper_than
 
 Described = dict[str, Any]
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from blotter.config import Configuration, ConfigurationError, ConfiguredTable, Flags, load_configuration
+from blotter.config import Configuration, ConfiguredTable, Flags, load_configuration
 from blotter.tables import terminal
 from blotter.tables.apply import Step
 from blotter.tables.declaration import TableDeclaration, parse_table
@@ -30,6 +30,7 @@ from blotter.tables.observed import describe
 from blotter.tables.policy import table_arn
 from blotter.tables.progress import PlainReporter, Reporter, on_terminal, silent
 from blotter.tables.wait import Clock, Deadline
+from blotter.user_files import ConfigurationError
 
 DEFAULT_TIMEOUT_S = 600.0
 LONGEST_TIMEOUT_S = 366 * 86400.0

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from blotter.config import ConfiguredTable, Document, load_configuration
+from blotter.config import ConfiguredTable, load_configuration
 from blotter.tables import desired
 from blotter.tables.apply import Applying, Outcome, Step, together
 from blotter.tables.declaration import TableDeclaration, parse_table
@@ -24,6 +24,7 @@ from blotter.tables.endpoint import Endpoint
 from blotter.tables.errors import SetupError
 from blotter.tables.progress import silent
 from blotter.tables.wait import Clock, Deadline
+from blotter.user_files import Document
 from tests.unit.tables.test_tables_convergence import MODES, declarations
 
 KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}

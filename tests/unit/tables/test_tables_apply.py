@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from blotter.config import ConfiguredTable, Document
+from blotter.config import ConfiguredTable
 from blotter.tables.apply import Applying, Outcome, Step, together
 from blotter.tables.declaration import TableDeclaration, parse_table
 from blotter.tables.errors import Exit, Retry, SetupError
 from blotter.tables.progress import News, silent
 from blotter.tables.wait import Deadline
+from blotter.user_files import Document
 from tests.simulated_dynamodb import ACCOUNT, FakeClock, Fault, SimulatedDynamoDB, aws_error
 
 NAME = "chicago-crimes-results-dev"

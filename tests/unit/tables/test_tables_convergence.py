@@ -14,11 +14,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blotter.config import ConfiguredTable, Document
+from blotter.config import ConfiguredTable
 from blotter.tables.apply import Applying, Outcome, Step, together
 from blotter.tables.declaration import TableDeclaration, parse_table
 from blotter.tables.progress import silent
 from blotter.tables.wait import Deadline
+from blotter.user_files import Document
 from tests.simulated_dynamodb import FakeClock, Fault, SimulatedDynamoDB
 
 UNITS = st.integers(1, 5)

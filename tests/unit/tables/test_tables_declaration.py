@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from blotter.config import ConfigurationError, ConfiguredTable, Document
+from blotter.config import ConfiguredTable
 from blotter.tables.declaration import TableDeclaration, parse_table
 from blotter.tables.schema import configuration_schema
 from blotter.toml_lines import key_lines
+from blotter.user_files import ConfigurationError, Document
 
 KEY = 'partition_key = { name = "pk", type = "S" }\n'
 RANGE = 'sort_key = { name = "sk", type = "N" }\n'
