@@ -118,7 +118,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def at_aws(self) -> bool:
-        """Amazon's own endpoint was asked for by name: the SDK's configured endpoints do not count."""
+        """Amazon's own endpoint was requested by name: the SDK's configured endpoints do not count."""
         return self.endpoint is None and self.sources["endpoint"] != "default"
 
     def table(self, label: str) -> ConfiguredTable:
@@ -388,7 +388,7 @@ def _table(
 
 
 def _agree(table: ConfiguredTable, settings: dict[str, Setting | None]) -> None:
-    """An ARN fixes region and account: they come from it where nothing else was said, else they must agree."""
+    """An ARN fixes region and account: they come from it where nothing else is set, else they must agree."""
     arn = _ARN.fullmatch(table.arn or "")
     if arn is None:
         return

@@ -6,7 +6,7 @@
 open access accepts any and the SDKs send none without. Variables that would win over these, or mix real
 credentials with them, are removed. Where the endpoint is comes from the same configuration as everywhere (flag >
 environment > blotter.toml); without a blotter.toml it is that of `blotter serve` with its own settings. Every
-value is quoted for its shell. Must not know the database.
+value is quoted for its shell. Must not depend on the database.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def test_a_stopped_worker_keeps_others_from_writing_only_until_it_is_replaced(se
     over.set()
     for thread in writers:
         thread.join(60)
-    assert f"worker 1 (process {victim}) has given no sign of life for 2 s" in serving.log.read_text()
+    assert f"worker 1 (process {victim}) has sent no heartbeat for 2 s" in serving.log.read_text()
     again = Client(serving.address)
     for key in acknowledged[:: max(1, len(acknowledged) // 200)]:
         assert "Item" in again.call("GetItem", TableName="stopped", Key={"pk": {"S": key}})[1]

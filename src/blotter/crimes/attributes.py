@@ -1,7 +1,7 @@
 """Plain values as DynamoDB's attribute values, and back: what a result item is made of.
 
 Numbers come back as int or float, because pages and JSON want them so; boto3's own converter makes Decimals. Types
-that this application never writes are read as they are. Knows no table and no result.
+that this application never writes are read as they are. Independent of tables and results.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Times as the result item writes them: ISO 8601 in UTC with milliseconds, so that text order is time order.
 
-Owns the one format; knows nothing else.
+Owns the one format and nothing else.
 """
 
 from __future__ import annotations

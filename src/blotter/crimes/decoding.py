@@ -4,7 +4,7 @@ Rules: gzip is known by its first bytes, not by the name; unpacked data are neve
 the ratio; a line has a maximum length, because the splitter must hold a whole one. Each kind of damage has its own
 code (TRUNCATED_GZIP, CORRUPT_GZIP, TOO_LARGE, NOT_UTF8, NOT_CSV) because each has its own fix. Sources: RFC 1952
 (gzip members follow each other; zero bytes may pad the end).
-Must not know columns or rows.
+Must not depend on columns or rows.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rank-based ROC AUC with ties, average precision (PR AUC), Brier score, calibration in equal-width bins with the
 expected calibration error, the same by group, and how far the rates of single weeks lie from what was predicted.
-Takes labels and probabilities, knows neither files nor models.
+Takes labels and probabilities, independent of files and models.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Why a file is refused or a row is skipped: every code the application writes, with what a person reads.
 
 A refused file ends as FAILED with one of `FILE_CODES`; a skipped row keeps the file going and is counted under one
-of `ROW_REASONS`. Codes are part of the API: they are added, never renamed. Knows no I/O.
+of `ROW_REASONS`. Codes are part of the API: they are added, never renamed. Does no I/O.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ One client (obstore) reads and writes both places, so what is tested here on a f
 is done by `os.walk` and by boto3, because obstore's listing ends at the first key that it does not like (a tab, an
 empty segment); here such keys are logged once and left out. Credentials, region and endpoint of S3 are those of a
 boto3 session: profiles, single sign-on and roles work as for every AWS program.
-This module must not know tables, CSV or events.
+This module must not depend on tables, CSV or events.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ row stays in its batch, in order, skipped or not, so that the predictions file c
 are no rows. Fields may be separated by commas, semicolons, tabs or bars; which one, the header shows. Rows that
 end early are read when they have a date and a type: spreadsheets leave out empty cells at the end.
 The first skipped rows of each kind are kept with line, column and value, for a person to look up.
-Must not know what a feature or a model is.
+Must not depend on what a feature or a model is.
 """
 
 from __future__ import annotations

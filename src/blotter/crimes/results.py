@@ -6,7 +6,7 @@ Every transition is one conditional write. Work is identified by `file_key` and 
 write while a file is processed is decided by the lease (`lease_owner`, `lease_until`): a worker renews it with its
 progress and loses it to the worker that claims the item after it ended. An item stays far below DynamoDB's 400 KB
 because its breakdowns are capped where they are made (`summary.py`) and texts are cut here. This module reaches
-the table through a low-level boto3 client only and must not know files or models.
+the table through a low-level boto3 client only and must not depend on files or models.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Everything is bounded whatever the file contains, because the summary becomes one DynamoDB item (400 KB) and a file
 may name a million crime types: known dimensions have fixed sizes, primary types are capped twice (while counting
-and when the summary is made), the rest is OTHER. Knows no files and no table.
+and when the summary is made), the rest is OTHER. Independent of files and tables.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def _out_of_fold_matrix(encoder: Encoder, incidents: Incidents, own: int) -> Mat
 
 
 def _out_of_fold(keys: Sequence[str], labels: Vector, folds: NDArray[np.int64], own: int) -> tuple[Vector, Vector]:
-    """Rate and row count of each row's key in the other folds; NaN where they know it from too few rows."""
+    """Rate and row count of each row's key in the other folds; NaN where they have too few rows."""
     unique, inverse = np.unique(np.array(keys, dtype=object).astype(str), return_inverse=True)
     size = len(unique)
     rate, count = np.full(len(keys), np.nan), np.full(len(keys), np.nan)

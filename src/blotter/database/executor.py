@@ -346,7 +346,7 @@ class _LongRead(Pending):
         return None
 
     def give_up(self) -> Response:
-        """The response that nobody waits for."""
+        """The response to a client that is gone."""
         self.stop()
         return self._job.failed(_GONE)
 

@@ -1,12 +1,12 @@
-"""START HERE: the way of a request, one call per stage.
+"""START HERE: the path of a request, one call per stage.
 
     parse → authenticate → decode → validate → prepare → execute (in a storage transaction) → account → response
 
-`Pipeline.answer` is this line. Which of two errors a doubly wrong request gets is decided by the order of these
-calls and by nothing else. `executor` executes: a point read is answered at once, a write or a long read with a
+`Pipeline.answer` is this line. The order of these calls, and nothing else, decides which of two errors a request
+with two faults gets. `executor` executes: a point read is answered at once, a write or a long read with a
 `Pending` that is settled later. At the end of every request, `account` is called with what it was, what its plan
-touches, and its result with the capacity it consumed, or its error. Nothing here knows sockets, SQL or a single
-operation.
+touches, and its result with the capacity it consumed, or its error. Nothing here depends on sockets, SQL or a
+single operation.
 """
 
 from __future__ import annotations

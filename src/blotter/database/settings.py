@@ -231,7 +231,7 @@ class Settings(msgspec.Struct, frozen=True):
         float,
         Declared(
             _seconds(0, 86400),
-            "Seconds a worker may give no sign of life, because it is stopped or stuck, before it is killed and "
+            "Seconds a worker may send no heartbeat, because it is stopped or stuck, before it is killed and "
             "replaced; until then it may keep others from writing. 0: never.",
             _shown_seconds,
         ),

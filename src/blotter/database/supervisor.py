@@ -1,12 +1,12 @@
-"""The parent process: forks the others, keeps them running, passes on signals, exits when they are gone.
+"""The parent process: forks the others, keeps them running, passes on signals, exits when they have ended.
 
 It does nothing else: no event loop, no thread, no file of the data. It forks (not spawns), so that what is
 imported is imported once and shared, and so must stay free of threads and of open databases. A process that dies
-is replaced at once, and ever more slowly when it keeps dying young. One that gives no sign of life (stopped by a
-signal, or stuck) is killed and replaced: the kernel then releases its locks, which would stop all writing. One
-that cannot start at all stops the server with its one-line reason. Children hold the end of a pipe whose other
-end only the supervisor has: if the supervisor is killed, they notice, finish the requests in progress and exit.
-Knows no DynamoDB.
+is replaced at once, and after growing pauses when it keeps dying soon after its start. One that sends no heartbeat
+(stopped by a signal, or stuck) is killed and replaced: the kernel then releases its locks, which would stop all
+writing. One that cannot start at all stops the server with its one-line reason. Children hold the end of a pipe
+whose other end only the supervisor has: if the supervisor is killed, they notice, finish the requests in progress
+and exit. Independent of DynamoDB.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Link:
         self._slot = slot
 
     def ready(self) -> None:
-        """Reports that this process does its work now. From here on it has to call `alive` every few seconds."""
+        """Reports that this process is ready. From here on it has to call `alive` every few seconds."""
         os.write(self._status, _READY)
 
     def alive(self) -> None:
-        """Gives a sign of life: one write to memory that the supervisor shares."""
+        """Sends a heartbeat: one write to memory that the supervisor shares."""
         self._beats[self._slot] += 1
 
     def failed(self, reason: str) -> None:
@@ -173,11 +173,11 @@ class Supervisor:
             if not child.pid and now >= child.restart_at:
                 self._start(child)
         if self._hang_timeout and now >= self._looked_at + self._look_every:
-            self._look_for_life(now)
+            self._check_heartbeats(now)
         return True
 
-    def _look_for_life(self, now: float) -> None:
-        """Kills children that are ready and have given no sign of life for too long."""
+    def _check_heartbeats(self, now: float) -> None:
+        """Kills children that are ready and have sent no heartbeat for too long."""
         # If this process did not run either (its group or its container was stopped), their silence means nothing.
         was_stopped = now - self._looked_at > 2 * self._look_every + 1
         self._looked_at = now
@@ -212,7 +212,7 @@ class Supervisor:
         return state != "D" and (used < _IDLE_SHARE * silent or used >= self._hang_timeout)
 
     def _end_hung(self, child: _Child) -> None:
-        silent = f"{child.role.name} (process {child.pid}) has given no sign of life for {self._hang_timeout:g} s"
+        silent = f"{child.role.name} (process {child.pid}) has sent no heartbeat for {self._hang_timeout:g} s"
         if child.role.vital:
             _log(f"{silent}; it is left alone, because its data are in memory only (--hang-timeout)")
             return

@@ -4,7 +4,7 @@ Several threads scan the source in parallel segments and put every page into the
 far they came; the notes lie in a file, so an interrupted copy goes on where it stopped and repeats at most a page
 of each segment (puts are idempotent). The pace adapts: throttling halves it, calm lets it grow. In the end both
 tables are read again and their counts and checksums compared. Rules: the destination begins empty; items written
-to the source meanwhile are not followed, the comparison finds them. Must not know what the items mean.
+to the source meanwhile are not followed, the comparison finds them. Must not depend on what the items mean.
 """
 
 from __future__ import annotations

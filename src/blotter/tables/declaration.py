@@ -4,8 +4,8 @@ The Structs below are the one description of the format: they read the file, the
 (`schema.py`), and the reference in docs/tables.md is tested against them. Terms are DynamoDB's own in snake case.
 
 Rule: what a declaration does not mention is left as the endpoint has it; None means "not mentioned" everywhere
-here, False means "declared off", for everything that can be switched on. Must not know endpoints, requests or the
-state of any table.
+here, False means "declared off", for everything that can be switched on. Must not depend on endpoints, requests or
+the state of any table.
 """
 
 from __future__ import annotations

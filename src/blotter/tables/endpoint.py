@@ -2,8 +2,8 @@
 
 Owns the boto3 clients, the credentials and the deadline of a call. botocore's own retries are off: `apply` repeats
 whole steps from a fresh describe, visibly and within its deadline, and two layers of retries would hide each
-other. What a failure means is in `failures.py`, whether an answer can be believed in `answers.py`. Must not know
-what is being set up.
+other. What a failure means is in `failures.py`, whether an answer can be believed in `answers.py`. Must not depend
+on what is being set up.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def _units_of(table: Observed) -> ProvisionedThroughput:
 
 
 def _types_in_use(table: Observed) -> dict[str, str]:
-    """The key attributes of the table and its indexes; an endpoint may still know those of an index long gone."""
+    """The key attributes of the table and its indexes; an endpoint may still have those of a deleted index."""
     schemas = [table.table.get("KeySchema", [])]
     schemas += [index["KeySchema"] for kind in ("local", "global") for index in table.indexes(kind).values()]
     used = {part["AttributeName"] for schema in schemas for part in schema}

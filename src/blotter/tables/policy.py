@@ -2,8 +2,8 @@
 
 `ROLES` lists which role may do what to which of a table's resources, and when; the rest is assembly. A role gets
 nothing it does not need for what is declared: no stream actions without a stream, no tagging without tags. Tested
-against the service model's own list of operations. Must not know credentials or endpoints: it prints, it grants
-nothing.
+against the service model's own list of operations. Must not depend on credentials or endpoints: it prints, it
+grants nothing.
 """
 
 from __future__ import annotations

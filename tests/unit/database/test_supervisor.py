@@ -184,9 +184,7 @@ def test_a_stopped_child_is_killed_and_replaced(start: Callable[..., _Family]) -
     family.read_lines("gone", "started")
     assert _is_gone(victim)
     assert survivor in family.children()
-    assert (
-        f"steady 1 (process {victim}) has given no sign of life for 2 s: it is stopped or stuck" in family.errors
-    )
+    assert f"steady 1 (process {victim}) has sent no heartbeat for 2 s: it is stopped or stuck" in family.errors
     assert "steady 2" not in family.errors
     family.process.terminate()
     assert family.process.wait(30) == 0
@@ -214,9 +212,9 @@ def test_children_are_not_killed_when_the_supervisor_was_stopped_itself() -> Non
     supervisor = Supervisor([Role("worker", lambda _link: None)], lambda: None, 1, (), 20)
     (child,) = supervisor._children
     child.pid, child.ready = -1, True
-    supervisor._look_for_life(100.0)
-    supervisor._look_for_life(105.0)
-    supervisor._look_for_life(200.0)
+    supervisor._check_heartbeats(100.0)
+    supervisor._check_heartbeats(105.0)
+    supervisor._check_heartbeats(200.0)
     assert not child.hung
     assert child.beat_at == 200.0
 

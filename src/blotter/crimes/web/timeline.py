@@ -1,6 +1,6 @@
 """The time axis: incidents and expected arrests by day, month or year, without gaps, in the order of time. Pure.
 
-Keys that are not of the timeline's unit (somebody else wrote the item) are left out. Days and months without an
+Keys that are not of the timeline's unit (another program wrote the item) are left out. Days and months without an
 incident between the first and the last one get an empty slot, so that distances on the axis are true.
 """
 

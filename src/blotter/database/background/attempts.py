@@ -1,4 +1,4 @@
-"""Jobs of the background, each on its own: one that fails is tried again later and keeps no other from its work.
+"""Jobs of the background, each on its own: one that fails is tried again later and does not stop the others.
 
 The pause after a failure doubles from one second to five minutes and is shortened at random by up to half, so
 that jobs that failed together do not come back together. A job is reported when it begins to fail and when it

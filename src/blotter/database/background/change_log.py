@@ -1,7 +1,7 @@
 """Trimming: entries that no reader of the change log needs any more are removed, and streams that were disabled
 longer ago than the streams' retention are forgotten.
 
-`storage.change_log` knows what a reader still needs. Readers of streams do not depend on when this runs: they
+`storage.change_log` decides what a reader still needs. Readers of streams do not depend on when this runs: they
 compare a record's own time, so that trimming late shows nothing that should be gone. Trimming works in slices with
 a rest after each, so that no writer waits for more than one.
 """

@@ -2,8 +2,8 @@
 few milliseconds each.
 
 Every slice is a transaction of its own that first looks whether its work is still wanted. One that is interrupted
-begins again at the start of the table and finds its entries already there. Which items belong into an index,
-`model.keys.index_key` decides.
+begins again at the start of the table and finds its entries already there. `model.keys.index_key` decides which
+items belong into an index.
 """
 
 from __future__ import annotations

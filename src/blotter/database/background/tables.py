@@ -5,7 +5,7 @@ everything that is. Each job is one table's or one index's, runs beside the othe
 if it fails (`attempts`). Every job is made of short transactions that first look whether their work is still
 wanted, so it may be killed anywhere and simply runs again.
 
-The end of a state is due when its moment has come by the wall clock, or when as much time as was left at the first
+The end of a state is due when its time has come by the wall clock, or when as much time as was left at the first
 look has passed by the monotonic clock: a clock that is set back delays nothing. It is then stored as `PAST`.
 """
 
@@ -39,8 +39,8 @@ class _Job(NamedTuple):
 
 
 class TableKeeper:
-    """Brings the catalog's promises about. `clock` gives seconds since the epoch; `finished` is called when a job
-    has ended."""
+    """Carries out what the catalog schedules. `clock` gives seconds since the epoch; `finished` is called when a
+    job has ended."""
 
     def __init__(
         self,

@@ -69,8 +69,8 @@ class TimeToLiveSweeper:
         """Those that have a time to live in the catalog of that version."""
 
     async def run_once(self) -> int:
-        """One walk over every table that has a time to live; returns how many items were deleted. Tables take
-        turns slice by slice. One that fails stops none of the others and waits for its next attempt."""
+        """One walk over every table that has a time to live; returns how many items were deleted. Tables alternate
+        slice by slice. One that fails stops none of the others and waits for its next attempt."""
         version, tables = await self._storage.fetch(self._look)
         self._seen_version, self._tables = version, tables
         walks = [_Walk(table) for table in tables if self._attempts.may_run(_job(table))]

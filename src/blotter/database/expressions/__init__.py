@@ -2,7 +2,7 @@
 
 Start at `attributes.ExpressionAttributes`; how text becomes a function of an item is explained in
 docs/architecture/expressions.md. Everything here is pure: text, placeholders and items in, values or AWS's
-errors out. Nothing here knows tables beyond their key schema, storage or the wire.
+errors out. Nothing here depends on tables beyond their key schema, on storage or the wire.
 """
 
 from blotter.database.expressions.attributes import ExpressionAttributes

@@ -1,6 +1,6 @@
 """The expressions of one request and the placeholders they share.
 
-An operation hands over ExpressionAttributeNames and ExpressionAttributeValues, asks for its expressions in the
+An operation hands over ExpressionAttributeNames and ExpressionAttributeValues, compiles its expressions in the
 order in which AWS checks them, and calls `finish`, which refuses placeholders that none of them used.
 
 Expensive results are cached: the parsed text (`_parsed`, within a number of bytes), and under it the

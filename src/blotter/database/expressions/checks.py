@@ -2,9 +2,9 @@
 
 `check_form` needs the text alone: reserved words, indexes, which function may stand where, sections used twice;
 it runs once for a text. `check_condition`, `check_update` and `check_projection` need the placeholders as well:
-they walk in the order of the text (an update from its last action to its first) and stop at the first thing
-wrong, be it an undefined placeholder or an operand of the wrong type. What a path holds is not known
-here, so it passes.
+they walk in the order of the text (an update from its last action to its first) and stop at the first
+fault, an undefined placeholder or an operand of the wrong type. What a path holds is not known here, so it
+passes.
 
 The fast path does not come here: `attributes` remembers for which types of values an expression was found right.
 Sources: recorded messages and their order in dynalite's tests (scan.js, query.js, updateItem.js) and in

@@ -4,7 +4,7 @@ The grammar is that of conditions; what may stand in a key condition is checked 
 `compile_key_condition` needs no table: AND of comparisons of one attribute with values. `KeyCondition.resolve`
 needs the key schema: an equality for every partition attribute, then a prefix of the sort attributes without a
 gap, of which only the last may have another operator. Both walk in the order of the text and stop at the first
-thing wrong.
+fault.
 Sources: dynalite's tests (query.js); paritysuite/dynamodb-conformance, tests/tier3/error-messages/
 queryKeyConditionOperands.test.ts and tests/tier1/query/multiAttributeGsiKey.test.ts, recorded in October 2026.
 """

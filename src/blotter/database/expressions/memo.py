@@ -3,7 +3,7 @@
 An item of 400 KB may hold a list of 200,000 elements, and an expression of 4 KB may mention it 149 times. A
 `MemoItem` is the item together with what one evaluation has computed of it and of the request's values: canonical
 bytes for equality, members for `contains`, decoded binaries. What it has computed of the values is kept for the
-other items that the request judges. So a condition costs as much as its operands are
+other items that the request evaluates. So a condition costs as much as its operands are
 large, not that times the length of its text. Conditions of few such operations do without it
 (`evaluator.FEW_LINEAR`), and so do updates of few actions (`update.FEW_ACTIONS`).
 """

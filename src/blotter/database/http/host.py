@@ -54,7 +54,7 @@ class Host(Protocol):
         """A connection is there."""
 
     def closed(self, connection: HostedConnection) -> None:
-        """It is gone."""
+        """The connection is closed."""
 
     def relieve(self) -> None:
         """Cuts off clients that take their answers slowest, until the memory budget holds again."""

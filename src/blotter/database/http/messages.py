@@ -2,7 +2,7 @@
 
 A `Handler` takes one request and returns its response at once (a point read) or as `Pending` (a write waiting for
 its commit, a scan in slices). What it may not do is touch the connection: order of answers, keep-alive, checksums,
-compression and the headers every answer carries are the connection's business. Nothing here does I/O or knows
+compression and the headers every answer carries are the connection's business. Nothing here does I/O or depends on
 DynamoDB.
 """
 

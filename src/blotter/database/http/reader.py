@@ -3,8 +3,9 @@
 `feed` takes bytes as they come, one or a million at a time, and appends every request that is complete to
 `requests`. What cannot become a request raises `Refused` with the status to answer; requests completed before it
 stay in the queue and are still to be answered. A body announced as too large is refused at the end of its head,
-before it is sent. Memory is bounded: heads and chunk furniture by `Limits.head`, bodies by `Limits.body` and, over
-all connections, by a `MemoryBudget`. Knows HTTP/1.1, not DynamoDB; times are the connection's.
+before it is sent. Memory is bounded: heads and the framing of chunks by `Limits.head`, bodies by `Limits.body`
+and, over all connections, by a `MemoryBudget`. Implements HTTP/1.1, independent of DynamoDB; times are the
+connection's.
 
 RFC 9112; what httptools' parser (llhttp, strict) refuses by itself: both Content-Length and Transfer-Encoding,
 two lengths, bare line feeds, blanks before the colon. Transfer encodings other than chunked are refused here:

@@ -1,7 +1,7 @@
-"""The first look at a request: is its sender allowed to be here, and is it only asking how the server is?
+"""The first check of a request: whether its sender is allowed, and whether it is a health check.
 
 Under open access, requests that a web page may have caused are refused here (`origins.py` has the rules). `GET /`,
-`GET /health` and `GET /ready` are answered here, without credentials; everything else goes to the services. Knows
+`GET /health` and `GET /ready` are answered here, without credentials; everything else goes to the services. Uses
 paths and hosts, no service and no operation.
 """
 

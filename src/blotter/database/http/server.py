@@ -3,7 +3,7 @@
 One timer a second compares deadlines and renews the date; nothing here is done for each request.
 Workers share one listening socket. A worker that has more connections than the one with the fewest leaves the next
 one to the others for a moment (`ConnectionCounts`), so that long-lived connections spread evenly, which neither
-`SO_REUSEPORT` (a hash) nor the kernel's wake-up order gives. Knows no DynamoDB and no processes.
+`SO_REUSEPORT` (a hash) nor the kernel's wake-up order gives. Independent of DynamoDB and of processes.
 """
 
 from __future__ import annotations

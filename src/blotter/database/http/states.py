@@ -1,4 +1,4 @@
-"""What a connection is waiting for: its states, and every way from one to another.
+"""What a connection is waiting for: its states, and every transition from one to another.
 
 The table is the specification: `connection.py` follows it, a test checks that it does and that nothing in the
 table is unused, and the drawing in docs/architecture/connection.md is made from it (`diagram`).

@@ -7,7 +7,7 @@ Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-w
 in transactions nubo-db/dynoxide, pull request 188, measured on AWS in August 2026.
 
 Every operation makes a `ConsumedCapacity` for each table it used, whether or not the request wants it in the
-response: a name and a few numbers. `render` makes AWS's shape of it when the request does ask. With INDEXES:
+response: a name and a few numbers. `render` makes AWS's shape of it when the request wants it. With INDEXES:
 
     {"TableName": "t", "CapacityUnits": 3.0, "Table": {"CapacityUnits": 1.0},
      "GlobalSecondaryIndexes": {"by-date": {"CapacityUnits": 2.0}}}

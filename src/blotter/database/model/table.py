@@ -7,7 +7,7 @@ control plane sees a table through `at`, reads and writes of items through `serv
 the end permanent by storing `PAST` (`background.tables`), so that a clock that is set back later changes
 nothing any more.
 `space` numbers name key spaces of the storage: one for the table, one for each index, never used twice.
-Nothing here knows storage, wire or time.
+Nothing here depends on storage, wire or time.
 """
 
 from __future__ import annotations

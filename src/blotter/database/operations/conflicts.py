@@ -3,7 +3,7 @@
 A transaction that touches an item of another one is canceled with the reason TransactionConflict; a single write
 that does is refused with TransactionConflictException. The keys are held in this process: between the workers of
 one server there is no conflict, only order, because every write waits for the write lock and sees what is
-committed (docs/differences-from-dynamodb.md). A single write pays one look at an empty set. Source:
+committed (docs/differences-from-dynamodb.md). A single write pays one lookup in an empty set. Source:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling
 """
 

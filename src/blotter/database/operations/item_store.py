@@ -4,8 +4,8 @@ Every operation that writes goes through `write_item`, so that no path forgets a
 counted here too, because only here it is known which index entries really changed.
 
 All of this runs before the commit, perhaps more than once, and may be rolled back. So nothing here may have an
-effect outside of the transaction: no counter or metric, no message to another process, no waking of readers, no
-logging, no change of a plan. What must happen once, after the commit is synced, is registered with
+effect outside of the transaction: no counter or metric, no message to another process, no notification of readers,
+no logging, no change of a plan. What must happen once, after the commit is synced, is registered with
 `tx.after_commit`. Write units:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
 """

@@ -3,8 +3,8 @@
 A handler that would hold the write lock too long (its transaction raises `TooMuchWork`) is run over an
 `OptimisticTransaction` first: it reads from a snapshot and keeps what it reads and what it would write. In the
 write lock, `confirm` compares what was read with what is there now, and `apply` makes the writes: work that
-depends on bytes, not on the number of values in them. If anything was changed meanwhile, the run means nothing and
-is repeated. This is optimistic concurrency control; the lock's own serialization makes the confirmed run equal to
+depends on bytes, not on the number of values in them. If anything was changed meanwhile, the run is discarded and
+repeated. This is optimistic concurrency control; the lock's own serialization makes the confirmed run equal to
 one in the lock.
 """
 

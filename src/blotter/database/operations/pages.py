@@ -53,7 +53,7 @@ class PageReader:
     """Reads a page and gathers what its response needs.
 
     `limit` counts items read. `fetch` gets every item from the table because the index does not hold all that is
-    asked for; `filter_fetched` is whether the condition is about that item, not the index entry. Without
+    requested for; `filter_fetched` is whether the condition is about that item, not the index entry. Without
     condition, projection and fetching, items' bodies are copied as they are stored.
     """
 

@@ -1,7 +1,7 @@
 """ClientRequestTokens: a transaction sent again within ten minutes succeeds without a second effect.
 
 A record in the store's own key space holds what was carried out under which token, and what a repetition consumes:
-the reads of the items as they were when the transaction was carried out, whatever became of them. A record's key
+the reads of the items as they were when the transaction was carried out, not as they are now. A record's key
 and body:
 
     token/123456789012/us-east-1/4f3a…    1795911600.000 9bd2…(fingerprint) {"results":1.0}

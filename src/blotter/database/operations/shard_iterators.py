@@ -1,4 +1,4 @@
-"""Shard iterators: a position in a shard as an opaque text, `<stream's ARN>|1|<base64>`.
+"""Shard iterators: a position in a shard as opaque text, `<stream's ARN>|1|<base64>`.
 
 AWS's begin with the ARN too, which lets policies name the stream that is read. The text holds everything; nothing
 is stored. It is not signed: a forged one gives no more access than GetShardIterator does. The base64 part holds,

@@ -24,7 +24,7 @@ def serialization_error(message: str) -> ServiceError:
 
 
 def unknown_operation(title: str, name: str, *, known: bool) -> ServiceError:
-    """An operation that the service has but this server does not (`known`), or that nobody has."""
+    """An operation that the service has but this server does not (`known`), or that does not exist."""
     if known:
         return ServiceError("UnknownOperationException", f"Blotter does not implement {name} of {title} yet.")
     return ServiceError("UnknownOperationException", f"{title} has no operation named '{shortened(name)}'.")

@@ -65,7 +65,8 @@ def is_due(tx: ReadTransaction, now: float, bounds: Bounds = Bounds()) -> bool: 
 
 
 def trim(tx: WriteTransaction, now: float, bounds: Bounds = Bounds()) -> bool:  # noqa: B008 (a constant)
-    """Removes entries that nobody needs any more, in a bounded slice; returns whether there may be more to do."""
+    """Removes entries that no reader needs any more, in a bounded slice; returns whether there may be more to
+    do."""
     readers = [reader for reader in tx.log_readers() if reader.lost_at is None]
     moved = False
     for number, reader in enumerate(readers):

@@ -1,4 +1,4 @@
-"""The folder that holds a server's data: made durably, private, and claimed by one server at a time.
+"""The folder that holds a server's data: made durable and private, and claimed by one server at a time.
 
 Several worker processes of one server share the folder; a second server on it would be a mistake of the operator
 and is refused by name. The claim is a `flock`, which the kernel releases with its holder, so a crash leaves
@@ -8,7 +8,7 @@ nothing to clean up. The lock file notes which server has the claim:
     1837465         the lock file's own inode, until the server has stopped in order
 
 So a copy of a folder that was in use is recognized: its lock file states that it is in use, and is another file
-than the one it names. Such a copy may be torn, with pages of different moments. Knows nothing of what is stored in
+than the one it names. Such a copy may be torn, with pages of different moments. Independent of what is stored in
 the folder.
 """
 

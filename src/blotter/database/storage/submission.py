@@ -1,4 +1,4 @@
-"""A handler that was submitted to a store, and what came of it; what every store with batches of its own keeps."""
+"""A handler that was submitted to a store, and its outcome; what every store with batches of its own keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Handler = Callable[[WriteTransaction], Any]
 
 class Submission:
     """A submitted handler with its result, a value or an error to raise. A caller that sets `abandoned` withdraws
-    the handler if it has not run yet, and is not called any more; once it was called, that means nothing."""
+    the handler if it has not run yet, and is not called any more; after it was called, that has no effect."""
 
     __slots__ = ("abandoned", "actions", "error", "excluded", "handler", "settled", "value")
 

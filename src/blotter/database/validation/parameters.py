@@ -1,4 +1,4 @@
-"""Checks of parameters that many operations share: expressions and what stands beside them.
+"""Checks of parameters that many operations share: expressions and the parameters beside them.
 
 An operation takes either expressions or the legacy parameters, never both; names and values for expressions
 only with an expression that can use them, never empty, each under a well-formed key. What stands inside an

@@ -43,7 +43,7 @@ def untag_resource(request: wire.UntagResourceInput, tx: WriteTransaction, conte
 
 
 def _check_present(table: Table, context: Context) -> None:
-    """Tags change while a table is UPDATING too, but neither before it is there nor while it goes."""
+    """Tags can change while a table is UPDATING too, but not while it is CREATING or DELETING."""
     if table.status_at(context.now) is not TableStatus.UPDATING:
         check_settled(table, context)
 

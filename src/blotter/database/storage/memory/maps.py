@@ -3,7 +3,7 @@
 There is one current state, which writers change in place. A transaction keeps what each change replaced, so that
 it can be undone. An open snapshot keeps what was replaced since it was opened: it reads the current state except
 where it has an older value. So a read costs a lookup, a write one entry in the undo log, and snapshots cost only
-while they are open. Knows nothing of items or tables: values are opaque, keys are bytes, maps have numbers.
+while they are open. Independent of items and tables: values are opaque, keys are bytes, maps have numbers.
 """
 
 from __future__ import annotations

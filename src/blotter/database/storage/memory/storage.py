@@ -45,7 +45,7 @@ class MemoryStore:
         self._maps = OrderedMaps()
 
     def claim(self) -> None:
-        """Nothing to reserve: nobody else can reach it."""
+        """Nothing to reserve: no other process can reach it."""
 
     def open(self) -> MemoryStorage:
         return MemoryStorage(self._maps)
@@ -167,8 +167,8 @@ class MemoryStorage:
     # One batch
 
     def _run_batch(self) -> None:
-        """Runs handlers from the queue, commits, settles. The queue keeps what is not settled yet, so that nobody
-        schedules a second batch meanwhile."""
+        """Runs handlers from the queue, commits, settles. The queue keeps what is not settled yet, so that no
+        second batch is scheduled meanwhile."""
         version = self._writer.catalog_version()
         batch = self._run_queue()
         self._maps.commit()

@@ -265,7 +265,7 @@ class MemoryWriter(MemoryReader):
         self.actions.append(action)
 
     def _log_table(self, table: Table, new: Table | None) -> None:
-        """Logs what becomes of a table in the catalog, unless it stays as it is."""
+        """Logs a table's new description in the catalog, unless it is unchanged."""
         old = self.find_table(table.account, table.region, table.name)
         if old == new:
             return

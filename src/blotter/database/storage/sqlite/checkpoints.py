@@ -3,7 +3,7 @@
 SQLite's automatic checkpoints run inside some client's commit; ours run in a thread of their own, on a connection
 of its own, beside commits and reads. The stages, by the WAL's length:
 
-    STEP_BYTES more than at the last one   a passive checkpoint in the background; nobody waits
+    STEP_BYTES more than at the last one   a passive checkpoint in the background; no request waits
     LIMIT_BYTES    the WAL grows although it is copied: a passive one under the write lock, between two batches,
                    where nothing is added meanwhile, so that the next writer can start the WAL over
     HARD_BYTES     snapshots keep the WAL from being started over: they all end, in every process, and one
@@ -116,7 +116,7 @@ class Checkpoints:
             self._copy_in_background()
 
     def copy(self) -> None:
-        """For a thread: copies what can be copied without waiting for anybody."""
+        """For a thread: copies what can be copied without waiting."""
         try:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         finally:

@@ -1,8 +1,8 @@
 """Locks between the processes of one server: which may write, and which does the upkeep.
 
 All are `flock`s on files of their own, never SQLite's: the kernel releases them when their holder dies, however it
-dies, so nobody needs a time-out or a clean-up. A `flock` belongs to the open file, so two stores in one process
-exclude each other like two processes. Knows nothing of SQLite.
+dies, so no time-out and no clean-up is needed. A `flock` belongs to the open file, so two stores in one process
+exclude each other like two processes. Independent of SQLite.
 """
 
 from __future__ import annotations

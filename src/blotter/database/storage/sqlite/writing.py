@@ -202,7 +202,7 @@ class Writer(Reader):
         return len(removed)
 
     def _log_table(self, table: Table, description: bytes | None) -> None:
-        """Logs what becomes of a table in the catalog, unless it stays as it is."""
+        """Logs a table's new description in the catalog, unless it is unchanged."""
         name = (table.account, table.region, table.name)
         old = self._execute(SELECT_DESCRIPTION, name).get
         if old == description:
