@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from benchmarks.report import table
 from benchmarks.rounds import Plan, circumstances, load_average
-from benchmarks.servers import BLOTTER, Running, make_table
+from benchmarks.servers import BLOTTER, Running, make_table, send
 from benchmarks.signing import request
 
 _TABLE = "hostile"
@@ -165,7 +165,7 @@ def _sending(data: Callable[[], bytes], connections: int, pause: float = 0.0) ->
             try:
                 writer.write(data())
                 await writer.drain()
-                await asyncio.wait_for(reader.read(65536), 5)
+                await asyncio.wait_for(reader.read(65536), 30)
             except TimeoutError:
                 pass
             finally:
@@ -216,6 +216,57 @@ def _item(attribute: bytes, key: bytes = b'"key-1"') -> bytes:
     return _post(b'{"TableName": "hostile", "Item": {"pk": {"S": %b}, "v": %b}}' % (key, attribute))
 
 
+# Legal requests that cost much: the smallest values there are, and conditions that look at all of them.
+_LARGE = b'{"L": [%b]}' % b",".join([b'{"BOOL":true}'] * 200_000)
+_LARGE_ITEMS = 20
+
+
+def _contains(name: str = "v") -> tuple[str, dict[str, dict[str, str]]]:
+    """A condition of 149 contains(), as many as fit into 300 operators, that never holds."""
+    condition = " OR ".join(f"contains({name}, :{number})" for number in range(149))
+    return condition, {f":{number}": {"N": str(number)} for number in range(149)}
+
+
+def _checks(count: int) -> bytes:
+    """A transaction that checks large items; it is canceled."""
+    condition, values = _contains()
+    check = {"ConditionExpression": condition, "ExpressionAttributeValues": values, "TableName": _TABLE}
+    keys: list[dict[str, object]] = [{"pk": {"S": f"large-{number}"}} for number in range(count)]
+    actions = [{"ConditionCheck": {**check, "Key": key}} for key in keys]
+    return request("127.0.0.1", "TransactWriteItems", {"TransactItems": actions})
+
+
+def _number_sets() -> bytes:
+    """An update whose condition compares a set with two hundred others."""
+    sets = {f":{n}": {"NS": [str(1000 * n + m) for m in range(1000)]} for n in range(100)}
+    listed = ", ".join(sets)
+    update = {
+        "TableName": _TABLE,
+        "Key": {"pk": {"S": "sets"}},
+        "UpdateExpression": "REMOVE x",
+        "ConditionExpression": f"v IN ({listed}) AND v IN ({listed})",
+        "ExpressionAttributeValues": sets,
+    }
+    return request("127.0.0.1", "UpdateItem", update)
+
+
+def _filtered_scan() -> bytes:
+    condition, values = _contains("pk")
+    scan = {"TableName": _TABLE, "FilterExpression": condition, "ExpressionAttributeValues": values}
+    return request("127.0.0.1", "Scan", scan)
+
+
+def _many_deletes() -> bytes:
+    delete = b'{"Delete":{"TableName":"hostile","Key":{"pk":{"S":"a"}}}}'
+    return _post(b'{"TransactItems":[%b]}' % b",".join([delete] * 250_000), "TransactWriteItems")
+
+
+def _large_reads() -> bytes:
+    keys = [{"pk": {"S": f"large-{number}"}} for number in range(_LARGE_ITEMS)]
+    wanted = {_TABLE: {"Keys": keys, "ProjectionExpression": "v[0]"}}
+    return request("127.0.0.1", "BatchGetItem", {"RequestItems": wanted})
+
+
 ATTACKS: dict[str, Attack] = {
     "slow headers": _dripping(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-A: ", 1000),
     "slow bodies": _dripping(_post(b"{", length=1_000_000), 1000),
@@ -227,7 +278,16 @@ ATTACKS: dict[str, Attack] = {
     "deep nesting, 1 MB": _sending(lambda: _item(b'{"L": [' * 140_000), 2, 0.05),
     "a number of 1 MB": _sending(lambda: _item(b'{"N": "%b"}' % (b"9" * 1_000_000)), 2, 0.05),
     "a key of 1 MB": _sending(lambda: _item(b'{"S": "x"}', b'"%b"' % (b"k" * 1_000_000)), 2, 0.05),
-    "bodies of 15 MB": _sending(lambda: _item(b'{"S": "%b"}' % (b"x" * 15_000_000)), 1, 0.2),
+    "bodies of 15 MB, one string": _sending(lambda: _item(b'{"S": "%b"}' % (b"x" * 15_000_000)), 1, 0.2),
+    "bodies of 15 MB, small values": _sending(
+        lambda: _item(b'{"L": [%b]}' % b",".join([b'{"N":"1"}'] * 1_500_000)), 1, 0.2
+    ),
+    "250,000 actions in a transaction": _sending(_many_deletes, 1, 0.2),
+    "4 checks of 149 contains() on large lists": _sending(lambda: _checks(4), 1),
+    "20 checks of 149 contains() on large lists": _sending(lambda: _checks(_LARGE_ITEMS), 1),
+    "2 IN of 100 number sets": _sending(_number_sets, 2),
+    "projections of 20 large items": _sending(_large_reads, 1),
+    "200 filtered scans at a time": _sending(_filtered_scan, 200),
 }
 
 
@@ -306,3 +366,9 @@ def _make_table(server: Running) -> None:
         server.call(
             "PutItem", {"TableName": _TABLE, "Item": {"pk": {"S": f"key-{number}"}, "v": {"S": "x" * 200}}}
         )
+    numbers = [str(number) for number in range(1, 1001)]
+    server.call("PutItem", {"TableName": _TABLE, "Item": {"pk": {"S": "sets"}, "v": {"NS": numbers}}})
+    for number in range(_LARGE_ITEMS):
+        status, content = send(server.address, _item(_LARGE, b'"large-%d"' % number))
+        if status != 200:
+            raise RuntimeError(f"PutItem: {content.decode()[:300]}")

@@ -23,6 +23,8 @@ TESTS = (
     "tests/faults/test_server_processes.py",
     "tests/faults/test_linearizability.py",
 )
+# Watches a connection from a subclass, which no interpreted class may be of a compiled one.
+NOT_COMPILED = ("tests/unit/database/http/test_states.py",)
 
 
 def _run(*arguments: str, **environment: str) -> str:
@@ -52,4 +54,5 @@ def test_the_compiled_wheel_passes_the_tests_of_what_is_compiled(tmp_path: Path)
     )
     assert found.stdout.startswith(str(site))
     assert found.stdout.strip().endswith((".so", ".pyd"))
-    _run("pytest", "-p", "no:cacheprovider", "-x", *TESTS, PYTHONPATH=str(site))
+    ignored = [f"--ignore={path}" for path in NOT_COMPILED]
+    _run("pytest", "-p", "no:cacheprovider", "-x", *TESTS, *ignored, PYTHONPATH=str(site))
