@@ -101,8 +101,8 @@ class InProcessDatabase:
     def call(self, operation: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return self.call_raw(operation, json.dumps(request).encode())
 
-    def call_raw(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        return self._loop.run_until_complete(self.answer(operation, body))
+    def call_raw(self, operation: str, body: bytes, encoding: str = "identity") -> tuple[int, dict[str, Any]]:
+        return self._loop.run_until_complete(self.answer(operation, body, encoding))
 
     def call_together(self, *calls: tuple[str, dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
         """Several requests at once, sent in the order given."""
@@ -114,8 +114,11 @@ class InProcessDatabase:
 
         return self._loop.run_until_complete(together())
 
-    async def answer(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        answer = self.pipeline.answer(Request("POST", "/", headers_for(operation), body))
+    async def answer(self, operation: str, body: bytes, encoding: str = "identity") -> tuple[int, dict[str, Any]]:
+        headers = headers_for(operation)
+        if encoding != "identity":
+            headers["content-encoding"] = encoding
+        answer = self.pipeline.answer(Request("POST", "/", headers, body))
         response = await answer if inspect.isawaitable(answer) else answer
         while self.background and await self._keeper.run_once():
             pass

@@ -1,12 +1,14 @@
 """A table as plain Python: what an item operation must do, without stores, keys' bytes or compiled expressions.
 
-Items are dicts of wire values. Numbers compare as decimals, everything else as it is. The model knows what the
+Items are dicts of wire values. Numbers compare as decimals, everything else as it is; sets are in their order
+(`in_order`). The model knows what the
 rules promise (conditions, projections, order within a partition, what a write costs) and nothing of how Blotter
 keeps it; `test_model.py` holds both against each other.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -117,6 +119,33 @@ class TableModel:
 def comparable(value: Value) -> Any:
     ((kind, content),) = value.items()
     return Decimal(content) if kind == "N" else content
+
+
+def in_order(item: Item) -> Item:
+    """The item as it comes back: members of sets in the order of their values, or of their bytes."""
+    return {
+        name: {kind: _ordered(kind, content)} for name, value in item.items() for kind, content in value.items()
+    }
+
+
+def _ordered(kind: str, content: Any) -> Any:
+    by = {"SS": str.encode, "NS": Decimal, "BS": b64decode}.get(kind)
+    return content if by is None else sorted(content, key=by)
+
+
+def united(item: Item, unions: Item, differences: Item) -> Item:
+    """ADD and DELETE of sets; one without members is no attribute."""
+    new = dict(item)
+    for name, value in unions.items():
+        ((kind, members),) = value.items()
+        new[name] = {kind: list({*new.get(name, {kind: []})[kind], *members})}
+    for name, value in differences.items():
+        ((kind, members),) = value.items()
+        left = set(new.get(name, {kind: []})[kind]) - set(members)
+        new.pop(name, None)
+        if left:
+            new[name] = {kind: list(left)}
+    return in_order(new)
 
 
 def updated(key: Item, old: Item | None, sets: Item, adds: dict[str, int], removes: Iterable[str]) -> Item | None:

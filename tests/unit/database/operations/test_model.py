@@ -1,4 +1,5 @@
-"""Every item operation against `model.py`: random steps on a table with indexes of every kind and projection.
+"""Every item operation against `model.py`: random steps on a table with indexes of every kind and projection, sent
+plain or compressed.
 
 After each step the answer is that of the model, and in the end every index holds what follows from the items, in
 the order of its keys, whole and page by page.
@@ -6,8 +7,11 @@ the order of its keys, whole and page by page.
 
 from __future__ import annotations
 
+import gzip
 import itertools
-from collections.abc import Iterator
+import json
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,8 +25,10 @@ from tests.unit.database.operations.model import (
     TableModel,
     Test,
     comparable,
+    in_order,
     key_schema,
     multiset,
+    united,
     updated,
 )
 
@@ -41,7 +47,19 @@ letters = st.sampled_from(["x", "y", "xy"]).map(lambda text: {"S": text})
 digits = st.sampled_from(["-1", "0", "2", "10", "0.5"]).map(lambda text: {"N": text})
 keys = st.fixed_dictionaries({"p": st.sampled_from([{"S": "x"}, {"S": "y"}]), "s": digits})
 attributes = {"a": letters, "b": digits, "c": letters, "d": letters, "e": digits}
-rest = st.fixed_dictionaries({}, optional=attributes)
+
+
+def _sets(kind: str, members: list[str]) -> st.SearchStrategy[Item]:
+    return st.lists(st.sampled_from(members), min_size=1, unique=True).map(lambda chosen: {kind: chosen})
+
+
+sets = {
+    "strings": _sets("SS", ["", "a", "B", "é", "ﬀ", "😀"]),
+    "numbers": _sets("NS", ["-20", "-1.5", "0", "0.1", "9", "10", "100"]),
+    "binaries": _sets("BS", ["", "AA==", "AAA=", "AQ==", "/w=="]),
+}
+some_sets = st.fixed_dictionaries({}, optional=sets)
+rest = st.fixed_dictionaries({}, optional={**attributes, **sets})
 items = st.tuples(keys, rest).map(lambda parts: {**parts[0], **parts[1]})
 conditions = st.one_of(
     st.none(),
@@ -58,6 +76,8 @@ updates = st.tuples(
     st.fixed_dictionaries({}, optional={"a": letters, "c": letters, "d": letters}),
     st.fixed_dictionaries({}, optional={"b": st.integers(-2, 2), "e": st.integers(0, 1)}),
     st.sets(st.sampled_from(sorted(attributes))),
+    some_sets,
+    some_sets,
 )
 checks = st.tuples(st.just("ConditionCheck"), keys, conditions.filter(lambda condition: condition is not None))
 steps = st.one_of(
@@ -79,10 +99,18 @@ def database(
     database.close()
 
 
+_PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "identity": lambda body: body,
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
+
+
 class Table:
     """The table and its model side by side."""
 
-    def __init__(self, database: InProcessDatabase) -> None:
+    def __init__(self, database: InProcessDatabase, encoding: str) -> None:
+        self._encoding = encoding
         self.name = f"table-{next(NAMES)}"
         self.model = TableModel("p", "s", INDEXES)
         self._database = database
@@ -101,7 +129,8 @@ class Table:
         return answer
 
     def answer(self, operation: str, **members: Any) -> tuple[int, dict[str, Any]]:
-        return self._database.call(operation, members)
+        body = json.dumps(members).encode()
+        return self._database.call_raw(operation, _PACKED[self._encoding](body), self._encoding)
 
 
 def _condition(condition: Any) -> tuple[dict[str, Any], Test]:
@@ -123,18 +152,22 @@ def _action(model: TableModel, step: Any) -> tuple[dict[str, Any], Item, Test, I
     key = {name: subject[name] for name in model.keys}
     old = model.get(key)
     if kind == "Put":
-        return {"Item": subject, **members}, key, test, subject
+        return {"Item": subject, **members}, key, test, in_order(subject)
     if kind == "Delete":
         return {"Key": key, **members}, key, test, None
     if kind == "ConditionCheck":
         return {"Key": key, **members}, key, test, old
-    sets, adds, removes = change
+    sets, adds, removes, unions, differences = change
     removes = removes - {*sets, *adds}
+    differences = {name: value for name, value in differences.items() if name not in unions}
     values = {f":s{name}": value for name, value in sets.items()}
     values |= {f":a{name}": {"N": str(amount)} for name, amount in adds.items()}
+    values |= {f":u{name}": value for name, value in unions.items()}
+    values |= {f":d{name}": value for name, value in differences.items()}
     sections = {
         "SET": ", ".join(f"{name} = :s{name}" for name in sets),
-        "ADD": ", ".join(f"{name} :a{name}" for name in adds),
+        "ADD": ", ".join([*(f"{name} :a{name}" for name in adds), *(f"{name} :u{name}" for name in unions)]),
+        "DELETE": ", ".join(f"{name} :d{name}" for name in differences),
         "REMOVE": ", ".join(sorted(removes)),
     }
     text = " ".join(f"{keyword} {actions}" for keyword, actions in sections.items() if actions)
@@ -143,7 +176,12 @@ def _action(model: TableModel, step: Any) -> tuple[dict[str, Any], Item, Test, I
     values |= members.pop("ExpressionAttributeValues", {})
     if values:
         members["ExpressionAttributeValues"] = values
-    return {"Key": key, "UpdateExpression": text, **members}, key, test, updated(key, old, sets, adds, removes)
+    new = updated(key, old, sets, adds, removes)
+    if new is None and unions:
+        new = key
+    if new is not None:
+        new = united(new, unions, differences)
+    return {"Key": key, "UpdateExpression": text, **members}, key, test, new
 
 
 def _single(table: Table, step: Any) -> None:
@@ -289,6 +327,7 @@ def _check_reads(table: Table, wanted: list[Item]) -> None:
     bound=st.fixed_dictionaries({"a": letters, "b": digits}),
     operator=st.sampled_from(["", "<", "<=", "=", ">=", ">"]),
     forward=st.booleans(),
+    encoding=st.sampled_from(sorted(_PACKED)),
 )
 def test_operations_do_what_the_model_does(
     database: InProcessDatabase,
@@ -298,8 +337,9 @@ def test_operations_do_what_the_model_does(
     bound: Item,
     operator: str,
     forward: bool,
+    encoding: str,
 ) -> None:
-    table = Table(database)
+    table = Table(database, encoding)
     for step in script:
         if step[0] == "batch":
             _batch(table, step[1])
