@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import os
 import re
 import resource
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ from blotter.database.storage.sqlite.schema import FORMAT_VERSION
 from tests.conftest import serve_command
 from tests.faults.plain_client import post
 from tests.in_process import InProcessDatabase
+from tests.waiting import wait_until
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
@@ -64,6 +67,9 @@ class _Client:
         assert status == 200 or answer["__type"].endswith("#InternalServerError")
         return status
 
+    def delete(self, number: int) -> int:
+        return self.call("DeleteItem", Key={"p": {"S": f"item-{number}"}})[0]
+
     def get(self, number: int) -> bool | None:
         """Whether the item is there; None when the server cannot tell."""
         status, answer = self.call("GetItem", Key={"p": {"S": f"item-{number}"}})
@@ -100,13 +106,71 @@ def test_a_full_disk_refuses_writes_until_there_is_space_again(serve: Serve) -> 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of six megabytes."""
-    place = tmp_path / "disk"
+    yield from _disk(tmp_path / "disk", 6)
+
+
+@pytest.fixture
+def own_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that the server fills up alone."""
+    yield from _disk(tmp_path / "own", 8)
+
+
+def _disk(place: Path, megabytes: int) -> Iterator[Path]:
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("only a superuser may mount")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def _fill_up(client: _Client, size: int) -> int:
+    """Puts items until none is accepted any more; returns how many there are."""
+    number = refused = 0
+    while refused < 5:
+        if client.put(number, size) == 200:
+            number, refused = number + 1, 0
+        else:
+            refused += 1
+    return number
+
+
+@pytest.mark.parametrize("size", [3_000, 20_000])
+def test_a_disk_that_the_server_has_filled_up_is_left_by_deleting(serve: Serve, own_disk: Path, size: int) -> None:
+    serving = serve("--workers", "2", "--table-delay", "0", data_dir=own_disk / "data")
+    client = _Client(serving)
+    assert client.create() == 200
+    counts = []
+    for _ in range(2):
+        count = _fill_up(client, size)
+        counts.append(count)
+        assert client.put(count, size) == 500
+        assert client.create("another") == 500
+        assert [client.get(number) for number in (0, count - 1, count)] == [True, True, False]
+        assert {client.delete(number) for number in range(count)} == {200}
+        wait_until(lambda: client.put(0, size) == 200)
+        assert client.delete(0) == 200
+    assert counts[1] >= counts[0] - 10, "filling and emptying uses nothing up"
+    assert serving.log.read_text().count("is full: only deletions are accepted") < 20
+    assert serving.stop() == 0
+
+
+def test_a_table_can_be_deleted_on_a_full_disk_after_a_restart(serve: Serve, own_disk: Path) -> None:
+    serving = serve("--workers", "2", "--table-delay", "0", data_dir=own_disk / "data")
+    client = _Client(serving)
+    assert client.create() == 200
+    count = _fill_up(client, 20_000)
+    os.killpg(serving.process.pid, signal.SIGKILL)
+    serving.process.wait()
+    serving = serve("--workers", "2", "--table-delay", "0", data_dir=own_disk / "data")
+    client = _Client(serving)
+    assert client.put(count, 20_000) == 500
+    assert all(client.get(number) for number in range(count))
+    assert client.delete(0) == 200
+    assert client.call("DeleteTable")[0] == 200
+    wait_until(lambda: client.create() == 200)
+    wait_until(lambda: _fill_up(client, 20_000) > count // 2)
+    assert serving.stop() == 0
 
 
 def test_a_disk_that_others_fill_up_refuses_writes_until_they_make_room(serve: Serve, small_disk: Path) -> None:
@@ -149,10 +213,11 @@ def test_a_server_on_a_full_disk_starts_when_there_is_room(serve: Serve, small_d
     assert serving.stop() == 0
     # Processes that close at the same moment may leave the log, with which a start needs no more space.
     asyncio.run(SqliteStorage.open(small_disk / "data").close())
-    others = _fill(small_disk)
-    assert "full" in _refusal(small_disk / "data")
-    others.unlink()
-    assert _Client(serve("--workers", "1", data_dir=small_disk / "data")).get(1)
+    _fill(small_disk)
+    client = _Client(serve("--workers", "1", data_dir=small_disk / "data"))
+    assert client.get(1)
+    assert client.put(2) == 500
+    assert client.delete(1) == 200, "the reserve has room for it"
 
 
 def test_a_directory_that_became_read_only_is_one_clear_line(serve: Serve, small_disk: Path) -> None:

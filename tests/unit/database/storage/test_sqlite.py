@@ -178,7 +178,7 @@ class FailingFile(apsw.VFSFile):
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         if self.vfs.refused == "write" or (self.vfs.refused == "database" and self.is_database):
-            raise apsw.FullError("injected: disk full")
+            raise apsw.IOError("injected: write failed")
         super().xWrite(data, offset)
 
     def xSync(self, flags: int) -> None:  # noqa: N802

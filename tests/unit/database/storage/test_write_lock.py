@@ -19,7 +19,6 @@ from blotter.database.storage.sqlite.locks import (
     PATIENCE_SECONDS,
     NotificationPipe,
     WriteLock,
-    WriteLockPipes,
 )
 from tests.waiting import until
 
@@ -43,31 +42,27 @@ class _Clock:
 
 
 def test_the_lock_goes_to_the_process_that_is_next(tmp_path: Path) -> None:
-    pipes = WriteLockPipes(NotificationPipe(), NotificationPipe())
-    one, two, three = (WriteLock(tmp_path, pipes, _Clock()) for _ in range(3))
+    pipe = NotificationPipe()
+    one, two, three = (WriteLock(tmp_path, pipe, _Clock()) for _ in range(3))
     assert one.try_acquire()
     assert not one.others_wait()
     assert not two.try_acquire()
     assert two.is_next
-    assert two.awaited is pipes.released
     assert one.others_wait()
     assert not three.try_acquire()
     assert not three.is_next
-    assert three.awaited is pipes.queue_left
-    assert not _is_notified(pipes.released)
+    assert not _is_notified(pipe)
     one.release()
-    assert _is_notified(pipes.released)
+    assert _is_notified(pipe)
     assert not one.try_acquire(), "the process that waited comes first"
-    assert not _is_notified(pipes.queue_left)
     assert two.try_acquire()
-    assert _is_notified(pipes.queue_left)
     assert not one.try_acquire()
     assert one.is_next
     two.release()
-    pipes.released.clear()
+    pipe.clear()
     assert one.try_acquire()
     one.release()
-    assert not _is_notified(pipes.released), "nobody waits"
+    assert not _is_notified(pipe), "nobody waits"
     for lock in (one, two, three):
         lock.close()
 

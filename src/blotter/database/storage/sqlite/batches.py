@@ -10,7 +10,8 @@ next batch. Rules:
   already synced and is answered at once.
 - A handler that raises without having written keeps its exception until then. One that raises after having written
   spoils the transaction: it is rolled back and the others run again without that handler.
-- When the commit fails, every caller of the batch gets StorageUnavailable, and nothing of the batch is stored.
+- When the commit fails, every caller of the batch gets StorageUnavailable, and nothing of the batch is stored. If
+  the disk is full, the batch is run once more before that, and what needs no more room is accepted (`reserve`).
 - A handler whose caller is canceled is skipped if it has not run yet; otherwise its work stays in the batch.
 
 Written as callbacks, not as a task: from the queue to the answer takes one iteration of the loop, or three with
@@ -39,6 +40,8 @@ from blotter.database.work_thread import Done, Work, WorkThread
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
+NO_LIMIT = 0xFFFFFFFE
+"""Pages: as many as SQLite can count."""
 HANDLERS_SECONDS = 0.005
 """A batch takes no further handler after this long, so that the loop can serve reads."""
 HOLD_SECONDS = 0.001
@@ -49,8 +52,6 @@ BUSY_MS = 5000
 """How long to wait for another program that is writing to the file before the waiting writes are refused."""
 WARNING_SECONDS = 60.0
 """Between two warnings that another program is writing to the file."""
-MOST_RETRY_SECONDS = 0.005
-"""How long to wait, at most, before trying the lock without a notification: its holder may have died."""
 
 # What the file, the disk or the system refuses. Everything else that apsw raises is the handler's own mistake.
 STORE_FAILURES = (
@@ -94,7 +95,6 @@ class Batches:
         self._locked_at = 0.0
         self._listening: NotificationPipe | None = None
         self._retry: Any = None  # a timer, of whichever loop it is
-        self._retry_after = RETRY_SECONDS
         self._released = False
         """Whether the thread has released the lock at the end of its work."""
         self._commit_seconds = 0.0
@@ -102,6 +102,8 @@ class Batches:
         self._idle = asyncio.Event()
         self._idle.set()
         self._warned_at = -WARNING_SECONDS
+        self._repeated = False
+        """Whether the disk was full and the batch is run once more."""
         self.busy_ms = BUSY_MS
         connection.set_busy_timeout(0)  # waiting is for the thread
         self.refusal: str | None = None
@@ -111,6 +113,15 @@ class Batches:
         blocking work, which the thread does under the lock, before the next batch: an overdue checkpoint."""
         self.needs_lock: Callable[[], bool] = lambda: False
         """Whether `after_commit` would return work. Called in the thread."""
+        self.disk_is_full: Callable[[], Work | None] = lambda: None
+        """Called on the loop when a write did not find room on the disk. May return work that makes room, to be
+        done in the thread under the lock."""
+        self.has_room_again: Callable[[], bool] = lambda: True
+        """Called under the lock before a batch while the disk is full."""
+        self.most_pages = NO_LIMIT
+        """How long the database file may become; a write that needs more does not find room."""
+        self._page_limit = NO_LIMIT
+        self.is_disk_full: Callable[[], bool] = lambda: False
         self.catalog_changed: Callable[[], None] = lambda: None
         """Called on the loop after a commit that changed the catalog."""
 
@@ -141,32 +152,27 @@ class Batches:
     # The write lock between processes
 
     def _begin(self) -> None:
-        self._retry_after = RETRY_SECONDS
-        self._try_lock()
-
-    def _try_lock(self) -> None:
         """Takes the lock or waits for it, on the loop: a lock that a thread had taken would be held for nothing
         while the loop is busy."""
         error = None
         try:
             if not self._write_lock.try_acquire():
-                self._listen(self._write_lock.awaited)
+                self._wait()
                 return
         except OSError as failure:
             error = failure
-        self._stop_listening()
+        self._stop_waiting()
         self._lock_acquired(error)
 
-    def _listen(self, pipe: NotificationPipe | None) -> None:
-        if pipe is not self._listening:
-            self._stop_listening()
-            if pipe is not None:
-                self._loop.add_reader(pipe.fileno(), self._notified, pipe)
-                self._listening = pipe
+    def _wait(self) -> None:
+        pipe = self._write_lock.released
+        if self._listening is None and pipe is not None and self._write_lock.is_next:
+            self._loop.add_reader(pipe.fileno(), self._notified, pipe)
+            self._listening = pipe
         if self._retry is None:
-            self._retry = self._loop.call_later(self._retry_after, self._not_notified)
+            self._retry = self._loop.call_later(RETRY_SECONDS, self._not_notified)
 
-    def _stop_listening(self) -> None:
+    def _stop_waiting(self) -> None:
         if self._listening is not None:
             self._loop.remove_reader(self._listening.fileno())
             self._listening = None
@@ -176,12 +182,11 @@ class Batches:
 
     def _notified(self, pipe: NotificationPipe) -> None:
         pipe.clear()
-        self._try_lock()
+        self._begin()
 
     def _not_notified(self) -> None:
         self._retry = None
-        self._retry_after = min(2 * self._retry_after, MOST_RETRY_SECONDS)
-        self._try_lock()
+        self._begin()
 
     def _lock_acquired(self, error: BaseException | None) -> None:
         if error is not None:
@@ -255,8 +260,11 @@ class Batches:
 
     def _batch_failed(self, batch: list[Submission], error: BaseException) -> None:
         self._roll_back()
-        self._fail(batch or self._take_all(), error)
-        self._batch_ended()
+        work = self._not_stored(batch or self._take_all(), error)
+        if work is None:
+            self._batch_ended()
+        else:
+            self._in_thread_under_lock(work)
         if not isinstance(error, Exception):
             raise error
 
@@ -276,7 +284,7 @@ class Batches:
         batch: list[Submission] = []
         if error is None:
             try:
-                self._writer.begin()
+                self._begin_writer()
             except BaseException as failure:
                 error = failure
         if error is None:
@@ -286,7 +294,16 @@ class Batches:
 
     def _start_transaction(self) -> None:
         self._execute("BEGIN IMMEDIATE")
-        self._writer.begin()
+        self._begin_writer()
+
+    def _begin_writer(self) -> None:
+        writer = self._writer
+        writer.restricted = self.is_disk_full() and (self._repeated or not self.has_room_again())
+        pages = NO_LIMIT if writer.restricted else self.most_pages
+        if pages != self._page_limit:
+            self._execute(f"PRAGMA max_page_count = {pages}").get  # noqa: B018 (runs it to its end)
+            self._page_limit = pages
+        writer.begin()
 
     def _run_queue(self, batch: list[Submission]) -> None:
         """Moves handlers from the queue into `batch` and runs them, until the batch is full or long enough."""
@@ -370,9 +387,12 @@ class Batches:
             self._roll_back()
         work, released = None, self._was_released()
         try:
-            if error is None and self._writer.changed_catalog():
-                self.catalog_changed()
-            work = self.after_commit(not released)
+            if error is not None:
+                work = self._not_stored(batch, error)
+            else:
+                if self._writer.changed_catalog():
+                    self.catalog_changed()
+                work = self.after_commit(not released)
             if not released:
                 # The lock is released before the answers, which take half as long as the commit: others may wait.
                 released = work is None and self._release_if_due()
@@ -380,18 +400,19 @@ class Batches:
             log.exception("after a commit")
         if error is None:
             self._settle(batch)
-        else:
-            self._fail(batch, error)
         if work is None:
             self._continue(released)
         else:
-            self._in_thread(lambda: self._work_under_lock(work), self._work_done)
+            self._in_thread_under_lock(work)
 
-    def _work_under_lock(self, work: Work) -> None:
-        try:
-            work()
-        finally:
-            self._release_in_thread()
+    def _in_thread_under_lock(self, work: Work) -> None:
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._release_in_thread()
+
+        self._in_thread(run, self._work_done)
 
     def _work_done(self, _: BaseException | None) -> None:
         self._continue(self._was_released() or self._release_if_due())
@@ -402,16 +423,30 @@ class Batches:
             if self._connection.in_transaction:
                 self._execute("ROLLBACK")
 
+    def _not_stored(self, batch: list[Submission], cause: BaseException) -> Work | None:
+        """Tells the callers, unless the disk has just turned out to be full: then the batch is run once more, with
+        what needs no more room, after the work that is returned."""
+        if not isinstance(cause, apsw.FullError) or self._writer.restricted:
+            self._fail(batch, cause)
+            return None
+        for submission in batch:
+            submission.excluded = False
+        self._queue.extendleft(reversed(batch))
+        self._repeated = True
+        return self.disk_is_full()
+
     def _take_all(self) -> list[Submission]:
         submissions = list(self._queue)
         self._queue.clear()
         return submissions
 
     def _settle(self, batch: list[Submission]) -> None:
+        self._repeated = False
         for submission in batch:
             submission.settle()
 
     def _fail(self, batch: list[Submission], cause: BaseException) -> None:
+        self._repeated = False
         for submission in batch:
             submission.fail(_unavailable(cause))
 

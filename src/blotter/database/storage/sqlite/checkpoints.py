@@ -10,6 +10,9 @@ of its own, beside commits and reads. The stages, by the WAL's length:
                    checkpoint under the write lock waits for the last of them. If that does not help either,
                    another program reads the file; the log gets a line
     idle           after IDLE_SECONDS without a commit, everything is copied
+    full disk      after every commit, under the write lock, everything is copied and the WAL's file cut to nothing
+
+On a disk that is nearly full, the lengths are those that the reserve has room for (`reserve`).
 
 The WAL's file stays and is written over from its start: a commit that need not make its file longer is synced
 nearly twice as fast. What the hard stage made longer is cut back to LIMIT_BYTES by SQLite. A checkpoint that fails
@@ -21,10 +24,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 import apsw
 
 from blotter.database.storage.sqlite.checksums import error_text
+from blotter.database.storage.sqlite.reserve import DiskReserve
 from blotter.database.storage.sqlite.schema import PAGE_SIZE
 from blotter.database.work_thread import Work, WorkThread
 
@@ -33,10 +38,27 @@ LIMIT_BYTES = 32 << 20
 HARD_BYTES = 512 << 20
 IDLE_SECONDS = 3.0
 WAIT_FOR_READERS_MS = 2000
+WAIT_WHEN_FULL_MS = 200
 WARNING_SECONDS = 60.0
 """Between two warnings that the WAL cannot be started over."""
 
 log = logging.getLogger(__name__)
+
+
+class _Limits(NamedTuple):
+    """Lengths of the WAL in pages."""
+
+    step: int
+    limit: int
+    hard: int
+
+
+def _limits(step: int, limit: int, hard: int) -> _Limits:
+    return _Limits(*(max(size // PAGE_SIZE, 1) for size in (step, limit, hard)))
+
+
+def _usual_limits() -> _Limits:
+    return _limits(STEP_BYTES, LIMIT_BYTES, HARD_BYTES)
 
 
 class Checkpoints:
@@ -49,11 +71,14 @@ class Checkpoints:
         thread: WorkThread,
         monotonic: Callable[[], float],
         end_snapshots: Callable[[], None],
+        reserve: DiskReserve,
     ) -> None:
         self._connection = connection
         self._thread = thread
         self._monotonic = monotonic
         self._end_snapshots = end_snapshots
+        self._reserve = reserve
+        self._limits = _usual_limits()
         self._wal_pages = 0
         self._next_at = 0
         self._running = False
@@ -73,7 +98,7 @@ class Checkpoints:
 
     def needs_lock(self) -> bool:
         """Whether `after_commit` would return work. For the committing thread too."""
-        return self._is_due() and self._wal_pages >= LIMIT_BYTES // PAGE_SIZE
+        return self._is_due() and (self._wal_pages >= self._limits.limit or self._reserve.is_full())
 
     def after_commit(self, locked: bool) -> Work | None:
         """Starts a checkpoint if one is due, or, if the write lock is still held, returns one that is to be made
@@ -89,15 +114,33 @@ class Checkpoints:
         return work
 
     def _is_due(self) -> bool:
-        return not self._running and self._wal_pages >= self._next_at
+        return not self._running and (self._wal_pages >= self._next_at or self._reserve.is_full())
 
     def _work_under_lock(self) -> Work | None:
-        if self._wal_pages >= HARD_BYTES // PAGE_SIZE:
+        if self._reserve.is_full():
+            self._end_snapshots()
+            return self._truncate
+        if self._wal_pages >= self._limits.hard:
             self._end_snapshots()
             return self._wait_and_copy
-        if self._wal_pages >= LIMIT_BYTES // PAGE_SIZE:
+        if self._wal_pages >= self._limits.limit:
             return self.copy
         return None
+
+    def make_room(self) -> Work | None:
+        """When the disk has turned out to be full: work that copies the WAL and cuts its file to nothing."""
+        self._reserve.release()
+        if self._running:
+            return None
+        self._running = True
+        self._end_snapshots()
+        return self._truncate
+
+    def limit(self, reserve: int | None) -> None:
+        """Keeps the WAL so short that what is not yet copied fits into the reserve, on a disk that is nearly full;
+        None for no such limit."""
+        self._limits = _usual_limits() if reserve is None else _limits(reserve // 16, reserve // 8, reserve // 4)
+        self._next_at = min(self._next_at, self._wal_pages + self._limits.step)
 
     def relieve(self) -> None:
         """Ends this process's snapshots when the WAL is past the hard limit, whichever process wrote it."""
@@ -107,7 +150,7 @@ class Checkpoints:
             pages, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
         except apsw.Error:  # another connection is at work on the WAL
             return
-        if pages >= HARD_BYTES // PAGE_SIZE:
+        if pages >= self._limits.hard or self._reserve.is_full():
             self._end_snapshots()
 
     def when_idle(self) -> None:
@@ -131,6 +174,14 @@ class Checkpoints:
             self._connection.set_busy_timeout(0)
             self._running = False
 
+    def _truncate(self) -> None:
+        try:
+            self._connection.set_busy_timeout(WAIT_WHEN_FULL_MS)
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        finally:
+            self._connection.set_busy_timeout(0)
+            self._running = False
+
     def _copy_in_background(self) -> None:
         self._running = True
         self._thread.run(asyncio.get_running_loop(), self.copy, lambda _: None)
@@ -145,7 +196,7 @@ class Checkpoints:
             )
 
     def _plan_next(self, wal_pages: int) -> None:
-        self._next_at = wal_pages + STEP_BYTES // PAGE_SIZE
+        self._next_at = wal_pages + self._limits.step
 
     def _checkpoint(self, mode: int) -> bool:
         """One checkpoint; returns whether it did all that its mode requires. Whatever goes wrong is logged, and
@@ -156,6 +207,8 @@ class Checkpoints:
             return False
         except apsw.Error as error:
             log.warning("checkpoint failed: %s", error_text(error))
+            if isinstance(error, apsw.FullError):
+                self._reserve.release()
             return False
         except Exception:
             log.exception("checkpoint failed")

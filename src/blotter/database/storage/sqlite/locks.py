@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from blotter.database.storage.data_directory import open_lock_file, try_lock
 
@@ -21,7 +20,8 @@ WRITE_LOCK = "write.lock"
 QUEUE_LOCK = "write-queue.lock"
 
 RETRY_SECONDS = 0.001
-"""How long to wait, at first, before trying again without a notification."""
+"""How long to wait before trying again without a notification. Telling the others that nobody is next any more,
+through a pipe, took 5 % more CPU time for a PutItem."""
 PATIENCE_SECONDS = 0.005
 """How long the write lock may be free before the process that is next for it counts as late."""
 PASSING_SECONDS = 0.02
@@ -73,23 +73,15 @@ class NotificationPipe:
         os.close(self._sender)
 
 
-class WriteLockPipes(NamedTuple):
-    """How the processes of a server notify each other of the write lock. Made before they fork."""
-
-    released: NotificationPipe
-    """For the process that is next: the write lock was released."""
-    queue_left: NotificationPipe
-    """For the others that wait: nobody is next any more."""
-
-
 class WriteLock:
     """The right to write, passed fairly between processes.
 
     Two files. A process that wants to write takes the queue lock first (it `is_next`), then the write lock, then
     releases the queue lock. A process that has just released the write lock finds the queue lock held by the one
     that waits, so two busy processes alternate instead of one taking the lock again before the other has woken up.
-    A process waits on its event loop: it calls `try_acquire` again when the pipe `awaited` has a notification, and
-    now and then without one, because a process that dies notifies nobody.
+    A process waits on its event loop: it calls `try_acquire` again when it is next and the pipe `released` has a
+    notification, and every RETRY_SECONDS without one: the queue may be free, and a process that dies notifies
+    nobody.
 
     Nobody waits for a process that does not come. The one that is next may have been stopped, or its loop may be
     busy. If the others find the write lock free after PATIENCE_SECONDS, they take it without the queue lock, and
@@ -99,29 +91,21 @@ class WriteLock:
     def __init__(
         self,
         directory: Path,
-        pipes: WriteLockPipes | None = None,
+        released: NotificationPipe | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_next = False
         """Whether this process holds the queue lock."""
-        self._pipes = pipes
+        self.released = released
         self._monotonic = monotonic
         self._late_at: float | None = None
         """When the process that is next becomes late, as this one sees it. None while this one does not wait."""
         self._queue = open_lock_file(directory / QUEUE_LOCK)
         self._write = open_lock_file(directory / WRITE_LOCK)
 
-    @property
-    def awaited(self) -> NotificationPipe | None:
-        """The pipe that notifies this process, as one that waits."""
-        if self._pipes is None:
-            return None
-        return self._pipes.released if self.is_next else self._pipes.queue_left
-
     def try_acquire(self) -> bool:
         """Takes the lock if nobody holds it and nobody else is next, or the one that is next is late. Otherwise
         becomes the next if nobody is. Never blocks."""
-        has_waited = self.is_next
         if not self.is_next:
             if not try_lock(self._queue):
                 return self._try_passing()
@@ -129,7 +113,7 @@ class WriteLock:
             self._late_at = None
         if not try_lock(self._write):
             return False
-        self._leave_queue(notify=has_waited)
+        self._leave_queue()
         return True
 
     def acquire(self) -> None:
@@ -141,7 +125,7 @@ class WriteLock:
         """Releases the queue lock if this process holds it."""
         self._late_at = None
         if self.is_next:
-            self._leave_queue(notify=True)
+            self._leave_queue()
 
     def __enter__(self) -> None:
         self.acquire()
@@ -159,8 +143,8 @@ class WriteLock:
     def release(self) -> None:
         fcntl.flock(self._write, fcntl.LOCK_UN)
         # Checked after the release: a process that comes to wait later has tried the free lock.
-        if self._pipes is not None and self.others_wait():
-            self._pipes.released.notify()
+        if self.released is not None and self.others_wait():
+            self.released.notify()
 
     def close(self) -> None:
         os.close(self._queue)
@@ -178,9 +162,6 @@ class WriteLock:
         self._late_at = now + PATIENCE_SECONDS  # somebody writes: the one that is next cannot do anything yet
         return False
 
-    def _leave_queue(self, *, notify: bool) -> None:
-        """A process that was next for an instant only need not notify those that it was in the way of."""
+    def _leave_queue(self) -> None:
         self.is_next = False
         fcntl.flock(self._queue, fcntl.LOCK_UN)
-        if notify and self._pipes is not None:
-            self._pipes.queue_left.notify()

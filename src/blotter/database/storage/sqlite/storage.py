@@ -16,6 +16,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from mmap import mmap
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -32,11 +33,12 @@ from blotter.database.storage.protocol import (
 )
 from blotter.database.storage.sqlite import schema
 from blotter.database.storage.sqlite.aside import LongReads
-from blotter.database.storage.sqlite.batches import Batches
+from blotter.database.storage.sqlite.batches import NO_LIMIT, Batches
 from blotter.database.storage.sqlite.catalog import CatalogCache
 from blotter.database.storage.sqlite.checkpoints import LIMIT_BYTES, Checkpoints
-from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock, WriteLockPipes
+from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock
 from blotter.database.storage.sqlite.reading import QuickRead
+from blotter.database.storage.sqlite.reserve import DiskReserve, shared_byte
 from blotter.database.storage.sqlite.snapshots import MAX_AGE_SECONDS, Snapshots, SqliteSnapshot
 from blotter.database.storage.sqlite.writing import Writer
 from blotter.database.storage.submission import Submission
@@ -56,16 +58,18 @@ log = logging.getLogger(__name__)
 class Shared(NamedTuple):
     """What the processes of one server share beside the files. Made before they fork."""
 
-    write_lock: WriteLockPipes
+    write_lock_released: NotificationPipe
     catalog_changed: NotificationPipe
+    disk_is_full: mmap
+    """One byte."""
 
     @classmethod
     def make(cls) -> Shared:
-        return cls(WriteLockPipes(NotificationPipe(), NotificationPipe()), NotificationPipe())
+        return cls(NotificationPipe(), NotificationPipe(), shared_byte())
 
     def close(self) -> None:
-        for pipe in (*self.write_lock, self.catalog_changed):
-            pipe.close()
+        for shared in self:
+            shared.close()
 
 
 class SqliteStorage:
@@ -89,7 +93,7 @@ class SqliteStorage:
         self.path = path
         self.clock = clock
         self._monotonic = monotonic
-        self._write_lock = WriteLock(path.parent, None if shared is None else shared.write_lock)
+        self._write_lock = WriteLock(path.parent, None if shared is None else shared.write_lock_released)
         try:
             with self._write_lock:
                 schema.create_or_check(path, vfs=vfs)
@@ -109,8 +113,9 @@ class SqliteStorage:
         self._checkpoint_connection = connect(1 << 20)
         self._commits = WorkThread("storage-commits")
         self._copies = WorkThread("storage-checkpoints")
+        self._reserve = DiskReserve(path, None if shared is None else shared.disk_is_full)
         self._checkpoints = Checkpoints(
-            self._checkpoint_connection, self._copies, monotonic, self._snapshots.expire_all
+            self._checkpoint_connection, self._copies, monotonic, self._snapshots.expire_all, self._reserve
         )
         self._write_connection.set_wal_hook(self._checkpoints.note_commit)
         writer = Writer(self._write_connection, cache, clock)
@@ -118,6 +123,10 @@ class SqliteStorage:
         self._batches.catalog_changed = self._catalog_changed.notify
         self._batches.after_commit = self._checkpoints.after_commit
         self._batches.needs_lock = self._checkpoints.needs_lock
+        self._batches.is_disk_full = self._reserve.is_full
+        self._batches.disk_is_full = self._checkpoints.make_room
+        self._batches.has_room_again = self._has_room_again
+        self._keep_room()
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -244,6 +253,7 @@ class SqliteStorage:
 
     async def _keep_up_once(self) -> None:
         self._snapshots.expire()
+        self._keep_room()
         self._checkpoints.relieve()
         self._checkpoints.when_idle()
         while self._dropped_space() is not None and self._upkeep_lock.try_acquire():
@@ -265,6 +275,21 @@ class SqliteStorage:
             if found != opened and self._batches.refusal is None:
                 self._batches.refusal = f"{path} was removed or replaced while a server was using it"
                 log.error("%s: writes are refused. Restore the directory and start again", self._batches.refusal)
+
+    def _keep_room(self) -> None:
+        nearly_full = self._reserve.keep()
+        self._checkpoints.limit(None if nearly_full is None else nearly_full.reserve)
+        self._batches.most_pages = NO_LIMIT if nearly_full is None else nearly_full.most_pages
+
+    def _has_room_again(self) -> bool:
+        if not self._reserve.take_back(self._unused_bytes):
+            return False
+        self._keep_room()
+        return True
+
+    def _unused_bytes(self) -> int:
+        """Of the database file, as the write transaction sees it."""
+        return int(self._write_connection.execute("PRAGMA freelist_count").get) * schema.PAGE_SIZE
 
     def _dropped_space(self) -> int | None:
         with self._quick as read:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from blotter.database.storage.data_directory import DataDirectory
+from blotter.database.storage.sqlite.reserve import DiskReserve
+from blotter.database.storage.sqlite.schema import FILE_NAME
 from blotter.database.storage.sqlite.storage import Shared, SqliteStorage
 
 
@@ -21,6 +23,7 @@ class SqliteStore:
 
     def claim(self) -> None:
         self._claim = DataDirectory.claim(self.directory)
+        DiskReserve(self.directory / FILE_NAME, self._shared.disk_is_full).look()
 
     def open(self) -> SqliteStorage:
         return SqliteStorage.open(self.directory, shared=self._shared)

@@ -21,6 +21,7 @@ from blotter.database.storage.protocol import (
     Change,
     LogReader,
     SpaceStatistics,
+    StorageUnavailable,
     StoredItem,
     change_size,
 )
@@ -65,6 +66,8 @@ class Writer(Reader):
         super().__init__(connection.cursor(), cache)
         self._clock = clock
         self.writes = 0
+        self.restricted = False
+        """Whether the disk is full, so that only what needs no more room is accepted: deletions, shorter items."""
         self.actions: list[Action] = []
         """What the handler that runs has registered with `after_commit`; `batches` takes it from here."""
         self._counters: dict[int, int] = {}
@@ -114,6 +117,8 @@ class Writer(Reader):
     # Writing
 
     def new_space(self) -> int:
+        if self.restricted:
+            raise _disk_is_full()
         self.writes += 1
         return self._next(LAST_SPACE)
 
@@ -142,6 +147,8 @@ class Writer(Reader):
         self._execute("INSERT OR IGNORE INTO dropped_spaces VALUES (?)", (space,))
 
     def put(self, space: int, item: StoredItem, previous: StoredItem | None, version: int | None = None) -> None:
+        if self.restricted and (previous is None or len(item.body) > len(previous.body)):
+            raise _disk_is_full()
         self.writes += 1
         was_outside = previous is not None and len(previous.key) + len(previous.body) > INLINE_BYTES
         if was_outside or len(item.key) + len(item.body) > INLINE_BYTES:
@@ -240,3 +247,7 @@ class Writer(Reader):
     def _next(self, counter: int) -> int:
         value = self._counters[counter] = self._current(counter) + 1
         return value
+
+
+def _disk_is_full() -> StorageUnavailable:
+    return StorageUnavailable("the disk is full: only deletions are accepted")
