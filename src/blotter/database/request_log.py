@@ -64,7 +64,7 @@ def _consumed(consumed: ConsumedCapacity) -> dict[str, Any]:
     """The units of a table and, where there are any, of its indexes."""
     described: dict[str, Any] = {
         "table": consumed.table_name,
-        "write" if consumed.writes else "read": consumed.table,
+        "write" if consumed.writes else "read": consumed.table_units,
     }
     indexes = {**(consumed.local_indexes or {}), **(consumed.global_indexes or {})}
     return described | {"indexes": indexes} if indexes else described

@@ -5,7 +5,8 @@ pages (1 MB each at most) without the breakdowns; search, filter and order work 
 table holds more, the list links to the next window. So every result can be reached, and one request never reads
 more than a window. Why not an index: docs/decisions/0004-newest-results-by-bounded-scan.md.
 
-A column is one entry of `COLUMNS`; heading, sorting and the phone's layout follow from it.
+A column of numbers is one entry of `COLUMNS`; heading, sorting and the phone's layout follow from it. The first
+three are drawn by templates/files.html.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
 
     table_name: str
     writes: bool
-    table: float = 0.0
+    table_units: float = 0.0
     transactional: bool = False
     local_indexes: dict[str, float] | None = None
     """Units by index name; None while there are none."""
@@ -63,7 +63,7 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
     @property
     def total(self) -> float:
         """The units of the table and of all its indexes."""
-        total = self.table
+        total = self.table_units
         for units_by_name in (self.local_indexes, self.global_indexes):
             if units_by_name is not None:
                 total += sum(units_by_name.values())
@@ -75,7 +75,7 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
             return None
         rendered: dict[str, Any] = {"TableName": self.table_name, **self._units(self.total)}
         if mode == "INDEXES":
-            rendered["Table"] = self._units(self.table)
+            rendered["Table"] = self._units(self.table_units)
             if self.local_indexes:
                 rendered["LocalSecondaryIndexes"] = self._all_units(self.local_indexes)
             if self.global_indexes:
@@ -114,5 +114,5 @@ class Capacities:
         consumed = list(self._by_table.values())
         if self._transactional:
             for each in consumed:
-                each.table *= 2
+                each.table_units *= 2
         return consumed

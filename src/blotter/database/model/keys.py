@@ -129,7 +129,7 @@ def sort_prefix(prefix: bytes, values: Sequence[AttributeValue]) -> bytes:
 
 
 def sort_range(
-    prefix: bytes, operator: str | None, operands: Sequence[AttributeValue], *, index: bool
+    prefix: bytes, operator: str | None, operands: Sequence[AttributeValue], *, in_index: bool
 ) -> tuple[bytes, bytes | None]:
     """The keys under a prefix whose next sort attribute satisfies a condition, as start <= key < end.
 
@@ -142,24 +142,24 @@ def sort_range(
         return prefix, prefix_end(prefix)
     if operator == "begins_with":
         type_, content = _only(operands[0])
-        start = prefix + (_escaped(_encode(type_, content)) if index else _encode(type_, content))
+        start = prefix + (_escaped(_encode(type_, content)) if in_index else _encode(type_, content))
         return start, prefix_end(start)
-    first = _sort_bytes(prefix, operands[0], index)
+    first = _sort_bytes(prefix, operands[0], in_index)
     if operator == "=":
-        return first, _after(first, index)
+        return first, _after(first, in_index)
     if operator == "<":
         return prefix, first
     if operator == "<=":
-        return prefix, _after(first, index)
+        return prefix, _after(first, in_index)
     if operator == ">=":
         return first, prefix_end(prefix)
     if operator == ">":
         # No key comes after the last possible prefix: an empty range.
-        after = _after(first, index)
+        after = _after(first, in_index)
         end = prefix_end(prefix)
         return (after, end) if after is not None else (first, first)
     if operator == "BETWEEN":
-        return first, _after(_sort_bytes(prefix, operands[1], index), index)
+        return first, _after(_sort_bytes(prefix, operands[1], in_index), in_index)
     raise ValueError(f"no range for the operator {operator}")
 
 
@@ -226,14 +226,14 @@ def _only(value: AttributeValue) -> tuple[str, str]:
     return type_, content
 
 
-def _sort_bytes(prefix: bytes, value: AttributeValue, index: bool) -> bytes:
+def _sort_bytes(prefix: bytes, value: AttributeValue, in_index: bool) -> bytes:
     ((type_, content),) = value.items()
-    return prefix + (_delimited(type_, content) if index else _encode(type_, content))
+    return prefix + (_delimited(type_, content) if in_index else _encode(type_, content))
 
 
-def _after(key: bytes, index: bool) -> bytes | None:
+def _after(key: bytes, in_index: bool) -> bytes | None:
     """The first key after all with exactly this sort value: in a table that is one key, in an index a range."""
-    return prefix_end(key) if index else key + b"\x00"
+    return prefix_end(key) if in_index else key + b"\x00"
 
 
 def _head(attributes: tuple[KeyAttribute, ...], contents: Sequence[str]) -> bytes:

@@ -68,7 +68,7 @@ def write_item(
 ) -> int:
     """Replaces the current item by a new one, or deletes it (`new` None); does nothing when neither exists.
     Returns an upper bound of the bytes written to the table and its indexes."""
-    consumed.table += write_units(max(current.size, new_size))
+    consumed.table_units += write_units(max(current.size, new_size))
     stored = current.stored
     body = None
     if new is not None:

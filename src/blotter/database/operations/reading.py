@@ -276,11 +276,11 @@ def query_range(keys: KeySchema, index: Index | None, condition: ResolvedKeyCond
     """Equality on the leading sort attributes, and any condition on the next one."""
     prefix = partition_prefix(keys, condition.partition)
     if not condition.sort:
-        return sort_range(prefix, None, (), index=index is not None)
+        return sort_range(prefix, None, (), in_index=index is not None)
     last = condition.sort[-1]
     if len(condition.sort) > 1:
         prefix = sort_prefix(prefix, [clause.operands[0] for clause in condition.sort[:-1]])
-    return sort_range(prefix, last.operator, last.operands, index=index is not None)
+    return sort_range(prefix, last.operator, last.operands, in_index=index is not None)
 
 
 def _check_boundaries(

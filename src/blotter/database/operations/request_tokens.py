@@ -51,7 +51,7 @@ def repetition(tx: ReadTransaction, context: Context, token: str, actions: bytes
         )
     capacities = Capacities(writes=False, transactional=True)
     for table_name, read in orjson.loads(units).items():
-        capacities.of(table_name).table = read
+        capacities.of(table_name).table_units = read
     return capacities.finish()
 
 

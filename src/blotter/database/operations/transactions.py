@@ -267,7 +267,7 @@ def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransact
     for action, table, current, new, size in prepared:
         consumed = capacities.of(table.name)
         if action.kind == "ConditionCheck":
-            consumed.table += write_units(current.size)
+            consumed.table_units += write_units(current.size)
             continue
         write_item(tx, table, current, new, size, context, consumed)
         measured = collection_metrics(table, action.key)
@@ -330,7 +330,7 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
     capacities = Capacities(writes=False, transactional=True)
     for get, stored in wanted:
         units = read_units(0 if stored is None else stored[0], consistent=True)
-        capacities.of(tables[get.table].name).table += units
+        capacities.of(tables[get.table].name).table_units += units
     consumed = capacities.finish()
     capacity = encoded_capacities(consumed, plan.capacity)
     return Result(

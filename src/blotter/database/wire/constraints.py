@@ -135,20 +135,20 @@ def _report(found: list[Violation], layer: Layer = Layer.OLDER) -> str:
 
 
 def _check_table_name(name: str, value: dict[str, Any]) -> None:
-    target = shape(name).members.get("TableName")
+    expected = shape(name).members.get("TableName")
     table_name = value.get("TableName")
-    if target is None or table_name is None:
+    if expected is None or table_name is None:
         return
     if any(member not in value for member in shape(name).required):
         return
-    problem = next(_table_name(shape(target), table_name), None)
+    problem = next(_table_name(shape(expected), table_name), None)
     if problem is not None:
         raise validation_error(_report([Violation(MemberPath("tableName", "TableName"), table_name, problem)]))
 
 
 def _structure(name: str, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
-    target = shape(name)
-    for member, member_shape in target.members.items():
+    expected = shape(name)
+    for member, member_shape in expected.members.items():
         content = value.get(member)
         where = path.member(member)
         newer = (name, member) in NEWER_FORM
@@ -159,85 +159,85 @@ def _structure(name: str, value: dict[str, Any], path: MemberPath) -> Iterator[V
                     yield violation._replace(newer=newer, shape="" if as_json else member_shape)
                 else:
                     yield violation
-        elif member in target.required:
+        elif member in expected.required:
             yield Violation(where, None, "Member must not be null", newer=newer)
 
 
 def _value(name: str, value: Any, path: MemberPath) -> Iterator[Violation]:
     if name == "AttributeValue":
         return
-    target = shape(name)
-    if target.type == "structure":
+    expected = shape(name)
+    if expected.type == "structure":
         yield from _structure(name, value, path)
         return
-    if target.type == "list":
-        wrong = list(_sizes(target, len(value), value, path))
+    if expected.type == "list":
+        wrong = list(_sizes(expected, len(value), value, path))
         if wrong:  # The elements of a list of the wrong length are not looked at: there may be any number.
             yield from wrong
             return
         for position, element in enumerate(value, 1):
-            yield from _value(target.member, element, path.element(str(position)))
-    elif target.type == "map":
-        wrong = list(_sizes(target, len(value), value, path))
+            yield from _value(expected.member, element, path.element(str(position)))
+    elif expected.type == "map":
+        wrong = list(_sizes(expected, len(value), value, path))
         if wrong:
             yield from wrong
             return
-        yield from _map_keys(target, value, path)
-        yield from _map_values(target, value, path)
+        yield from _map_keys(expected, value, path)
+        yield from _map_values(expected, value, path)
         for key, element in value.items():
-            yield from _value(target.value, element, path.element(key))
-    elif target.type == "string":
-        yield from (Violation(path, value, constraint) for constraint in _string(target, value))
-    elif target.type in ("integer", "long", "double"):
-        yield from _range(target, value, path)
+            yield from _value(expected.value, element, path.element(key))
+    elif expected.type == "string":
+        yield from (Violation(path, value, constraint) for constraint in _string(expected, value))
+    elif expected.type in ("integer", "long", "double"):
+        yield from _range(expected, value, path)
 
 
-def _string(target: Shape, value: str) -> Iterator[str]:
-    if target.enum:
-        if value not in target.enum:
-            yield f"Member must satisfy enum value set: [{', '.join(target.enum)}]"
+def _string(expected: Shape, value: str) -> Iterator[str]:
+    if expected.enum:
+        if value not in expected.enum:
+            yield f"Member must satisfy enum value set: [{', '.join(expected.enum)}]"
         return
-    if target.arn:
-        yield from islice(_table_name(target, value), 1)
+    if expected.arn:
+        yield from islice(_table_name(expected, value), 1)
         return
-    if target.pattern is not None and not _matches(target.pattern, value):
-        yield _pattern_message(target.pattern)
-    yield from _lengths(target, len(value))
+    if expected.pattern is not None and not _matches(expected.pattern, value):
+        yield _pattern_message(expected.pattern)
+    yield from _lengths(expected, len(value))
 
 
-def _table_name(target: Shape, value: str) -> Iterator[str]:
+def _table_name(expected: Shape, value: str) -> Iterator[str]:
     """Length first and then the pattern, to which an ARN is not held."""
-    if target.arn and value.startswith("arn:"):
+    if expected.arn and value.startswith("arn:"):
         return
-    if not value and target.min_of_empty is not None:
-        yield f"Member must have length greater than or equal to {target.min_of_empty}"
+    if not value and expected.min_of_empty is not None:
+        yield f"Member must have length greater than or equal to {expected.min_of_empty}"
     else:
-        yield from _lengths(target, len(value))
-    if target.pattern is not None and not _matches(target.pattern, value):
-        yield _pattern_message(target.pattern)
+        yield from _lengths(expected, len(value))
+    if expected.pattern is not None and not _matches(expected.pattern, value):
+        yield _pattern_message(expected.pattern)
 
 
-def _sizes(target: Shape, length: int, value: Any, path: MemberPath) -> Iterator[Violation]:
-    yield from (Violation(path, value, constraint) for constraint in _lengths(target, length))
+def _sizes(expected: Shape, length: int, value: Any, path: MemberPath) -> Iterator[Violation]:
+    yield from (Violation(path, value, constraint) for constraint in _lengths(expected, length))
 
 
-def _lengths(target: Shape, length: int) -> Iterator[str]:
-    if target.min is not None and length < target.min:
-        yield f"Member must have length greater than or equal to {target.min}"
-    if target.max is not None and length > target.max:
-        yield f"Member must have length less than or equal to {target.max}"
+def _lengths(expected: Shape, length: int) -> Iterator[str]:
+    if expected.min is not None and length < expected.min:
+        yield f"Member must have length greater than or equal to {expected.min}"
+    if expected.max is not None and length > expected.max:
+        yield f"Member must have length less than or equal to {expected.max}"
 
 
-def _range(target: Shape, value: float, path: MemberPath) -> Iterator[Violation]:
-    if target.min is not None and value < target.min:
-        yield Violation(path, value, f"Member must have value greater than or equal to {target.min}")
-    if target.max is not None and value > target.max:
-        yield Violation(path, value, f"Member must have value less than or equal to {target.max}")
+def _range(expected: Shape, value: float, path: MemberPath) -> Iterator[Violation]:
+    if expected.min is not None and value < expected.min:
+        yield Violation(path, value, f"Member must have value greater than or equal to {expected.min}")
+    if expected.max is not None and value > expected.max:
+        yield Violation(path, value, f"Member must have value less than or equal to {expected.max}")
 
 
-def _map_keys(target: Shape, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
+def _map_keys(expected: Shape, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
     """Keys are checked together: one bad key makes the map bad, and all constraints on keys are listed."""
-    keys = shape(target.key)
+    keys = shape(expected.key)
     if keys.type != "string" or all(next(_string(keys, key), None) is None for key in value):
         return
     listed = [f"Member must have length less than or equal to {keys.max}"] if keys.max is not None else []
@@ -248,8 +248,8 @@ def _map_keys(target: Shape, value: dict[str, Any], path: MemberPath) -> Iterato
     yield Violation(path, value, f"{_MAP_KEYS}: [{', '.join(listed)}]")
 
 
-def _map_values(target: Shape, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
-    bounds = target.values
+def _map_values(expected: Shape, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
+    bounds = expected.values
     if bounds is None or all(bounds.min <= len(element) <= bounds.max for element in value.values()):
         return
     listed = (
@@ -303,24 +303,24 @@ def _rendered(value: Any, name: str) -> Iterator[str]:
     if not isinstance(value, list | dict):
         yield str(value)
         return
-    target = shape(name) if name else None
+    expected = shape(name) if name else None
     if isinstance(value, list):
         yield "["
         for position, element in enumerate(value):
             yield ", " if position else ""
-            yield from _rendered(element, target.member if target else "")
+            yield from _rendered(element, expected.member if expected else "")
         yield "]"
-    elif target is None or name == "AttributeValue":
+    elif expected is None or name == "AttributeValue":
         yield orjson.dumps(value)[: 4 * MAX_SHOWN + 4].decode(errors="ignore")
-    elif target.type == "map":
+    elif expected.type == "map":
         yield "{"
         for position, (key, element) in enumerate(value.items()):
             yield f"{', ' if position else ''}{key[:MAX_SHOWN]}="
-            yield from _rendered(element, target.value)
+            yield from _rendered(element, expected.value)
         yield "}"
     else:
         yield f"{name}("
-        for position, (member, of) in enumerate(target.members.items()):
+        for position, (member, of) in enumerate(expected.members.items()):
             yield f"{', ' if position else ''}{_lower(member)}="
             if member in value:
                 yield from _rendered(value[member], of)

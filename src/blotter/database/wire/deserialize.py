@@ -56,16 +56,16 @@ def deserialize(name: str, value: Any) -> dict[str, Any]:
 
 
 def _read(name: str, value: Any, place: Place) -> Any:
-    target = shape(name)
-    return _READERS[target.type](name, target, value, place)
+    expected = shape(name)
+    return _READERS[expected.type](name, expected, value, place)
 
 
-def _structure(name: str, target: Shape, value: Any, place: Place) -> dict[str, Any]:
+def _structure(name: str, expected: Shape, value: Any, place: Place) -> dict[str, Any]:
     if isinstance(value, list):
         raise serialization_error(f"Unrecognized collection type class {_PACKAGE}{name}")
     if not isinstance(value, dict):
         raise serialization_error(_WRONG_SCALAR[place])
-    members = target.members
+    members = expected.members
     return {
         member: _read(members[member], content, "field")
         for member, content in value.items()
@@ -73,32 +73,34 @@ def _structure(name: str, target: Shape, value: Any, place: Place) -> dict[str, 
     }
 
 
-def _list(name: str, target: Shape, value: Any, place: Place) -> list[Any]:  # noqa: ARG001
+def _list(name: str, expected: Shape, value: Any, place: Place) -> list[Any]:  # noqa: ARG001
     if isinstance(value, dict):
         raise serialization_error(_NOT_EXPECTED)
     if not isinstance(value, list):
         raise serialization_error(_WRONG_SCALAR["nested" if place != "field" else "field"])
-    if target.max is not None and len(value) > max(target.max, _ENOUGH):
-        value = value[: max(target.max, _ENOUGH) + 1]
-    return [_read(target.member, content, "element") for content in value if content is not None]
+    if expected.max is not None and len(value) > max(expected.max, _ENOUGH):
+        value = value[: max(expected.max, _ENOUGH) + 1]
+    return [_read(expected.member, content, "element") for content in value if content is not None]
 
 
-def _map(name: str, target: Shape, value: Any, place: Place) -> dict[str, Any]:  # noqa: ARG001
+def _map(name: str, expected: Shape, value: Any, place: Place) -> dict[str, Any]:  # noqa: ARG001
     if isinstance(value, list):
-        of = _java_type(target.value)
+        of = _java_type(expected.value)
         raise serialization_error(f"Unrecognized collection type java.util.Map<java.lang.String, {of}>")
     if not isinstance(value, dict):
         raise serialization_error(_WRONG_SCALAR["nested" if place != "field" else "field"])
-    return {key: _read(target.value, content, "element") for key, content in value.items() if content is not None}
+    return {
+        key: _read(expected.value, content, "element") for key, content in value.items() if content is not None
+    }
 
 
-def _string(name: str, target: Shape, value: Any, place: Place) -> str:  # noqa: ARG001
+def _string(name: str, expected: Shape, value: Any, place: Place) -> str:  # noqa: ARG001
     if isinstance(value, str):
         return value
     raise _not_convertible(value, "String")
 
 
-def _boolean(name: str, target: Shape, value: Any, place: Place) -> bool:  # noqa: ARG001
+def _boolean(name: str, expected: Shape, value: Any, place: Place) -> bool:  # noqa: ARG001
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -109,13 +111,13 @@ def _boolean(name: str, target: Shape, value: Any, place: Place) -> bool:  # noq
     raise _not_convertible(value, "Boolean")
 
 
-def _number(name: str, target: Shape, value: Any, place: Place) -> int | float:  # noqa: ARG001
+def _number(name: str, expected: Shape, value: Any, place: Place) -> int | float:  # noqa: ARG001
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _not_convertible(value, _JAVA_SCALARS[target.type])
-    return math.floor(value) if target.type in ("integer", "long") else float(value)
+        raise _not_convertible(value, _JAVA_SCALARS[expected.type])
+    return math.floor(value) if expected.type in ("integer", "long") else float(value)
 
 
-def _blob(name: str, target: Shape, value: Any, place: Place) -> str:  # noqa: ARG001
+def _blob(name: str, expected: Shape, value: Any, place: Place) -> str:  # noqa: ARG001
     if isinstance(value, list):
         raise serialization_error("Unrecognized collection type class java.nio.ByteBuffer")
     if isinstance(value, dict):
@@ -146,12 +148,12 @@ def _token(value: Any) -> str:
 
 
 def _java_type(name: str) -> str:
-    target = shape(name)
-    if target.type == "structure":
+    expected = shape(name)
+    if expected.type == "structure":
         return _PACKAGE + name
-    if target.type == "list":
-        return f"java.util.List<{_java_type(target.member)}>"
-    return f"java.lang.{_JAVA_SCALARS.get(target.type, 'Object')}"
+    if expected.type == "list":
+        return f"java.util.List<{_java_type(expected.member)}>"
+    return f"java.lang.{_JAVA_SCALARS.get(expected.type, 'Object')}"
 
 
 _READERS: dict[str, Callable[[str, Shape, Any, Place], Any]] = {

@@ -19,9 +19,9 @@ _TARGETS = {
 }
 
 
-def parse_target(target: str | None, body: bytes) -> str:
+def parse_target(header: str | None, body: bytes) -> str:
     """The operation's name. Raises UnknownOperationException."""
-    name = _TARGETS.get(target or "")
+    name = _TARGETS.get(header or "")
     if name is not None:
         return name
     try:

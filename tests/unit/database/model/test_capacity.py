@@ -38,7 +38,7 @@ def test_nothing_is_reported_unless_asked_for() -> None:
 
 def test_total_and_breakdown() -> None:
     consumed = ConsumedCapacity("t", writes=True)
-    consumed.table += 1.0
+    consumed.table_units += 1.0
     consumed.add_index("local", 2.0, local=True)
     consumed.add_index("global", 1.0, local=False)
     consumed.add_index("global", 1.0, local=False)
@@ -54,13 +54,13 @@ def test_total_and_breakdown() -> None:
 
 def test_indexes_that_cost_nothing_are_left_out() -> None:
     consumed = ConsumedCapacity("t", writes=False)
-    consumed.table += 0.5
+    consumed.table_units += 0.5
     assert consumed.render("INDEXES") == {"TableName": "t", "CapacityUnits": 0.5, "Table": {"CapacityUnits": 0.5}}
 
 
 def test_transactions_tell_reads_from_writes_and_cost_twice_on_the_table_alone() -> None:
     capacities = Capacities(writes=True, transactional=True)
-    capacities.of("t").table += 1.0
+    capacities.of("t").table_units += 1.0
     capacities.of("t").add_index("global", 1.0, local=False)
     (consumed,) = capacities.finish()
     assert consumed.render("INDEXES") == {

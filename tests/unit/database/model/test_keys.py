@@ -91,7 +91,7 @@ def test_table_order_and_ranges_follow_the_values(type_: KeyType, data: st.DataO
     ordered = [stored[key] for key in sorted(stored)]
     assert all(compare(a, b) < 0 for a, b in itertools.pairwise(ordered))
     for operator, holds in CONDITIONS.items():
-        key_range = sort_range(prefix, operator, operands, index=False)
+        key_range = sort_range(prefix, operator, operands, in_index=False)
         for key, value in stored.items():
             assert inside(key, key_range) == holds(value, operands), operator
 
@@ -115,11 +115,11 @@ def test_index_ranges_follow_the_values_behind_a_leading_equality(type_: KeyType
             assert key is not None
             stored[key] = (first, value)
     for operator, holds in CONDITIONS.items():
-        key_range = sort_range(prefix, operator, operands, index=True)
+        key_range = sort_range(prefix, operator, operands, in_index=True)
         for key, (first, value) in stored.items():
             wanted = first == leading and holds(value, operands)
             assert inside(key, key_range) == wanted, operator
-    everything = sort_range(partition_prefix(keys, [{"S": "p"}]), None, [leading], index=True)
+    everything = sort_range(partition_prefix(keys, [{"S": "p"}]), None, [leading], in_index=True)
     assert all(inside(key, everything) == (first == leading) for key, (first, _) in stored.items())
 
 
@@ -127,7 +127,7 @@ def test_index_ranges_follow_the_values_behind_a_leading_equality(type_: KeyType
 @given(values=st.lists(text_values, min_size=1, max_size=8), start=text_values)
 def test_begins_with(index: bool, values: list[AttributeValue], start: AttributeValue) -> None:
     keys = schema("S", "S")
-    key_range = sort_range(partition_prefix(keys, [{"S": "p"}]), "begins_with", [start], index=index)
+    key_range = sort_range(partition_prefix(keys, [{"S": "p"}]), "begins_with", [start], in_index=index)
     for value in values:
         item: Item = {"p0": {"S": "p"}, "s0": value}
         key = any_index_key(index_of(keys), item, b"base") if index else table_key(keys, item)
@@ -277,4 +277,4 @@ def test_resuming_leaves_exactly_what_lies_behind(
 def test_unknown_operators_are_refused() -> None:
     operand: Any = {"S": "a"}
     with pytest.raises(ValueError, match="contains"):
-        sort_range(b"p", "contains", [operand], index=False)
+        sort_range(b"p", "contains", [operand], in_index=False)

@@ -335,4 +335,4 @@ def _disjoint(parts: list[_Part]) -> Iterable[KeyClause | None]:
 
 def _bytes(clause: KeyClause) -> tuple[bytes, bytes | None]:
     """A clause as a range of sort keys."""
-    return sort_range(b"", clause.operator, clause.operands, index=False)
+    return sort_range(b"", clause.operator, clause.operands, in_index=False)

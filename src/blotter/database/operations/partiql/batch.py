@@ -149,7 +149,7 @@ def _read(
     member: BatchStatement, table: Table, key: Item, tx: ReadTransaction, consumed: ConsumedCapacity
 ) -> bytes | None:
     stored = tx.get(table.space, table_key(table.keys, key))
-    consumed.table += read_units(0 if stored is None else stored.size, member.consistent)
+    consumed.table_units += read_units(0 if stored is None else stored.size, member.consistent)
     if stored is None:
         return None
     if len(stored.body) > LARGE_BODY:

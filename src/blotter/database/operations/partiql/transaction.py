@@ -211,7 +211,7 @@ def read_transaction(plan: ReadTransactionPlan, tx: ReadTransaction, context: Co
             tx.note_work(len(stored.body))
     capacities = Capacities(writes=False, transactional=True)
     for part, size in zip(found, sizes, strict=True):
-        capacities.of(part.table.name).table += read_units(size, consistent=True)
+        capacities.of(part.table.name).table_units += read_units(size, consistent=True)
     consumed = capacities.finish()
     rows = [
         None if stored is None else selected(member.statement, stored.body)

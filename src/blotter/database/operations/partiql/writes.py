@@ -117,4 +117,4 @@ def apply(write: Write, tx: WriteTransaction, context: Context, consumed: Consum
     if write.changes:
         write_item(tx, write.table, write.current, write.new, write.size, context, consumed)
     else:
-        consumed.table += write_units(write.current.size)
+        consumed.table_units += write_units(write.current.size)
