@@ -108,7 +108,7 @@ def test_every_result_says_what_it_consumed(
     assert "ConsumedCapacity" not in answer
     outcome = accounts.outcomes[-1]
     assert isinstance(outcome, Result)
-    assert [(each.writes, each.table, each.global_indexes) for each in outcome.consumed] == expected
+    assert [(each.writes, each.table_units, each.global_indexes) for each in outcome.consumed] == expected
     assert all(each.table_name == "notes" for each in outcome.consumed)
 
 
@@ -126,7 +126,7 @@ def test_a_write_whose_condition_fails_consumes_what_is_there(
     assert database.call(operation, request_)[0] == 400
     outcome = accounts.outcomes[-1]
     assert isinstance(outcome, DynamoDBError)
-    assert [(each.writes, each.table) for each in outcome.consumed] == [(True, 4.0)]
+    assert [(each.writes, each.table_units) for each in outcome.consumed] == [(True, 4.0)]
 
 
 def test_every_request_that_ends_is_accounted_for_once_with_what_is_known_of_it(
