@@ -372,7 +372,7 @@ class _LongReads:
         self._waiting: deque[_LongRead] = deque()
         self._working = 0
         """Running reads whose work the thread has."""
-        self._thread: WorkThread | None = None
+        self._large_items: WorkThread | None = None
         self._scheduled = False
 
     def add(self, read: _LongRead) -> None:
@@ -391,10 +391,10 @@ class _LongReads:
         if read.work is None:
             self._running.append(read)
             return
-        if self._thread is None:
-            self._thread = WorkThread("large-items")
+        if self._large_items is None:
+            self._large_items = WorkThread("large-items")
         self._working += 1
-        self._thread.run(asyncio.get_running_loop(), read.work, lambda error: self._worked(read, error))
+        self._large_items.run(asyncio.get_running_loop(), read.work, lambda error: self._worked(read, error))
 
     def _worked(self, read: _LongRead, error: BaseException | None) -> None:
         self._working -= 1
