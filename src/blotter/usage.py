@@ -1,6 +1,6 @@
-"""A command group whose usage errors exit with 64 (sysexits.h, EX_USAGE).
+"""A command group whose usage errors exit with 64 (sysexits.h, EX_USAGE) and whose Ctrl-C exits with 130.
 
-click's own code is 2, which `blotter tables plan --check` and others use for "differs": a mistyped command in a
+click's own codes are 2 and 1, which `blotter tables` uses for "differs" and "refused": a mistyped command in a
 nightly check must not look like a table that was changed by hand. The outermost group covers its subcommands.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 USAGE = 64
+INTERRUPTED = 130
 
 
 class CommandGroup(click.Group):
@@ -23,8 +24,12 @@ class CommandGroup(click.Group):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _usage_errors():
-            return super().invoke(ctx)
+        try:
+            with _usage_errors():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("blotter: interrupted", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 @contextmanager

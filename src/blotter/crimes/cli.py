@@ -1,8 +1,8 @@
 """`blotter crimes`: train the model, serve the application, score a file, work off the queue.
 
 Owns the commands' options, messages and exit codes; the work is done by the modules they import. Heavy packages
-(LightGBM, FastAPI) are imported by the command that needs them. Exit codes: 0 success, 1 the file was refused, 2
-wrong use, 3 configuration, model, table or objects cannot be used.
+(LightGBM, FastAPI) are imported by the command that needs them. Exit codes: 0 success, 1 the file was refused, 3
+configuration, model, table or objects cannot be used.
 """
 
 from __future__ import annotations

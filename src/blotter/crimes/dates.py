@@ -2,7 +2,8 @@
 
 Year first (`2022-09-16`, `2022/9/16`), numbers with slashes or dashes (`09/16/2022`, `9/16/22`), numbers with dots
 (`16.09.2022`, always day first), or a month's name (`16-Sep-2022`, `Sep 16, 2022`, `2022 Sep 16`); alone or with a
-time of 24 or 12 hours. Two-digit years are 1969 to 2068, as POSIX has it.
+time of 24 or 12 hours, with a weekday in front, in ISO 8601's basic form, or as C's ctime writes it. Two-digit
+years are 1969 to 2068, as POSIX has it.
 
 Whether `03/04/2022` is in March or April cannot be seen from one row: `decide_order` looks at the file's dates and
 reports the order it found and why. A zone (`Z`, `UTC`, `+00:00`) is accepted and not applied: the portal's times
@@ -19,11 +20,12 @@ from datetime import date
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
+from unicodedata import category
 
 NO_TIME = -1
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 _REMEMBERED = 20_000
-_LONGEST = 40  # characters; nothing longer is worth remembering
+_LONGEST = 50  # characters; nothing longer is worth remembering
 _VOTES = 50  # so many rows that allow one order only decide a file
 _OTHER_DATES = 10_000  # a file that begins with so many dates of another form has no numbers to order
 _MOST_DATES = 2_000_000
@@ -37,11 +39,17 @@ _NAMED = (
     re.compile(r"(?P<year>\d{4})[ -](?P<month>[A-Z]{3,9})[ -](?P<day>\d{1,2})", re.ASCII),
 )
 _TIME = re.compile(
-    r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d{1,9})?)?"
+    r"(\d{1,2})[:.H](\d{2})(?:[:.](\d{2})(?:[.,]\d{1,9})?)?(?: ?UHR)?"
     r"(?: ?([AP])\.? ?M\.?)?"
-    r"((?: ?(?:Z|UTC|GMT|C[SD]?T|[+-]\d{2}(?::?\d{2})?))*)",
+    r"((?: ?(?:Z|UTC|GMT|C[SD]?T|\[?AMERICA/CHICAGO\]?|[+-]\d{2}(?::?\d{2})?))*)",
     re.ASCII | re.IGNORECASE,
 )
+# What `_usual_form` rewrites: a weekday's name in front, the year at the end (C's ctime), ISO 8601's basic form.
+_WEEKDAY = re.compile(
+    r"(?:MON|TUES?|WED(?:NES)?|THU(?:RS)?|FRI|SAT(?:UR)?|SUN)(?:DAY)?[.,]* +", re.ASCII | re.IGNORECASE
+)
+_YEAR_LAST = re.compile(r"([A-Z]{3} +\d{1,2}) +([\d:]+(?: [A-Z]{3})?) +(\d{4})", re.ASCII | re.IGNORECASE)
+_BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d))?)?(?![\d.])", re.ASCII)
 _MONTHS = {
     name[:length]: number
     for number, name in enumerate(
@@ -96,6 +104,10 @@ class DateReader:
         """The moment a text names, or None."""
         if len(text) > _LONGEST:
             return None
+        found = self._find(text)
+        return self._find(_usual_form(text)) if found is None else found
+
+    def _find(self, text: str) -> Moment | None:
         parts = text.split()  # at any white space: newer exports have U+202F before PM
         if len(parts) == 1:
             day_text, _, time_text = text.strip().partition("T" if text[:1].isdigit() and ":" in text else " ")
@@ -142,10 +154,11 @@ def decide_order(texts: Iterable[str]) -> Order:
     second_numbers: set[int] = set()
     twelve_hours, year_first, others = False, 0, 0
     for text in islice(texts, _MOST_DATES):
-        match = _NUMBERS.match(text.strip()[:_LONGEST])
+        start = text.strip()[:_LONGEST]
+        match = _NUMBERS.match(start) or _NUMBERS.match(_usual_form(start))
         if match is None:
             others += 1
-            year_first += _YEAR_FIRST.match(text.strip()[:_LONGEST]) is not None
+            year_first += _YEAR_FIRST.match(_usual_form(start)) is not None
             if others > _OTHER_DATES and not first_numbers:
                 break
             continue
@@ -156,7 +169,7 @@ def decide_order(texts: Iterable[str]) -> Order:
         if (first > 12) != (second > 12):
             name = "day first" if first > 12 else "month first"
             votes[name] += 1
-            example[name] = example[name] or text.strip()[:_LONGEST]
+            example[name] = example[name] or start
             if votes[name] >= _VOTES and votes[name] > 2 * min(votes.values()):
                 break
     if not first_numbers:
@@ -167,6 +180,19 @@ def decide_order(texts: Iterable[str]) -> Order:
     if len(first_numbers) > 2 * len(second_numbers) and not twelve_hours:
         return Order("day first", "no number is above 12; read that way, the incidents lie in fewer months")
     return Order("month first", "no number is above 12, so nothing shows it; the portal has the month first")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _usual_form(text: str) -> str:
+    """A rare form rewritten as one that is read: invisible marks and a weekday removed, `20220916T213000` with
+    its signs, `Sep 16 21:30:00 2022` with its year before the time. Other texts come back as they are."""
+    text = "".join(character for character in text if category(character) != "Cf")
+    text = _WEEKDAY.sub("", text.strip(), count=1)
+    text = _YEAR_LAST.sub(r"\1 \3 \2", text, count=1)
+    if match := _BASIC.match(text):
+        year, month, day, *time = match.groups()
+        text = f"{year}-{month}-{day} {':'.join(part for part in time if part)}{text[match.end() :]}".strip()
+    return re.sub(r"(?<=\d)t(?=\d)", "T", text, count=1)
 
 
 @lru_cache(maxsize=_REMEMBERED)

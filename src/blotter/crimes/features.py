@@ -81,7 +81,9 @@ _CLOCK: dict[str, Callable[[_Clock], NDArray[Any]]] = {
     "midnight": lambda clock: _when(clock, clock.minute == 0),
     "first_of_month": lambda clock: clock.day == 1,
 }
-FLAGS = dict.fromkeys(("TRUE", "T", "1", "YES", "Y"), 1.0) | dict.fromkeys(("FALSE", "F", "0", "NO", "N"), 0.0)
+FLAGS = dict.fromkeys(("TRUE", "T", "1", "1.0", "YES", "Y"), 1.0) | dict.fromkeys(
+    ("FALSE", "F", "0", "0.0", "NO", "N"), 0.0
+)
 _AREAS = {str(number): float(number) for number in range(1, 78)}
 _HEADINGS = {"N": 0.0, "E": 1.0, "S": 2.0, "W": 3.0}
 

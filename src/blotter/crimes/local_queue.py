@@ -129,9 +129,12 @@ class LocalQueue:
             text = os.read(descriptor, _LARGEST + 1)
             if len(text) > _LARGEST:
                 raise ValueError(f"it has more than {_LARGEST:,} bytes")
-            return json.loads(text)
+            event = json.loads(text)
+            if event is None:
+                raise ValueError("null is no event")
+            return event
         except (OSError, ValueError, RecursionError) as error:
-            self._set_aside(path, f"it is no JSON: {type(error).__name__}")
+            self._set_aside(path, f"not understood: no event in JSON: {type(error).__name__}")
             return None
 
     def _set_aside(self, path: Path, reason: str) -> None:

@@ -29,6 +29,7 @@ BATCH_ROWS = 8_192
 BATCH_WEIGHT = 16 * 1024 * 1024
 _FIELD_WEIGHT = 60
 _MOST_COLUMNS = 1000
+_MOST_FIELDS = 20_000  # of a row that may be a row: a spreadsheet has 16,384 columns
 _PROBLEMS_OF_A_KIND = 5
 _MOST_PROBLEMS = 20
 _LONGEST_EXAMPLE = 60
@@ -94,7 +95,7 @@ def find_order(
     chunks: Iterable[bytes], max_bytes: int, max_line: int, *, on_block: Callable[[], None] = lambda: None
 ) -> Order:
     """How the dates of a file are ordered, from a reading of its own; it ends as soon as that is clear."""
-    reader = IncidentReader(chunks, max_bytes=max_bytes, max_line=max_line, required=("date",), on_block=on_block)
+    reader = IncidentReader(chunks, max_bytes=max_bytes, max_line=max_line, on_block=on_block)
     return decide_order(reader.dates())
 
 
@@ -138,6 +139,8 @@ class IncidentReader:
 
     def _read_header(self) -> list[str]:
         for record in self._rows:
+            if not any(map(str.strip, record.fields)):
+                continue  # blanks alone are no header
             if len(record.fields) > _MOST_COLUMNS:
                 raise FileRefused(
                     "TOO_MANY_COLUMNS",
@@ -208,7 +211,7 @@ class IncidentReader:
         row, width = record.fields, len(self.header)
         if len(row) == width:
             return ""
-        while len(row) > width and not row[-1].strip():
+        while width < len(row) <= _MOST_FIELDS and not row[-1].strip():
             row.pop()  # a trailing comma
         if len(row) > width:
             row[width - 1 :] = [self._separator.join(row[width - 1 :])]

@@ -24,8 +24,8 @@ from blotter.tables.changes import Change, Request
 from blotter.tables.declaration import TableDeclaration
 from blotter.tables.endpoint import Caller
 from blotter.tables.errors import Exit, Retry, SetupError
-from blotter.tables.observed import Observed, describe, with_settings
-from blotter.tables.plan import creation, key_change, make_plan, settings_to_read
+from blotter.tables.observed import Observed, describe
+from blotter.tables.plan import creation, key_change, make_plan, read_settings
 from blotter.tables.progress import News, Reporter
 from blotter.tables.wait import Backoff, Clock, Deadline
 
@@ -138,7 +138,7 @@ class Applying:
         if observed.busy():
             self._say("waiting until it is ACTIVE", observed)
             return None
-        observed = with_settings(self._shared.endpoint, observed, settings_to_read(self._declared))
+        observed = read_settings(self._shared.endpoint, observed, self._declared)
         plan = make_plan(self._label, self._name, self._declared, observed, may_delete=self._may_delete)
         if plan.refusals:
             raise refusal(self._name, plan.refusals)

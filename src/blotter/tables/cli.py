@@ -19,10 +19,10 @@ from blotter.tables.declaration import TableDeclaration
 from blotter.tables.destroy import destroy as destroying
 from blotter.tables.destroy import wait_until_gone, wait_until_ready
 from blotter.tables.errors import Exit, SetupError
-from blotter.tables.observed import Observed, with_settings
+from blotter.tables.observed import Observed
 from blotter.tables.observed import describe as described
 from blotter.tables.options import Failures, Run, command, labels_argument, timeout_option
-from blotter.tables.plan import make_plan, settings_to_read
+from blotter.tables.plan import make_plan, read_settings
 from blotter.usage import CommandGroup
 from blotter.user_files import ConfigurationError
 
@@ -233,7 +233,7 @@ def _read(run: Run, name: str, declared: TableDeclaration) -> Observed | None:
     observed = described(run.endpoint, name)
     if observed is None or observed.status not in ("ACTIVE", "UPDATING"):
         return observed  # settings of a table that is not there yet, or not any more, cannot be read
-    return with_settings(run.endpoint, observed, settings_to_read(declared))
+    return read_settings(run.endpoint, observed, declared)
 
 
 def _plan(look: _Looked, *, may_delete: bool = False) -> Plan:

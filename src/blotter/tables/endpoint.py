@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from blotter import aws
 from blotter.printable import without_secrets
 from blotter.tables.answers import Answer, fault
-from blotter.tables.errors import Exit, Retry, SetupError
+from blotter.tables.errors import NOT_OFFERED, Exit, Retry, SetupError
 from blotter.tables.failures import (
     NOT_AS_PROMISED,
     NOT_DYNAMODB,
@@ -98,6 +98,7 @@ class Endpoint:
                 f"{service} is AWS's, and the tables are at {self.address}; declare what needs it only for an"
                 f" environment on AWS, or name an endpoint for it in {aws.endpoint_variable(service)}",
                 Exit.CONFIGURATION,
+                code=NOT_OFFERED,
             )
         place = self.address if service == "dynamodb" else without_secrets(client.meta.endpoint_url)
 
@@ -154,7 +155,10 @@ class Endpoint:
             found = find()
             if found is None:
                 raise NoCredentialsError
-            found.get_frozen_credentials()
+            frozen = found.get_frozen_credentials()
+            # Such a character cannot be sent, and the HTTP client's own message would show the secret.
+            if not all(text.isprintable() for text in frozen[:3] if text):
+                raise ValueError("a key or token holds a line break or another control character")
         except Exception as error:
             local = aws.is_local(self._configuration.endpoint or "")
             raise no_credentials(error, self._configured(), local=local) from None

@@ -54,6 +54,10 @@ class Retry(enum.Enum):
     UNTIL_DEADLINE = "until the deadline"  # throttling, a table that is busy: it will pass
 
 
+NOT_OFFERED = "NotOffered"
+"""Our own code: a service of AWS's is needed, and the tables are elsewhere."""
+
+
 class SetupError(Exception):
     """The set-up cannot go on. `str()` is one line; `code` is the endpoint's error code, if it had one."""
 

@@ -154,7 +154,7 @@ def failed(error: Exception, operation: str, endpoint: str) -> SetupError:
 def no_configuration(error: Exception, endpoint: str) -> SetupError:
     """The SDK cannot be set up: its own configuration, the profile, or an address it makes no host of."""
     rule = _rule_for(error)
-    if rule is None:
+    if rule is None or rule.exit_code is Exit.REFUSED:  # of requests; none was made
         return SetupError(f"the AWS configuration: {_told(error)}", Exit.CONFIGURATION)
     return error_of(rule, "the AWS configuration", endpoint, message=str(error), local="")
 

@@ -133,7 +133,9 @@ def with_settings(endpoint: Caller, observed: Observed, keys: Iterable[str]) -> 
 def _time_to_live(endpoint: Caller, table: Described) -> str | bool:
     answer = endpoint.call("DescribeTimeToLive", TableName=table["TableName"])["TimeToLiveDescription"]
     if answer.get("TimeToLiveStatus") in ("ENABLED", "ENABLING"):
-        return str(answer["AttributeName"])
+        if not (name := answer.get("AttributeName")):
+            raise SetupError("DescribeTimeToLive: the endpoint's answer names no attribute", Exit.UNREACHABLE)
+        return str(name)
     return False
 
 

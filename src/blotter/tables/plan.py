@@ -17,6 +17,8 @@ from blotter.tables import desired
 from blotter.tables.aspects import ASPECTS, Aspect, Gap, differs, is_off
 from blotter.tables.changes import Change, Plan, Request
 from blotter.tables.declaration import AWS_MANAGED, TableDeclaration
+from blotter.tables.endpoint import Caller
+from blotter.tables.errors import NOT_OFFERED, SetupError
 from blotter.tables.indexes import (
     NEEDS_ON_DEMAND,
     index_additions,
@@ -25,7 +27,7 @@ from blotter.tables.indexes import (
     local_changes,
     wanted_shape,
 )
-from blotter.tables.observed import READERS, Observed
+from blotter.tables.observed import READERS, Observed, with_settings
 
 
 def settings_to_read(declared: TableDeclaration) -> list[str]:
@@ -33,6 +35,21 @@ def settings_to_read(declared: TableDeclaration) -> list[str]:
     wanted = [aspect.key for aspect in ASPECTS if aspect.key in READERS and aspect.wanted(declared) is not None]
     # Whose key encrypts matters only when any key of AWS's would do; every other answer DescribeTable has.
     return [key for key in wanted if key != "encryption" or declared.encryption == AWS_MANAGED]
+
+
+def read_settings(endpoint: Caller, observed: Observed, declared: TableDeclaration) -> Observed:
+    """The table with every setting of `settings_to_read`. Raises SetupError.
+
+    Where the endpoint has no KMS, AWS_MANAGED means whatever KMS key encrypts: nobody can say whose key it is.
+    """
+    for key in settings_to_read(declared):
+        try:
+            observed = with_settings(endpoint, observed, [key])
+        except SetupError as error:
+            if key != "encryption" or error.code != NOT_OFFERED:
+                raise
+            observed = Observed(observed.table, observed.settings | {key: AWS_MANAGED})
+    return observed
 
 
 def make_plan(

@@ -304,6 +304,14 @@ def test_services_of_aws_are_not_asked_for_a_table_elsewhere(blotter: Blotter) -
     one_line(blotter("apply"), 4, "cloudwatch is AWS's, and the tables are at http://127.0.0.1:")
 
 
+def test_a_key_that_aws_manages_is_any_key_where_there_is_no_kms(blotter: Blotter) -> None:
+    blotter.declare(blotter.seed + 'encryption = "AWS_MANAGED"\n')
+    assert blotter("apply").code == 0
+    assert blotter("plan", "--check").code == 0
+    blotter.declare(blotter.seed + 'encryption = "AWS_OWNED"\n')
+    assert blotter("plan", "--check").code == 2
+
+
 def test_alarms_and_autoscaling_are_set_where_their_services_are(blotter_on_moto: Blotter) -> None:
     moto = blotter_on_moto.environ["AWS_ENDPOINT_URL_DYNAMODB"]
     blotter_on_moto.environ["AWS_ENDPOINT_URL"] = moto

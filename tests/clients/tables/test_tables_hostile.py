@@ -357,3 +357,15 @@ def test_a_password_in_the_endpoint_is_shown_nowhere(blotter: Blotter, answering
     for command in commands:
         answer = blotter(*command, AWS_ENDPOINT_URL_DYNAMODB=None)
         assert "geheim" not in answer.out + answer.err, command
+
+
+def test_a_time_to_live_without_its_attribute_is_no_answer(blotter: Blotter, answering: Answering) -> None:
+    blotter.declare(blotter.seed + 'time_to_live = "until"\n')
+
+    def respond(_handler: Any, operation: str, request: dict[str, Any]) -> Any:
+        if operation == "DescribeTable":
+            return table(request["TableName"])
+        return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED"}}
+
+    answering.respond = respond
+    one_line(blotter("plan"), 7, "names no attribute")

@@ -161,6 +161,12 @@ SOURCES: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "sign-on session": ("[profile p]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n", {}, ""),
     "unknown": ("", {"AWS_PROFILE": "nobody"}, "nobody"),
+    "two lines": ("", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b\nc"}, "control character"),
+    "a token of two lines": (
+        "",
+        {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "hidden\r\nhidden"},
+        "control character",
+    ),
 }
 
 
@@ -183,6 +189,7 @@ def test_credentials_that_cannot_be_had_are_one_line(
     assert err.startswith("blotter: ")
     assert says in err
     assert err.strip().isprintable()
+    assert "hidden" not in err
 
 
 def test_a_source_of_credentials_that_hangs_ends_at_the_deadline(blotter_on_moto: Blotter) -> None:
@@ -195,7 +202,16 @@ def test_a_source_of_credentials_that_hangs_ends_at_the_deadline(blotter_on_moto
     assert "the source of the credentials did not answer in full within" in err
 
 
-@pytest.mark.parametrize("text", ["[profile p\n", "[default]\nx\n", "\x00", "[profile p]\nregion = \x1b[31m\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[profile p\n",
+        "[default]\nx\n",
+        "\x00",
+        "[profile p]\nregion = \x1b[31m\n",
+        "[profile p]\ndefaults_mode = x\n",
+    ],
+)
 def test_a_broken_aws_configuration_is_one_line(blotter_on_moto: Blotter, text: str) -> None:
     (blotter_on_moto.folder / "no-config").write_text(text)
     answer = blotter_on_moto("plan", AWS_PROFILE="p", **NO_KEYS)
@@ -219,3 +235,19 @@ def test_a_mistyped_command_is_no_drift(words: list[str]) -> None:
     from blotter.cli import main
 
     assert CliRunner().invoke(main, words).exit_code == 64
+
+
+def test_ctrl_c_outside_of_a_commands_own_handler_has_the_exit_code_of_shells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from click.testing import CliRunner
+
+    from blotter.cli import main
+    from blotter.tables import terminal
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(terminal, "write_json", interrupted)
+    result = CliRunner().invoke(main, ["tables", "schema"])
+    assert (result.exit_code, result.stderr) == (130, "blotter: interrupted\n")

@@ -43,10 +43,31 @@ EVENING = Moment(datetime(2022, 9, 16).toordinal(), 9, 16, 4, 21 * 60 + 30)
         "September 16, 2022, 21:30",
         "2022 Sep 16 09:30:00 PM",
         "  2022-09-16   21:30 ",
+        "Fri Sep 16 21:30:00 2022",
+        "Fri Sep 16 21:30:00 CDT 2022",
+        "Fri, 16 Sep 2022 21:30:00 GMT",
+        "Friday, September 16, 2022 09:30:00 PM",
+        "Fri 9/16/2022 21:30",
+        "20220916T213000",
+        "20220916 2130",
+        "20220916213000",
+        "20220916T213000Z",
+        "2022-09-16t21:30:00z",
+        "2022-09-16 21:30:00 America/Chicago",
+        "2022-09-16T21:30:00-05:00[America/Chicago]",
+        "16.09.2022 21.30",
+        "16.09.2022, 21:30 Uhr",
+        "16-Sep-22 09.30.00.000000 PM",
+        "\u200e9/16/2022\u200e 9:30\u202fPM",
     ],
 )
 def test_forms(text: str) -> None:
     assert find_moment(text) == EVENING
+
+
+@pytest.mark.parametrize("text", ["16-09-22 21:30", "22-09-16 21:30", "202209161", "20220916.5", "1663363800"])
+def test_numbers_that_could_be_read_in_two_ways_are_not_guessed(text: str) -> None:
+    assert find_moment(text) is None
 
 
 @pytest.mark.parametrize(("text", "minute"), [("01/01/2022 12:00:00 AM", 0), ("01/01/2022 12:01 PM", 721)])

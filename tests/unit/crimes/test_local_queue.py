@@ -55,7 +55,7 @@ def test_poisoned_files_are_set_aside_and_the_events_go_on(queue: LocalQueue, fo
     assert left.name not in names
 
 
-@pytest.mark.parametrize("event", [[], 7, "x", {}, {"Records": [{"eventName": "Odd", "s3": {}}]}])
+@pytest.mark.parametrize("event", [None, [], 7, "x", {}, {"Records": [{"eventName": "Odd", "s3": {}}]}])
 def test_events_that_are_not_understood_are_set_aside_not_done(
     queue: LocalQueue,
     folder: Path,

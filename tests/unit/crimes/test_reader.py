@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blotter.crimes.failures import FILE_CODES, ROW_REASONS, FileRefused
-from blotter.crimes.reader import BATCH_WEIGHT, Batch, IncidentReader
+from blotter.crimes.reader import BATCH_WEIGHT, Batch, IncidentReader, find_order
 
 HEADER = "Date,Block,Primary Type,Description,Location Description,Arrest,Domestic,Community Area\n"
 ROW = "2022-09-16 21:30:00,026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,STREET,false,false,30\n"
@@ -214,6 +214,20 @@ def test_batches_keep_order() -> None:
 @pytest.mark.parametrize("content", ["", "\ufeff", "\n\n\r\n", gzip.compress(b"", mtime=0)])
 def test_empty(content: bytes | str) -> None:
     assert refusal(content).code == "EMPTY_FILE"
+
+
+def test_blank_lines_before_the_header_do_not_count() -> None:
+    assert read_one(" \n,,\n" + HEADER + ROW).reasons == [""]
+
+
+def test_a_row_of_a_million_empty_cells_is_judged_at_once() -> None:
+    batches = read(HEADER + ROW.strip() + "," * 900_000 + "\n" + ROW.strip() + "," * 9 + "\n")
+    assert [batch.reasons for batch in batches] == [["WRONG_FIELD_COUNT"], [""]]
+
+
+def test_the_dates_are_looked_at_first_and_all_missing_columns_named() -> None:
+    with pytest.raises(FileRefused, match="Date, Primary Type"):
+        find_order([b"a,b\n1,2\n"], 1000, 1000)
 
 
 def test_header_only_has_no_batches() -> None:

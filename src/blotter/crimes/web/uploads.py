@@ -31,6 +31,7 @@ FIELD = "file"
 _BLOCK = 1 << 20
 _ENVELOPE = 1 << 16  # bytes that boundaries, part headers and small other fields may add to the file
 _MAX_OTHER_FIELD = 1 << 16
+_MAX_PARTS = 100
 _WRITING_THREADS = 8
 
 
@@ -140,7 +141,7 @@ class _Form:
         self._header = (b"", b"")
         self._disposition = b""
         self._in_file = False
-        self._file_bytes = self._other_bytes = 0
+        self._file_bytes = self._other_bytes = self._parts = 0
         self.ended = False
         self.file_name: str | None = None
         self.waiting = bytearray()
@@ -157,6 +158,9 @@ class _Form:
         return block
 
     def _on_part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise _bad_form(f"A form has at most {_MAX_PARTS} fields.")
         self._header, self._disposition, self._in_file = (b"", b""), b"", False
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:

@@ -205,6 +205,13 @@ def test_a_result_with_everything_and_one_of_an_older_version_render(
     assert client.get("/compare", params={"file": [key, "none"]}).status_code == 404
 
 
+def test_two_different_files_are_offered_for_comparison(client: TestClient, files: Any) -> None:
+    for name in "ab":
+        files.completed(f"uploads/x/{name}.csv")
+    found = re.findall(r'<option value="([^"]+)" selected', client.get("/compare").text)
+    assert len(set(found)) == len(found) == 2
+
+
 def test_the_form_works_without_scripts(client: TestClient) -> None:
     answer = client.post("/", files={"file": ("a b.csv", b"x,y\n")}, headers=HTML, follow_redirects=False)
     assert answer.status_code == 303

@@ -151,6 +151,7 @@ def test_a_slow_intake_holds_the_client_back() -> None:
         (lambda: request_of([body_of(b"x", file_name="")]), 400, "INVALID_UPLOAD"),
         (lambda: request_of([body_of(b"x" * 70_000, name="other")]), 400, "INVALID_UPLOAD"),
         (lambda: request_of([]), 400, "INVALID_UPLOAD"),
+        (lambda: request_of([f"--{BOUNDARY}\r\na: b\r\n\r\n\r\n".encode() * 101]), 400, "INVALID_UPLOAD"),
         (lambda: request_of([body_of(b"x")], {"content-length": "99999999"}), 413, "FILE_TOO_LARGE"),
         (lambda: request_of([body_of(b"x" * 1001)]), 413, "FILE_TOO_LARGE"),
     ],
