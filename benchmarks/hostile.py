@@ -177,7 +177,7 @@ def _sending(data: Callable[[], bytes], connections: int, pause: float = 0.0) ->
 
 
 async def _unread_flood(address: tuple[str, int]) -> None:
-    """Pipelined requests whose answers nobody takes, for a second each."""
+    """Pipelined requests whose answers are not read, for a second each."""
     block = request("127.0.0.1", "ListTables", {}) * 500
 
     async def once() -> None:

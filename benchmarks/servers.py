@@ -1,7 +1,7 @@
 """The servers that are compared: how each is installed, started, looked at and stopped.
 
 Peers come from the package registries into a cache directory outside of the repository, pinned to one version,
-once. A peer that cannot be installed here is left out with its reason; nobody's figures are taken from elsewhere.
+once. A peer that cannot be installed here is left out with its reason; no figures are taken from elsewhere.
 Every server keeps its data on disk where it can, in its default way; `keeps` is how durable that is.
 CPU time and memory are read from /proc for the whole tree of processes, so this runs on Linux only.
 """

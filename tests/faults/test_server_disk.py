@@ -1,8 +1,9 @@
 """A server whose disk fails: clients and operator get errors, nothing is destroyed, service returns by itself.
 
 The full disk is a limit on file sizes set on the running processes and lifted again, and, where the tests may
-mount one, a small file system of their own; damage is done to the file while nobody has it open. What the storage
-does about each is tested in tests/unit/database/storage/test_sqlite.py, damage at random in test_damage.py.
+mount one, a small file system of their own; damage is done to the file while no process has it open. What the
+storage does about each is tested in tests/unit/database/storage/test_sqlite.py, damage at random in
+test_damage.py.
 """
 
 from __future__ import annotations

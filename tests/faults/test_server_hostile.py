@@ -105,7 +105,7 @@ def test_a_pipelined_flood_is_answered_in_bounded_memory_while_others_are_served
         except BlockingIOError:
             break  # The answers are not read, so the server has stopped reading requests.
     else:
-        pytest.fail("the server read requests without end though nobody took its answers")
+        pytest.fail("the server read requests without end though its answers were not read")
     assert _is_healthy(serving)
     assert _memory(serving) - before < 16 * _MEGABYTE
     flood.close()

@@ -260,7 +260,7 @@ def _within_open_files(settings: Settings) -> Settings:
 
 def _announce(settings: Settings, url: str, store: Store, report_to: list[int]) -> None:
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
-    with contextlib.suppress(BrokenPipeError):  # Nobody may be reading; the server serves all the same.
+    with contextlib.suppress(BrokenPipeError):  # The reader may be gone; the server serves all the same.
         print(f"blotter serve: ready on {url} ({workers}, {store.description})", flush=True)
     if settings.exposed:
         log.warning("open access on %s: everyone who can reach it can read and delete the data", settings.host)

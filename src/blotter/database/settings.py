@@ -161,7 +161,7 @@ class Settings(msgspec.Struct, frozen=True):
         bool,
         Declared(
             _yes_or_no,
-            "Allows a `--host` that other machines can reach, though nobody is asked for credentials: everyone "
+            "Allows a `--host` that other machines can reach, though credentials are not checked: everyone "
             "who reaches the port can read, change and delete all data.",
             _shown_yes_or_no,
             flag_only=True,
@@ -324,8 +324,8 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
     settings = Settings(**values)
     if settings.exposed and not settings.insecure_open_access:
         raise SettingsError(
-            f"--host {settings.host} can be reached from other machines, and this version asks nobody for "
-            "credentials: everyone there could read and delete the data. "
+            f"--host {settings.host} can be reached from other machines, and this version does not "
+            "check credentials: everyone there could read and delete the data. "
             "Use 127.0.0.1, or add --insecure-open-access"
         )
     return settings

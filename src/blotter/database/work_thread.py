@@ -57,5 +57,5 @@ class WorkThread:
                 work()
             except BaseException as raised:
                 error = raised
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop was closed: nothing waits any more
                 loop.call_soon_threadsafe(done, error)

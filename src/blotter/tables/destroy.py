@@ -23,7 +23,7 @@ def destroy(name: str, step: Step, account: str | None = None) -> Work[bool]:
             if observed is None:
                 return found is not None
             identity = str(observed.table.get("TableId") or observed.table.get("CreationDateTime"))
-            if found not in (None, identity):  # somebody made a new table of this name: not ours to delete
+            if found not in (None, identity):  # a new table of this name: not ours to delete
                 return True
             found = identity
             doing = _delete(name, step, observed, account)

@@ -2,7 +2,7 @@
 
 DescribeTable answers most of it. Settings with an API of their own (time to live, recovery, tags, policy,
 autoscaling, alarms, whose key encrypts) are each read by one reader, and only when needed: an endpoint need not
-offer what nobody declared, and a role needs no permission for what it does not manage. Must not depend on what is
+offer what is not declared, and a role needs no permission for what it does not manage. Must not depend on what is
 wanted.
 """
 

@@ -106,7 +106,7 @@ def one_line(answer: Any, code: int, says: str = "") -> None:
 
 
 def drip(answering: Answering) -> Respond:
-    """Headers at once, then a blank every 20 ms for as long as anybody listens."""
+    """Headers at once, then a blank every 20 ms for as long as the client listens."""
 
     def respond(handler: http.server.BaseHTTPRequestHandler, _operation: str, _request: Any) -> None:
         handler.send_response(200)

@@ -95,7 +95,7 @@ class Background:
             await chore.run_once()
 
     async def _listen(self) -> None:
-        """Wakes the keeper of the tables when the catalog changes."""
+        """Notifies the table keeper when the catalog changes."""
         while True:
             if not await self._attempts.run(
                 "listen", "waiting for changes", self._storage.wait_for_catalog_change

@@ -33,8 +33,8 @@ Known: TypeAlias = dict[tuple[str, OperandKey], Any]
 
 class MemoValues(dict[str, AttributeValue]):
     """A request's values, readable as such, with what every evaluation would have to compute about them: they may
-    have megabytes, where the item has few bytes. It is computed at once: a request is prepared where nobody waits,
-    if it is large."""
+    have megabytes, where the item has few bytes. It is computed at once: a request is prepared where no other
+    waits, if it is large."""
 
     def __init__(self, values: Mapping[str, AttributeValue]) -> None:
         super().__init__(values)

@@ -80,7 +80,7 @@ class Change(msgspec.Struct, frozen=True):
     """One entry of the change log: a change of an item, or of a table in the catalog.
 
     Streams, recovery, replicas and archives are readers of this one log. A change of an item is logged only if
-    somebody reads its table's changes; changes of the catalog are always logged, by the store.
+    a reader wants its table's changes; changes of the catalog are always logged, by the store.
     """
 
     sequence: int
@@ -235,7 +235,7 @@ class WriteTransaction(ReadTransaction, Protocol):
         The place for everything that must happen once: a handler may be run several times, and its work may be
         rolled back. The actions of a run that is repeated, of a handler that raised, and of a batch whose commit
         failed are dropped. They run even if the caller was canceled meanwhile. An action must be quick and must
-        not raise; an exception is logged and changes nothing for anybody. If the process ends between commit and
+        not raise; an exception is logged and has no other effect. If the process ends between commit and
         action, the action has not run: it must not be the only record of anything.
         """
 

@@ -6,7 +6,7 @@ Example (CBOR in diagnostic notation):
     {"Namespace": "AWS/DynamoDB"}
     → 400  {"__type": "UnknownOperationException", "message": "Blotter does not implement … yet."}
 
-Bodies come from anybody, and CBOR has tags that build more than plain data (regular expressions, shared
+Bodies come from any client, and CBOR has tags that build more than plain data (regular expressions, shared
 references, numbers of any length): only timestamps, big integers and decimal fractions are read, which is all
 that the protocol uses. `cbor2` bounds the nesting and reads no more than is there, whatever length a body
 announces. Source: https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html

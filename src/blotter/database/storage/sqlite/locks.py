@@ -20,8 +20,8 @@ WRITE_LOCK = "write.lock"
 QUEUE_LOCK = "write-queue.lock"
 
 RETRY_SECONDS = 0.001
-"""How long to wait before trying again without a notification. Telling the others that nobody is next any more,
-through a pipe, took 5 % more CPU time for a PutItem."""
+"""How long to wait before trying again without a notification. Notifying the others that no process is next any
+more, through a pipe, took 5 % more CPU time for a PutItem."""
 PATIENCE_SECONDS = 0.005
 """How long the write lock may be free before the process that is next for it counts as late."""
 PASSING_SECONDS = 0.02
@@ -47,7 +47,7 @@ class FileLock:
 class NotificationPipe:
     """Notifies another process that something happened: a pipe that all processes of a server share.
 
-    Made before they fork, it lives as long as the server. A notification is only a hint: one that nobody receives,
+    Made before they fork, it lives as long as the server. A notification is only a hint: one that is not received,
     or one too many, is harmless.
     """
 
@@ -61,7 +61,7 @@ class NotificationPipe:
         return self._receiver
 
     def notify(self) -> None:
-        with suppress(BlockingIOError):  # full of notifications that nobody received
+        with suppress(BlockingIOError):  # full of notifications that were not received
             os.write(self._sender, b"!")
 
     def clear(self) -> None:
@@ -83,7 +83,7 @@ class WriteLock:
     notification, and every RETRY_SECONDS without one: the queue may be free, and a process that dies notifies
     nobody.
 
-    Nobody waits for a process that does not come. The one that is next may have been stopped, or its loop may be
+    No process waits for one that does not come. The one that is next may have been stopped, or its loop may be
     busy. If the others find the write lock free after PATIENCE_SECONDS, they take it without the queue lock, and
     do so for up to PASSING_SECONDS; then the one that is next gets another chance.
     """
@@ -104,8 +104,8 @@ class WriteLock:
         self._write = open_lock_file(directory / WRITE_LOCK)
 
     def try_acquire(self) -> bool:
-        """Takes the lock if nobody holds it and nobody else is next, or the one that is next is late. Otherwise
-        becomes the next if nobody is. Never blocks."""
+        """Takes the lock if it is free and no other process is next, or the one that is next is late. Otherwise
+        becomes the next if none is. Never blocks."""
         if not self.is_next:
             if not try_lock(self._queue):
                 return self._try_passing()
@@ -159,7 +159,9 @@ class WriteLock:
             return False
         if try_lock(self._write):
             return True
-        self._late_at = now + PATIENCE_SECONDS  # somebody writes: the one that is next cannot do anything yet
+        self._late_at = (
+            now + PATIENCE_SECONDS
+        )  # another process writes: the one that is next cannot do anything yet
         return False
 
     def _leave_queue(self) -> None:

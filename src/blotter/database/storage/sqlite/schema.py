@@ -92,8 +92,8 @@ def _to_format_2(connection: apsw.Connection) -> None:
 
 MIGRATIONS: dict[int, Migration] = {1: _to_format_2}
 """Format → what converts a file from it to the next format. A change of the format raises FORMAT_VERSION, changes
-`_SCHEMA` and adds a migration, which runs inside a transaction that it must not end, while nobody else uses the
-file."""
+`_SCHEMA` and adds a migration, which runs inside a transaction that it must not end, while no other process uses
+the file."""
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def create_or_check(path: Path, *, vfs: str | None = None) -> None:
 
     Raises DataDirectoryError. The caller holds the writer's lock, so only one process creates or upgrades. After
     a crash of all processes this connection is the first to recover the WAL and the last to close it, which syncs
-    and copies it: what was written but not yet synced is durable before anybody can read it.
+    and copies it: what was written but not yet synced is durable before it can be read.
     """
     check_sizes(path)
     checksums.load_shim()

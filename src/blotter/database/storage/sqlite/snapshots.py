@@ -71,7 +71,7 @@ _FAILURES = _Failures()
 
 class SqliteSnapshot:
     """One open snapshot: what `Reader` reads, as long as the snapshot is young. `close` gives its connection back;
-    using it afterwards raises SnapshotTooOld."""
+    using it after that raises SnapshotTooOld."""
 
     __slots__ = ("_monotonic", "_reader", "_snapshots", "deadline")
 

@@ -75,7 +75,7 @@ class Shared(NamedTuple):
 class SqliteStorage:
     """See `protocol.Storage`. Make one with `open`, once per process, after the process has forked. It is used on
     one event loop at a time; after `asyncio.run` has ended one, another may go on. `clock` is the wall clock, for
-    what is stored; `monotonic` measures ages. Without `shared`, this process notifies nobody but itself."""
+    what is stored; `monotonic` measures ages. Without `shared`, this process notifies only itself."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ class SqliteStorage:
                 await self._keep_up_once()
             except StorageUnavailable as error:
                 log.warning("upkeep has to wait: %s", error)
-            except Exception:  # The next round may succeed, and nobody else does this work.
+            except Exception:  # The next round may succeed, and no other process does this work.
                 log.exception("upkeep failed")
             await asyncio.sleep(UPKEEP_SECONDS)
 
