@@ -22,6 +22,7 @@ _COMMANDS = {
     "healthcheck": "blotter.database.healthcheck:healthcheck",
     "check": "blotter.database.inspection.cli:check_command",
     "inspect": "blotter.database.inspection.cli:inspect_command",
+    "snapshot": "blotter.database.inspection.cli:snapshot_command",
     "crimes": "blotter.crimes.cli:crimes",
 }
 

@@ -1,12 +1,14 @@
-"""`blotter check` and `blotter inspect` on the command line.
+"""`blotter check`, `blotter inspect` and `blotter snapshot` on the command line.
 
-Exit status of both: 0 when all is well, 1 when damage was found, 2 when the directory cannot be read as a blotter
+Exit status of all: 0 when all is well, 1 when damage was found, 2 when the directory cannot be read as a blotter
 database at all.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -14,6 +16,9 @@ from typing import NoReturn, TypeVar
 import click
 
 T = TypeVar("T")
+
+PROGRESS_SECONDS = 2.0
+LARGE_BYTES = 100 << 20
 
 _DATA_DIR = click.Option(
     ["--data-dir"],
@@ -47,6 +52,37 @@ def _inspect(data_dir: str, as_json: bool) -> None:
         _print_json(contents)
     else:
         _print(contents_lines(contents))
+
+
+def _snapshot(directory: str, data_dir: str) -> None:
+    from blotter.database.inspection.snapshot import UnsoundCopy, snapshot
+    from blotter.database.inspection.text import report_lines, size
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        copied = _reading("snapshot", lambda: snapshot(Path(data_dir), Path(directory), _Progress()))
+    except UnsoundCopy as error:
+        _print(report_lines(error.report))
+        _fail("snapshot", f"{data_dir} has damage, and so had its copy; nothing was kept", 1)
+    except KeyboardInterrupt:
+        _fail("snapshot", "interrupted; nothing was kept", 130)
+    click.echo(f"{directory}: {size(copied)}, no damage found")
+
+
+class _Progress:
+    """Tells how much is copied, once it takes longer than people like to wait for."""
+
+    def __init__(self) -> None:
+        self._said_at = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        from blotter.database.inspection.text import size
+
+        if time.monotonic() - self._said_at >= PROGRESS_SECONDS:
+            self._said_at = time.monotonic()
+            click.echo(f"blotter snapshot: {size(done)} of {size(total)} copied", err=True)
+        elif done == total and total >= LARGE_BYTES:
+            click.echo("blotter snapshot: everything is copied, looking for damage", err=True)
 
 
 def _reading(command: str, read: Callable[[], T]) -> T:
@@ -108,4 +144,19 @@ inspect_command = click.Command(
 Changes nothing; a server may run on the directory meanwhile. `blotter check` looks for damage.
 
 Exit status: 0 shown, 1 damage, 2 the directory cannot be read.""",
+)
+
+snapshot_command = click.Command(
+    "snapshot",
+    callback=_snapshot,
+    params=[click.Argument(["directory"], metavar="DIR"), _DATA_DIR],
+    context_settings=_SETTINGS,
+    short_help="Copy a data directory, also one in use by a server.",
+    help="""Copy a data directory to DIR, which must be missing or empty. A server may run on it meanwhile.
+
+The copy is of the moment at which the command begins, and only its owner can read it. It gets its name after it
+was checked as by `blotter check`, so that whatever interrupts the command leaves no DIR. A server starts on it as
+on any data directory: `blotter serve --data-dir DIR`.
+
+Exit status: 0 copied, 1 damage, 2 the one cannot be read or the other cannot be written, 130 interrupted.""",
 )

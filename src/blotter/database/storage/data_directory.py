@@ -70,6 +70,19 @@ def server_process(directory: Path) -> str:
     return noted.decode("ascii", "replace").partition("\n")[0].strip() or "unknown"
 
 
+def mark_incomplete(directory: Path) -> None:
+    """Makes servers refuse a directory, as a copy that may be torn, until `mark_whole`."""
+    descriptor = open_lock_file(directory / SERVER_LOCK)
+    try:
+        os.write(descriptor, b"0\n0\n")  # no file has this inode
+    finally:
+        os.close(descriptor)
+
+
+def mark_whole(directory: Path) -> None:
+    (directory / SERVER_LOCK).unlink()
+
+
 class DataDirectory:
     """A data directory claimed by one server.
 

@@ -75,6 +75,8 @@ class ReadOnlyFile:
                 flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
             )
             connection.set_busy_timeout(5000)
+            # So that Ctrl-C ends a statement that runs for long.
+            connection.set_progress_handler(lambda: False, 1_000_000)
             schema.check_current(connection, self.path)
         except apsw.NotADBError as error:
             raise DataDirectoryError(f"{self.path} is not a SQLite file: {error}") from error
