@@ -250,8 +250,8 @@ def _use_items(
         choice = random.Random(seed * 100 + number)
         client = _Client(serving.address)
         last: dict[str, Any] = {}
-        for turn in range(calls):
-            if number == 0 and turn == calls // 2:
+        for round_number in range(calls):
+            if number == 0 and round_number == calls // 2:
                 halfway()
             item = choice.choice("xyz")
             kinds = ["read", "read", "add", "add", "compare and set", "compare and set", "put", "delete"]
@@ -298,12 +298,12 @@ class _Bank:
     def _work(self, number: int, rounds: int, seed: int, halfway: Callable[[], object]) -> None:
         choice = random.Random(seed * 100 + number)
         client = _Client(self._serving.address)
-        for turn in range(rounds):
-            if number == 0 and turn == rounds // 2:
+        for round_number in range(rounds):
+            if number == 0 and round_number == rounds // 2:
                 halfway()
-            seen = self.look(client, f"look-{number}-{turn}")
+            seen = self.look(client, f"look-{number}-{round_number}")
             if seen:
-                self._move(client, f"move-{number}-{turn}", choice, seen)
+                self._move(client, f"move-{number}-{round_number}", choice, seen)
 
     def look(self, client: _Client, name: str) -> dict[str, tuple[str, ...]]:
         gets = [{"Get": {"TableName": "shared", "Key": {"p": {"S": account}}}} for account in self.ACCOUNTS]

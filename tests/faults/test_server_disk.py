@@ -337,17 +337,17 @@ def test_a_damaged_first_page_is_one_clear_line_and_is_left_alone(stopped: Path)
 
 
 @pytest.mark.parametrize(
-    ("size", "words"),
+    ("size", "message"),
     [
         (10 * _PAGE, "database disk image is malformed"),
         (10 * _PAGE + 100, "has been cut short"),
         (50, "database disk image is malformed"),
     ],
 )
-def test_a_file_cut_short_is_one_clear_line_and_is_left_alone(stopped: Path, size: int, words: str) -> None:
+def test_a_file_cut_short_is_one_clear_line_and_is_left_alone(stopped: Path, size: int, message: str) -> None:
     content = stopped.read_bytes()[:size]
     stopped.write_bytes(content)
-    assert words in _refusal(stopped.parent)
+    assert message in _refusal(stopped.parent)
     assert stopped.read_bytes() == content
 
 
@@ -364,8 +364,8 @@ def test_a_file_of_a_newer_version_is_one_clear_line_and_is_left_alone(stopped: 
 
 
 @pytest.mark.parametrize(
-    ("data_dir", "words"), [("/proc/blotter", "cannot be made"), ("/proc/sys", "cannot be written")]
+    ("data_dir", "message"), [("/proc/blotter", "cannot be made"), ("/proc/sys", "cannot be written")]
 )
-def test_a_directory_that_cannot_be_written_is_one_clear_line(data_dir: str, words: str) -> None:
+def test_a_directory_that_cannot_be_written_is_one_clear_line(data_dir: str, message: str) -> None:
     """The process file system, because a superuser may write to whatever else is read-only."""
-    assert _refusal(data_dir).startswith(f"blotter serve: data directory {data_dir} {words}: ")
+    assert _refusal(data_dir).startswith(f"blotter serve: data directory {data_dir} {message}: ")

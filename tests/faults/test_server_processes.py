@@ -181,8 +181,8 @@ def test_a_server_told_to_stop_under_load_answers_what_has_begun_and_loses_nothi
         """Until the server has gone; an answer comes whole or not at all."""
         connection = _connect(serving)
         try:
-            for turn in count():
-                key = f"{number}-{turn}"
+            for number_of_write in count():
+                key = f"{number}-{number_of_write}"
                 status, answer = post(connection, "PutItem", TableName="drain", Item={"pk": {"S": key}})
                 assert status == 200, answer
                 acknowledged.add(key)

@@ -119,18 +119,18 @@ def test_the_summary_adds_up(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "words"),
+    ("content", "code", "message"),
     [
         (HEADER, "NO_ROWS", "header"),
         (HEADER + "x,,THEFT,,,,\n,,THEFT,,,,\n", "NO_VALID_ROWS", "1 BAD_DATE (line 2: Date “x” cannot be read"),
         ("", "EMPTY_FILE", "no content"),
     ],
 )
-def test_nothing_to_score(model: Model, content: str, code: str, words: str) -> None:
+def test_nothing_to_score(model: Model, content: str, code: str, message: str) -> None:
     with pytest.raises(FileRefused) as caught:
         score(model, content)
     assert caught.value.code == code
-    assert words in caught.value.message
+    assert message in caught.value.message
 
 
 def test_a_million_crime_types_stay_a_small_item() -> None:

@@ -183,14 +183,14 @@ class PageReader:
     def _select(self) -> None:
         """Applies condition and projection to what was read."""
         condition, projection = self._condition, self._projection
-        for judged, body in self._unselected:
+        for tested, body in self._unselected:
             item: Item | None = None
             if condition is not None:
-                item = orjson.loads(judged)
+                item = orjson.loads(tested)
                 if not condition.matches(item):
                     continue
             if projection is not None:
-                if item is None or judged is not body:
+                if item is None or tested is not body:
                     item = orjson.loads(body)
                 body = orjson.dumps(projection.project(item))
             self.bodies.append(body)

@@ -227,12 +227,12 @@ DAMAGE = {
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_found_and_named(damaged: Path, kind: str) -> None:
-    statements, name, words = DAMAGE[kind]
+    statements, name, message = DAMAGE[kind]
     change(damaged, *statements)
     result = run(check_command, damaged, "--json")
     assert result.exit_code == 1, result.output
     found = {each["name"]: each["problems"] for each in json.loads(result.output)["checks"]}
-    assert any(words in problem for problem in found[name]), found
+    assert any(message in problem for problem in found[name]), found
     assert "DAMAGED" in run(check_command, damaged).output
 
 
@@ -252,7 +252,7 @@ def test_a_flipped_bit_of_any_page_in_use_is_found(damaged: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "message"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "has been cut short"),
         (lambda path: path.write_bytes(path.read_bytes()[: PAGE_SIZE * 3]), "malformed"),
@@ -260,12 +260,12 @@ def test_a_flipped_bit_of_any_page_in_use_is_found(damaged: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_opened_for_damage_is_damage(
-    damaged: Path, damage: Callable[[Path], Any], words: str
+    damaged: Path, damage: Callable[[Path], Any], message: str
 ) -> None:
     damage(damaged / FILE_NAME)
     result = run(check_command, damaged)
     assert result.exit_code == 1
-    assert words in result.output
+    assert message in result.output
 
 
 @pytest.mark.parametrize("command", [check_command, inspect_command])
@@ -282,9 +282,12 @@ def test_what_is_no_database_of_this_format_is_refused(tmp_path: Path, damaged: 
     other.mkdir()
     (other / FILE_NAME).write_text("something else, long enough to be looked at" * 100)
     assert "is not a SQLite file" in refusal(other)
-    for version, words in (("1", "a server that starts on it upgrades it"), ("9", "start a newer blotter on it")):
+    for version, message in (
+        ("1", "a server that starts on it upgrades it"),
+        ("9", "start a newer blotter on it"),
+    ):
         change(damaged, f"PRAGMA user_version = {version}")
-        assert words in refusal(damaged)
+        assert message in refusal(damaged)
 
 
 def test_the_contents_in_words_and_as_json(sound: Path) -> None:

@@ -97,14 +97,16 @@ def test_an_update_cannot_leave_an_item_too_deep(database: InProcessDatabase) ->
             value = {"M": {"a": value}}
         return value
 
-    words = "Nesting Levels have exceeded supported limits"
+    message = "Nesting Levels have exceeded supported limits"
     assert run(database, "INSERT INTO plain VALUE {'pk': 'deep', 'm': {}}")[0] == 200
     update = {"Statement": "UPDATE plain SET m.deep = ? WHERE pk = 'deep'", "Parameters": [deep(31)]}
-    assert database.call("ExecuteStatement", update)[1]["message"] == words
+    assert database.call("ExecuteStatement", update)[1]["message"] == message
     _, answer = database.call("ExecuteTransaction", {"TransactStatements": [update]})
-    assert answer["CancellationReasons"] == [{"Code": "ValidationError", "Message": words}]
+    assert answer["CancellationReasons"] == [{"Code": "ValidationError", "Message": message}]
     _, answer = database.call("BatchExecuteStatement", {"Statements": [update]})
-    assert answer["Responses"] == [{"Error": {"Code": "ValidationError", "Message": words}, "TableName": "plain"}]
+    assert answer["Responses"] == [
+        {"Error": {"Code": "ValidationError", "Message": message}, "TableName": "plain"}
+    ]
     assert run(database, str(update["Statement"]), deep(30))[0] == 200
 
 
@@ -112,13 +114,13 @@ def test_an_update_cannot_leave_an_item_too_deep(database: InProcessDatabase) ->
     "statement", ["SELECT * FROM {} WHERE {}", "UPDATE {} SET x = 1 WHERE {}", "DELETE FROM {} WHERE {}"]
 )
 def test_no_key_is_longer_than_an_item_may_have(database: InProcessDatabase, statement: str) -> None:
-    words = (
+    message = (
         "One or more parameter values were invalid: "
         "Size of hashkey has exceeded the maximum size limit of2048 bytes"
     )
     for length in (2049, 70_000):
         status, answer = run(database, statement.format("plain", "pk = ?"), {"S": "x" * length})
-        assert (status, answer["message"]) == (400, words)
+        assert (status, answer["message"]) == (400, message)
     status, _ = run(database, "SELECT * FROM plain WHERE pk = ?", {"S": "x" * 2048})
     assert status == 200
 

@@ -159,9 +159,7 @@ class WriteLock:
             return False
         if try_lock(self._write):
             return True
-        self._late_at = (
-            now + PATIENCE_SECONDS
-        )  # another process writes: the one that is next cannot do anything yet
+        self._late_at = now + PATIENCE_SECONDS  # another process writes: the next one cannot yet
         return False
 
     def _leave_queue(self) -> None:

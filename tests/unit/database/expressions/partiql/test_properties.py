@@ -67,7 +67,7 @@ def test_ranges_hold_every_item_once(clause: str) -> None:
             prefix = partition_prefix(KEYS, part.partition)
             clause_ = part.sort[0] if part.sort else None
             start, end = sort_range(
-                prefix, clause_.operator if clause_ else None, clause_.operands if clause_ else (), index=False
+                prefix, clause_.operator if clause_ else None, clause_.operands if clause_ else (), in_index=False
             )
             found += start <= key and (end is None or key < end)
         assert found <= 1

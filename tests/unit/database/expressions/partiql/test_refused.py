@@ -290,10 +290,10 @@ def test_a_parameter_is_no_part_of_a_literal(literal: str, path: str) -> None:
 
 
 def test_a_literal_too_deep() -> None:
-    words = "Nesting Levels have exceeded supported limits under root"
-    assert refusal(f"UPDATE T SET d = {'[' * 32}1{']' * 32}") == words + "[0]" * 32
+    message = "Nesting Levels have exceeded supported limits under root"
+    assert refusal(f"UPDATE T SET d = {'[' * 32}1{']' * 32}") == message + "[0]" * 32
     maps = "{'a':" * 32 + "1" + "}" * 32
-    assert refusal(f"INSERT INTO T VALUE {{'d': {maps}}}") == words + ".a" * 32
+    assert refusal(f"INSERT INTO T VALUE {{'d': {maps}}}") == message + ".a" * 32
     partiql.read(f"UPDATE T SET d = {'[' * 31}1{']' * 31}").bind()
 
 

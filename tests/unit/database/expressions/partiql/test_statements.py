@@ -472,8 +472,8 @@ def test_a_write_names_its_item(where: str) -> None:
 
 
 def test_two_equalities_for_one_key() -> None:
-    words = "Multiple conditions on same key pk. Only single item Update/Insert/Delete are supported"
-    assert refusal(bound("DELETE FROM T WHERE pk = 'a' AND pk = 'b'").target, HASH) == words
+    message = "Multiple conditions on same key pk. Only single item Update/Insert/Delete are supported"
+    assert refusal(bound("DELETE FROM T WHERE pk = 'a' AND pk = 'b'").target, HASH) == message
     assert bound("UPDATE T SET c = 1 WHERE pk = 'a' AND pk = 'a'").target(HASH).key == {"pk": {"S": "a"}}
     exists = bound("EXISTS(SELECT * FROM T WHERE pk = 'a' AND pk = 'b' AND n = 5)")
     key, condition = exists.target(HASH)
@@ -486,10 +486,10 @@ def test_a_select_is_no_more_than_50_reads() -> None:
         values = ", ".join(f"'{number}'" for number in range(count))
         return bound(f"SELECT * FROM T WHERE pk IN [{values}]{more}")
 
-    words = "Too many decomposed read operations for a given query."
+    message = "Too many decomposed read operations for a given query."
     assert len(read(50).plan(COMPOSITE).ranges) == 50
-    assert refusal(read(51).plan, COMPOSITE) == words
-    assert refusal(read(26, " AND sk IN ['1', '2']").plan, COMPOSITE) == words
+    assert refusal(read(51).plan, COMPOSITE) == message
+    assert refusal(read(26, " AND sk IN ['1', '2']").plan, COMPOSITE) == message
     assert read(51, " OR n = 5").plan(COMPOSITE).ranges is None
 
 
