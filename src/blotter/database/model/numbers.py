@@ -153,10 +153,24 @@ def compare_numbers(a: str, b: str) -> int:
 
 def sort_numbers(numbers: list[str]) -> None:
     """Sorts canonical numbers by value, in place."""
+    if _are_ascending_naturals(numbers):
+        return
     try:
         numbers.sort(key=int)
     except ValueError:
         numbers.sort(key=Decimal)
+
+
+def _are_ascending_naturals(numbers: list[str]) -> bool:
+    """Whether the canonical numbers are what a client mostly sends: integers from 0, sorted already."""
+    before = ""
+    for text in numbers:
+        if not text.isdigit():
+            return False
+        if len(text) <= len(before) and (len(text) < len(before) or text < before):
+            return False
+        before = text
+    return True
 
 
 def encode_number(text: str) -> bytes:
