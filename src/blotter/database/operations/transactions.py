@@ -16,7 +16,7 @@ conformance suite nubo-db/dynamodb-conformance (tests/tier2/transactions, tests/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -139,8 +139,9 @@ def _given(item: wire.TransactWriteItem) -> tuple[str, Any]:
 
 def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Context) -> Result:
     """Raises, in this order: ResourceNotFoundException for a table; IdempotentParameterMismatchException;
-    ValidationException for an empty key value, for an item named twice; TransactionCanceledException with the
-    reasons of all actions; ValidationException for more than 4 MB."""
+    ValidationException for an empty key value; TransactionCanceledException for the first action that does not fit
+    its table; ValidationException for an item named twice; TransactionCanceledException with the reasons of all
+    actions; ValidationException for more than 4 MB."""
     names = dict.fromkeys([action.options.table for action in plan.actions])
     tables = {name: open_table(tx, context, name) for name in names}
     opened = [(action, tables[action.options.table]) for action in plan.actions]
@@ -148,7 +149,7 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
         consumed = repetition(tx, context, plan.token, plan.fingerprint)
         if consumed is not None:
             return Result(answer((b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity))), consumed)
-    keys = [_action_key(action, table) for action, table in opened]
+    keys = _action_keys(opened)
     refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
     prepared = all_or_canceled(
         _until_invalid(_judge(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True)),
@@ -160,6 +161,24 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
         sizes = [(part.table.name, max(part.current.size, part.size)) for part in prepared]
         remember(tx, context, plan.token, plan.fingerprint, sizes)
     return result
+
+
+def _action_keys(opened: Sequence[tuple[TransactWriteAction, Table]]) -> list[bytes]:
+    """The storage keys of the actions. Raises EmptyKeyError, wherever there is one; then
+    TransactionCanceledException when the key of an action, or what it does whatever the item, does not fit its
+    table: only the first such action has a reason, and AWS compares no keys and looks at no condition before.
+    Source: floci-io/floci#3674, observed on AWS in September 2026."""
+    keys: list[bytes] = []
+    invalid: list[dict[str, Any]] = []
+    for number, (action, table) in enumerate(opened):
+        key = _action_key(action, table)
+        if isinstance(key, bytes):
+            keys.append(key)
+        elif not invalid:
+            invalid = [*[{"Code": "None"}] * number, reason_of(key)]
+    if invalid:
+        raise canceled([*invalid, *[{"Code": "None"}] * (len(opened) - len(invalid))])
+    return keys
 
 
 def _action_key(action: TransactWriteAction, table: Table) -> bytes | DynamoDBError:
@@ -196,10 +215,8 @@ def refuse_too_large(sizes: Iterable[int]) -> None:
 
 
 def _judge(
-    action: TransactWriteAction, table: Table, key: bytes | DynamoDBError, tx: ReadTransaction
+    action: TransactWriteAction, table: Table, key: bytes, tx: ReadTransaction
 ) -> _Prepared | DynamoDBError:
-    if isinstance(key, DynamoDBError):
-        return key
     current = read_current(tx, table.space, key)
     try:
         require_condition(table, action.options, current)
