@@ -80,6 +80,8 @@ class Job:
         return self.ends.succeeded(result, self.request, self.context, self.plan)
 
     def failed(self, error: BaseException) -> Response:
+        if isinstance(error, DynamoDBError):
+            error.without_trace()
         return self.ends.failed(error, self.request, self.context, self.plan)
 
 
@@ -124,6 +126,8 @@ class Executor:
         pending = Pending()
 
         def execute(tx: ReadTransaction) -> Result:
+            if pending.abandoned:
+                raise _GONE
             if self._transactions.concern_read(reading):
                 self._transactions.refuse(job.plan, tx, job.context)
             result: Result = reading.execute(job.plan, tx, job.context)

@@ -59,3 +59,4 @@ class WorkThread:
                 error = raised
             with suppress(RuntimeError):  # the loop was closed: nothing waits any more
                 loop.call_soon_threadsafe(done, error)
+            del entry, work, done, error  # while the thread waits, it keeps none of what was computed

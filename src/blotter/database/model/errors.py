@@ -50,6 +50,12 @@ class DynamoDBError(Exception):
         self.consumed: Sequence[ConsumedCapacity] = ()
         self.current: str | None = None
 
+    def without_trace(self) -> DynamoDBError:
+        """The error, without the frames that it came through: they hold items, and with the error they may form a
+        cycle that only a collection ends."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
     @property
     def type(self) -> str:
         """The `__type` of the body: namespace and code."""

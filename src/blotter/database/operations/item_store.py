@@ -44,6 +44,12 @@ class Current:
     def size(self) -> int:
         return 0 if self.stored is None else self.stored.size
 
+    def forget_large(self) -> None:
+        """Gives up the decoded item, if it is large; it is decoded again where it is needed again. 400 KB may take
+        80 MB, and a transaction has up to 100 items."""
+        if self.stored is not None and len(self.stored.body) > LARGE_BODY:
+            self._item = None
+
 
 LARGE_BODY = 4096
 """Bodies of more bytes count as work."""

@@ -151,10 +151,8 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
             return Result(answer((b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity))), consumed)
     keys = _action_keys(opened)
     refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
-    prepared = all_or_canceled(
-        _until_invalid(_judge(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True)),
-        len(opened),
-    )
+    judged = (_judge(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True))
+    prepared = all_or_canceled(_until_invalid(in_bounded_memory(judged)), len(opened))
     refuse_too_large(part.size for part in prepared)
     result = _apply(plan, prepared, tx, context)
     if plan.token is not None:
@@ -205,6 +203,19 @@ def refuse_repeated(targets: Iterable[tuple[int, bytes | DynamoDBError]]) -> Non
     items = [target for target in targets if isinstance(target[1], bytes)]
     if len(set(items)) < len(items):
         raise validation_error("Transaction request cannot include multiple operations on one item")
+
+
+def in_bounded_memory(judged: Iterable[Any]) -> Iterator[Any]:
+    """Outcomes as they come, each a `_Prepared`, a `Write` or an error, without what need not be kept: decoded
+    items, and new ones once they make the transaction too large, so that it is refused in any case."""
+    size = 0
+    for outcome in judged:
+        if isinstance(outcome, DynamoDBError):
+            yield outcome.without_trace()
+            continue
+        outcome.current.forget_large()
+        size += outcome.size
+        yield outcome if size <= TRANSACTION_BYTES else outcome._replace(new=None)
 
 
 def refuse_too_large(sizes: Iterable[int]) -> None:

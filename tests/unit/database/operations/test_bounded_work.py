@@ -5,18 +5,26 @@ Where something is done is told by the thread, and how much by what was read or 
 
 from __future__ import annotations
 
+import gc
+import json
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from blotter.database.expressions import Projection
+from blotter.database.http.messages import Pending, Request
 from blotter.database.operations import batches, pages, streams
+from blotter.database.operations.item_store import Current
 from blotter.database.operations.pages import PageReader
+from blotter.database.operations.transactions import in_bounded_memory
 from blotter.database.pipeline import SMALL_BODY, Pipeline
 from blotter.database.storage.sqlite import aside
-from tests.in_process import InProcessDatabase
+from blotter.database.storage.sqlite import reading as sqlite_reading
+from tests.in_process import InProcessDatabase, headers_for
 
 LIST = {"L": [{"BOOL": True}] * 25_000}
 """50 KB as DynamoDB counts, 350 KB as it is stored."""
@@ -159,8 +167,8 @@ def test_reads_of_large_items_wait_for_each_other(database: InProcessDatabase) -
     put_large(database)
     request = {**QUERY, "FilterExpression": "l <> :p", "ExpressionAttributeValues": OF_X}
     small = ("GetItem", {"TableName": "workload", "Key": {"p": {"S": "x"}, "s": {"S": "none"}}})
-    answers = database.call_together(*[("Query", request)] * 30, small)
-    assert [status for status, _ in answers] == [200] * 31
+    answers = database.call_together(*[("Query", request)] * 12, small)
+    assert [status for status, _ in answers] == [200] * 13
     assert {response["Count"] for _, response in answers[:-1]} == {ITEMS}
 
 
@@ -206,7 +214,8 @@ def test_large_stream_records_are_made_on_a_thread(
 def test_many_large_items_are_read_aside(
     database: InProcessDatabase, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
 ) -> None:
-    put_large(database, 200_000)
+    monkeypatch.setattr(sqlite_reading, "QUICK_WORK", 100_000)
+    put_large(database)
     ran = note_threads(monkeypatch, aside.LongReads, "_run")
     keys = [{"p": {"S": "x"}, "s": {"S": str(number)}} for number in range(ITEMS)]
     status, response = database.call("BatchGetItem", {"RequestItems": {"workload": {"Keys": keys, **fields}}})
@@ -244,3 +253,83 @@ def test_small_pages_are_selected_at_once(database: InProcessDatabase, monkeypat
     assert database.call("Query", request)[1]["Count"] == ITEMS
     assert selected == []
     assert pages.LARGE_BODIES > 64 * 1024
+
+
+def key_of(number: int) -> dict[str, Any]:
+    return {"TableName": "workload", "Key": {"p": {"S": "x"}, "s": {"S": str(number)}}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "actions", "status"),
+    [
+        (
+            "TransactWriteItems",
+            [{"ConditionCheck": {**key_of(n), "ConditionExpression": "l = s"}} for n in range(ITEMS)],
+            400,
+        ),
+        (
+            "TransactWriteItems",
+            [{"ConditionCheck": {**key_of(n), "ConditionExpression": "l <> s"}} for n in range(ITEMS)],
+            200,
+        ),
+        (
+            "ExecuteTransaction",
+            [
+                {"Statement": f"EXISTS(SELECT * FROM workload WHERE p = 'x' AND s = '{n}' AND l = 1)"}
+                for n in range(8)
+            ]
+            + [{"Statement": "DELETE FROM workload WHERE p = 'x' AND s = '9'"}],
+            400,
+        ),
+    ],
+)
+def test_a_transaction_keeps_no_decoded_items(
+    database: InProcessDatabase, operation: str, actions: list[dict[str, Any]], status: int
+) -> None:
+    put_large(database, 40_000)  # half a megabyte each, some 9 MB decoded
+    member = "TransactItems" if operation == "TransactWriteItems" else "TransactStatements"
+    database.call(operation, {member: actions[-1:]})
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        assert database.call(operation, {member: actions})[0] == status
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert peak < 40_000_000
+    assert held < 8_000_000
+
+
+def test_a_transaction_that_is_too_large_keeps_no_new_items() -> None:
+    class Outcome(NamedTuple):
+        current: Current
+        new: dict[str, Any] | None
+        size: int
+
+    outcomes = [Outcome(Current(b"", None), {}, 1024 * 1024) for _ in range(6)]
+    kept = list(in_bounded_memory(outcomes))
+    assert [outcome.new for outcome in kept] == [{}] * 4 + [None] * 2
+    assert [outcome.size for outcome in kept] == [1024 * 1024] * 6
+
+
+def test_heavy_reads_wait_in_any_number_and_end_with_their_client(
+    database: InProcessDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_reading, "QUICK_WORK", 100_000)
+    put_large(database)
+    keys = [{"p": {"S": "x"}, "s": {"S": "0"}}]
+    request = {"RequestItems": {"workload": {"Keys": keys, "ProjectionExpression": "s"}}}
+    answers = database.call_together(*[("BatchGetItem", request)] * 100)
+    assert [status for status, _ in answers] == [200] * 100
+
+    async def abandon() -> int:
+        body = json.dumps(request).encode()
+        pending = database.pipeline.answer(Request("POST", "/", headers_for("BatchGetItem"), body))
+        assert isinstance(pending, Pending)
+        pending.abandoned = True
+        return (await pending).status
+
+    monkeypatch.setattr(Projection, "project", None)  # is not asked
+    assert database.run(abandon()) == 500

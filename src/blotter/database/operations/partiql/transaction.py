@@ -32,6 +32,7 @@ from blotter.database.operations.request_tokens import fingerprint, remember, re
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import (
     all_or_canceled,
+    in_bounded_memory,
     refuse_repeated,
     refuse_too_large,
 )
@@ -169,9 +170,8 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
         consumed = repetition(tx, context, plan.token, plan.fingerprint)
     if consumed is None:
         refuse_repeated(part.target for part in opened if isinstance(part, Opened))
-        writes = all_or_canceled(
-            _judge(member, part, tx) for member, part in zip(plan.members, opened, strict=True)
-        )
+        judged = (_judge(member, part, tx) for member, part in zip(plan.members, opened, strict=True))
+        writes: list[Write] = all_or_canceled(in_bounded_memory(judged))
         refuse_too_large(write.size for write in writes)
         capacities = Capacities(writes=True, transactional=True)
         for write in writes:

@@ -18,7 +18,8 @@ from blotter.database.storage.sqlite.checksums import error_text
 from blotter.database.storage.sqlite.snapshots import PooledReader
 from blotter.database.work_thread import WorkThread
 
-MAX_WAITING = 64
+MAX_WAITING = 1000
+"""A client waits rather than getting an error; those that give up cost nothing."""
 
 
 class LongReads:
