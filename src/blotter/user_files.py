@@ -33,6 +33,8 @@ class ConfigurationError(Exception):
 def read_text(path: Path) -> str:
     """A text file of the user's, with or without a byte order mark. Raises ConfigurationError."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe may never end, nor begin
+            raise ConfigurationError(f"{path}: not a regular file")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:

@@ -62,7 +62,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     actual_arrests: int
     expected_arrests: float
     brier: float
-    roc_auc: float | None
+    roc_auc: float | None = None
     calibration_error: float
     calibration: list[CalibrationBin]
     rows_by_step: list[int]

@@ -62,7 +62,7 @@ RULES: dict[str, Rule] = {
     "UnknownOperationException": Rule(
         Exit.REFUSED,
         Retry.NEVER,
-        "{endpoint} does not offer {operation}; declare what needs it for other environments",
+        "{endpoint} does not offer {operation} ({message}); declare what needs it for other environments",
     ),
 }
 OTHER = Rule(Exit.REFUSED, Retry.NEVER, "{operation}: {code}: {message}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
 
-from blotter.crimes.item import Group, Result, Risk, Summary
+from blotter.crimes.item import Group, Outcomes, Result, Risk, Summary
 from blotter.crimes.results import Claim, InvalidToken, LeaseLost, ResultsTable
 
 KEY = 'uploads/x/a "b" 🚓.csv'
@@ -162,3 +165,45 @@ def test_an_item_of_somebody_else_does_not_break_the_list(results: ResultsTable)
     upload(results)
     assert [result.file_key for result in results.page().results] == [KEY]
     assert results.find("foreign") is None
+
+
+def structs_of(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    """A struct and those within its fields."""
+    if isinstance(kind, msgspec.inspect.StructType):
+        yield kind.cls
+        for field in kind.fields:
+            yield from structs_of(field.type)
+    for name in ("types", "item_type", "value_type"):
+        inner = getattr(kind, name, ())
+        for each in inner if isinstance(inner, tuple) else (inner,):
+            yield from structs_of(each)
+
+
+def test_what_may_be_none_may_be_missing() -> None:
+    """None is not written, so an item without such a field must be readable."""
+    structs = set(structs_of(msgspec.inspect.type_info(Result)))
+    assert Outcomes in structs
+    for struct in structs:
+        for field in msgspec.structs.fields(struct):
+            if type(None) in getattr(field.type, "__args__", ()):
+                assert not field.required, f"{struct.__name__}.{field.name}"
+
+
+def test_a_result_whose_rows_have_one_outcome_only_comes_back(results: ResultsTable) -> None:
+    upload(results)
+    mine = claim(results, results.find(KEY))
+    assert mine is not None
+    outcomes = Outcomes(
+        rows=3,
+        actual_arrests=0,
+        expected_arrests=0.5,
+        brier=0.1,
+        calibration_error=0.0,
+        calibration=[],
+        rows_by_step=[3] + [0] * 99,
+        arrests_by_step=[0] * 100,
+    )
+    results.completed(mine, msgspec.structs.replace(SUMMARY, outcomes=outcomes), "p")
+    found = results.find(KEY)
+    assert isinstance(found, Result)
+    assert found.outcomes == outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,10 @@ def test_a_policy_may_be_a_file_beside_the_configuration(tmp_path: Path) -> None
     assert parse(text, tmp_path / "blotter.toml").resource_policy == {"Version": "2012-10-17"}
     (tmp_path / "policy.json").write_text("{")
     with pytest.raises(ConfigurationError, match=r"policy.json: not valid JSON"):
+        parse(text, tmp_path / "blotter.toml")
+    (tmp_path / "policy.json").unlink()
+    os.mkfifo(tmp_path / "policy.json")
+    with pytest.raises(ConfigurationError, match=r"policy.json: not a regular file"):
         parse(text, tmp_path / "blotter.toml")
     (tmp_path / "policy.json").unlink()
     with pytest.raises(

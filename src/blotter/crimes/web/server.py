@@ -33,6 +33,7 @@ class WebServer(uvicorn.Server):
                 log_level="warning",
                 server_header=False,
                 http=BoundedProtocol,
+                ws="none",
                 limit_concurrency=_CONNECTIONS,
                 proxy_headers=False,  # limits depend on the client's address: never take it from a header
                 timeout_graceful_shutdown=_GRACE_SECONDS,
