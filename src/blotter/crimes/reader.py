@@ -161,12 +161,12 @@ class IncidentReader:
             records.append(record)
             weight += _FIELD_WEIGHT * len(record.fields) + sum(map(len, record.fields))
             if len(records) == self._batch_rows or weight > BATCH_WEIGHT:
-                yield self._judge(records)
+                yield self._checked(records)
                 records, weight = [], 0
         if records:
-            yield self._judge(records)
+            yield self._checked(records)
 
-    def _judge(self, records: list[Record]) -> Batch:
+    def _checked(self, records: list[Record]) -> Batch:
         batch = Batch()
         kept: list[list[str]] = []
         place = self._places["date"]

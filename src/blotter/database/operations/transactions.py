@@ -151,7 +151,7 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
             return Result(answer((b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity))), consumed)
     keys = _action_keys(opened)
     refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
-    judged = (_judge(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True))
+    judged = (_evaluate(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True))
     prepared = all_or_canceled(_until_invalid(in_bounded_memory(judged)), len(opened))
     refuse_too_large(part.size for part in prepared)
     result = _apply(plan, prepared, tx, context)
@@ -225,7 +225,7 @@ def refuse_too_large(sizes: Iterable[int]) -> None:
         raise validation_error("Transaction item size cannot exceed 4 MB")
 
 
-def _judge(
+def _evaluate(
     action: TransactWriteAction, table: Table, key: bytes, tx: ReadTransaction
 ) -> _Prepared | DynamoDBError:
     current = read_current(tx, table.space, key)

@@ -170,7 +170,7 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
         consumed = repetition(tx, context, plan.token, plan.fingerprint)
     if consumed is None:
         refuse_repeated(part.target for part in opened if isinstance(part, Opened))
-        judged = (_judge(member, part, tx) for member, part in zip(plan.members, opened, strict=True))
+        judged = (_evaluate(member, part, tx) for member, part in zip(plan.members, opened, strict=True))
         writes: list[Write] = all_or_canceled(in_bounded_memory(judged))
         refuse_too_large(write.size for write in writes)
         capacities = Capacities(writes=True, transactional=True)
@@ -184,7 +184,7 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
     return Result(body, consumed)
 
 
-def _judge(
+def _evaluate(
     member: TransactionStatement, part: Opened | DynamoDBError, tx: ReadTransaction
 ) -> Write | DynamoDBError:
     if isinstance(part, DynamoDBError):
