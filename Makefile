@@ -38,7 +38,8 @@ check: $(VENV)/.tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Needs a C compiler; built from a copy, so that the checkout goes on running its source.
+# Needs a C compiler. Without --wheel it is built from a copy, the unpacked source distribution: in the checkout,
+# mypyc's hook would rename pyproject.toml meanwhile and leave compiled modules beside the source.
 wheel: $(VENV)/.tests
 	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m build --outdir dist .
 

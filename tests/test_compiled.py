@@ -41,9 +41,17 @@ def _run(*arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+def _checkout() -> tuple[int, list[Path]]:
+    """What a build in the checkout would change: mypyc's hook renames pyproject.toml for its time and leaves its
+    modules. Without `--wheel`, `build` makes the wheel from an unpacked source distribution."""
+    return (ROOT / "pyproject.toml").stat().st_ctime_ns, sorted((ROOT / "src").rglob("*.so"))
+
+
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 def test_the_compiled_wheel_passes_the_tests_of_what_is_compiled(tmp_path: Path) -> None:
+    before = _checkout()
     _run("build", "--outdir", str(tmp_path), str(ROOT), HATCH_BUILD_HOOK_ENABLE_MYPYC="1")
+    assert _checkout() == before, "built in the checkout, where others run and build"
     (wheel,) = tmp_path.glob("*.whl")
     assert "none-any" not in wheel.name
     site = tmp_path / "site"
