@@ -58,8 +58,8 @@ def _snapshot(directory: str, data_dir: str) -> None:
     from blotter.database.inspection.snapshot import UnsoundCopy, snapshot
     from blotter.database.inspection.text import report_lines, size
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         copied = _reading("snapshot", lambda: snapshot(Path(data_dir), Path(directory), _Progress()))
     except UnsoundCopy as error:
         _print(report_lines(error.report))

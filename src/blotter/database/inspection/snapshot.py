@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 
 from blotter.database.inspection.check import Report, check
@@ -46,8 +46,9 @@ def snapshot(source: Path, target: Path, progress: Progress) -> int:
 
 
 def _copy(file: ReadOnlyFile, target: Path, progress: Progress) -> int:
-    incomplete = Path(tempfile.mkdtemp(prefix=f".{target.name}.incomplete-", dir=target.parent))
+    incomplete = target.with_name(f".{target.name}.incomplete-{secrets.token_hex(8)}")
     try:
+        incomplete.mkdir(mode=0o700)  # within the try: an interruption may come at any moment
         mark_incomplete(incomplete)
         copy_file(file, incomplete / FILE_NAME, progress)
         report = check(incomplete)
