@@ -177,13 +177,14 @@ class Supervisor:
         return True
 
     def _check_heartbeats(self, now: float) -> None:
-        """Kills children that are ready and have sent no heartbeat for too long."""
+        """Kills children that have sent no heartbeat for too long. One that is not ready yet may take its time,
+        unless it was stopped: it may hold the lock that lets only one process open the files."""
         # If this process did not run either (its group or its container was stopped), their silence means nothing.
         was_stopped = now - self._looked_at > 2 * self._look_every + 1
         self._looked_at = now
         for child in self._children:
             beat = self._beats[child.slot]
-            if beat != child.beat or was_stopped or not child.ready:
+            if beat != child.beat or was_stopped or not (child.ready or _is_stopped(child.pid)):
                 child.beat, child.beat_at, child.beat_cpu = beat, now, -1.0
                 continue
             usage = process_usage(child.pid) if child.pid else None
@@ -352,3 +353,8 @@ def _ignored(number: int, frame: object) -> None:
 
 def _log(line: str) -> None:
     print(f"blotter serve: {line}", file=sys.stderr, flush=True)
+
+
+def _is_stopped(pid: int) -> bool:
+    usage = process_usage(pid) if pid else None
+    return usage is not None and usage[1] == "T"

@@ -207,6 +207,26 @@ def test_a_child_whose_data_are_in_memory_is_left_alone(start: Callable[..., _Fa
     assert "it is left alone, because its data are in memory only" in family.errors
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_child_that_starts_may_take_its_time_unless_it_was_stopped(stopped: bool) -> None:
+    process = subprocess.Popen(["sleep", "600"])
+    try:
+        if stopped:
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+        supervisor = Supervisor([Role("worker", lambda _link: None)], lambda: None, 1, (), 20)
+        (child,) = supervisor._children
+        child.pid = process.pid
+        for second in range(100, 130):
+            supervisor._check_heartbeats(float(second))
+        assert child.hung == stopped
+        if stopped:
+            assert process.wait(30) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_children_are_not_killed_when_the_supervisor_was_stopped_itself() -> None:
     """A paused container, a suspended group of processes: after that all look silent."""
     supervisor = Supervisor([Role("worker", lambda _link: None)], lambda: None, 1, (), 20)
