@@ -317,7 +317,7 @@ class Draft:
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether a write failed because there is no space left, or none for this user."""
-    if isinstance(error, BaseError):
+    if isinstance(error, BaseError) or (isinstance(error, OSError) and error.errno is None):  # obstore's own
         return any(f"(os error {number})" in str(error) for number in _DISK_FULL)
     return isinstance(error, OSError) and error.errno in _DISK_FULL
 

@@ -20,6 +20,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from blotter.crimes.intake import UploadTooLarge
+from blotter.crimes.objects import is_disk_full
 from blotter.crimes.web import text
 from blotter.crimes.web.errors import WebError
 from blotter.crimes.web.upload_slots import UploadLimits, UploadSlots
@@ -33,6 +34,7 @@ _ENVELOPE = 1 << 16  # bytes that boundaries, part headers and small other field
 _MAX_OTHER_FIELD = 1 << 16
 _MAX_PARTS = 100
 _WRITING_THREADS = 8
+_DISK_FULL = "The server's disk is full, so the file was not kept. Try again when there is space."
 
 
 class Arriving(Protocol):
@@ -60,7 +62,7 @@ class Uploads:
         """Stores the request's file and returns its file key.
 
         Raises WebError, in this order: 415 not multipart, 413 declared too long, 503 no slot is free, then as the
-        body arrives 400 malformed or without a file, 413 longer than `max_bytes`, 408 too slow.
+        body arrives 400 malformed or without a file, 413 longer than `max_bytes`, 408 too slow, 507 disk full.
         """
         form = _Form(_boundary(request), self._max_bytes)
         declared = request.headers.get("content-length", "")
@@ -90,6 +92,8 @@ class Uploads:
                     await self._in_thread(arrival.discard)
             if isinstance(error, UploadTooLarge):
                 raise too_large(self._max_bytes) from error
+            if isinstance(error, Exception) and is_disk_full(error):
+                raise WebError(507, "DISK_FULL", _DISK_FULL, {"Connection": "close"}) from error
             raise
 
     async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:

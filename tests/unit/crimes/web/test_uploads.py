@@ -184,13 +184,13 @@ def test_a_body_that_breaks_off_never_looks_complete(cut: bool) -> None:
 
 
 def test_an_intake_that_fails_answers_at_once_and_with_its_own_error() -> None:
-    class Full(Kept):
+    class Broken(Kept):
         def write(self, data: bytes) -> None:  # noqa: ARG002
-            raise OSError(28, "No space left on device")
+            raise OSError(5, "Input/output error")
 
     pieces = [body_of(b"x" * 5_000_000)[at : at + 500_000] for at in range(0, 5_000_000, 500_000)]
-    with pytest.raises(OSError, match="No space left"):
-        receive(kept := Full(), request_of(pieces))
+    with pytest.raises(OSError, match="Input/output error"):
+        receive(kept := Broken(), request_of(pieces))
     assert kept.discarded
 
 
@@ -288,3 +288,16 @@ def test_fast_uploads_keep_their_places_and_the_newcomer_is_told_to_come_again()
                     raise AssertionError("not reached")
 
     anyio.run(main)
+
+
+def test_a_full_disk_is_said_and_nothing_is_kept() -> None:
+    class Full(Kept):
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            raise OSError("Generic error: no space (os error 28)")  # as obstore says it
+
+    kept = Full()
+    with pytest.raises(WebError) as caught:
+        receive(kept, request_of([body_of(b"x")]))
+    assert (caught.value.status, caught.value.code) == (507, "DISK_FULL")
+    assert kept.discarded
