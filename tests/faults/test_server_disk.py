@@ -151,8 +151,10 @@ def test_a_disk_that_the_server_has_filled_up_is_left_by_deleting(serve: Serve, 
         assert {client.delete(number) for number in range(count)} == {200}
         wait_until(lambda: client.put(0, size) == 200)
         assert client.delete(0) == 200
-    assert counts[1] >= counts[0] - 10, "filling and emptying uses nothing up"
-    assert serving.log.read_text().count("is full: only deletions are accepted") < 20
+    assert counts[1] >= counts[0] // 2, "filling and emptying uses nothing up"
+    assert 1 <= serving.log.read_text().count("Make room, or delete items or tables") < 10, (
+        "not said for every write"
+    )
     assert serving.stop() == 0
 
 
