@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.faults.plain_client import HEADERS, Client
+from tests.waiting import wait_until
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
@@ -91,7 +92,7 @@ def test_clients_that_read_nothing(serving: Serving) -> None:
         silent.append(socket.create_connection(serving.address, timeout=30))
         silent[-1].sendall(_request("BatchGetItem", {"RequestItems": {"things": {"Keys": keys}}}))
         assert client.call("GetItem", TableName="things", Key=keys[0])[0] == 200
-    assert "clients that did not take their answers were cut off" in serving.log.read_text()
+    wait_until(lambda: "clients that did not take their answers were cut off" in serving.log.read_text())
     for connection in silent:
         connection.close()
 
