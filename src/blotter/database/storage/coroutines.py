@@ -1,15 +1,29 @@
-"""Writing from a coroutine, for stores whose `submit` calls back: what their `write` does."""
+"""What stores share of waiting and calling back: reads that settle at once, and writes from a coroutine."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
-from blotter.database.storage.protocol import Settled, WriteTransaction
+from blotter.database.storage.protocol import ReadTransaction, Settled, WriteTransaction
 from blotter.database.storage.submission import Handler, Submission
 
 T = TypeVar("T")
+
+
+def read_and_settle(
+    snapshot: AbstractContextManager[ReadTransaction], handler: Callable[[ReadTransaction], Any], settled: Settled
+) -> None:
+    """Runs a handler over a snapshot and settles it, once the snapshot is given back."""
+    value, error = None, None
+    try:
+        with snapshot as tx:
+            value = handler(tx)
+    except Exception as raised:
+        error = raised
+    settled(value, error)
 
 
 async def submit_and_wait(

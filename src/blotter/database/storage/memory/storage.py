@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from blotter.database.storage.change_log import STREAMS
-from blotter.database.storage.coroutines import submit_and_wait
+from blotter.database.storage.coroutines import read_and_settle, submit_and_wait
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.transactions import MemoryReader, MemorySnapshot, MemoryWriter
 from blotter.database.storage.protocol import (
@@ -99,13 +99,7 @@ class MemoryStorage:
         return self._quick
 
     def submit_read(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
-        value, error = None, None
-        try:
-            with self._quick as tx:
-                value = handler(tx)
-        except Exception as raised:
-            error = raised
-        settled(value, error)
+        read_and_settle(self._quick, handler, settled)
 
     async def fetch(self, handler: Callable[[ReadTransaction], T]) -> T:
         with self._quick as tx:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
-from blotter.database.storage.coroutines import submit_and_wait
+from blotter.database.storage.coroutines import read_and_settle, submit_and_wait
 from blotter.database.storage.data_directory import file_error_text, make_directory
 from blotter.database.storage.protocol import (
     DataDirectoryError,
@@ -168,13 +168,7 @@ class SqliteStorage:
         return self._quick
 
     def submit_read(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
-        value, error = None, None
-        try:
-            with self._quick as tx:
-                value = handler(tx)
-        except Exception as raised:
-            error = raised
-        settled(value, error)
+        read_and_settle(self._quick, handler, settled)
 
     async def fetch(self, handler: Callable[[ReadTransaction], T]) -> T:
         with self._quick as tx:
