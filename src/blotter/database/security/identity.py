@@ -7,13 +7,17 @@ from typing import Protocol
 
 import msgspec
 
+from blotter.database.security.principal import Principal
+
 
 class Identity(msgspec.Struct, frozen=True):
-    """The caller: account and region whose tables the request is about, and the access key that was shown."""
+    """The caller: account and region whose tables the request is about, and the access key that was shown.
+    `principal` is None under open access, where nothing is authorized."""
 
     account: str
     region: str
     access_key: str
+    principal: Principal | None = None
 
 
 class SignedRequest(Protocol):
