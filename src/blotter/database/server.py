@@ -105,7 +105,7 @@ def build_handler(storage: Storage, settings: Settings) -> Router:
     access = OpenAccess(settings.account)
     account = RequestLog() if RequestLog.wanted() else None
     pipeline = Pipeline(storage, access.authenticate, table_delay=settings.table_delay, account=account)
-    services = make_dispatcher(pipeline.answer, access.authenticate)
+    services = make_dispatcher(pipeline.answer, access.authenticate, storage)
     line = health(settings.region)
     probes = {"/": lambda: line, "/health": lambda: _HEALTHY, "/ready": lambda: _readiness(storage)}
     return Router(services, services.refuse, probes, Origins(settings.host, settings.allowed_hosts))

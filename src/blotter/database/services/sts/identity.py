@@ -6,14 +6,9 @@ Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentit
 
 from __future__ import annotations
 
-from typing import Any
-
-from blotter.database.security.identity import Identity
+from blotter.database.services.api import Call, Output
 
 
-def get_caller_identity(arguments: dict[str, Any], caller: Identity) -> dict[str, Any]:  # noqa: ARG001
-    return {
-        "UserId": caller.account,
-        "Account": caller.account,
-        "Arn": f"arn:aws:iam::{caller.account}:root",
-    }
+def get_caller_identity(call: Call) -> Output:
+    account = call.caller.account
+    return {"UserId": account, "Account": account, "Arn": f"arn:aws:iam::{account}:root"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blotter.database.services.api import Operation
+from blotter.database.services.api import Direct, Operation
 from blotter.database.services.sts.identity import get_caller_identity
 
-OPERATIONS: dict[str, Operation] = {"GetCallerIdentity": get_caller_identity}
+OPERATIONS: dict[str, Operation] = {"GetCallerIdentity": Direct(get_caller_identity)}
