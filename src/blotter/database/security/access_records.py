@@ -1,0 +1,208 @@
+"""What the store keeps about who may: users, groups, roles, policies, access keys, as typed records.
+
+A record is JSON under a key of RECORDS_SPACE:
+
+    access/<account>/user/<name>           access/<account>/policy/<name>
+    access/<account>/group/<name>          access/<account>/access-key/<id>
+    access/<account>/role/<name>           access/<account>/key-use/<id>
+
+Names and ids are lower-cased in keys: IAM distinguishes no names by case
+(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html). `access/generation` is a number
+that every change raises, so that each process sees with one read that its view is old; it does not change when
+only the use of a key was noted. Times are seconds since the epoch. Documents of policies are kept as they were
+sent. Secrets are sealed by the caller before they come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Final, Literal, TypeVar
+
+import msgspec
+
+from blotter.database.storage.protocol import (
+    ANY_SIZE,
+    RECORDS_SPACE,
+    ReadTransaction,
+    StoredItem,
+    WriteTransaction,
+)
+
+GENERATION_KEY: Final = b"access/generation"
+_AT_ONCE = 256
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What all records have: `kind`, their part of the key, and `key_name`, the last part of it before it is
+    lower-cased."""
+
+    kind: ClassVar[str]
+    changes_access: ClassVar[bool] = True
+    """Whether a change of it changes what anybody may do."""
+
+    @property
+    def key_name(self) -> str:
+        raise NotImplementedError
+
+
+class PolicyHolder(Record, frozen=True, omit_defaults=True):
+    """Users, groups and roles: what has policies. `inline` maps names to documents; `attached` are ARNs of managed
+    policies, in the order of their attachment."""
+
+    name: str
+    path: str
+    id: str
+    created: float
+    inline: dict[str, str] = {}
+    attached: tuple[str, ...] = ()
+
+    @property
+    def key_name(self) -> str:
+        return self.name
+
+
+class User(PolicyHolder, frozen=True, omit_defaults=True):
+    kind: ClassVar[str] = "user"
+
+    groups: tuple[str, ...] = ()
+    """The lower-cased names of its groups, in the order in which it joined them."""
+    boundary: str = ""
+    """The ARN of the managed policy that is its permissions boundary, or ""."""
+    tags: dict[str, str] = {}
+
+
+class Group(PolicyHolder, frozen=True, omit_defaults=True):
+    kind: ClassVar[str] = "group"
+
+
+class Role(PolicyHolder, frozen=True, omit_defaults=True):
+    kind: ClassVar[str] = "role"
+
+    trust: str = ""
+    """The trust policy's document."""
+    max_session: int = 3600
+    """Seconds that a session may last."""
+    description: str = ""
+    boundary: str = ""
+    tags: dict[str, str] = {}
+
+
+class PolicyVersion(msgspec.Struct, frozen=True):
+    id: str
+    document: str
+    created: float
+
+
+class ManagedPolicy(Record, frozen=True, omit_defaults=True):
+    """A policy of the account. AWS's own are no records: `services.iam.aws_policies`."""
+
+    kind: ClassVar[str] = "policy"
+
+    name: str
+    path: str
+    id: str
+    created: float
+    updated: float
+    versions: tuple[PolicyVersion, ...]
+    """Ascending; at most five."""
+    default: str = "v1"
+    last_number: int = 1
+    """The number of the last version that was made: none is used twice."""
+    description: str = ""
+    tags: dict[str, str] = {}
+
+    @property
+    def key_name(self) -> str:
+        return self.name
+
+    @property
+    def document(self) -> str:
+        """Of the default version."""
+        return next(version.document for version in self.versions if version.id == self.default)
+
+
+class AccessKey(Record, frozen=True, omit_defaults=True):
+    """A permanent access key; `user` is its owner's name, "" the account's root."""
+
+    kind: ClassVar[str] = "access-key"
+
+    id: str
+    user: str
+    created: float
+    sealed_secret: bytes
+    status: Literal["Active", "Inactive"] = "Active"
+
+    @property
+    def key_name(self) -> str:
+        return self.id
+
+
+class KeyUse(Record, frozen=True, omit_defaults=True):
+    """When a key or a role was last used, for which service and region. `id` is the access key's id, or
+    `role/<lower-cased name>`."""
+
+    kind: ClassVar[str] = "key-use"
+    changes_access: ClassVar[bool] = False
+
+    id: str
+    used: float
+    service: str
+    region: str
+
+    @property
+    def key_name(self) -> str:
+        return self.id
+
+
+R = TypeVar("R", bound=Record)
+
+
+def find(tx: ReadTransaction, account: str, kind: type[R], name: str) -> R | None:
+    """The record of that kind and name, in any case of it."""
+    stored = tx.get(RECORDS_SPACE, _key(account, kind, name))
+    return None if stored is None else msgspec.json.decode(stored.body, type=kind)
+
+
+def every(tx: ReadTransaction, account: str, kind: type[R]) -> Iterator[R]:
+    """All records of a kind, by name."""
+    decode = msgspec.json.Decoder(kind).decode
+    start = _key(account, kind, "")
+    end = start[:-1] + b"0"  # the character after the slash
+    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, ANY_SIZE):
+        for _, _, body in rows:
+            yield decode(body)
+        start = rows[-1][0] + b"\x00"
+
+
+def save(tx: WriteTransaction, account: str, record: Record) -> None:
+    """Adds the record, or replaces the one of its kind and name."""
+    key = _key(account, type(record), record.key_name)
+    tx.put(RECORDS_SPACE, StoredItem(key, 0, msgspec.json.encode(record)), tx.get(RECORDS_SPACE, key))
+    if record.changes_access:
+        note_change(tx)
+
+
+def delete(tx: WriteTransaction, account: str, record: Record) -> None:
+    """Removes the record, if it is there."""
+    stored = tx.get(RECORDS_SPACE, _key(account, type(record), record.key_name))
+    if stored is not None:
+        tx.delete(RECORDS_SPACE, stored)
+        if record.changes_access:
+            note_change(tx)
+
+
+def generation(tx: ReadTransaction) -> int:
+    """Another number after every commit that changed who may what."""
+    stored = tx.get(RECORDS_SPACE, GENERATION_KEY)
+    return 0 if stored is None else int(stored.body)
+
+
+def note_change(tx: WriteTransaction) -> None:
+    """Raises the generation; `save` and `delete` do it."""
+    previous = tx.get(RECORDS_SPACE, GENERATION_KEY)
+    number = 1 if previous is None else int(previous.body) + 1
+    tx.put(RECORDS_SPACE, StoredItem(GENERATION_KEY, 0, b"%d" % number), previous)
+
+
+def _key(account: str, kind: type[Record], name: str) -> bytes:
+    return f"access/{account}/{kind.kind}/{name.lower()}".encode()
