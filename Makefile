@@ -12,10 +12,10 @@ test: $(VENV)/.tests
 	$(BIN)/pytest -n 2 $(ARGS)
 
 # Less than a minute, for use between two edits: unit tests and golden scripts without the longest files.
-LONG := crimes/test_training.py crimes/test_reader.py crimes/web/test_paths.py database/expressions/test_properties.py \
-  database/expressions/partiql/test_properties.py database/http/test_content_encoding.py \
+LONG := crimes/learning/test_training.py crimes/reading/test_reader.py crimes/web/test_paths.py \
+  database/expressions/test_properties.py database/expressions/partiql/test_properties.py database/http/test_content_encoding.py \
   database/operations/test_any_request.py database/storage/test_sqlite.py database/background/test_time_to_live.py \
-  tables/test_tables_convergence.py test_benchmarks.py
+  tables/applying/test_tables_convergence.py test_benchmarks.py
 QUICK := tests/unit tests/test_scripts.py $(addprefix --ignore=tests/unit/,$(LONG))
 quick: $(VENV)/.tests
 	$(BIN)/pytest -n 2 $(QUICK) $(ARGS)

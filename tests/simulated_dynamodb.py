@@ -13,9 +13,9 @@ import copy
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from blotter.tables.calls.failures import OTHER, RULES, SERVER
+from blotter.tables.calls.wait import Clock
 from blotter.tables.errors import SetupError
-from blotter.tables.failures import OTHER, RULES, SERVER
-from blotter.tables.wait import Clock
 
 ACCOUNT = "111122223333"
 

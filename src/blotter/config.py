@@ -5,8 +5,8 @@ flag > environment variable > file > default. Keeps where each value came from, 
 one stops with a single line that states what, where (file, line, key) and what to do.
 
 Rules: no network and no boto3 here (`blotter.aws` makes sessions and clients); of a table only its name is checked
-(`blotter.tables.declaration` reads the rest); `blotter.user_files` reads files. Whatever the file contains ends in
-a ConfigurationError, never in another exception. Must not import the database.
+(`blotter.tables.declaring.declaration` reads the rest); `blotter.user_files` reads files. Whatever the file
+contains ends in a ConfigurationError, never in another exception. Must not import the database.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ import click
 from blotter.config import FILE_NAME, Configuration, Flags, load_configuration
 from blotter.crimes.example import FILE_NAME as EXAMPLE
 from blotter.crimes.extra import explain, missing
-from blotter.crimes.table_check import check_declaration
+from blotter.crimes.storage.table_check import check_declaration
 from blotter.user_files import ConfigurationError
 
 READY_SECONDS = 20.0

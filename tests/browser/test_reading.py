@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from blotter.crimes.attributes import to_item
+from blotter.crimes.storage.attributes import to_item
 
 PHONE = {"width": 390, "height": 844}
 # Whether in one of the charts two neighboring labels touch.

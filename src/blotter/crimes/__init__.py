@@ -1,9 +1,10 @@
 """The application: an uploaded file of incidents becomes one item with its predictions, and a page that shows it.
 
-`intake` stores uploads, `handler` and `processing` turn an event into a result, `worker` and `sweeper` make sure
-that every upload is processed, `web` shows the results. The database is only reached as a DynamoDB endpoint,
-through boto3.
+`jobs` is the work on one file: stored by `intake`, turned into a result by `processing`, and `worker` and
+`sweeper` make sure that every upload is processed (on AWS, `handler` is called instead). `reading`, `learning` and
+`scoring` are what happens to its rows, `storage` keeps objects and results, `web` shows them. The database is only
+reached as a DynamoDB endpoint, through boto3.
 
-Where to begin: `processing.py` for the life of a file, `scoring.py` for what happens to its rows, `item.py` for
-what is stored. Every write of a result item goes through `ResultsTable._write`.
+Where to begin: `jobs/processing.py` for the life of a file, `scoring/scoring.py` for its rows, `item.py` for what
+is stored. Every write of a result item goes through `ResultsTable._write`.
 """

@@ -20,7 +20,7 @@ import click
 
 from blotter.crimes.extra import explain, missing
 from blotter.crimes.failures import FileRefused
-from blotter.crimes.private_files import set_umask
+from blotter.crimes.storage.private_files import set_umask
 
 REFUSED, UNUSABLE = 1, 3
 
@@ -44,8 +44,8 @@ def _one_line_errors() -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
     from obstore.exceptions import BaseError
 
-    from blotter.crimes.model import ModelError
-    from blotter.crimes.objects import first_line
+    from blotter.crimes.learning.model import ModelError
+    from blotter.crimes.storage.objects import first_line
     from blotter.user_files import ConfigurationError
 
     try:
@@ -94,7 +94,7 @@ def train(file: Path, out: Path, card: Path | None, held_out_from: datetime | No
     The last months are held out: the model never sees them, and the figures are about them. The same FILE gives
     the same model.
     """
-    from blotter.crimes.train_command import train_model
+    from blotter.crimes.commands.train import train_model
 
     with _one_line_errors():
         train_model(lambda: _chunks(file), out, card, held_out_from.date() if held_out_from else None, click.echo)
@@ -110,7 +110,7 @@ def train(file: Path, out: Path, card: Path | None, held_out_from: datetime | No
 @click.option("--model", default="", help="Folder of the model; the shipped one by default.")
 def score(file: Path, out: Path | None, model: str) -> None:
     """Score FILE here, without table and queue: predictions to a CSV, the summary to stdout as JSON."""
-    from blotter.crimes.score_command import score_locally
+    from blotter.crimes.commands.score import score_locally
 
     with _one_line_errors():
         summary, target = score_locally(file, lambda: _chunks(file), out, model)
@@ -138,7 +138,7 @@ def serve(
     insecure_open_access: bool,
 ) -> None:
     """Serve the pages and the API, and run workers, until Ctrl-C or SIGTERM."""
-    from blotter.crimes.serve_command import serve_application
+    from blotter.crimes.commands.serve import serve_application
 
     _log_to_stderr()
     with _one_line_errors():
@@ -151,8 +151,8 @@ def serve(
 @click.option("--with-parent", is_flag=True, hidden=True, help="Stop when the starting process is gone.")
 def worker(config: str | None, environment: str | None, with_parent: bool) -> None:
     """Process queued events and sweep, until SIGTERM: one of the processes that `serve` starts."""
+    from blotter.crimes.jobs.worker import run_worker
     from blotter.crimes.settings import Application
-    from blotter.crimes.worker import run_worker
 
     _log_to_stderr()
     with _one_line_errors():
@@ -165,8 +165,8 @@ def worker(config: str | None, environment: str | None, with_parent: bool) -> No
 @click.argument("file_key", required=False)
 def process(config: str | None, environment: str | None, file_key: str | None) -> None:
     """Process one FILE_KEY, or without it whatever events are due, then stop."""
+    from blotter.crimes.jobs.worker import Worker
     from blotter.crimes.settings import Application
-    from blotter.crimes.worker import Worker
 
     _log_to_stderr()
     with _one_line_errors():

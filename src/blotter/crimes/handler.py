@@ -1,10 +1,10 @@
 """The Lambda function: `handler(event, context)` takes S3's object-created events, as AWS Lambda calls it.
 
 The local worker calls the same `handle_event`. Nothing is expected to be in the table before: on AWS nothing
-writes UPLOADED. An event may come twice, late, or for an object that is already another; see `processing.py`. When
-the table or the store is out of reach, or a part of the event is not understood, the error leaves the function
-after everything else was done, so that Lambda delivers the event again or sends it to the dead-letter queue.
-A scheduled rule may call it with `{"blotter": "sweep"}` to find lost work.
+writes UPLOADED. An event may come twice, late, or for an object that is already another; see `jobs/processing.py`.
+When the table or the store is out of reach, or a part of the event is not understood, the error leaves the
+function after everything else was done, so that Lambda delivers the event again or sends it to the dead-letter
+queue. A scheduled rule may call it with `{"blotter": "sweep"}` to find lost work.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from blotter.crimes.events import BadEvent, parse_event
-from blotter.crimes.model import load_model
-from blotter.crimes.notify import Notifier
-from blotter.crimes.processing import Done, Processor, WorkerStopping
+from blotter.crimes.jobs.events import BadEvent, parse_event
+from blotter.crimes.jobs.notify import Notifier
+from blotter.crimes.jobs.processing import Done, Processor, WorkerStopping
+from blotter.crimes.jobs.sweeper import MISSING_SECONDS, Sweeper
+from blotter.crimes.learning.model import load_model
 from blotter.crimes.settings import Application
-from blotter.crimes.sweeper import MISSING_SECONDS, Sweeper
 
 _log = logging.getLogger(__name__)
 

@@ -1,10 +1,10 @@
 """The result item: the attributes that one file's item has in the results table, as typed values.
 
-Owns names, units and defaults; `results.py` writes them and the pages read them. Attributes are added, never
-renamed, and every new one has a default, so that items written by an older version are still read. Everything in
-an item is bounded, because DynamoDB takes 400 KB: breakdowns are capped where they are made (`summary.py`).
-Maps come back from DynamoDB in no particular order: readers sort by key. Must not depend on tables, files or
-models.
+Owns names, units and defaults; `storage/results.py` writes them and the pages read them. Attributes are added,
+never renamed, and every new one has a default, so that items written by an older version are still read.
+Everything in an item is bounded, because DynamoDB takes 400 KB: breakdowns are capped where they are made
+(`scoring/summary.py`). Maps come back from DynamoDB in no particular order: readers sort by key. Must not depend
+on tables, files or models.
 """
 
 from __future__ import annotations

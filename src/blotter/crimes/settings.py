@@ -15,14 +15,14 @@ import msgspec
 from blotter import aws
 from blotter.config import Configuration, load_configuration
 from blotter.crimes.credentials import require_credentials
-from blotter.crimes.intake import Intake
-from blotter.crimes.limits import Limits
-from blotter.crimes.local_queue import LocalQueue
-from blotter.crimes.objects import ObjectStore
-from blotter.crimes.private_files import private_folder
-from blotter.crimes.results import ResultsTable
-from blotter.crimes.table_check import LABEL, check_declaration, check_table
-from blotter.crimes.webhook import webhook_address
+from blotter.crimes.jobs.intake import Intake
+from blotter.crimes.jobs.local_queue import LocalQueue
+from blotter.crimes.jobs.webhook import webhook_address
+from blotter.crimes.scoring.limits import Limits
+from blotter.crimes.storage.objects import ObjectStore
+from blotter.crimes.storage.private_files import private_folder
+from blotter.crimes.storage.results import ResultsTable
+from blotter.crimes.storage.table_check import LABEL, check_declaration, check_table
 from blotter.user_files import ConfigurationError
 
 GIBIBYTE = 1024**3

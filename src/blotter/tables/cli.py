@@ -1,7 +1,8 @@
 """`blotter tables`: the commands, each a few lines over the files beside this one.
 
 The seed's 05-create-dynamodb.sh is `apply`; the others look, wait or take away. boto3 and rich load when a command
-needs them, so that `--help` answers at once. Options and exit codes are in `options.py`, the texts in `report.py`.
+needs them, so that `--help` answers at once. Options and exit codes are in `options.py`, the texts in
+`output/report.py`.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from typing import Any, NamedTuple
 
 import click
 
-from blotter.tables import commands_around, report, terminal
-from blotter.tables.apply import Applying, Work, together
-from blotter.tables.changes import Plan
-from blotter.tables.declaration import TableDeclaration
-from blotter.tables.destroy import destroy as destroying
-from blotter.tables.destroy import wait_until_gone, wait_until_ready
+from blotter.tables import commands_around
+from blotter.tables.applying.apply import Applying, Work, together
+from blotter.tables.applying.destroy import destroy as destroying
+from blotter.tables.applying.destroy import wait_until_gone, wait_until_ready
+from blotter.tables.declaring.declaration import TableDeclaration
 from blotter.tables.errors import Exit, SetupError
-from blotter.tables.observed import Observed
-from blotter.tables.observed import describe as described
 from blotter.tables.options import Failures, Run, command, labels_argument, timeout_option
-from blotter.tables.plan import make_plan, read_settings
+from blotter.tables.output import report, terminal
+from blotter.tables.planning.changes import Plan
+from blotter.tables.planning.observed import Observed
+from blotter.tables.planning.observed import describe as described
+from blotter.tables.planning.plan import make_plan, read_settings
 from blotter.usage import CommandGroup
 from blotter.user_files import ConfigurationError
 
@@ -188,7 +190,7 @@ def destroy(run: Run, labels: tuple[str, ...], yes: bool) -> None:
 @tables.command()
 def schema() -> None:
     """Print the JSON Schema of blotter.toml, for editors."""
-    from blotter.tables.schema import configuration_schema
+    from blotter.tables.declaring.schema import configuration_schema
 
     terminal.write_json(configuration_schema())
 
@@ -198,7 +200,7 @@ def schema() -> None:
 @click.option("--table", default="results", show_default=True, help="The first table's label.")
 def init(app: str, table: str) -> None:
     """Write a first blotter.toml here; never overwrites one."""
-    from blotter.tables.first_file import write_first_file
+    from blotter.tables.declaring.first_file import write_first_file
 
     try:
         path = write_first_file(app, table)

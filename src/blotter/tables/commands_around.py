@@ -15,11 +15,11 @@ from typing import Any
 import click
 
 from blotter.config import Configuration, Flags, load_configuration
-from blotter.tables import report, terminal
-from blotter.tables.endpoint import Endpoint
+from blotter.tables.applying.progress import News
+from blotter.tables.calls.endpoint import Endpoint
 from blotter.tables.errors import Exit, SetupError
 from blotter.tables.options import Run, command, labels_argument
-from blotter.tables.progress import News
+from blotter.tables.output import report, terminal
 
 
 class Finite(click.FloatRange):
@@ -54,7 +54,7 @@ def policy(run: Run, labels: tuple[str, ...], role: str, leading_key: str | None
 @command
 def export(run: Run, labels: tuple[str, ...], form: str) -> Exit:
     """Print the declared tables as AWS CLI commands, a CloudFormation template or Terraform."""
-    from blotter.tables.export import FORMS
+    from blotter.tables.exporting.export import FORMS
 
     tables = [(table, run.declared(table)) for table in run.tables(labels)]
     terminal.write_generated(FORMS[form](tables, run.configuration))

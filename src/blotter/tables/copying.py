@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from blotter.tables.endpoint import Caller
+from blotter.tables.calls.endpoint import Caller
+from blotter.tables.calls.wait import Backoff, Clock
 from blotter.tables.errors import Exit, Retry, SetupError
-from blotter.tables.observed import Observed, describe
-from blotter.tables.wait import Backoff, Clock
+from blotter.tables.planning.observed import Observed, describe
 
 BATCH = 25  # BatchWriteItem's most
 TRIES = 8  # of one request in a row; throttling is tried for as long as it lasts

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from blotter.tables.endpoint import Caller
+from blotter.tables.calls.endpoint import Caller
 from blotter.user_files import ConfigurationError, parse_toml, read_text
 
 HOURS = 730  # of a month

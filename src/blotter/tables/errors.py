@@ -1,7 +1,7 @@
 """What can stop the set-up, with the exit code and the retry rule of each.
 
 Every failure a user can meet is a `SetupError`: one line, an exit code from the documented table, and how long it
-is worth trying again. The translation from botocore is in `endpoint.py`; nothing here imports it.
+is worth trying again. The translation from botocore is in `calls/endpoint.py`; nothing here imports it.
 """
 
 from __future__ import annotations

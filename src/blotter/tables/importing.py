@@ -14,14 +14,14 @@ from typing import Any
 
 from blotter.config import ConfiguredTable
 from blotter.printable import one_line
-from blotter.tables import aspects
-from blotter.tables.apply import shown
-from blotter.tables.declaration import AWS_OWNED, parse_table
-from blotter.tables.endpoint import Caller
+from blotter.tables.applying.apply import shown
+from blotter.tables.calls.endpoint import Caller
+from blotter.tables.declaring.declaration import AWS_OWNED, parse_table
 from blotter.tables.errors import Exit, SetupError
-from blotter.tables.observed import READERS, Described, Observed, with_settings
-from blotter.tables.plan import make_plan
-from blotter.tables.quoting import toml, toml_key
+from blotter.tables.output.quoting import toml, toml_key
+from blotter.tables.planning import aspects
+from blotter.tables.planning.observed import READERS, Described, Observed, with_settings
+from blotter.tables.planning.plan import make_plan
 from blotter.user_files import ConfigurationError, Document
 
 # Why a setting may be unreadable and the import still go on: not offered, or not permitted.

@@ -2,7 +2,7 @@
 
 `command` gives a function that takes a `Run` the common options, loads the configuration, and turns every failure
 a user can meet into one line on stderr and an exit code (with --json, also an object on stdout). Writing is
-`terminal.py`'s.
+`output/terminal.py`'s.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from blotter.config import Configuration, ConfiguredTable, Flags, load_configuration
-from blotter.tables import terminal
-from blotter.tables.apply import Step
-from blotter.tables.declaration import TableDeclaration, parse_table
-from blotter.tables.endpoint import Endpoint
+from blotter.tables.applying.apply import Step
+from blotter.tables.applying.progress import PlainReporter, Reporter, on_terminal, silent
+from blotter.tables.calls.endpoint import Endpoint
+from blotter.tables.calls.wait import Clock, Deadline
+from blotter.tables.declaring.declaration import TableDeclaration, parse_table
 from blotter.tables.errors import Exit, Retry, SetupError
-from blotter.tables.observed import describe
+from blotter.tables.output import terminal
+from blotter.tables.planning.observed import describe
 from blotter.tables.policy import table_arn
-from blotter.tables.progress import PlainReporter, Reporter, on_terminal, silent
-from blotter.tables.wait import Clock, Deadline
 from blotter.user_files import ConfigurationError
 
 DEFAULT_TIMEOUT_S = 600.0

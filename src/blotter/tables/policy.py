@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from blotter.config import Configuration, ConfiguredTable
-from blotter.tables.declaration import AWS_OWNED, TableDeclaration
+from blotter.tables.declaring.declaration import AWS_OWNED, TableDeclaration
 
 Where = Literal["table", "indexes", "stream", "anything"]
 Policy = dict[str, Any]

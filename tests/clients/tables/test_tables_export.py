@@ -2,7 +2,7 @@
 
 The CLI form runs with the real AWS CLI; the CloudFormation form is checked by cfn-lint and deployed by moto's
 CloudFormation. Terraform is not at hand in the tests, so its text is compared. Values that are hard to quote are
-in tests/unit/tables/test_tables_export_values.py.
+in tests/unit/tables/exporting/test_tables_export_values.py.
 """
 
 from __future__ import annotations

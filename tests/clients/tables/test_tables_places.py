@@ -69,7 +69,7 @@ def test_aws_by_name_beats_the_profile(
     for name, value in blotter_on_moto.environ.items():
         monkeypatch.setenv(name, value)
     from blotter.config import Flags, load_configuration
-    from blotter.tables.endpoint import Endpoint
+    from blotter.tables.calls.endpoint import Endpoint
 
     endpoint = Endpoint(load_configuration(blotter_on_moto.file, flags=Flags(endpoint="aws")))
     assert (endpoint.address, endpoint.is_aws) == ("AWS", True)
@@ -243,7 +243,7 @@ def test_ctrl_c_outside_of_a_commands_own_handler_has_the_exit_code_of_shells(
     from click.testing import CliRunner
 
     from blotter.cli import main
-    from blotter.tables import terminal
+    from blotter.tables.output import terminal
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,7 +1,7 @@
 """Any table state to any declaration on real endpoints: valid requests, the end reached, several runs at once.
 
-The model test of tests/unit/tables/test_tables_convergence.py against Blotter and moto over HTTP: they decide what
-is valid. Then several `apply` at once, stepping through the same change side by side.
+The model test of tests/unit/tables/applying/test_tables_convergence.py against Blotter and moto over HTTP: they
+decide what is valid. Then several `apply` at once, stepping through the same change side by side.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from blotter.config import ConfiguredTable, load_configuration
-from blotter.tables import desired
-from blotter.tables.apply import Applying, Outcome, Step, together
-from blotter.tables.declaration import TableDeclaration, parse_table
-from blotter.tables.endpoint import Endpoint
+from blotter.tables.applying.apply import Applying, Outcome, Step, together
+from blotter.tables.applying.progress import silent
+from blotter.tables.calls.endpoint import Endpoint
+from blotter.tables.calls.wait import Clock, Deadline
+from blotter.tables.declaring.declaration import TableDeclaration, parse_table
 from blotter.tables.errors import SetupError
-from blotter.tables.progress import silent
-from blotter.tables.wait import Clock, Deadline
+from blotter.tables.planning import desired
 from blotter.user_files import Document
-from tests.unit.tables.test_tables_convergence import MODES, declarations
+from tests.unit.tables.applying.test_tables_convergence import MODES, declarations
 
 KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}
 # What an endpoint does not offer, or forgets, cannot be reached on it.

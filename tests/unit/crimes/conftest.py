@@ -16,14 +16,14 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from blotter.crimes.intake import Intake
-from blotter.crimes.local_queue import LocalQueue
-from blotter.crimes.model import Model, load_model
-from blotter.crimes.notify import Notifier
-from blotter.crimes.objects import ObjectStore
-from blotter.crimes.processing import Processor
-from blotter.crimes.results import ResultsTable
+from blotter.crimes.jobs.intake import Intake
+from blotter.crimes.jobs.local_queue import LocalQueue
+from blotter.crimes.jobs.notify import Notifier
+from blotter.crimes.jobs.processing import Processor
+from blotter.crimes.learning.model import Model, load_model
 from blotter.crimes.settings import Application, CrimesSettings
+from blotter.crimes.storage.objects import ObjectStore
+from blotter.crimes.storage.results import ResultsTable
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from blotter.crimes import example
-from blotter.crimes.model import load_model
+from blotter.crimes.learning.model import load_model
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from blotter.crimes import handler as handler_module
-from blotter.crimes.events import BadEvent, object_created_event
 from blotter.crimes.handler import handler
 from blotter.crimes.item import Result
-from blotter.crimes.objects import ObjectStore
-from blotter.crimes.results import ResultsTable
+from blotter.crimes.jobs.events import BadEvent, object_created_event
+from blotter.crimes.storage.objects import ObjectStore
+from blotter.crimes.storage.results import ResultsTable
 
 CSV = b"Date,Primary Type\n2022-01-01,THEFT\n"
 KEY = 'uploads/a+b c%20d "quoted" 🚓.csv'

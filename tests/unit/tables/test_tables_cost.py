@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from blotter.cli import main
 from blotter.config import load_configuration
 from blotter.tables import cost
-from blotter.tables.endpoint import Endpoint
+from blotter.tables.calls.endpoint import Endpoint
 from blotter.user_files import ConfigurationError
 
 PRICES = cost.load_prices("us-east-1", "STANDARD").prices

@@ -13,7 +13,7 @@ import pytest
 from blotter.cli import main
 from blotter.config import ENVIRONMENT_VARIABLES, load_configuration
 from blotter.tables.cli import tables
-from blotter.tables.declaration import Index, TableDeclaration, parse_table
+from blotter.tables.declaring.declaration import Index, TableDeclaration, parse_table
 from blotter.tables.errors import MEANINGS, Exit
 
 REPOSITORY = Path(__file__).parents[3]

@@ -12,13 +12,13 @@ import pytest
 from botocore.stub import Stubber
 
 from blotter.config import load_configuration
-from blotter.tables.apply import shown
-from blotter.tables.endpoint import Endpoint
+from blotter.tables.applying.apply import shown
+from blotter.tables.applying.progress import News, PlainReporter
+from blotter.tables.calls.endpoint import Endpoint
+from blotter.tables.calls.failures import BY_EXCEPTION, RULES
+from blotter.tables.calls.wait import Backoff, Deadline
 from blotter.tables.errors import Exit, Retry, SetupError
-from blotter.tables.failures import BY_EXCEPTION, RULES
-from blotter.tables.observed import Observed, with_settings
-from blotter.tables.progress import News, PlainReporter
-from blotter.tables.wait import Backoff, Deadline
+from blotter.tables.planning.observed import Observed, with_settings
 from tests.simulated_dynamodb import FakeClock
 
 # --- waiting
@@ -148,8 +148,8 @@ def test_a_policy_that_is_not_there_is_none(configuration: Any) -> None:
 
 
 def test_replicas_are_added_one_region_at_a_time() -> None:
-    from blotter.tables.aspects import ASPECTS, Gap
-    from blotter.tables.declaration import Key, TableDeclaration
+    from blotter.tables.declaring.declaration import Key, TableDeclaration
+    from blotter.tables.planning.aspects import ASPECTS, Gap
 
     replicas = next(aspect for aspect in ASPECTS if aspect.key == "replicas")
     arn = "arn:aws:dynamodb:us-east-1:111122223333:table/t"
@@ -162,7 +162,7 @@ def test_replicas_are_added_one_region_at_a_time() -> None:
 
 
 def test_policies_that_say_the_same_are_the_same() -> None:
-    from blotter.tables.aspects import same_policy
+    from blotter.tables.planning.aspects import same_policy
 
     one = {"Statement": [{"Action": "dynamodb:GetItem", "Principal": {"AWS": ["a", "b"]}}]}
     other = {"Statement": {"Action": ["dynamodb:GetItem"], "Principal": {"AWS": ["b", "a"]}}}

@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from blotter.config import Configuration, load_configuration
-from blotter.tables.declaration import parse_table
+from blotter.tables.declaring.declaration import parse_table
 from blotter.tables.policy import IAM_ONLY, ROLES, make_policy
 
 FULL = """

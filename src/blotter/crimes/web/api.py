@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from blotter import __version__
 from blotter.crimes.item import Result
-from blotter.crimes.results import InvalidToken
+from blotter.crimes.storage.results import InvalidToken
 from blotter.crimes.web import downloads, live, paths, schemas
 from blotter.crimes.web.errors import WebError, result_not_found
 from blotter.crimes.web.services import Services

@@ -2,7 +2,8 @@
 
 The reader is pinned to one version of the object, so a download never mixes two files. The name is the user's
 own and therefore goes into the header twice: in plain ASCII for old clients, and percent-encoded (RFC 6266, RFC
-8187). Cells that a spreadsheet would run as formulas can be neutralized on the way (`crimes/spreadsheets.py`).
+8187). Cells that a spreadsheet would run as formulas can be neutralized on the way
+(`crimes/scoring/spreadsheets.py`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from blotter.crimes.item import Result
-from blotter.crimes.objects import InvalidKey, ObjectInfo, ObjectNotFound, ObjectStore
-from blotter.crimes.spreadsheets import neutralized
+from blotter.crimes.scoring.spreadsheets import neutralized
+from blotter.crimes.storage.objects import InvalidKey, ObjectInfo, ObjectNotFound, ObjectStore
 from blotter.crimes.web import text
 from blotter.crimes.web.errors import WebError
 

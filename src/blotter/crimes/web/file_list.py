@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from blotter.crimes.item import Result
-from blotter.crimes.results import ResultsTable
+from blotter.crimes.storage.results import ResultsTable
 from blotter.crimes.web import headline, text
 
 MAX_PAGES = 20

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from blotter.crimes.dates import NO_TIME, DateReader, Moment
-from blotter.crimes.reader import find_columns
-from blotter.crimes.spelling import area as spelled_area
-from blotter.crimes.spreadsheets import rows_of
+from blotter.crimes.reading.dates import NO_TIME, DateReader, Moment
+from blotter.crimes.reading.reader import find_columns
+from blotter.crimes.reading.spelling import area as spelled_area
+from blotter.crimes.scoring.spreadsheets import rows_of
 from blotter.crimes.web import community_map, paths, text
 
 PER_PAGE = 50

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from blotter import __version__
 from blotter.crimes import example
 from blotter.crimes.item import Result
-from blotter.crimes.results import InvalidToken
+from blotter.crimes.storage.results import InvalidToken
 from blotter.crimes.web import (
     community_map,
     comparison,

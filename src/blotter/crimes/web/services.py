@@ -11,9 +11,9 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from blotter.crimes.item import Result
-from blotter.crimes.objects import ObjectStore
-from blotter.crimes.results import ResultsTable
 from blotter.crimes.settings import Application
+from blotter.crimes.storage.objects import ObjectStore
+from blotter.crimes.storage.results import ResultsTable
 from blotter.crimes.web.errors import WebError
 from blotter.crimes.web.live import Pace
 from blotter.crimes.web.security import AllowedHosts

@@ -19,8 +19,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from blotter.crimes.intake import UploadTooLarge
-from blotter.crimes.objects import is_disk_full
+from blotter.crimes.jobs.intake import UploadTooLarge
+from blotter.crimes.storage.objects import is_disk_full
 from blotter.crimes.web import text
 from blotter.crimes.web.errors import WebError
 from blotter.crimes.web.upload_slots import UploadLimits, UploadSlots

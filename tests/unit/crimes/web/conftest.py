@@ -8,10 +8,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from blotter.crimes.intake import Intake
 from blotter.crimes.item import Group, Risk, Summary
-from blotter.crimes.objects import ObjectStore
-from blotter.crimes.results import Claim, ResultsTable
+from blotter.crimes.jobs.intake import Intake
+from blotter.crimes.storage.objects import ObjectStore
+from blotter.crimes.storage.results import Claim, ResultsTable
 from blotter.crimes.web.app import create_app
 from blotter.crimes.web.live import Pace
 from blotter.crimes.web.services import Services, WebSettings

@@ -8,12 +8,12 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from blotter.crimes.local_queue import LocalQueue
-from blotter.crimes.objects import ObjectStore
-from blotter.crimes.processing import Processor
-from blotter.crimes.results import LeaseLost
+from blotter.crimes.jobs.local_queue import LocalQueue
+from blotter.crimes.jobs.processing import Processor
+from blotter.crimes.jobs.sweeper import Sweeper
 from blotter.crimes.settings import Application
-from blotter.crimes.sweeper import Sweeper
+from blotter.crimes.storage.objects import ObjectStore
+from blotter.crimes.storage.results import LeaseLost
 
 CSV = b"Date,Primary Type\n2022-03-04 21:30:00,NARCOTICS\n"
 

@@ -13,8 +13,8 @@ from botocore.config import Config
 from fastapi.testclient import TestClient
 
 from blotter import __version__
-from blotter.crimes.local_queue import LocalQueue
-from blotter.crimes.results import ResultsTable
+from blotter.crimes.jobs.local_queue import LocalQueue
+from blotter.crimes.storage.results import ResultsTable
 from blotter.crimes.web import downloads
 from blotter.crimes.web.services import Services, WebSettings
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blotter.crimes.spreadsheets import neutral, neutralized
+from blotter.crimes.scoring.spreadsheets import neutral, neutralized
 
 _CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=8)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from blotter.crimes.processing import Processor
+from blotter.crimes.jobs.processing import Processor
 from blotter.crimes.web import incidents
 from blotter.crimes.web.incidents import Filters
 

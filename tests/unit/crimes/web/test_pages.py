@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 
 from blotter.crimes import example
 from blotter.crimes.failures import FILE_CODES, ROW_REASONS
-from blotter.crimes.objects import ObjectStore
-from blotter.crimes.processing import Processor
-from blotter.crimes.results import ResultsTable
+from blotter.crimes.jobs.processing import Processor
+from blotter.crimes.storage.objects import ObjectStore
+from blotter.crimes.storage.results import ResultsTable
 from blotter.crimes.web import explain, file_list
 from blotter.crimes.web.services import Services
 

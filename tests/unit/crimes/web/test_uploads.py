@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 
-from blotter.crimes.objects import ObjectStore
+from blotter.crimes.storage.objects import ObjectStore
 from blotter.crimes.web.errors import WebError
 from blotter.crimes.web.upload_slots import UploadLimits, UploadSlots
 from blotter.crimes.web.uploads import Uploads
