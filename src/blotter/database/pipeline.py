@@ -1,12 +1,13 @@
 """START HERE: the path of a request, one call per stage.
 
-    parse → authenticate → decode → validate → prepare → execute (in a storage transaction) → account → response
+    parse → authenticate → decode → validate → prepare → authorize → execute (in a storage transaction) → account
+        → response
 
 `Pipeline.answer` is this line. The order of these calls, and nothing else, decides which of two errors a request
-with two faults gets. `executor` executes: a point read is answered at once, a write or a long read with a
-`Pending` that is settled later. At the end of every request, `account` is called with what it was, what its plan
-touches, and its result with the capacity it consumed, or its error. Nothing here depends on sockets, SQL or a
-single operation.
+with two faults gets. `authorize` works on what the plan touches; under open access there is none. `executor`
+executes: a point read is answered at once, a write or a long read with a `Pending` that is settled later. At the
+end of every request, `account` is called with what it was, what its plan touches, and its result with the capacity
+it consumed, or its error. Nothing here depends on sockets, SQL or a single operation.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ Account = Callable[[Request, "Context | None", "Plan | None", "Result | DynamoDB
 """Called once for every request that ends, before its response leaves. There is no context when the request failed
 before or in authentication, and no plan when it failed before it had one."""
 
+Authorize = Callable[[Request, Context, Plan], None]
+"""Raises DynamoDBError unless the caller may do what the plan touches. Called on the event loop."""
 
 Prepared = tuple["Operation[Any, Any]", Any, Context]
 """A request that may be executed: its operation, plan and context."""
@@ -81,8 +84,10 @@ class Pipeline(Ends):
         table_delay: float = 0.0,
         clock: Callable[[], float] = time.time,
         account: Account | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
         self._authenticate = authenticate
+        self._authorize = authorize
         self._table_delay = table_delay
         self._clock = clock
         self._account = account
@@ -134,6 +139,8 @@ class Pipeline(Ends):
             return self.failed(prepared.error, request, prepared.context, None)
         operation, plan, context = prepared
         try:
+            if self._authorize is not None:
+                self._authorize(request, context, plan)
             return self._executor.execute(operation.execution(plan), plan, context, request, self)
         except Exception as error:
             return self.failed(error, request, context, plan)

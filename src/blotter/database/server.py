@@ -34,7 +34,9 @@ from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.pipeline import Pipeline
 from blotter.database.request_log import RequestLog
-from blotter.database.security.open_access import OpenAccess
+from blotter.database.security.access import open_access
+from blotter.database.security.access_state import AccessState
+from blotter.database.security.sealing import sealer_in, sealer_in_memory
 from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import make_dispatcher
 from blotter.database.settings import Settings
@@ -102,10 +104,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 def build_handler(storage: Storage, settings: Settings) -> Router:
     """The handler of all requests: router, services, pipeline."""
-    access = OpenAccess(settings.account)
+    sealer = sealer_in_memory() if settings.in_memory else sealer_in(settings.data_dir)
+    access = open_access(settings.account, AccessState(storage, sealer), sealer)
     account = RequestLog() if RequestLog.wanted() else None
-    pipeline = Pipeline(storage, access.authenticate, table_delay=settings.table_delay, account=account)
-    services = make_dispatcher(pipeline.answer, access.authenticate, storage)
+    authenticate = access.authenticator("dynamodb")
+    pipeline = Pipeline(storage, authenticate, table_delay=settings.table_delay, account=account)
+    services = make_dispatcher(pipeline.answer, access, storage)
     line = health(settings.region)
     probes = {"/": lambda: line, "/health": lambda: _HEALTHY, "/ready": lambda: _readiness(storage)}
     return Router(services, services.refuse, probes, Origins(settings.host, settings.allowed_hosts))

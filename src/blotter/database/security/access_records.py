@@ -5,12 +5,13 @@ A record is JSON under a key of RECORDS_SPACE:
     access/<account>/user/<name>           access/<account>/policy/<name>
     access/<account>/group/<name>          access/<account>/access-key/<id>
     access/<account>/role/<name>           access/<account>/key-use/<id>
+    access/<account>/resource-policy/<ARN>
 
-Names and ids are lower-cased in keys: IAM distinguishes no names by case
-(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html). `access/generation` is a number
-that every change raises, so that each process sees with one read that its view is old; it does not change when
-only the use of a key was noted. Times are seconds since the epoch. Documents of policies are kept as they were
-sent. Secrets are sealed by the caller before they come here.
+Names and ids are lower-cased in keys, ARNs are not: IAM distinguishes no names by case
+(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html), DynamoDB does. `access/generation`
+is a number that every change raises, so that each process sees with one read that its view is old; it does not
+change when only the use of a key was noted. Times are seconds since the epoch. Documents of policies are kept as
+they were sent. Secrets are sealed by the caller before they come here.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from blotter.database.storage.protocol import (
 )
 
 GENERATION_KEY: Final = b"access/generation"
+RECORDS: Final = (b"access/", b"access0")
+"""Between these are the keys of all records; "0" follows "/" in ASCII."""
 _AT_ONCE = 256
 
 
@@ -39,6 +42,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: ClassVar[str]
     changes_access: ClassVar[bool] = True
     """Whether a change of it changes what anybody may do."""
+    folds_case: ClassVar[bool] = True
+    """Whether names that differ in case only are the same."""
 
     @property
     def key_name(self) -> str:
@@ -154,19 +159,35 @@ class KeyUse(Record, frozen=True, omit_defaults=True):
         return self.id
 
 
+class ResourcePolicy(Record, frozen=True, omit_defaults=True):
+    """The policy of a table or a stream."""
+
+    kind: ClassVar[str] = "resource-policy"
+    folds_case: ClassVar[bool] = False
+
+    arn: str
+    document: str
+    revision: str
+    created: float
+
+    @property
+    def key_name(self) -> str:
+        return self.arn
+
+
 R = TypeVar("R", bound=Record)
 
 
 def find(tx: ReadTransaction, account: str, kind: type[R], name: str) -> R | None:
     """The record of that kind and name, in any case of it."""
-    stored = tx.get(RECORDS_SPACE, _key(account, kind, name))
+    stored = tx.get(RECORDS_SPACE, record_key(account, kind, name))
     return None if stored is None else msgspec.json.decode(stored.body, type=kind)
 
 
 def every(tx: ReadTransaction, account: str, kind: type[R]) -> Iterator[R]:
     """All records of a kind, by name."""
     decode = msgspec.json.Decoder(kind).decode
-    start = _key(account, kind, "")
+    start = record_key(account, kind, "")
     end = start[:-1] + b"0"  # the character after the slash
     while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, ANY_SIZE):
         for _, _, body in rows:
@@ -176,7 +197,7 @@ def every(tx: ReadTransaction, account: str, kind: type[R]) -> Iterator[R]:
 
 def save(tx: WriteTransaction, account: str, record: Record) -> None:
     """Adds the record, or replaces the one of its kind and name."""
-    key = _key(account, type(record), record.key_name)
+    key = record_key(account, type(record), record.key_name)
     tx.put(RECORDS_SPACE, StoredItem(key, 0, msgspec.json.encode(record)), tx.get(RECORDS_SPACE, key))
     if record.changes_access:
         note_change(tx)
@@ -184,7 +205,7 @@ def save(tx: WriteTransaction, account: str, record: Record) -> None:
 
 def delete(tx: WriteTransaction, account: str, record: Record) -> None:
     """Removes the record, if it is there."""
-    stored = tx.get(RECORDS_SPACE, _key(account, type(record), record.key_name))
+    stored = tx.get(RECORDS_SPACE, record_key(account, type(record), record.key_name))
     if stored is not None:
         tx.delete(RECORDS_SPACE, stored)
         if record.changes_access:
@@ -204,5 +225,5 @@ def note_change(tx: WriteTransaction) -> None:
     tx.put(RECORDS_SPACE, StoredItem(GENERATION_KEY, 0, b"%d" % number), previous)
 
 
-def _key(account: str, kind: type[Record], name: str) -> bytes:
-    return f"access/{account}/{kind.kind}/{name.lower()}".encode()
+def record_key(account: str, kind: type[Record], name: str) -> bytes:
+    return f"access/{account}/{kind.kind}/{name.lower() if kind.folds_case else name}".encode()

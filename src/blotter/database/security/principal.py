@@ -8,17 +8,11 @@ no principal, and nothing is authorized.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
-
-class Policy(Protocol):
-    """A parsed policy document."""
-
-    @property
-    def text(self) -> str: ...
-
+from blotter.database.security.policy.document import Policy
 
 PrincipalKind = Literal["root", "user", "assumed-role", "federated-user"]
 

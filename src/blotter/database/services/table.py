@@ -7,10 +7,12 @@ read before a request needs it; a test compares both.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from blotter.database.http.messages import Handler
-from blotter.database.services.api import ApiService, Authenticate, Operation
+from blotter.database.security.access import Access
+from blotter.database.services.api import ApiService, Operation
 from blotter.database.services.dispatch import Claims, Dispatcher
 from blotter.database.services.dynamodb import DynamoDBService
 from blotter.database.services.unknown import UnknownService
@@ -25,14 +27,14 @@ class Entry(NamedTuple):
     scope: str
     target: str
     version: str
-    load: Callable[[], Mapping[str, Operation]]
+    load: Callable[[Access], Mapping[str, Operation]]
 
 
-def _nothing() -> Mapping[str, Operation]:
+def _nothing(_: Access) -> Mapping[str, Operation]:
     return {}
 
 
-def _sts() -> Mapping[str, Operation]:
+def _sts(_: Access) -> Mapping[str, Operation]:
     from blotter.database.services.sts.registry import OPERATIONS
 
     return OPERATIONS
@@ -49,12 +51,13 @@ SERVICES = (
 DYNAMODB_TARGETS = ("DynamoDB_20120810", "DynamoDBStreams_20120810")
 
 
-def make_dispatcher(dynamodb: Handler, authenticate: Authenticate, storage: Storage) -> Dispatcher:
+def make_dispatcher(dynamodb: Handler, access: Access, storage: Storage) -> Dispatcher:
     """The dispatcher of a server whose pipeline is `dynamodb`, over the same store."""
     service = DynamoDBService(dynamodb)
     claims = [Claims(service, "dynamodb", DYNAMODB_TARGETS)]
     for entry in SERVICES:
         names = (entry.target,) if entry.target else ()
-        api = ApiService(entry.scope, entry.load, authenticate, storage)
+        authenticate = access.authenticator(entry.scope)
+        api = ApiService(entry.scope, partial(entry.load, access), authenticate, storage)
         claims.append(Claims(api, entry.scope, names, (entry.version,), names))
     return Dispatcher(service, claims, UnknownService)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 
 from blotter.database.http.messages import Pending, Request, Response
+from blotter.database.security.access import open_access
+from blotter.database.security.access_state import AccessState
+from blotter.database.security.sealing import sealer_in_memory
 from blotter.database.services.dispatch import Claims, Dispatcher
 from blotter.database.services.form import first_value
 from blotter.database.services.model import load_model
 from blotter.database.services.table import DYNAMODB_TARGETS, SERVICES
+from blotter.database.storage.memory.maps import OrderedMaps
+from blotter.database.storage.memory.storage import MemoryStorage
 from blotter.database.wire.service_model import service_model
 
 VERSIONS = {"sts": "2011-06-15", "iam": "2010-05-08", "monitoring": "2010-08-01"}
@@ -122,7 +127,9 @@ def test_the_table_says_what_the_models_say(entry: object) -> None:
     scope, target, version, load = entry  # type: ignore[misc]
     model = load_model(scope)
     assert (model.scope, model.target, model.version) == (scope, target, version)
-    assert set(load()) == {name for name, operation in model.operations.items() if operation.output}
+    sealer = sealer_in_memory()
+    access = open_access("1" * 12, AccessState(MemoryStorage(OrderedMaps()), sealer), sealer)
+    assert set(load(access)) == {name for name, operation in model.operations.items() if operation.output}
 
 
 def test_dynamodbs_targets_are_the_models() -> None:

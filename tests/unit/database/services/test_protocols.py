@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 from blotter.database.http.messages import Request, Response
 from blotter.database.model.errors import DynamoDBError
-from blotter.database.security.open_access import OpenAccess
+from blotter.database.security.access import Access, Authenticate, open_access
+from blotter.database.security.access_state import AccessState
+from blotter.database.security.sealing import sealer_in_memory
 from blotter.database.services.table import SERVICES, make_dispatcher
 from blotter.database.storage.memory import MemoryStorage
 from blotter.database.storage.memory.maps import OrderedMaps
@@ -32,11 +34,19 @@ def _store() -> MemoryStorage:
     return MemoryStorage(OrderedMaps())
 
 
+def _access(account: str = "1" * 12, authenticate: Authenticate | None = None) -> Access:
+    sealer = sealer_in_memory()
+    state = AccessState(_store(), sealer)
+    if authenticate is None:
+        return open_access(account, state, sealer)
+    return Access(account, state, sealer, lambda _: authenticate, enforced=True)
+
+
 def _send(scope: str, target: str = "/", body: bytes = b"", method: str = "POST", **headers: str) -> Response:
     def dynamodb(_request: Request) -> Response:
         raise AssertionError("not for DynamoDB")
 
-    dispatcher = make_dispatcher(dynamodb, OpenAccess("111122223333").authenticate, _store())
+    dispatcher = make_dispatcher(dynamodb, _access("111122223333"), _store())
     named = {
         "authorization": f"AWS4-HMAC-SHA256 Credential=k/20261128/us-east-1/{scope}/aws4_request, "
         "SignedHeaders=host, Signature=0",
@@ -152,7 +162,7 @@ def test_errors_of_signatures_have_this_protocols_names() -> None:
 
 @pytest.mark.parametrize("entry", SERVICES, ids=lambda entry: entry.scope)
 def test_a_page_that_is_refused_is_told_in_the_services_protocol(entry: Any) -> None:
-    dispatcher = make_dispatcher(lambda _request: Response(200), OpenAccess("1" * 12).authenticate, _store())
+    dispatcher = make_dispatcher(lambda _request: Response(200), _access("1" * 12), _store())
     headers = {"authorization": f"AWS4-HMAC-SHA256 Credential=k/2/r/{entry.scope}/aws4_request"}
     answer = dispatcher.refuse(Request("POST", "/", headers, b""), "not from there")
     assert answer.status == 403
@@ -301,7 +311,7 @@ def test_a_bug_is_an_internal_failure(caplog: pytest.LogCaptureFixture) -> None:
     def broken(_request: Any) -> Any:
         raise RuntimeError("secret")
 
-    dispatcher = make_dispatcher(lambda _request: Response(200), broken, _store())
+    dispatcher = make_dispatcher(lambda _request: Response(200), _access(authenticate=broken), _store())
     headers = {"authorization": "AWS4-HMAC-SHA256 Credential=k/2/r/sts/aws4_request", "content-type": FORM}
     answer = dispatcher(Request("POST", "/", headers, b"Action=GetCallerIdentity&Version=2011-06-15"))
     assert isinstance(answer, Response)
@@ -314,7 +324,7 @@ def test_an_access_denied_of_authentication_keeps_its_status() -> None:
     def denied(_request: Any) -> Any:
         raise DynamoDBError("UnrecognizedClientException", "no such key")
 
-    dispatcher = make_dispatcher(lambda _request: Response(200), denied, _store())
+    dispatcher = make_dispatcher(lambda _request: Response(200), _access(authenticate=denied), _store())
     headers = {"authorization": "AWS4-HMAC-SHA256 Credential=k/2/r/sts/aws4_request", "content-type": FORM}
     answer = dispatcher(Request("POST", "/", headers, b"Action=GetCallerIdentity&Version=2011-06-15"))
     assert isinstance(answer, Response)
