@@ -6,7 +6,9 @@
 open access accepts any and the SDKs send none without. Variables that would win over these, or mix real
 credentials with them, are removed. Where the endpoint is comes from the same configuration as everywhere (flag >
 environment > blotter.toml); without a blotter.toml it is that of `blotter serve` with its own settings. Every
-value is quoted for its shell. Must not depend on the database.
+value is quoted for its shell. Where the endpoint is on this machine and has a certificate of its own
+(`--tls-self-signed`), AWS_CA_BUNDLE names the authority that clients have to trust. Must not depend on the
+database.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
 from blotter.config import FILE_NAME, Flags, load_configuration
+from blotter.hosts import is_loopback
 from blotter.user_files import ConfigurationError
 
 # Dummies: while access is open, anything is accepted. A shared spelling, so that logs show where they come from.
@@ -36,15 +40,36 @@ REMOVED = (
 )
 
 
-def exports(endpoint: str, region: str) -> dict[str, str]:
-    """The variables to set."""
+def exports(endpoint: str, region: str, trusted: Path | None = None) -> dict[str, str]:
+    """The variables to set. `trusted` is the file of the authorities to trust; None: those of the machine."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": _ACCESS_KEY,
-    }
+    } | ({} if trusted is None else {"AWS_CA_BUNDLE": str(trusted)})
+
+
+def authority(endpoint: str, environ: Mapping[str, str]) -> Path | None:
+    """The authority of a server on this machine that has made its own certificate; None where the endpoint is no
+    such server."""
+    parts = urlsplit(endpoint)
+    if parts.scheme != "https" or not is_loopback(parts.hostname or ""):
+        return None
+    file = authority_file(environ)
+    own = is_yes(environ.get("BLOTTER_TLS_SELF_SIGNED"))
+    return file if own or (not environ.get("BLOTTER_TLS_CERTIFICATE") and file.is_file()) else None
+
+
+def authority_file(environ: Mapping[str, str]) -> Path:
+    """Where `blotter serve --tls-self-signed` keeps the certificate of its authority."""
+    return Path(environ.get("BLOTTER_DATA_DIR") or "blotter-data").absolute() / "tls" / "ca.pem"
+
+
+def is_yes(text: str | None) -> bool:
+    """Whether a setting of `blotter serve` that is a switch is on."""
+    return (text or "").lower() in ("1", "true", "yes")
 
 
 def for_sh(variables: Mapping[str, str]) -> str:
@@ -101,7 +126,8 @@ def _served_here(environ: Mapping[str, str]) -> str:
     host = environ.get("BLOTTER_HOST") or "127.0.0.1"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{environ.get('BLOTTER_PORT') or '8000'}"
+    tls = environ.get("BLOTTER_TLS_CERTIFICATE") or is_yes(environ.get("BLOTTER_TLS_SELF_SIGNED"))
+    return f"{'https' if tls else 'http'}://{name}:{environ.get('BLOTTER_PORT') or '8000'}"
 
 
 def _has_file() -> bool:
@@ -128,4 +154,4 @@ def env(shell: str, path: str | None, environment: str | None, region: str | Non
     except ConfigurationError as error:
         click.echo(f"blotter env: {error}", err=True)
         sys.exit(2)
-    click.echo(SHELLS[shell](exports(*found)))
+    click.echo(SHELLS[shell](exports(*found, authority(found[0], os.environ))))

@@ -3,7 +3,9 @@
 The database starts, `tables apply` sets the tables up, then the application starts: three ordinary `blotter`
 commands as child processes, so that what is seen here is what each of them does alone. They run with
 placeholder credentials (this database accepts any on loopback), never with the user's own, and talk to each
-other past any proxy. When one of them ends by itself, the others are stopped too. Whatever can be known to be
+other past any proxy. With TLS (an https:// endpoint, `--tls-self-signed`, the settings of `blotter serve`) the
+others trust the certificate that the database makes for itself. When one of them ends by itself, the others are
+stopped too. Whatever can be known to be
 wrong (a package that is missing, a port that is taken, a Blotter that runs already) is reported in one line before
 anything starts. Without a blotter.toml the declaration that is shipped with the package is used. Uses no
 database and no table beyond the configuration.
@@ -18,6 +20,7 @@ import os
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -35,6 +38,7 @@ from blotter.config import FILE_NAME, Configuration, Flags, load_configuration
 from blotter.crimes.example import FILE_NAME as EXAMPLE
 from blotter.crimes.extra import explain, missing
 from blotter.crimes.storage.table_check import check_declaration
+from blotter.env import authority, authority_file, is_yes
 from blotter.user_files import ConfigurationError
 
 READY_SECONDS = 20.0
@@ -60,13 +64,14 @@ class _CannotStart(Exception):
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the database.  [default: the endpoint's]")
 @click.option("--web-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--data-dir", help="Folder of the data.  [default: blotter-data]")
-def up(environment: str | None, port: int | None, web_port: int, data_dir: str | None) -> None:
+@click.option("--tls-self-signed", "tls", is_flag=True, help="The database speaks TLS, with its own certificate.")
+def up(environment: str | None, port: int | None, web_port: int, data_dir: str | None, tls: bool) -> None:
     """Run database, tables and application on this machine until Ctrl-C."""
     try:
         if names := missing():
             raise _CannotStart(explain(names))
         file = _configuration_file()
-        configuration = _local_configuration(file, environment, port)
+        configuration = _local_configuration(file, environment, port, tls)
         if _is_running(configuration, web_port):
             click.echo(
                 f"Blotter is already running at {_web(web_port)} (database {configuration.endpoint}).\n"
@@ -80,7 +85,7 @@ def up(environment: str | None, port: int | None, web_port: int, data_dir: str |
     with _stop_signals():
         try:
             _start(children, configuration, web_port)
-            _tell(configuration, file, web_port)
+            _tell(configuration, file, web_port, children.environ)
             children.wait_for_any()
         except _Stopped:
             click.echo("\nStopping…")
@@ -97,9 +102,13 @@ def _configuration_file() -> Path | None:
     return Path(str(files("blotter") / "default.toml"))
 
 
-def _local_configuration(file: Path | None, environment: str | None, port: int | None) -> Configuration:
+def _local_configuration(file: Path | None, environment: str | None, port: int | None, tls: bool) -> Configuration:
     endpoint = None if port is None else f"http://127.0.0.1:{port}"
     configuration = load_configuration(file, environment, Flags(endpoint=endpoint))
+    tls = tls or is_yes(os.environ.get("BLOTTER_TLS_SELF_SIGNED")) or "BLOTTER_TLS_CERTIFICATE" in os.environ
+    if tls and not _encrypted(configuration):
+        encrypted = urlsplit(configuration.endpoint or "")._replace(scheme="https").geturl()
+        configuration = load_configuration(file, environment, Flags(endpoint=encrypted))
     host = urlsplit(configuration.endpoint or "").hostname
     if host not in LOOPBACK:
         raise ConfigurationError(
@@ -112,7 +121,11 @@ def _local_configuration(file: Path | None, environment: str | None, port: int |
 
 def _database(configuration: Configuration) -> tuple[str, int]:
     address = urlsplit(configuration.endpoint or "")
-    return address.hostname or "127.0.0.1", address.port or 80
+    return address.hostname or "127.0.0.1", address.port or (443 if address.scheme == "https" else 80)
+
+
+def _encrypted(configuration: Configuration) -> bool:
+    return urlsplit(configuration.endpoint or "").scheme == "https"
 
 
 def _web(port: int) -> str:
@@ -162,20 +175,25 @@ def _environment_for(configuration: Configuration, file: Path | None, data_dir: 
         environ["BLOTTER_CONFIG"] = str(file)
     if data_dir is not None:
         environ["BLOTTER_DATA_DIR"] = data_dir
+    if _encrypted(configuration) and "BLOTTER_TLS_CERTIFICATE" not in environ:
+        environ |= {"BLOTTER_TLS_SELF_SIGNED": "yes", "AWS_CA_BUNDLE": str(authority_file(environ))}
     return environ
 
 
 def _start(children: _Children, configuration: Configuration, web_port: int) -> None:
     host, port = _database(configuration)
-    children.start_answering(host, port, "/", "serve", "--host", host, "--port", str(port))
+    encrypted = _encrypted(configuration)
+    children.start_answering(host, port, "/", encrypted, "serve", "--host", host, "--port", str(port))
     children.run("tables", "apply")
-    children.start_answering(_WEB_HOST, web_port, "/health", "crimes", "serve", "--port", str(web_port))
+    children.start_answering(_WEB_HOST, web_port, "/health", False, "crimes", "serve", "--port", str(web_port))
 
 
-def _tell(configuration: Configuration, file: Path | None, web_port: int) -> None:
+def _tell(configuration: Configuration, file: Path | None, web_port: int, environ: dict[str, str]) -> None:
     table = configuration.tables["results"].name
     sample = shlex.quote(str(files("blotter.crimes") / "examples" / EXAMPLE))
     web = _web(web_port)
+    trusted = authority(configuration.endpoint or "", environ)
+    trust = "" if trusted is None else f" AWS_CA_BUNDLE={shlex.quote(str(trusted))}"
     built_in = "" if file is None else f"\n  declaration  {file}, because there is no {FILE_NAME} here"
     click.echo(
         f"""
@@ -189,7 +207,7 @@ Try this:
   curl -F file=@{sample} {web}/api/files
 
 Then, in another shell, read the item as any AWS client does:
-  export AWS_ENDPOINT_URL={configuration.endpoint} AWS_DEFAULT_REGION={configuration.region} \\
+  export{trust} AWS_ENDPOINT_URL={configuration.endpoint} AWS_DEFAULT_REGION={configuration.region} \\
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
   aws dynamodb get-item --table-name {table} --output json \\
     --key "$(aws dynamodb scan --table-name {table} --query 'Items[0].{{file_key: file_key}}' --output json)"
@@ -202,28 +220,29 @@ class _Children:
     """The processes of this run, stopped in the reverse of the order in which they started."""
 
     def __init__(self, environ: dict[str, str]) -> None:
-        self._environ = environ
+        self.environ = environ
         self._running: list[subprocess.Popen[bytes]] = []
 
     def run(self, *arguments: str) -> None:
-        code = subprocess.run(_command(*arguments), env=self._environ, check=False).returncode
+        code = subprocess.run(_command(*arguments), env=self.environ, check=False).returncode
         if code:
             raise click.exceptions.Exit(code)
 
-    def start_answering(self, host: str, port: int, path: str, *arguments: str) -> None:
+    def start_answering(self, host: str, port: int, path: str, encrypted: bool, *arguments: str) -> None:
         """Starts one and returns when it answers; when another program listens there, the child ends."""
         taken = _listens(host, port)
         # A session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
         self._running.append(
             subprocess.Popen(
-                _command(*arguments), env=self._environ, start_new_session=True, preexec_fn=_end_with_parent
+                _command(*arguments), env=self.environ, start_new_session=True, preexec_fn=_end_with_parent
             )
         )
         deadline = time.monotonic() + READY_SECONDS
-        while taken or not _answers(host, port, path):
+        while taken or not _answers(host, port, path, encrypted):
             self._exit_if_any_ended()
             if time.monotonic() > deadline:
-                raise _failure(f"http://{host}:{port} did not answer within {READY_SECONDS:.0f} s")
+                scheme = "https" if encrypted else "http"
+                raise _failure(f"{scheme}://{host}:{port} did not answer within {READY_SECONDS:.0f} s")
             time.sleep(0.03)
         self._exit_if_any_ended()
 
@@ -276,8 +295,8 @@ def _listens(host: str, port: int) -> bool:
     return True
 
 
-def _answers(host: str, port: int, path: str) -> bool:
-    return _get(host, port, path) is not None
+def _answers(host: str, port: int, path: str, encrypted: bool) -> bool:
+    return _get(host, port, path, encrypted) is not None
 
 
 def _health(host: str, port: int) -> dict[str, Any] | None:
@@ -289,9 +308,14 @@ def _health(host: str, port: int) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _get(host: str, port: int, path: str) -> bytes | None:
-    """The start of what is answered with 200, None otherwise. Connects directly, past any proxy."""
-    connection = http.client.HTTPConnection(host, port, timeout=1)
+def _get(host: str, port: int, path: str, encrypted: bool = False) -> bytes | None:
+    """The start of what is answered with 200, None otherwise. Connects directly, past any proxy. Any certificate
+    will do: no secret is sent."""
+    connection = (
+        http.client.HTTPSConnection(host, port, timeout=1, context=ssl._create_unverified_context())
+        if encrypted
+        else http.client.HTTPConnection(host, port, timeout=1)
+    )
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -18,6 +18,7 @@ import logging
 import mmap
 import os
 import resource
+import shlex
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ import msgspec
 import uvloop
 
 from blotter.database.background.runner import Background
+from blotter.database.http.certificates import CertificateError, Certificates
 from blotter.database.http.messages import Pending, Response
 from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
@@ -49,6 +51,8 @@ log = logging.getLogger(__name__)
 _BACKLOG = 1024
 # Seconds between two signs of life of a process.
 _SIGN_EVERY = 1.0
+# Seconds between two looks at whether the server's own certificate has to be renewed.
+_RENEW_EVERY = 3600.0
 # Descriptors that are not client connections: the store's files, pipes, the loop.
 _OWN_FILES = 128
 _MOST_FILES = 65_536
@@ -61,18 +65,20 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         report_to = _open_descriptors(ready_fd)
         store = store_at(settings.store)
         store.claim()
+        certificates = _certificates(settings)
         listener = listen(settings.host, settings.port)
-    except (StartError, DataDirectoryError) as error:
+    except (StartError, DataDirectoryError, CertificateError) as error:
         print(f"blotter serve: {error}", file=sys.stderr, flush=True)
         return 1
     settings = _within_open_files(settings)
-    url = _url(settings.host, listener.getsockname()[1])
+    url = _url(settings, listener.getsockname()[1])
     supervisor = Supervisor(
-        _roles(settings, listener, store),
+        _roles(settings, listener, store, certificates),
         lambda: _announce(settings, url, store, report_to),
         settings.limits.drain_timeout,
         report_to,
         settings.hang_timeout,
+        None if certificates is None else certificates.refresh,
     )
     try:
         return supervisor.run()
@@ -162,22 +168,44 @@ def _open_descriptors(ready_fd: int | None) -> list[int]:
     return [ready_fd]
 
 
-def _roles(settings: Settings, listener: socket.socket, store: Store) -> list[Role]:
+def _certificates(settings: Settings) -> Certificates | None:
+    """The certificate that the server shows; None without TLS. Raises CertificateError."""
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        return Certificates(settings.tls_certificate, settings.tls_key)
+    if not settings.tls_self_signed:
+        return None
+    from blotter.database.http.self_signed import FOLDER, SERVER, ensure, machine_names
+
+    folder = settings.data_dir / FOLDER
+    more = (settings.host, *settings.allowed_hosts)
+    return Certificates(folder / SERVER, folder / SERVER, lambda: ensure(folder, machine_names(more)))
+
+
+def _roles(
+    settings: Settings, listener: socket.socket, store: Store, certificates: Certificates | None
+) -> list[Role]:
     shared = mmap.mmap(-1, 4 * settings.workers)
     counts = memoryview(shared).cast("I")
     for slot in range(settings.workers):
         counts[slot] = ConnectionCounts.GONE
-    workers = [_worker(settings, listener, counts, slot, store) for slot in range(settings.workers)]
+    workers = [_worker(settings, listener, counts, slot, store, certificates) for slot in range(settings.workers)]
     if store.single_process:
         return workers
     return [*workers, Role("background", lambda link: _run(_background(store, link)))]
 
 
-def _worker(settings: Settings, listener: socket.socket, counts: memoryview[int], slot: int, store: Store) -> Role:
+def _worker(
+    settings: Settings,
+    listener: socket.socket,
+    counts: memoryview[int],
+    slot: int,
+    store: Store,
+    certificates: Certificates | None,
+) -> Role:
     mine = ConnectionCounts(counts, slot)
     return Role(
         f"worker {slot + 1}",
-        lambda link: _run(_work(settings, listener, mine, store, link)),
+        lambda link: _run(_work(settings, listener, mine, store, certificates, link)),
         lambda: mine.set(ConnectionCounts.GONE),
         vital=store.single_process,
     )
@@ -190,16 +218,29 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _work(
-    settings: Settings, listener: socket.socket, counts: ConnectionCounts, store: Store, link: Link
+    settings: Settings,
+    listener: socket.socket,
+    counts: ConnectionCounts,
+    store: Store,
+    certificates: Certificates | None,
+    link: Link,
 ) -> None:
     stop = _stop_requested(link)
     storage = open_storage(store)
     storage.start()
-    server = HttpServer(build_handler(storage, settings), settings.limits, counts=counts, failure=INTERNAL_ERROR)
+    server = HttpServer(
+        build_handler(storage, settings),
+        settings.limits,
+        counts=counts,
+        failure=INTERNAL_ERROR,
+        tls=None if certificates is None else certificates.context,
+    )
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
     server.start(listener)
     task = asyncio.create_task(background(storage)) if store.single_process else None
+    if certificates is not None:
+        _follow(certificates)
     _give_signs_of_life(link)
     link.ready()
     await _until(stop, task)
@@ -245,6 +286,24 @@ def _stop_requested(link: Link) -> asyncio.Event:
     return stop
 
 
+def _follow(certificates: Certificates) -> None:
+    """Reads the certificate anew at each SIGHUP, and renews the server's own. At once too: a signal that came
+    while this process started was ignored."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificates.refresh)
+    certificates.refresh()
+    _renew_later(certificates)
+
+
+def _renew_later(certificates: Certificates) -> None:
+    loop = asyncio.get_running_loop()
+
+    def renew() -> None:
+        certificates.renew()
+        _renew_later(certificates)
+
+    loop.call_later(_RENEW_EVERY, renew)
+
+
 def _give_signs_of_life(link: Link) -> None:
     """Now, and every second as long as the event loop runs."""
     link.alive()
@@ -266,6 +325,9 @@ def _announce(settings: Settings, url: str, store: Store, report_to: list[int]) 
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     with contextlib.suppress(BrokenPipeError):  # The reader may be gone; the server serves all the same.
         print(f"blotter serve: ready on {url} ({workers}, {store.description})", flush=True)
+        if settings.tls_self_signed:
+            authority = (settings.data_dir / "tls" / "ca.pem").resolve()
+            print(f"blotter serve: clients trust it with AWS_CA_BUNDLE={shlex.quote(str(authority))}", flush=True)
     if settings.exposed:
         log.warning("open access on %s: everyone who can reach it can read and delete the data", settings.host)
     while report_to:
@@ -274,5 +336,6 @@ def _announce(settings: Settings, url: str, store: Store, report_to: list[int]) 
         os.close(report_to.pop())
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(settings: Settings, port: int) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'https' if settings.tls else 'http'}://{host}:{port}"

@@ -86,6 +86,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
+def _file(text: str) -> Path:
+    if not text:
+        raise ValueError("the name of a file")
+    return Path(text)
+
+
 def _yes_or_no(text: str) -> bool:
     answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
     if text.lower() not in answers:
@@ -177,6 +183,33 @@ class Settings(msgspec.Struct, frozen=True):
             default="none",
         ),
     ] = ()
+    tls_certificate: Annotated[
+        Path | None,
+        Declared(
+            _file,
+            "File with the server's certificate in PEM format, followed by those of the authorities between it "
+            "and the root: the server speaks TLS only. Needs `--tls-key`. SIGHUP reads both files anew.",
+            default="none",
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        Declared(
+            _file,
+            "File with the private key of `--tls-certificate`, in PEM format, without a passphrase.",
+            default="none",
+        ),
+    ] = None
+    tls_self_signed: Annotated[
+        bool,
+        Declared(
+            _yes_or_no,
+            "The server speaks TLS only, with a certificate of an authority of its own in `<data-dir>/tls`, which "
+            "it renews. Clients trust it with `AWS_CA_BUNDLE=<data-dir>/tls/ca.pem`.",
+            _shown_yes_or_no,
+            flag_only=True,
+        ),
+    ] = False
     log_level: Annotated[
         str,
         Declared(
@@ -241,6 +274,11 @@ class Settings(msgspec.Struct, frozen=True):
     def store(self) -> str:
         """The location of the store, as `storage.stores` reads it."""
         return "memory:" if self.in_memory else f"sqlite:{self.data_dir}"
+
+    @property
+    def tls(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self.tls_self_signed or self.tls_certificate is not None
 
     @property
     def exposed(self) -> bool:
@@ -320,6 +358,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
             raise SettingsError(f"{source} must be {error}, not '{text}'") from None
     if values.get("in_memory"):
         _check_in_memory(flags, values)
+    _check_tls(values)
     values.setdefault("workers", cores())
     settings = Settings(**values)
     if settings.exposed and not settings.insecure_open_access:
@@ -337,6 +376,20 @@ def _check_in_memory(flags: Mapping[str, str | None], values: dict[str, Any]) ->
         raise SettingsError("--data-dir and --in-memory contradict each other: in memory, nothing is kept on disk")
     if values.setdefault("workers", 1) != 1:
         raise SettingsError(f"--in-memory runs one worker, not {values['workers']}: workers do not share memory")
+
+
+def _check_tls(values: dict[str, Any]) -> None:
+    """One certificate, with its key."""
+    for given, missing in (("tls_certificate", "--tls-key"), ("tls_key", "--tls-certificate")):
+        if given in values and missing[2:].replace("-", "_") not in values:
+            raise SettingsError(f"--{given.replace('_', '-')} needs {missing} as well")
+    if values.get("tls_self_signed") and "tls_certificate" in values:
+        raise SettingsError("--tls-self-signed and --tls-certificate contradict each other: give one of them")
+    if values.get("tls_self_signed") and values.get("in_memory"):
+        raise SettingsError(
+            "--tls-self-signed keeps its certificate in the data directory, and --in-memory has none: "
+            "give --tls-certificate and --tls-key"
+        )
 
 
 def document() -> str:

@@ -110,7 +110,8 @@ class _Child:
 class Supervisor:
     """Runs roles until SIGTERM or SIGINT. `announce` is called once, when all are ready for the first time.
     `private` holds descriptors that children must not keep; the caller may empty it. A child without a sign of
-    life for `hang_timeout` seconds is killed; 0: never."""
+    life for `hang_timeout` seconds is killed; 0: never. `reload` is called at SIGHUP; if it returns True, children
+    get the signal too (until they handle it, they ignore it). Without it, SIGHUP ends the server."""
 
     def __init__(
         self,
@@ -119,10 +120,12 @@ class Supervisor:
         stop_timeout: float,
         private: Sequence[int] = (),
         hang_timeout: float = 0.0,
+        reload: Callable[[], bool] | None = None,
     ) -> None:
         self._children = [_Child(role, slot) for slot, role in enumerate(roles)]
         self._beats = memoryview(mmap.mmap(-1, 8 * max(1, len(roles)))).cast("Q")
         self._hang_timeout = hang_timeout
+        self._reload = reload
         self._look_every = min(_LOOK_EVERY, hang_timeout / 4)
         self._looked_at = 0.0
         self._announce = announce
@@ -140,7 +143,8 @@ class Supervisor:
         for end in (self._wakeup, wakeup):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        handled = [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD]
+        for number in handled if self._reload is None else (*handled, signal.SIGHUP):
             signal.signal(number, _ignored)
         gc.collect()
         gc.freeze()  # What was imported stays in pages the children share.
@@ -163,6 +167,8 @@ class Supervisor:
             for number in os.read(self._wakeup, 512):
                 if number in (signal.SIGTERM, signal.SIGINT):
                     self._stop(at_once=self._stopping)
+                elif number == signal.SIGHUP and self._reload is not None and self._reload():
+                    self._signal(signal.SIGHUP)
         self._reap()
         if self._stopping:
             if time.monotonic() >= self._kill_at:
@@ -257,6 +263,8 @@ class Supervisor:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # Ctrl-C goes to the whole group of processes; the supervisor alone decides what it means.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            if self._reload is not None:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             for end in (self._life, self._wakeup, *self._private):
                 os.close(end)
             with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:

@@ -1,4 +1,4 @@
-"""One client's connection: the only file that touches a socket's bytes.
+"""One client's connection: with `tls.py` below it, the only file that touches a socket's bytes.
 
 Requests of a connection are worked on one after another, so answers leave in order and a pipelined read sees the
 write before it. While one is worked on, what arrives is held unparsed and soon no longer read; a client that
@@ -20,7 +20,7 @@ import msgspec
 
 from blotter.database.http.budget import SMALL
 from blotter.database.http.host import Host
-from blotter.database.http.messages import Pending, Request, Response
+from blotter.database.http.messages import Pending, Request, Response, TlsSession
 from blotter.database.http.reader import Refused, RequestReader
 from blotter.database.http.states import State
 from blotter.database.http.writer import CONTINUE, INLINE_COMPRESSION, compress
@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_reading",
         "_refusal",
         "_state",
+        "_tls",
         "_transport",
         "_writable",
         "_writer",
@@ -65,8 +66,9 @@ class Connection(asyncio.Protocol):
         "unsent",
     )
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, tls: TlsSession | None = None) -> None:
         self._host = host
+        self._tls = tls
         self._handler = host.handler
         self._writer = host.writer
         self._loop = host.loop
@@ -89,12 +91,13 @@ class Connection(asyncio.Protocol):
 
     # What the event loop calls.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
+        """`transport` is the socket's, or the TLS layer above it."""
         self._transport = transport
         address = transport.get_extra_info("peername")
         peer = address[0] if isinstance(address, tuple) else ""
         host = self._host
-        self._reader = RequestReader(host.limits, host.budget, host.new_id, peer)
+        self._reader = RequestReader(host.limits, host.budget, host.new_id, peer, self._tls)
         self._deadline = host.now + host.limits.header_timeout
         host.opened(self)
 
@@ -161,7 +164,7 @@ class Connection(asyncio.Protocol):
         if self._state is _IDLE:
             self._transport.close()
         elif self._state is _HEAD or self._state is _BODY:
-            self._refuse(Refused(408, f"the request's {self._state.value} took too long"))
+            self.refuse(Refused(408, f"the request's {self._state.value} took too long"))
         else:
             self.abort()
 
@@ -201,7 +204,7 @@ class Connection(asyncio.Protocol):
                 if not self._serve(requests.popleft()):
                     return
             elif self._refusal is not None:
-                self._refuse(self._refusal)
+                self.refuse(self._refusal)
                 return
             elif self._held and not self._reader.last:
                 self._parse_held()
@@ -334,7 +337,7 @@ class Connection(asyncio.Protocol):
         self._loop.run_in_executor(None, compress, response).add_done_callback(compressed)
         self._wait_for(msgspec.structs.replace(request, headers=_without_coding(request)), answer)
 
-    def _refuse(self, refusal: Refused) -> None:
+    def refuse(self, refusal: Refused) -> None:
         """Answers what never became a request, then waits for the client to stop sending.
 
         Closing at once would reset the connection under a client that is still sending, and it would never read

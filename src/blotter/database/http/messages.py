@@ -14,6 +14,13 @@ from collections.abc import Callable, Generator
 import msgspec
 
 
+class TlsSession(msgspec.Struct, frozen=True):
+    """What a connection over TLS negotiated: version ("TLSv1.3") and cipher suite, as OpenSSL names them."""
+
+    version: str
+    cipher: str
+
+
 class Request(msgspec.Struct, frozen=True, gc=False):
     """A complete HTTP request.
 
@@ -21,6 +28,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     values without surrounding blanks; the values of a repeated header are joined by "," in order, as SigV4 wants
     them. Bytes above ASCII are kept as Latin-1 characters.
     `peer` is the client's address without its port. `id` is what the answer carries as `x-amzn-RequestId`.
+    `tls` is None for a request that came unencrypted.
     """
 
     method: str
@@ -29,6 +37,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     peer: str = ""
     id: str = ""
+    tls: TlsSession | None = None
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):

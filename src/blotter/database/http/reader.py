@@ -22,7 +22,7 @@ import httptools
 
 from blotter.database.http.budget import SMALL, MemoryBudget
 from blotter.database.http.limits import Limits
-from blotter.database.http.messages import Request
+from blotter.database.http.messages import Request, TlsSession
 
 Phase = Literal["idle", "head", "body"]
 
@@ -60,6 +60,7 @@ class RequestReader:
         "_refusal",
         "_size",
         "_target",
+        "_tls",
         "_unheard",
         "_upgrading",
         "body_missing",
@@ -69,7 +70,14 @@ class RequestReader:
         "requests",
     )
 
-    def __init__(self, limits: Limits, budget: MemoryBudget, new_id: Callable[[], str], peer: str = "") -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        budget: MemoryBudget,
+        new_id: Callable[[], str],
+        peer: str = "",
+        tls: TlsSession | None = None,
+    ) -> None:
         self.requests: deque[Request] = deque()
         self.phase: Phase = "idle"
         self.last = False
@@ -79,6 +87,7 @@ class RequestReader:
         self._budget = budget
         self._new_id = new_id
         self._peer = peer
+        self._tls = tls
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: dict[str, str] = {}
@@ -191,6 +200,7 @@ class RequestReader:
                 body[0] if len(body) == 1 else b"".join(body),
                 self._peer,
                 self._new_id(),
+                self._tls,
             )
         )
         if not parser.should_keep_alive():

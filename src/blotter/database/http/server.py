@@ -12,17 +12,19 @@ import asyncio
 import heapq
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from itertools import count
 
 from blotter.database.http.budget import MemoryBudget
 from blotter.database.http.connection import Connection
-from blotter.database.http.host import HostedConnection
+from blotter.database.http.host import Host, HostedConnection
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Handler, Response
 from blotter.database.http.request_ids import request_ids
 from blotter.database.http.states import State
+from blotter.database.http.tls import TlsLayer
 from blotter.database.http.writer import ResponseWriter
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,19 @@ class ConnectionCounts:
         return self._counts[self._slot] > min(self._counts)
 
 
+def _plain(host: Host) -> Callable[[], asyncio.Protocol]:
+    return lambda: Connection(host)
+
+
+def _encrypted(host: Host, context: Callable[[], ssl.SSLContext]) -> Callable[[], asyncio.Protocol]:
+    return lambda: TlsLayer(host, context())
+
+
 class HttpServer:
-    """Serves a listening socket on the running event loop with a handler."""
+    """Serves a listening socket on the running event loop with a handler.
+
+    With `tls`, connections are encrypted with the context that it returns when they begin.
+    """
 
     def __init__(
         self,
@@ -69,6 +82,7 @@ class HttpServer:
         *,
         counts: ConnectionCounts | None = None,
         failure: Response = _FAILURE,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         limits = limits or Limits()
@@ -91,6 +105,7 @@ class HttpServer:
         self.next_number = count().__next__
         """Numbers that rise: connections order themselves by them."""
         self.connections: set[HostedConnection] = set()
+        self._protocol = _plain(self) if tls is None else _encrypted(self, tls)
         self._clock = clock
         self._counts = counts or ConnectionCounts([0], 0)
         self._listener: socket.socket | None = None
@@ -198,7 +213,7 @@ class HttpServer:
             self.loop.call_later(_OUT_OF_FILES, self._accept_on)
             return
         client.setblocking(False)
-        task = self.loop.create_task(self.loop.connect_accepted_socket(lambda: Connection(self), client))
+        task = self.loop.create_task(self.loop.connect_accepted_socket(self._protocol, client))
         self._tasks.add(task)
         task.add_done_callback(self._accepted)
         self._accept_on()
