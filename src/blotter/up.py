@@ -105,7 +105,9 @@ def _configuration_file() -> Path | None:
 def _local_configuration(file: Path | None, environment: str | None, port: int | None, tls: bool) -> Configuration:
     endpoint = None if port is None else f"http://127.0.0.1:{port}"
     configuration = load_configuration(file, environment, Flags(endpoint=endpoint))
-    tls = tls or is_yes(os.environ.get("BLOTTER_TLS_SELF_SIGNED")) or "BLOTTER_TLS_CERTIFICATE" in os.environ
+    tls = (
+        tls or is_yes(os.environ.get("BLOTTER_TLS_SELF_SIGNED")) or bool(os.environ.get("BLOTTER_TLS_CERTIFICATE"))
+    )
     if tls and not _encrypted(configuration):
         encrypted = urlsplit(configuration.endpoint or "")._replace(scheme="https").geturl()
         configuration = load_configuration(file, environment, Flags(endpoint=encrypted))
@@ -175,7 +177,7 @@ def _environment_for(configuration: Configuration, file: Path | None, data_dir: 
         environ["BLOTTER_CONFIG"] = str(file)
     if data_dir is not None:
         environ["BLOTTER_DATA_DIR"] = data_dir
-    if _encrypted(configuration) and "BLOTTER_TLS_CERTIFICATE" not in environ:
+    if _encrypted(configuration) and not environ.get("BLOTTER_TLS_CERTIFICATE"):
         environ |= {"BLOTTER_TLS_SELF_SIGNED": "yes", "AWS_CA_BUNDLE": str(authority_file(environ))}
     return environ
 

@@ -86,10 +86,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
-def _file(text: str) -> Path:
-    if not text:
-        raise ValueError("the name of a file")
-    return Path(text)
+def _file(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _shown_file(path: Path | None) -> str:
+    return "" if path is None else str(path)
 
 
 def _yes_or_no(text: str) -> bool:
@@ -189,6 +191,7 @@ class Settings(msgspec.Struct, frozen=True):
             _file,
             "File with the server's certificate in PEM format, followed by those of the authorities between it "
             "and the root: the server speaks TLS only. Needs `--tls-key`. SIGHUP reads both files anew.",
+            _shown_file,
             default="none",
         ),
     ] = None
@@ -197,6 +200,7 @@ class Settings(msgspec.Struct, frozen=True):
         Declared(
             _file,
             "File with the private key of `--tls-certificate`, in PEM format, without a passphrase.",
+            _shown_file,
             default="none",
         ),
     ] = None
@@ -381,9 +385,9 @@ def _check_in_memory(flags: Mapping[str, str | None], values: dict[str, Any]) ->
 def _check_tls(values: dict[str, Any]) -> None:
     """One certificate, with its key."""
     for given, missing in (("tls_certificate", "--tls-key"), ("tls_key", "--tls-certificate")):
-        if given in values and missing[2:].replace("-", "_") not in values:
+        if values.get(given) and not values.get(missing[2:].replace("-", "_")):
             raise SettingsError(f"--{given.replace('_', '-')} needs {missing} as well")
-    if values.get("tls_self_signed") and "tls_certificate" in values:
+    if values.get("tls_self_signed") and values.get("tls_certificate"):
         raise SettingsError("--tls-self-signed and --tls-certificate contradict each other: give one of them")
     if values.get("tls_self_signed") and values.get("in_memory"):
         raise SettingsError(
