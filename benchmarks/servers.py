@@ -97,7 +97,12 @@ BLOTTER_SOURCE = Server(
 )
 BLOTTER_ONE = Server("Blotter, one worker", "compiled", _SYNCED, _blotter("--workers", "1"))
 BLOTTER_TWO = Server("Blotter, two workers", "compiled", _SYNCED, _blotter("--workers", "2"))
-VERIFYING = Server("Blotter, verifying", "compiled", _SYNCED, _blotter(module="benchmarks.verifying_server"))
+VERIFYING = Server(
+    "Blotter, access enforced",
+    "compiled",
+    _SYNCED,
+    _blotter("--access", "enforced", module="benchmarks.verifying_server"),
+)
 PEERS = (
     Server(
         "Dynoxide",

@@ -23,11 +23,13 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvloop
 
+from blotter.database.access_setup import AccessSetup
 from blotter.database.background.runner import Background
 from blotter.database.http.certificates import CertificateError, Certificates
 from blotter.database.http.messages import Pending, Response
@@ -36,9 +38,7 @@ from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.pipeline import Pipeline
 from blotter.database.request_log import RequestLog
-from blotter.database.security.access import open_access
-from blotter.database.security.access_state import AccessState
-from blotter.database.security.sealing import sealer_in, sealer_in_memory
+from blotter.database.security.access import Access
 from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import make_dispatcher
 from blotter.database.settings import Settings
@@ -67,14 +67,16 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         store.claim()
         certificates = _certificates(settings)
         listener = listen(settings.host, settings.port)
+        access = AccessSetup(settings)
+        access.prepare(store)
     except (StartError, DataDirectoryError, CertificateError) as error:
         print(f"blotter serve: {error}", file=sys.stderr, flush=True)
         return 1
     settings = _within_open_files(settings)
     url = _url(settings, listener.getsockname()[1])
     supervisor = Supervisor(
-        _roles(settings, listener, store, certificates),
-        lambda: _announce(settings, url, store, report_to),
+        _roles(settings, listener, store, certificates, access),
+        lambda: _announce(settings, url, store, access.new_root_file, report_to),
         settings.limits.drain_timeout,
         report_to,
         settings.hang_timeout,
@@ -84,6 +86,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         return supervisor.run()
     finally:
         listener.close()
+        access.close()
         store.release()
 
 
@@ -108,17 +111,17 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def build_handler(storage: Storage, settings: Settings) -> Router:
+def build_handler(storage: Storage, settings: Settings, access: Access) -> Router:
     """The handler of all requests: router, services, pipeline."""
-    sealer = sealer_in_memory() if settings.in_memory else sealer_in(settings.data_dir)
-    access = open_access(settings.account, AccessState(storage, sealer), sealer)
     account = RequestLog() if RequestLog.wanted() else None
     authenticate = access.authenticator("dynamodb")
     pipeline = Pipeline(storage, authenticate, table_delay=settings.table_delay, account=account)
     services = make_dispatcher(pipeline.answer, access, storage)
     line = health(settings.region)
     probes = {"/": lambda: line, "/health": lambda: _HEALTHY, "/ready": lambda: _readiness(storage)}
-    return Router(services, services.refuse, probes, Origins(settings.host, settings.allowed_hosts))
+    # A web page cannot sign, so it needs no other refusal where every request must be signed.
+    origins = None if access.enforced else Origins(settings.host, settings.allowed_hosts)
+    return Router(services, services.refuse, probes, origins)
 
 
 _JSON = (("Content-Type", "application/json"),)
@@ -182,13 +185,19 @@ def _certificates(settings: Settings) -> Certificates | None:
 
 
 def _roles(
-    settings: Settings, listener: socket.socket, store: Store, certificates: Certificates | None
+    settings: Settings,
+    listener: socket.socket,
+    store: Store,
+    certificates: Certificates | None,
+    access: AccessSetup,
 ) -> list[Role]:
     shared = mmap.mmap(-1, 4 * settings.workers)
     counts = memoryview(shared).cast("I")
     for slot in range(settings.workers):
         counts[slot] = ConnectionCounts.GONE
-    workers = [_worker(settings, listener, counts, slot, store, certificates) for slot in range(settings.workers)]
+    workers = [
+        _worker(settings, listener, counts, slot, store, certificates, access) for slot in range(settings.workers)
+    ]
     if store.single_process:
         return workers
     return [*workers, Role("background", lambda link: _run(_background(store, link)))]
@@ -201,11 +210,12 @@ def _worker(
     slot: int,
     store: Store,
     certificates: Certificates | None,
+    access: AccessSetup,
 ) -> Role:
     mine = ConnectionCounts(counts, slot)
     return Role(
         f"worker {slot + 1}",
-        lambda link: _run(_work(settings, listener, mine, store, certificates, link)),
+        lambda link: _run(_work(settings, listener, mine, store, certificates, access, link)),
         lambda: mine.set(ConnectionCounts.GONE),
         vital=store.single_process,
     )
@@ -223,13 +233,16 @@ async def _work(
     counts: ConnectionCounts,
     store: Store,
     certificates: Certificates | None,
+    setup: AccessSetup,
     link: Link,
 ) -> None:
     stop = _stop_requested(link)
     storage = open_storage(store)
     storage.start()
+    access = setup.make(storage)
+    access.start()
     server = HttpServer(
-        build_handler(storage, settings),
+        build_handler(storage, settings, access),
         settings.limits,
         counts=counts,
         failure=INTERNAL_ERROR,
@@ -245,6 +258,7 @@ async def _work(
     link.ready()
     await _until(stop, task)
     await server.drain()
+    access.stop()
     await storage.close()
 
 
@@ -321,14 +335,21 @@ def _within_open_files(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, max_connections=min(settings.max_connections, most))
 
 
-def _announce(settings: Settings, url: str, store: Store, report_to: list[int]) -> None:
+def _announce(settings: Settings, url: str, store: Store, root_file: Path | None, report_to: list[int]) -> None:
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     with contextlib.suppress(BrokenPipeError):  # The reader may be gone; the server serves all the same.
         print(f"blotter serve: ready on {url} ({workers}, {store.description})", flush=True)
         if settings.tls_self_signed:
             authority = (settings.data_dir / "tls" / "ca.pem").resolve()
             print(f"blotter serve: clients trust it with AWS_CA_BUNDLE={shlex.quote(str(authority))}", flush=True)
-    if settings.exposed:
+        if root_file is not None:
+            shown = shlex.quote(str(root_file.resolve()))
+            print(
+                f"blotter serve: the root key of account {settings.account} was made: "
+                f"AWS_SHARED_CREDENTIALS_FILE={shown}",
+                flush=True,
+            )
+    if settings.exposed and not settings.enforced:
         log.warning("open access on %s: everyone who can reach it can read and delete the data", settings.host)
     while report_to:
         with contextlib.suppress(BrokenPipeError):

@@ -18,6 +18,7 @@ import msgspec
 from blotter.database.http.limits import Limits
 from blotter.hosts import is_loopback
 
+ACCESS = ("open", "enforced")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _LIMITS = Limits()
 
@@ -112,7 +113,8 @@ class Settings(msgspec.Struct, frozen=True):
         str,
         Declared(
             _text("a host name or address", lambda text: bool(text) and not text.isspace()),
-            "Address to listen on. One that other machines can reach needs `--insecure-open-access`.",
+            "Address to listen on. One that other machines can reach needs `--access enforced` (or "
+            "`--insecure-open-access`).",
         ),
     ] = "127.0.0.1"
     port: Annotated[
@@ -145,7 +147,9 @@ class Settings(msgspec.Struct, frozen=True):
         str,
         Declared(
             _text("12 digits", lambda text: len(text) == 12 and text.isascii() and text.isdigit()),
-            "AWS account that tables belong to, as their ARNs show it.",
+            "AWS account that tables belong to, as their ARNs show it. With `--access enforced` tables belong to "
+            "the account of the access key; this one gets a root key at the first start, others by `blotter "
+            "access add-account`.",
         ),
     ] = "123456789012"
     region: Annotated[
@@ -165,6 +169,15 @@ class Settings(msgspec.Struct, frozen=True):
             _shown_seconds,
         ),
     ] = 0.0
+    access: Annotated[
+        str,
+        Declared(
+            _text(f"one of {', '.join(ACCESS)}", ACCESS.__contains__),
+            "`open`: any credentials are accepted. `enforced`: every request must be signed with an access key "
+            "that the server knows, and may do what the policies of the key's owner allow. The first start makes "
+            "the root key of `--account` and writes it to `root-credentials` in the data directory.",
+        ),
+    ] = "open"
     insecure_open_access: Annotated[
         bool,
         Declared(
@@ -285,6 +298,11 @@ class Settings(msgspec.Struct, frozen=True):
         return self.tls_self_signed or self.tls_certificate is not None
 
     @property
+    def enforced(self) -> bool:
+        """Whether requests are authenticated and authorized."""
+        return self.access == "enforced"
+
+    @property
     def exposed(self) -> bool:
         """Whether other machines can reach the server."""
         return not is_loopback(self.host)
@@ -365,11 +383,11 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
     _check_tls(values)
     values.setdefault("workers", cores())
     settings = Settings(**values)
-    if settings.exposed and not settings.insecure_open_access:
+    if settings.exposed and not settings.enforced and not settings.insecure_open_access:
         raise SettingsError(
-            f"--host {settings.host} can be reached from other machines, and this version does not "
-            "check credentials: everyone there could read and delete the data. "
-            "Use 127.0.0.1, or add --insecure-open-access"
+            f"--host {settings.host} can be reached from other machines, and access is open: everyone there could "
+            "read and delete the data. Add --access enforced, or use 127.0.0.1 (or, if you know that nobody else "
+            "can reach it, add --insecure-open-access)"
         )
     return settings
 

@@ -5,7 +5,7 @@ A record is JSON under a key of RECORDS_SPACE:
     access/<account>/user/<name>           access/<account>/policy/<name>
     access/<account>/group/<name>          access/<account>/access-key/<id>
     access/<account>/role/<name>           access/<account>/key-use/<id>
-    access/<account>/resource-policy/<ARN>
+    access/<account>/account/<account>     access/<account>/resource-policy/<ARN>
 
 Names and ids are lower-cased in keys, ARNs are not: IAM distinguishes no names by case
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html), DynamoDB does. `access/generation`
@@ -48,6 +48,19 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def key_name(self) -> str:
         raise NotImplementedError
+
+
+class Account(Record, frozen=True, omit_defaults=True):
+    """An account that has, or had, a root key."""
+
+    kind: ClassVar[str] = "account"
+
+    id: str
+    created: float
+
+    @property
+    def key_name(self) -> str:
+        return self.id
 
 
 class PolicyHolder(Record, frozen=True, omit_defaults=True):
@@ -193,6 +206,18 @@ def every(tx: ReadTransaction, account: str, kind: type[R]) -> Iterator[R]:
         for _, _, body in rows:
             yield decode(body)
         start = rows[-1][0] + b"\x00"
+
+
+def accounts(tx: ReadTransaction) -> list[str]:
+    """The accounts that have records, ascending."""
+    found = []
+    start, end = RECORDS
+    while rows := tx.items(RECORDS_SPACE, start, end, 1):
+        account = rows[0][0].split(b"/")[1].decode()
+        start = f"access/{account}0".encode()
+        if account.isdigit():  # not the generation
+            found.append(account)
+    return found
 
 
 def save(tx: WriteTransaction, account: str, record: Record) -> None:

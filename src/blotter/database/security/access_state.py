@@ -64,7 +64,7 @@ class AccessState:
     def __init__(
         self, storage: Storage, sealer: Sealer, aws_policy: Callable[[str], str | None] = lambda _: None
     ) -> None:
-        self._storage = storage
+        self.storage = storage
         self._sealer = sealer
         self._aws_policy = aws_policy
         self._view = _View(0, {})
@@ -81,25 +81,32 @@ class AccessState:
 
     def refresh(self) -> None:
         """Looks whether the records have changed, and copies them then. Raises what the store raises."""
-        snapshot = self._storage.read()
+        snapshot = self.storage.read()
         if snapshot is None:
-            self._storage.submit_read(self._changed_view, self._refreshed)
+            self.storage.submit_read(self._changed_view, self._refreshed)
             return
         with snapshot as tx:
             view = self._changed_view(tx)
         self._use(view)
 
-    def keep_fresh(self) -> None:
-        """Refreshes twice a second from now on; a failure is logged and tried again."""
-        try:
-            self.refresh()
-        except Exception as error:
-            log.warning("access state cannot be read: %s", error)
-        self._timer = asyncio.get_running_loop().call_later(REFRESH_SECONDS, self.keep_fresh)
+    def start(self) -> None:
+        """Reads the records, and refreshes twice a second from now on. Raises what the store raises."""
+        self.refresh()
+        self._refresh_later()
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def _refresh_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(REFRESH_SECONDS, self._refresh_now)
+
+    def _refresh_now(self) -> None:
+        try:
+            self.refresh()
+        except Exception as error:  # What is known stays in force; the next try may succeed.
+            log.warning("access state cannot be read: %s", error)
+        self._refresh_later()
 
     def _changed_view(self, tx: ReadTransaction) -> _View | None:
         found = generation(tx)

@@ -8,15 +8,11 @@ tables of its own.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.security.identity import Identity, SignedRequest
-from blotter.database.security.sigv4 import USUAL_HEADER, parse_authentication, parse_credential
-
-# Any region that could be a part of an ARN: people name theirs "local" or "ddblocal" too.
-_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", re.ASCII)
+from blotter.database.security.sigv4 import REGION, USUAL_HEADER, parse_authentication, parse_credential
 
 # Longer texts, which no SDK sends, are parsed each time instead of being cached.
 _LONGEST_CACHED = 1024
@@ -52,7 +48,7 @@ class OpenAccess:
 
     def _identify_uncached(self, credential: str) -> Identity:
         scope = parse_credential(credential)
-        if not _REGION.fullmatch(scope.region):
+        if not REGION.fullmatch(scope.region):
             raise DynamoDBError(
                 "InvalidSignatureException",
                 f"Credential should be scoped to a valid region, not '{scope.region}'. ",

@@ -65,10 +65,9 @@ class Sealer:
         except (InvalidTag, ValueError):
             raise Unsealable("sealed for something else, or changed") from None
 
-    def sealed_here(self, sealed: bytes) -> bool:
-        """Whether a value says that it was sealed with this key."""
+    def prepare(self) -> None:
+        """Loads the key now. Raises DataDirectoryError."""
         self._ready()
-        return sealed.startswith(_FORM + self._id)
 
     def _ready(self) -> AESGCM:
         if self._cipher is None:

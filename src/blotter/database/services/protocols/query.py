@@ -34,6 +34,7 @@ _CODES = {
     "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
     "UnrecognizedClientException": ("InvalidClientTokenId", 403),
     "AccessDeniedException": ("AccessDenied", 403),
+    "ExpiredTokenException": ("ExpiredToken", 403),
 }
 # Characters that XML 1.0 cannot hold, not even escaped, and halves of surrogate pairs.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -1,0 +1,162 @@
+"""The root access key of an account: made once, written into a file, replaced on request.
+
+The file has the form of AWS's credentials files, so that `AWS_SHARED_CREDENTIALS_FILE` can name it:
+
+    [default]
+    aws_access_key_id = AKIA…
+    aws_secret_access_key = …
+
+It is first written whole under another name, then the key is committed, then the file gets its name. Whatever
+interrupts that, the file that has the name holds a key that is valid, and the next start finishes or undoes the
+rest. Who has read the file may move or delete it: it is not made again unless the key is.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from blotter.database.security.access_records import (
+    AccessKey,
+    Account,
+    accounts,
+    delete,
+    every,
+    find,
+    save,
+)
+from blotter.database.security.access_state import secret_context
+from blotter.database.security.identifiers import account_of, new_access_key_id, new_secret
+from blotter.database.security.sealing import Sealer, Unsealable, sync_directory, write_private_file
+from blotter.database.storage.protocol import (
+    DataDirectoryError,
+    ReadTransaction,
+    Storage,
+    StorageUnavailable,
+    WriteTransaction,
+)
+
+FILE_NAME = "root-credentials"
+_UNFINISHED = ".unfinished"
+
+
+class RootKeys:
+    """The root keys of the accounts of one store, and the folder for their files. `clock` gives seconds since the
+    epoch. Methods raise DataDirectoryError when a file cannot be written; nothing is changed then."""
+
+    def __init__(self, storage: Storage, sealer: Sealer, folder: Path, clock: Callable[[], float]) -> None:
+        self._storage = storage
+        self._sealer = sealer
+        self._folder = folder
+        self._clock = clock
+
+    async def accounts(self) -> list[str]:
+        """The accounts that were made, ascending."""
+        return await self._storage.fetch(accounts)
+
+    async def check_sealer(self) -> None:
+        """Raises DataDirectoryError if access keys are stored and none of them can be unsealed: the store and the
+        sealer's key do not belong together."""
+        keys = await self._storage.fetch(_all_keys)
+        for account, key in keys:
+            try:
+                self._sealer.unseal(key.sealed_secret, secret_context(account, key.id))
+            except Unsealable:
+                continue
+            return
+        if keys:
+            raise DataDirectoryError(
+                f"the access keys in {self._folder} cannot be unsealed: their sealing key is missing or another "
+                "one. Restore it, or make a new root key with `blotter access reset-root`"
+            )
+
+    async def ensure(self, account: str) -> Path | None:
+        """Makes the account with its root key if there is no such account; returns the key's file then. An account
+        whose root key was deleted gets no other one: `replace` makes that."""
+        await self._finish(account)
+        if await self._storage.fetch(lambda tx: find(tx, account, Account, account)) is not None:
+            return None
+        return await self.replace(account)
+
+    async def replace(self, account: str) -> Path:
+        """Makes a new root key of the account, and deletes those it has; returns the new one's file."""
+        await self._finish(account)
+        path, unfinished = self._file(account), self._unfinished(account)
+        access_key, secret = new_access_key_id("AKIA", account), new_secret()
+        sealed = self._sealer.seal(secret.encode(), secret_context(account, access_key))
+        record = AccessKey(access_key, "", self._clock(), sealed)
+        try:
+            write_private_file(unfinished, _text(access_key, secret))
+            sync_directory(self._folder)
+        except OSError as error:
+            raise DataDirectoryError(f"{path} cannot be written: {error.strerror}") from None
+        try:
+            await self._storage.write(lambda tx: _replace(tx, account, record))
+        except StorageUnavailable as error:
+            unfinished.unlink()
+            raise DataDirectoryError(f"the root key cannot be stored: {error}") from None
+        self._name(unfinished, path)
+        return path
+
+    async def _finish(self, account: str) -> None:
+        """Finishes or undoes what was interrupted."""
+        unfinished = self._unfinished(account)
+        written = _key_in(unfinished)
+        if written is None and not unfinished.exists():
+            return
+        if written in await self._storage.fetch(lambda tx: _keys(tx, account)):
+            self._name(unfinished, self._file(account))
+        else:
+            unfinished.unlink()
+
+    def _name(self, unfinished: Path, path: Path) -> None:
+        try:
+            os.replace(unfinished, path)
+            sync_directory(self._folder)
+        except OSError as error:
+            raise DataDirectoryError(
+                f"{path} cannot be written: {error.strerror}; the root credentials are in {unfinished}"
+            ) from None
+
+    def _file(self, account: str) -> Path:
+        """`root-credentials`, unless that file is another account's, or nobody's that is known."""
+        path = self._folder / FILE_NAME
+        if not os.path.lexists(path) or account_of(_key_in(path) or "") == account:
+            return path
+        return self._folder / f"{FILE_NAME}-{account}"
+
+    def _unfinished(self, account: str) -> Path:
+        return self._folder / f".{FILE_NAME}-{account}{_UNFINISHED}"
+
+
+def _all_keys(tx: ReadTransaction) -> list[tuple[str, AccessKey]]:
+    return [(account, key) for account in accounts(tx) for key in every(tx, account, AccessKey)]
+
+
+def _keys(tx: ReadTransaction, account: str) -> list[str]:
+    return [key.id for key in every(tx, account, AccessKey) if not key.user]
+
+
+def _replace(tx: WriteTransaction, account: str, record: AccessKey) -> None:
+    for key in list(every(tx, account, AccessKey)):
+        if not key.user:
+            delete(tx, account, key)
+    save(tx, account, record)
+    if find(tx, account, Account, account) is None:
+        save(tx, account, Account(account, record.created))
+
+
+def _text(access_key: str, secret: str) -> bytes:
+    return f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret}\n".encode()
+
+
+def _key_in(path: Path) -> str | None:
+    """The id of the access key in a credentials file; None when there is none to be read."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(path, "utf-8")
+        return parser.get("default", "aws_access_key_id")
+    except (OSError, UnicodeDecodeError, configparser.Error):
+        return None
