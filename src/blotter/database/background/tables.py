@@ -169,7 +169,11 @@ def settled(table: Table, over: frozenset[float]) -> Table:
     if table.active_at in over:
         table = replace(table, active_at=PAST)
     if table.updating_until in over:
-        table = replace(table, updating_until=PAST, throughput_before=None)
+        table = replace(table, updating_until=PAST, changing=None, before=None)
+    if table.warm_until in over:
+        table = replace(table, warm_until=PAST, warm_before=None)
+    if table.encryption_until in over:
+        table = replace(table, encryption_until=PAST, encryption_before=None)
     if table.stream is not None and table.stream.settles_at in over:
         table = replace(table, stream=replace(table.stream, settles_at=PAST))
     return table if indexes == table.indexes else replace(table, indexes=indexes)
@@ -191,7 +195,7 @@ def _look(tx: ReadTransaction, seen: int | None) -> tuple[int, list[Table] | Non
 
 def _moments(table: Table) -> Iterator[float]:
     """When states of the table end, except for those that have ended for good."""
-    moments = [table.active_at, table.updating_until]
+    moments = [table.active_at, table.updating_until, table.warm_until, table.encryption_until]
     for index in table.indexes:
         moments += [index.active_at, index.updating_until]
     if table.deleting_until is not None:

@@ -165,6 +165,22 @@ class TimeToLive(msgspec.Struct, frozen=True):
     changed_at: float
 
 
+TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
+TableChange = Literal["billing mode", "throughput", "table class", "stream", "indexes"]
+"""What puts a table into UPDATING."""
+
+
+class Before(msgspec.Struct, frozen=True):
+    """What a table still shows of itself while it is UPDATING. Names are those of `Table`."""
+
+    throughput: Throughput
+    warm: WarmUnits
+    """What it could serve at once, the default of its billing mode included."""
+    table_class: TableClass | None
+    table_class_changed_at: float | None
+    on_demand_since: float | None
+
+
 class Table(msgspec.Struct, frozen=True, dict=True):
     """A table as the catalog stores it. Times are seconds since the epoch."""
 
@@ -180,20 +196,27 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     billing_mode: Literal["PROVISIONED", "PAY_PER_REQUEST"] = "PROVISIONED"
     on_demand_since: float | None = None
     throughput: Throughput = Throughput()
-    throughput_before: Throughput | None = None
-    """What is shown while the table is UPDATING to `throughput`."""
     on_demand_maxima: OnDemandMaxima | None = None
     warm: WarmUnits = WarmUnits()
+    warm_before: WarmUnits | None = None
+    """What is shown until `warm_until`, while the table is warmed up."""
+    warm_until: float = 0.0
     deletion_protection: bool = False
-    table_class: Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"] | None = None
+    table_class: TableClass | None = None
     table_class_changed_at: float | None = None
     stream: StreamSettings | None = None
     log_readers: tuple[str, ...] = ()
     """The readers of the change log that read this table's changes, beside its stream."""
     time_to_live: TimeToLive | None = None
     encryption: dict[str, str | float] | None = None
+    encryption_before: dict[str, str | float] | None = None
+    """What is shown until `encryption_until`, while the table is encrypted anew; None for the default key."""
+    encryption_until: float = 0.0
     tags: tuple[tuple[str, str], ...] = ()
     updating_until: float = 0.0
+    changing: TableChange | None = None
+    """Why the table is UPDATING."""
+    before: Before | None = None
     deleting_until: float | None = None
 
     @property

@@ -110,7 +110,7 @@ def test_a_state_that_has_ended_does_not_begin_again(tables: Tables) -> None:
     assert stored.stream.settles_at == PAST
     tables.wall -= 5  # less than a state lasts
     assert tables.status() == "ACTIVE"
-    tables.call("UpdateTable", TableClass="STANDARD")
+    tables.call("UpdateTable", TableClass="STANDARD_INFREQUENT_ACCESS")
     tables.work()
     assert tables.status() == "UPDATING"
     tables.pass_(10)

@@ -34,6 +34,7 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
     """TableDescription with exact item count and size (AWS refreshes its own only every six hours)."""
     status = table.status_at(now)
     statistics = tx.statistics(table.space)
+    shown = table if table.before is None or is_over(table.updating_until, now) else table.before
     description: dict[str, Any] = {
         "AttributeDefinitions": [
             {"AttributeName": attribute.name, "AttributeType": attribute.type}
@@ -43,27 +44,29 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
         "KeySchema": describe_keys(table.keys),
         "TableStatus": status,
         "CreationDateTime": round(table.created_at, 3),
-        "ProvisionedThroughput": describe_throughput(_throughput_at(table, now), now),
+        "ProvisionedThroughput": describe_throughput(shown.throughput, now),
         "TableSizeBytes": statistics.bytes,
         "ItemCount": statistics.items,
         "TableArn": table.arn,
         "TableId": table.id,
         "DeletionProtectionEnabled": table.deletion_protection,
-        **_billing(table),
-        "WarmThroughput": _warm_throughput(table, table.throughput, table.warm, status),
+        **_billing(table, shown.on_demand_since),
+        "WarmThroughput": _table_warmth(table, status, now),
     }
     if table.on_demand_maxima:
         description["OnDemandThroughput"] = describe_maxima(table.on_demand_maxima)
-    if table.table_class is not None:
-        description["TableClassSummary"] = {"TableClass": table.table_class}
-        if table.table_class_changed_at is not None:
-            description["TableClassSummary"]["LastUpdateDateTime"] = round(table.table_class_changed_at, 3)
+    if shown.table_class is not None:
+        description["TableClassSummary"] = {"TableClass": shown.table_class}
+        if shown.table_class_changed_at is not None:
+            description["TableClassSummary"]["LastUpdateDateTime"] = round(shown.table_class_changed_at, 3)
     if table.stream is not None and table.stream.enabled:
         description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": table.stream.view_type}
     if table.stream is not None:
         description["LatestStreamLabel"] = table.stream.label
         description["LatestStreamArn"] = f"{table.arn}/stream/{table.stream.label}"
-    if table.encryption is not None:
+    if not is_over(table.encryption_until, now):
+        description["SSEDescription"] = {**(table.encryption_before or {}), "Status": "UPDATING"}
+    elif table.encryption is not None:
         description["SSEDescription"] = table.encryption
     locals_ = [_describe_index(tx, table, index, now) for index in table.indexes if index.local]
     globals_ = [_describe_index(tx, table, index, now) for index in table.indexes if not index.local]
@@ -75,10 +78,14 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
 
 
 def describe_created(tx: ReadTransaction, table: Table, now: float) -> dict[str, Any]:
-    """The table as the answer to its CreateTable shows it: CREATING, even if that is over at once."""
+    """The table as the response to its CreateTable shows it: CREATING, even if that is over at once, and without
+    what AWS adds later (ack-api-quirks, DDB-TABLE-033)."""
     later = now + 1
     indexes = tuple(replace(index, active_at=later) for index in table.indexes)
-    return describe_table(tx, replace(table, active_at=later, indexes=indexes), now)
+    description = describe_table(tx, replace(table, active_at=later, indexes=indexes, on_demand_since=None), now)
+    if table.warm == WarmUnits():
+        del description["WarmThroughput"]
+    return description
 
 
 def describe_keys(keys: KeySchema) -> list[dict[str, str]]:
@@ -87,10 +94,10 @@ def describe_keys(keys: KeySchema) -> list[dict[str, str]]:
     return partition + sort
 
 
-def _throughput_at(part: Table | Index, now: float) -> Throughput:
-    """While it is UPDATING, a table or index still works with, and shows, what it had before."""
-    before = part.throughput_before
-    return part.throughput if before is None or is_over(part.updating_until, now) else before
+def _throughput_at(index: Index, now: float) -> Throughput:
+    """While it is UPDATING, an index still shows what it had before."""
+    before = index.throughput_before
+    return index.throughput if before is None or is_over(index.updating_until, now) else before
 
 
 def describe_throughput(throughput: Throughput, now: float) -> dict[str, Any]:
@@ -112,13 +119,13 @@ def describe_maxima(maxima: OnDemandMaxima) -> dict[str, int]:
     return {name: units for name, units in members.items() if units is not None}
 
 
-def _billing(table: Table) -> dict[str, Any]:
+def _billing(table: Table, on_demand_since: float | None) -> dict[str, Any]:
     """Absent for a table that was provisioned all its life, as on AWS."""
     if table.billing_mode == "PROVISIONED" and table.on_demand_since is None:
         return {}
     since = {}
-    if table.on_demand_since is not None:
-        since = {"LastUpdateToPayPerRequestDateTime": round(table.on_demand_since, 3)}
+    if on_demand_since is not None:
+        since = {"LastUpdateToPayPerRequestDateTime": round(on_demand_since, 3)}
     return {
         "BillingModeSummary": {"BillingMode": table.billing_mode, **since},
         "TableThroughputModeSummary": {"TableThroughputMode": table.billing_mode, **since},
@@ -130,6 +137,25 @@ def warm_units(billing_mode: str, throughput: Throughput, warm: WarmUnits) -> Wa
     if billing_mode == "PAY_PER_REQUEST":
         return WarmUnits(max(warm.read, ON_DEMAND_WARM_READS), max(warm.write, ON_DEMAND_WARM_WRITES))
     return WarmUnits(max(warm.read, throughput.read), max(warm.write, throughput.write))
+
+
+def warm_units_at(table: Table, now: float) -> WarmUnits:
+    """What the table shows at a time that it can serve at once."""
+    if table.warm_before is not None and not is_over(table.warm_until, now):
+        return table.warm_before
+    if table.before is not None and not is_over(table.updating_until, now):
+        return table.before.warm
+    return warm_units(table.billing_mode, table.throughput, table.warm)
+
+
+def _table_warmth(table: Table, status: str, now: float) -> dict[str, Any]:
+    units = warm_units_at(table, now)
+    created_warm = status == TableStatus.CREATING and table.warm != WarmUnits()
+    return {
+        "ReadUnitsPerSecond": units.read,
+        "WriteUnitsPerSecond": units.write,
+        "Status": "UPDATING" if created_warm or not is_over(table.warm_until, now) else "ACTIVE",
+    }
 
 
 def _warm_throughput(table: Table, throughput: Throughput, warm: WarmUnits, status: str) -> dict[str, Any]:

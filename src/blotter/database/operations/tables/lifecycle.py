@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 import orjson
 
-from blotter.database.model.errors import DynamoDBError, resource_in_use, validation_error
-from blotter.database.model.table import Index, Table, TableStatus
+from blotter.database.model.errors import resource_in_use, validation_error
+from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table, table_name
 from blotter.database.operations.stream_registry import disable_stream
 from blotter.database.operations.tables.catalog import save_table
-from blotter.database.operations.tables.description import describe_created, describe_table, index_status
+from blotter.database.operations.tables.description import describe_created, describe_table
 from blotter.database.operations.tables.request import new_table, refuse_unimplemented
+from blotter.database.operations.tables.under_way import check_may_delete, in_use_error
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
@@ -34,7 +35,7 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
         if existing.is_gone_at(context.now):
             tx.remove_table(existing)
         elif existing.status_at(context.now) is TableStatus.CREATING:
-            raise _in_use(TableStatus.CREATING, name)
+            raise in_use_error(TableStatus.CREATING, name)
         else:
             raise resource_in_use(f"Table already exists: {name}")
     table = new_table(request, name, tx, context)
@@ -65,14 +66,9 @@ def list_tables(request: wire.ListTablesInput, tx: ReadTransaction, context: Con
 
 
 def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: Context) -> bytes:
-    """Order and messages: ack-api-quirks, DDB-TABLE-006, -063, -150, -444."""
+    """Order and messages: ack-api-quirks, DDB-TABLE-006, -444, and `under_way`."""
     table = get_table(tx, context, request.TableName)
-    status = table.status_at(context.now)
-    if any(not is_settled(index, context.now) for index in table.indexes) and status in _SERVING:
-        raise still_in_use("Cannot delete table while indexes are being created, updated, or deleted.")
-    if status is TableStatus.UPDATING:
-        raise still_in_use(f"Table: {table.name} is in the process of being updated.")
-    check_settled(table, context)
+    check_may_delete(table, context)
     if table.deletion_protection:
         raise validation_error(
             "Resource cannot be deleted as it is currently protected against deletion. "
@@ -82,35 +78,6 @@ def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: 
     deleting = msgspec.structs.replace(table, deleting_until=context.settled_at)
     save_table(tx, deleting)
     return answer((b"TableDescription", encoded(_describe_deleting(tx, deleting, context.now))))
-
-
-_SERVING = (TableStatus.ACTIVE, TableStatus.UPDATING)
-
-_IN_USE = {
-    TableStatus.CREATING: "Table is being created",
-    TableStatus.UPDATING: "Table is being updated",
-    TableStatus.DELETING: "Table is being deleted",
-}
-
-
-def check_settled(table: Table, context: Context) -> None:
-    """Raises ResourceInUseException for a change of a table that is still changing."""
-    status = table.status_at(context.now)
-    if status in _IN_USE:
-        raise _in_use(status, table.name)
-
-
-def is_settled(index: Index, now: float) -> bool:
-    """Whether a global index is ACTIVE; local ones always are."""
-    return index.local or index_status(index, now) == "ACTIVE"
-
-
-def still_in_use(what: str) -> DynamoDBError:
-    return resource_in_use(f"Attempt to change a resource which is still in use: {what}")
-
-
-def _in_use(status: TableStatus, name: str) -> DynamoDBError:
-    return still_in_use(f"{_IN_USE[status]}: {name}")
 
 
 # What DeleteTable's response still shows of a table: its schema is already gone.

@@ -17,8 +17,8 @@ from blotter.database.model.table import Table, TableStatus, TimeToLive
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table
 from blotter.database.operations.tables.catalog import save_table
-from blotter.database.operations.tables.lifecycle import check_settled
 from blotter.database.operations.tables.request import tag_pairs
+from blotter.database.operations.tables.under_way import check_settled
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.tags import MAX_TAGS, too_many_tags_error
 from blotter.database.wire import requests as wire

@@ -15,7 +15,6 @@ from blotter.database.model.errors import DynamoDBError, parameter_error, table_
 from blotter.database.model.table import Index, KeySchema, Table, Throughput, is_over
 from blotter.database.operations.context import Context
 from blotter.database.operations.tables.description import warm_units
-from blotter.database.operations.tables.lifecycle import still_in_use
 from blotter.database.operations.tables.request import (
     AttributeTypes,
     attribute_types,
@@ -24,6 +23,7 @@ from blotter.database.operations.tables.request import (
     on_demand_maxima,
     raised_warm_units,
 )
+from blotter.database.operations.tables.under_way import still_in_use
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.tables import (
     MAX_GLOBAL_INDEXES,
@@ -40,8 +40,8 @@ def change_indexes(table: Table, request: wire.UpdateTableInput, tx: WriteTransa
     online = [update for update in updates if update.Create is not None or update.Delete is not None]
     # An index that is being filled may be given up, but no other may be created or deleted meanwhile.
     given_up = {update.Delete.IndexName for update in online if update.Delete is not None}
-    filling = any(index.backfilling and index.name not in given_up for index in table.indexes)
-    if len(online) > 1 or (online and filling):
+    at_work = any(index.deleting or (index.backfilling and index.name not in given_up) for index in table.indexes)
+    if len(online) > 1 or (online and at_work):
         raise _limit_error("Only 1 online index can be created or deleted simultaneously per table")
     for update in updates:
         if update.Update is not None:
@@ -52,17 +52,6 @@ def change_indexes(table: Table, request: wire.UpdateTableInput, tx: WriteTransa
             index = _global_index(table, update.Delete.IndexName, "delete")
             table = _with_index(table, replace(index, backfilling=False, deleting=True))
     return table
-
-
-def refuse_early_deletion(table: Table, request: wire.UpdateTableInput, context: Context) -> None:
-    """Raises ResourceInUseException for the deletion of an index whose resources are still being allocated."""
-    for update in request.GlobalSecondaryIndexUpdates or ():
-        index = None if update.Delete is None else table.index(update.Delete.IndexName)
-        if index is not None and index.backfilling and not is_over(index.active_at, context.now):
-            raise still_in_use(
-                "Index creation is in resource allocation phase. Retry deletion during backfilling phase or when "
-                f"the index is active. Table: {table.name} Index: {index.name}"
-            )
 
 
 def check_index_throughput_given(table: Table, request: wire.UpdateTableInput) -> None:

@@ -1,12 +1,15 @@
 """UpdateTable: what may change in the life of a table, and what is refused because nothing would.
 
 One call changes the billing mode and throughput, the stream, indexes (`update_indexes`), or one other setting;
-what goes together was checked before (`validation.update_table`). Billing, throughput, table class, stream and
-new or deleted indexes put the table into UPDATING; a change of an index's units shows as the index's UPDATING;
-the rest is done at once, though the answer shows encryption and warm throughput as still being changed. Source:
-https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html; order and messages as
-recorded in the ACK project's notes on DynamoDB (ack-api-quirks, DDB-TABLE-050, -057, -059, -061, -153, -165,
--178, -179, -410; 2026-10) and in dynalite's tests (updateTable)."""
+what goes together was checked before (`validation.update_table`), what is admitted while something else is under
+way is checked by `under_way`. Billing, throughput, table class, stream and new or deleted indexes put the table
+into UPDATING; a change of an index's units shows as the index's UPDATING, encryption and warm throughput show
+their own; the rest is done at once. Until a change is complete, the table shows what it had before.
+
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html; order, messages and
+responses as recorded in the ACK project's notes on DynamoDB (ack-api-quirks, DDB-TABLE-050, -055, -057, -059 to
+-061, -064, -065, -140, -153, -165, -177 to -180, -284, -410, -452; 2026-10) and in dynalite's tests
+(updateTable)."""
 
 from __future__ import annotations
 
@@ -15,73 +18,101 @@ from typing import Any
 from msgspec.structs import replace
 
 from blotter.database.model.errors import parameter_error, validation_error
-from blotter.database.model.table import Index, Table, TableStatus, Throughput, WarmUnits
+from blotter.database.model.table import Before, Index, Table, TableChange, Throughput, WarmUnits, is_over
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, get_table
 from blotter.database.operations.stream_registry import disable_stream, enable_stream
 from blotter.database.operations.tables.catalog import save_table
-from blotter.database.operations.tables.description import describe_table, warm_units
-from blotter.database.operations.tables.lifecycle import check_settled
+from blotter.database.operations.tables.description import describe_table, warm_units, warm_units_at
 from blotter.database.operations.tables.request import (
     changed_encryption,
     on_demand_maxima,
     raised_warm_units,
     refuse_unimplemented,
 )
+from blotter.database.operations.tables.under_way import check_may_begin, is_reversal
 from blotter.database.operations.tables.update_indexes import (
     change_indexes,
     changed_throughput,
     check_index_throughput_given,
     check_throughput_changes,
-    refuse_early_deletion,
 )
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.tables import on_demand_maxima_given, throughput_on_demand_error
 from blotter.database.validation.update_table import is_empty
 from blotter.database.wire import requests as wire
 
-# Changes that put the table into UPDATING.
-_SETTLING = ("billing_mode", "throughput", "table_class", "stream")
-
 
 def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: Context) -> bytes:
     refuse_unimplemented(request, "UpdateTable")
     table = get_table(tx, context, request.TableName)
-    refuse_early_deletion(table, request, context)
-    if not (_goes_beside_others(request) and table.status_at(context.now) is TableStatus.UPDATING):
-        check_settled(table, context)
+    check_may_begin(table, request, context)
+    if is_reversal(table, request, context):
+        return _dropped(table, tx, context)
     new = _change_billing(table, request, context)
     new = change_indexes(new, request, tx, context)
     new = _change_stream(new, request, tx, context)
     new = _change_settings(new, request, context)
     new = _keep_warm(table, new)
-    save_table(tx, _begun(table, new, context.settled_at))
-    shown = _begun(table, new, max(context.settled_at, context.now + 1))
+    save_table(tx, _begun(table, new, request, context, context.settled_at))
+    shown = _begun(table, new, request, context, max(context.settled_at, context.now + 1))
     if request.BillingMode is not None or request.TableClass is not None:
         # The response shows UPDATING even if nothing is different (-410).
         shown = replace(shown, updating_until=context.now + 1)
     description = describe_table(tx, shown, context.now)
-    _show_under_way(description, request, table)
+    _show_requested(description, request, table, new, context.now)
     return answer((b"TableDescription", encoded(description)))
 
 
-def _goes_beside_others(request: wire.UpdateTableInput) -> bool:
-    """Deletion protection and encryption change while something else is UPDATING (DDB-TABLE-376, -462)."""
-    return request.DeletionProtectionEnabled is not None or request.SSESpecification is not None
+def _dropped(table: Table, tx: WriteTransaction, context: Context) -> bytes:
+    """The response to a switch back to on-demand mode while the table is still leaving it: it shows the mode that
+    was requested, and nothing is done (DDB-TABLE-452)."""
+    shown = replace(table, billing_mode="PAY_PER_REQUEST", throughput=Throughput(), before=None)
+    description = describe_table(tx, replace(shown, on_demand_since=None), context.now)
+    return answer((b"TableDescription", encoded(description)))
 
 
-def _begun(old: Table, new: Table, ends_at: float) -> Table:
-    """The changed table with the states that its changes begin, which end at a time. Meanwhile it shows the
-    throughput of before, unless its billing mode changed."""
+def _begun(old: Table, new: Table, request: wire.UpdateTableInput, context: Context, ends_at: float) -> Table:
+    """The changed table with the states that its changes begin, which end at a time."""
+    now = context.now
     before = {index.space: index for index in old.indexes}
     same_mode = old.billing_mode == new.billing_mode
     indexes = tuple(_begun_index(before.get(index.space), index, ends_at, same_mode) for index in new.indexes)
-    comes_or_goes = [(index.space, index.deleting) for index in old.indexes] != [
-        (index.space, index.deleting) for index in new.indexes
-    ]
-    if comes_or_goes or any(getattr(new, name) != getattr(old, name) for name in _SETTLING):
-        new = replace(new, updating_until=ends_at, throughput_before=old.throughput if same_mode else None)
+    if is_over(old.updating_until, now):
+        new = replace(new, changing=None, before=None)
+    change = _settling_change(old, new)
+    if change is not None:
+        new = replace(new, updating_until=ends_at, changing=change, before=_before(old, new, now))
+    if request.WarmThroughput is not None:
+        new = replace(new, warm_until=ends_at, warm_before=warm_units_at(old, now))
+    if request.SSESpecification is not None:
+        new = replace(new, encryption_until=ends_at, encryption_before=old.encryption)
     return replace(new, indexes=indexes)
+
+
+def _settling_change(old: Table, new: Table) -> TableChange | None:
+    """The change that puts the table into UPDATING."""
+    if new.billing_mode != old.billing_mode:
+        return "billing mode"
+    if new.throughput != old.throughput:
+        return "throughput"
+    if new.table_class != old.table_class:
+        return "table class"
+    if new.stream != old.stream:
+        return "stream"
+    spaces = [[(index.space, index.deleting) for index in table.indexes] for table in (old, new)]
+    return "indexes" if spaces[0] != spaces[1] else None
+
+
+def _before(old: Table, new: Table, now: float) -> Before:
+    """What the table shows until its change is complete; units of a new billing mode show at once."""
+    return Before(
+        throughput=old.throughput if old.billing_mode == new.billing_mode else new.throughput,
+        warm=warm_units_at(old, now),
+        table_class=old.table_class,
+        table_class_changed_at=old.table_class_changed_at,
+        on_demand_since=old.on_demand_since,
+    )
 
 
 def _begun_index(before: Index | None, index: Index, ends_at: float, same_mode: bool) -> Index:
@@ -93,22 +124,23 @@ def _begun_index(before: Index | None, index: Index, ends_at: float, same_mode: 
     return index
 
 
-def _show_under_way(description: dict[str, Any], request: wire.UpdateTableInput, before: Table) -> None:
-    """What only the answer shows: changes that are done by the next look."""
+def _show_requested(
+    description: dict[str, Any], request: wire.UpdateTableInput, old: Table, new: Table, now: float
+) -> None:
+    """What only the response shows: maxima that were taken away, as -1; when units were changed; no time of the
+    switch to on-demand mode."""
     for name, units in on_demand_maxima_given(request.OnDemandThroughput):
         description.setdefault("OnDemandThroughput", {})[name] = units
-    if request.WarmThroughput is not None:
-        units_before = warm_units(before.billing_mode, before.throughput, before.warm)
-        description["WarmThroughput"] = {
-            "ReadUnitsPerSecond": units_before.read,
-            "WriteUnitsPerSecond": units_before.write,
-            "Status": "UPDATING",
-        }
-    if request.SSESpecification is not None:
-        description["SSEDescription"] = {
-            **description.get("SSEDescription", before.encryption or {}),
-            "Status": "UPDATING",
-        }
+    units = description["ProvisionedThroughput"]
+    if new.throughput.last_increase != old.throughput.last_increase:
+        units["LastIncreaseDateTime"] = round(new.throughput.last_increase or 0.0, 3)
+    if new.throughput.last_decrease != old.throughput.last_decrease:
+        units["LastDecreaseDateTime"] = round(new.throughput.last_decrease or 0.0, 3)
+    if new.billing_mode != old.billing_mode:
+        if new.billing_mode == "PAY_PER_REQUEST":
+            units["LastDecreaseDateTime"] = round(now, 3)
+        for name in ("BillingModeSummary", "TableThroughputModeSummary"):
+            description[name].pop("LastUpdateToPayPerRequestDateTime", None)
 
 
 def _change_billing(table: Table, request: wire.UpdateTableInput, context: Context) -> Table:
@@ -129,9 +161,16 @@ def _change_billing(table: Table, request: wire.UpdateTableInput, context: Conte
     else:
         check_index_throughput_given(table, request)
         table = _without_maxima(table)
-    return replace(
-        table, billing_mode="PROVISIONED", throughput=changed_throughput(table.throughput, wanted, context.now)
-    )
+    units = changed_throughput(table.throughput, wanted, context.now)
+    if table.billing_mode != mode:  # a switch is neither an increase nor a decrease
+        last = table.throughput
+        units = replace(
+            units,
+            decreases_today=last.decreases_today,
+            last_increase=last.last_increase,
+            last_decrease=last.last_decrease,
+        )
+    return replace(table, billing_mode="PROVISIONED", throughput=units)
 
 
 def _on_demand(table: Table, request: wire.UpdateTableInput, context: Context) -> Table:
@@ -141,24 +180,20 @@ def _on_demand(table: Table, request: wire.UpdateTableInput, context: Context) -
     return replace(
         table,
         billing_mode="PAY_PER_REQUEST",
-        on_demand_since=context.now,
+        on_demand_since=max(context.now, context.settled_at),
         on_demand_maxima=maxima,
-        throughput=_no_units(table.throughput, context.now, decreases=0),
+        throughput=replace(table.throughput, read=0, write=0),
         # Only an index's switch counts as a decrease (DDB-TABLE-153).
         indexes=tuple(
-            index
-            if index.local
-            else replace(index, throughput=_no_units(index.throughput, context.now, decreases=1))
+            index if index.local else replace(index, throughput=_decreased_to_none(index.throughput, context.now))
             for index in table.indexes
         ),
     )
 
 
-def _no_units(before: Throughput, now: float, *, decreases: int) -> Throughput:
+def _decreased_to_none(before: Throughput, now: float) -> Throughput:
     return Throughput(
-        decreases_today=before.decreases_on(now) + decreases,
-        last_increase=before.last_increase,
-        last_decrease=now,
+        decreases_today=before.decreases_on(now) + 1, last_increase=before.last_increase, last_decrease=now
     )
 
 
@@ -210,8 +245,9 @@ def _change_settings(table: Table, request: wire.UpdateTableInput, context: Cont
         table = replace(table, warm=raised_warm_units(request.WarmThroughput, units, "table"))
     if request.DeletionProtectionEnabled is not None:
         table = replace(table, deletion_protection=request.DeletionProtectionEnabled)
-    if request.TableClass is not None:
-        table = replace(table, table_class=request.TableClass, table_class_changed_at=context.now)
+    if request.TableClass not in (None, table.table_class or "STANDARD"):
+        changed_at = max(context.now, context.settled_at)
+        table = replace(table, table_class=request.TableClass, table_class_changed_at=changed_at)
     if request.SSESpecification is not None:
         table = replace(table, encryption=changed_encryption(request.SSESpecification, table.encryption, context))
     return table
