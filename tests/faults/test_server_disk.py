@@ -17,6 +17,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,22 @@ def test_a_table_can_be_deleted_on_a_full_disk_after_a_restart(serve: Serve, own
     assert client.call("DeleteTable")[0] == 200
     wait_until(lambda: client.create() == 200)
     wait_until(lambda: _fill_up(client, 20_000) > count // 2)
+    assert serving.stop() == 0
+
+
+def test_deletions_at_the_same_time_leave_a_full_disk(serve: Serve, own_disk: Path) -> None:
+    """Together they would need more room in the write-ahead log than there is."""
+    serving = serve("--workers", "1", "--table-delay", "0", data_dir=own_disk / "data")
+    client = _Client(serving)
+    assert client.create() == 200
+    count = _fill_up(client, 20_000)
+    senders = 50
+    clients = [_Client(serving) for _ in range(senders)]
+    with ThreadPoolExecutor(senders) as threads:
+        for start in range(0, count - senders, senders):
+            numbers = range(start, start + senders)
+            assert set(threads.map(_Client.delete, clients, numbers)) == {200}
+    wait_until(lambda: client.put(0, 20_000) == 200)
     assert serving.stop() == 0
 
 

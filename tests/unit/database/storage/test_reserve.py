@@ -11,6 +11,7 @@ import pytest
 from blotter.database.storage.protocol import StorageUnavailable, StoredItem, WriteTransaction
 from blotter.database.storage.sqlite import SqliteStorage
 from blotter.database.storage.sqlite.reserve import FILE_NAME, MOST_BYTES, DiskReserve, Room, shared_byte
+from blotter.database.storage.sqlite.storage import SLICE_ITEMS
 
 MB = 1 << 20
 GB = 1 << 30
@@ -111,7 +112,7 @@ def _put(number: int, size: int) -> StoredItem:
 
 
 def test_when_there_is_no_room_what_needs_none_is_accepted(tmp_path: Path) -> None:
-    """Puts, shorter and longer items, deletions and a new key space, all in one batch."""
+    """Puts, shorter and longer items, deletions and a new key space, all at once."""
     store = SqliteStorage.open(tmp_path)
 
     def insert(tx: WriteTransaction) -> None:
@@ -132,6 +133,7 @@ def test_when_there_is_no_room_what_needs_none_is_accepted(tmp_path: Path) -> No
     async def work() -> list[object]:
         await store.write(insert)
         store._batches.most_pages = 1  # what is there may stay, nothing may be added
+        store._batches.has_room_again = lambda: False
         writes = [
             delete(0),
             change(1, 500),
@@ -152,3 +154,42 @@ def test_when_there_is_no_room_what_needs_none_is_accepted(tmp_path: Path) -> No
     rows = connection.execute("SELECT key, size FROM items WHERE space = 1 ORDER BY key").fetchall()
     connection.close()
     assert rows == [(b"key-1", 500), (b"key-2", 1000)]
+
+
+def test_while_the_disk_is_full_transactions_are_small(tmp_path: Path) -> None:
+    """Whatever they delete has to fit into the little that the write-ahead log may grow."""
+    store = SqliteStorage.open(tmp_path)
+    store._keep_up = _nothing  # type: ignore[method-assign]  # the test empties slices itself
+    left: list[int] = []
+
+    async def work() -> None:
+        await store.write(lambda tx: [tx.put(1, _put(number, 10), None) for number in range(100)])
+        await store.write(lambda tx: tx.drop_space(1))
+        store._batches.is_disk_full = lambda: True
+        store._batches.has_room_again = lambda: False
+        batches = _count_calls(store._batches._writer, "begin")
+        await asyncio.gather(*(store.write(lambda _: None) for _ in range(5)))
+        assert len(batches) == 5, "one handler each"
+        await store.write(store._empty_slice)
+        with store.read() as tx:
+            left.append(len(tx.items(1, b"", None, 1000)))
+        await store.close()
+
+    asyncio.run(work())
+    assert left == [100 - SLICE_ITEMS]
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _count_calls(owner: object, name: str) -> list[None]:
+    calls: list[None] = []
+    method = getattr(owner, name)
+
+    def counting() -> None:
+        calls.append(None)
+        method()
+
+    setattr(owner, name, counting)
+    return calls

@@ -40,6 +40,7 @@ from blotter.database.work_thread import Done, Work, WorkThread
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
+MOST_TRIES_WHEN_FULL = 2
 NO_LIMIT = 0xFFFFFFFE
 """Pages: as many as SQLite can count."""
 HANDLERS_SECONDS = 0.005
@@ -102,8 +103,8 @@ class Batches:
         self._idle = asyncio.Event()
         self._idle.set()
         self._warned_at = -WARNING_SECONDS
-        self._repeated = False
-        """Whether the disk was full and the batch is run once more."""
+        self._full_count = 0
+        """How often in a row the batch that is run has not found room on the disk."""
         self.busy_ms = BUSY_MS
         connection.set_busy_timeout(0)  # waiting is for the thread
         self.refusal: str | None = None
@@ -298,7 +299,7 @@ class Batches:
 
     def _begin_writer(self) -> None:
         writer = self._writer
-        writer.restricted = self.is_disk_full() and (self._repeated or not self.has_room_again())
+        writer.restricted = self.is_disk_full() and (self._full_count > 0 or not self.has_room_again())
         pages = NO_LIMIT if writer.restricted else self.most_pages
         if pages != self._page_limit:
             self._execute(f"PRAGMA max_page_count = {pages}").get  # noqa: B018 (runs it to its end)
@@ -306,9 +307,11 @@ class Batches:
         writer.begin()
 
     def _run_queue(self, batch: list[Submission]) -> None:
-        """Moves handlers from the queue into `batch` and runs them, until the batch is full or long enough."""
+        """Moves handlers from the queue into `batch` and runs them, until the batch is full or long enough. While
+        the disk is full, each handler is a batch: together they might need more room in the WAL than is left."""
         queue, deadline = self._queue, self._monotonic() + HANDLERS_SECONDS
-        while queue and len(batch) < MAX_BATCH:
+        most = 1 if self._writer.restricted else MAX_BATCH
+        while queue and len(batch) < most:
             submission = queue.popleft()
             if submission.abandoned:
                 continue
@@ -424,15 +427,16 @@ class Batches:
                 self._execute("ROLLBACK")
 
     def _not_stored(self, batch: list[Submission], cause: BaseException) -> Work | None:
-        """Tells the callers, unless the disk has just turned out to be full: then the batch is run once more, with
-        what needs no more room, after the work that is returned."""
-        if not isinstance(cause, apsw.FullError) or self._writer.restricted:
+        """Tells the callers, unless the disk has turned out to be full: then the batch is run once more, with what
+        needs no more room, after the work that is returned. It is run a third time if that finds no room either: a
+        reader may have kept the WAL from being cut."""
+        if not isinstance(cause, apsw.FullError) or self._full_count == MOST_TRIES_WHEN_FULL:
             self._fail(batch, cause)
             return None
         for submission in batch:
             submission.excluded = False
         self._queue.extendleft(reversed(batch))
-        self._repeated = True
+        self._full_count += 1
         return self.disk_is_full()
 
     def _take_all(self) -> list[Submission]:
@@ -441,12 +445,12 @@ class Batches:
         return submissions
 
     def _settle(self, batch: list[Submission]) -> None:
-        self._repeated = False
+        self._full_count = 0
         for submission in batch:
             submission.settle()
 
     def _fail(self, batch: list[Submission], cause: BaseException) -> None:
-        self._repeated = False
+        self._full_count = 0
         for submission in batch:
             submission.fail(_unavailable(cause))
 

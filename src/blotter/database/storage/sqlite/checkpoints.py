@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from threading import Lock
 from typing import NamedTuple
 
 import apsw
@@ -82,6 +83,8 @@ class Checkpoints:
         self._wal_pages = 0
         self._next_at = 0
         self._running = False
+        self._one_at_a_time = Lock()
+        """Guards the connection: threads make checkpoints, and the loop looks at the WAL's length."""
         self._warned_at = -WARNING_SECONDS
         self._last_commit = monotonic()
         self._copied_all = False
@@ -119,7 +122,7 @@ class Checkpoints:
     def _work_under_lock(self) -> Work | None:
         if self._reserve.is_full():
             self._end_snapshots()
-            return self._truncate
+            return self._truncate_when_due
         if self._wal_pages >= self._limits.hard:
             self._end_snapshots()
             return self._wait_and_copy
@@ -127,12 +130,9 @@ class Checkpoints:
             return self.copy
         return None
 
-    def make_room(self) -> Work | None:
+    def make_room(self) -> Work:
         """When the disk has turned out to be full: work that copies the WAL and cuts its file to nothing."""
         self._reserve.release()
-        if self._running:
-            return None
-        self._running = True
         self._end_snapshots()
         return self._truncate
 
@@ -144,12 +144,14 @@ class Checkpoints:
 
     def relieve(self) -> None:
         """Ends this process's snapshots when the WAL is past the hard limit, whichever process wrote it."""
-        if self._running:
+        if not self._one_at_a_time.acquire(blocking=False):
             return
         try:
             pages, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
         except apsw.Error:  # another connection is at work on the WAL
             return
+        finally:
+            self._one_at_a_time.release()
         if pages >= self._limits.hard or self._reserve.is_full():
             self._end_snapshots()
 
@@ -167,20 +169,19 @@ class Checkpoints:
 
     def _wait_and_copy(self) -> None:
         try:
-            self._connection.set_busy_timeout(WAIT_FOR_READERS_MS)
-            if not self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART):
+            if not self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART, WAIT_FOR_READERS_MS):
                 self._warn()
         finally:
-            self._connection.set_busy_timeout(0)
+            self._running = False
+
+    def _truncate_when_due(self) -> None:
+        try:
+            self._truncate()
+        finally:
             self._running = False
 
     def _truncate(self) -> None:
-        try:
-            self._connection.set_busy_timeout(WAIT_WHEN_FULL_MS)
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        finally:
-            self._connection.set_busy_timeout(0)
-            self._running = False
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE, WAIT_WHEN_FULL_MS)
 
     def _copy_in_background(self) -> None:
         self._running = True
@@ -198,9 +199,14 @@ class Checkpoints:
     def _plan_next(self, wal_pages: int) -> None:
         self._next_at = wal_pages + self._limits.step
 
-    def _checkpoint(self, mode: int) -> bool:
-        """One checkpoint; returns whether it did all that its mode requires. Whatever goes wrong is logged, and
-        the next one tries again."""
+    def _checkpoint(self, mode: int, wait_ms: int = 0) -> bool:
+        """One checkpoint, which waits so long for readers; returns whether it did all that its mode requires.
+        Whatever goes wrong is logged, and the next one tries again. For any thread, one after another."""
+        with self._one_at_a_time:
+            self._connection.set_busy_timeout(wait_ms)
+            return self._checkpoint_now(mode)
+
+    def _checkpoint_now(self, mode: int) -> bool:
         try:
             pages, copied = self._connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:  # another process is at it, or a reader is in the way

@@ -294,3 +294,5 @@ class SqliteStorage:
         deadline = self._monotonic() + SLICE_SECONDS
         while (space := tx.dropped_space()) is not None and self._monotonic() < deadline:
             tx.empty_dropped(space, SLICE_ITEMS)
+            if tx.restricted:  # more might not fit into the WAL, and then nothing would ever be emptied
+                return
