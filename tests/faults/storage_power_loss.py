@@ -8,13 +8,14 @@ opened from that disk, without the shared-memory file, and must hold exactly the
 transactions, no fewer than had been acknowledged: items, long bodies, statistics, catalog and change log together.
 `blotter check`'s checks of the file must pass.
 
-    python tests/faults/storage_power_loss.py [--crashes 2000] [--transactions 600] [--seed 1]
+    python tests/faults/storage_power_loss.py [--crashes 2000] [--transactions 600] [--seed 1] [--encrypted]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import random
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from typing import Any
 
 import apsw
 
+from blotter.database.encryption.data_keys import DataKey
 from blotter.database.model.table import KeyAttribute, KeySchema, Table
 from blotter.database.storage.protocol import (
     LOG_SPACE,
@@ -37,7 +39,6 @@ from blotter.database.storage.protocol import (
 )
 from blotter.database.storage.sqlite import SqliteStorage, checkpoints, schema
 from blotter.database.storage.sqlite.file_check import FILE_CHECKS
-from blotter.database.storage.sqlite.read_only import ReadOnlyFile
 
 SPACE = 1
 LAST = b"last transaction"
@@ -87,7 +88,7 @@ class RecordedFile(apsw.VFSFile):
 class RecordingVFS(apsw.VFS):
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.name = f"recording-{id(record)}"
+        self.name = f"recording-{next(_NUMBERS)}"  # never used again: the cipher's VFS above it stays
         super().__init__(self.name, "")
 
     def xOpen(self, name: Any, flags: list[int]) -> RecordedFile:  # noqa: N802
@@ -96,6 +97,9 @@ class RecordingVFS(apsw.VFS):
     def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802
         super().xDelete(name, sync)
         self.record.add("delete", Path(name).name, int(sync))
+
+
+_NUMBERS = itertools.count()
 
 
 @contextmanager
@@ -170,9 +174,11 @@ class Workload:
         tx.save_table(table)
         self.state["tables"][name] = table
 
-    async def run(self, directory: Path, record: Record, vfs: str, transactions: int) -> None:
+    async def run(
+        self, directory: Path, record: Record, vfs: str, transactions: int, key: DataKey | None = None
+    ) -> None:
         while len(self.states) <= transactions:
-            storage = SqliteStorage.open(directory, vfs=vfs)
+            storage = SqliteStorage.open(directory, vfs=vfs, key=key)
 
             async def caller(storage: SqliteStorage = storage) -> None:
                 for _ in range(20):
@@ -265,18 +271,20 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def check_integrity(database: Path) -> None:
+def check_integrity(database: Path, key: DataKey | None = None) -> None:
     """What `blotter check` reports about the file, apart from the meaning of its tables."""
-    file = ReadOnlyFile(database.parent)
-    problems = [problem for find in FILE_CHECKS.values() for problem in find(file.connection)]
-    file.close()
+    connection = schema.connect(database, key=key)
+    problems = [problem for find in FILE_CHECKS.values() for problem in find(connection)]
+    connection.close()
     assert not problems, problems
 
 
-async def check(files: dict[str, bytes], states: list[State], acknowledged: int) -> None:
+async def check(
+    files: dict[str, bytes], states: list[State], acknowledged: int, key: DataKey | None = None
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_files(Path(folder), files)
-        storage = SqliteStorage.open(folder)
+        storage = SqliteStorage.open(folder, key=key)
         with storage.read() as tx:
             last = tx.get(SPACE, LAST)
             number = int(last.body) if last else 0
@@ -298,7 +306,7 @@ async def check(files: dict[str, bytes], states: list[State], acknowledged: int)
             assert tx.statistics(LOG_SPACE) == SpaceStatistics(len(log), sum(map(change_size, log)))
         await storage.write(lambda tx: tx.new_space())
         await storage.close()
-        check_integrity(storage.path)
+        check_integrity(storage.path, key)
 
 
 def main() -> None:
@@ -306,16 +314,18 @@ def main() -> None:
     parser.add_argument("--crashes", type=int, default=2000)
     parser.add_argument("--transactions", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--encrypted", action="store_true")
     arguments = parser.parse_args()
+    key = DataKey.generate() if arguments.encrypted else None
     record = Record()
     workload = Workload(arguments.seed)
     with tempfile.TemporaryDirectory() as folder, recording(record) as vfs:
-        asyncio.run(workload.run(Path(folder), record, vfs, arguments.transactions))
+        asyncio.run(workload.run(Path(folder), record, vfs, arguments.transactions, key))
     choice = random.Random(arguments.seed)
     points = choice.choices(range(1, len(record.events) + 1), k=arguments.crashes)
     for point, files, marks in crashes(record, points, choice):
         try:
-            asyncio.run(check(files, workload.states, marks.get(("acknowledged", ""), 0)))
+            asyncio.run(check(files, workload.states, marks.get(("acknowledged", ""), 0), key))
         except BaseException as error:
             raise AssertionError(
                 f"crash after event {point} of {len(record.events)}, seed {arguments.seed}"

@@ -63,7 +63,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=settings.log_level.upper())
     try:
         report_to = _open_descriptors(ready_fd)
-        store = store_at(settings.store)
+        store = store_at(settings.store, settings.master_key)
         store.claim()
         certificates = _certificates(settings)
         listener = listen(settings.host, settings.port)

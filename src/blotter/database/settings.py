@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
+from blotter.database.encryption.master_keys import FORMS, MasterKey, parse_master_key
 from blotter.database.http.limits import Limits
 from blotter.hosts import is_loopback
 
@@ -37,6 +38,8 @@ class Declared(msgspec.Struct, frozen=True):
     default: str = ""
     flag_only: bool = False
     """Whether the flag takes no value."""
+    secret: bool = False
+    """Whether a wrong value is kept out of messages: it may be a secret, given where its place belongs."""
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -81,6 +84,14 @@ def _text(what: str, fits: Callable[[str], bool]) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _master_key(text: str) -> MasterKey | None:
+    return parse_master_key(text) if text else None
+
+
+def _shown_master_key(key: MasterKey | None) -> str:
+    return "" if key is None else key.text
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -135,6 +146,18 @@ class Settings(msgspec.Struct, frozen=True):
             flag_only=True,
         ),
     ] = False
+    master_key: Annotated[
+        MasterKey | None,
+        Declared(
+            _master_key,
+            f"Where the master key is that protects the data on disk: `{FORMS}`. With it, a new data directory is "
+            "encrypted, and one that `blotter keys encrypt` has encrypted can be used. Without it, data are not "
+            "encrypted.",
+            _shown_master_key,
+            default="none",
+            secret=True,
+        ),
+    ] = None
     workers: Annotated[
         int,
         Declared(
@@ -377,7 +400,8 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
         try:
             values[setting.name] = setting.declared.read(text)
         except ValueError as error:
-            raise SettingsError(f"{source} must be {error}, not '{text}'") from None
+            found = "" if setting.declared.secret else f", not '{text}'"
+            raise SettingsError(f"{source} must be {error}{found}") from None
     if values.get("in_memory"):
         _check_in_memory(flags, values)
     _check_tls(values)
@@ -394,8 +418,12 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
 
 def _check_in_memory(flags: Mapping[str, str | None], values: dict[str, Any]) -> None:
     """Memory is not shared between processes, and not kept in a directory."""
-    if flags.get("data_dir") is not None:
-        raise SettingsError("--data-dir and --in-memory contradict each other: in memory, nothing is kept on disk")
+    for name in ("data_dir", "master_key"):
+        if flags.get(name) is not None:
+            flag = "--" + name.replace("_", "-")
+            raise SettingsError(
+                f"{flag} and --in-memory contradict each other: in memory, nothing is kept on disk"
+            )
     if values.setdefault("workers", 1) != 1:
         raise SettingsError(f"--in-memory runs one worker, not {values['workers']}: workers do not share memory")
 

@@ -16,6 +16,7 @@ from typing import Final
 import apsw
 import msgspec
 
+from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.inspection.item_checks import ITEM_CHECKS
 from blotter.database.storage.protocol import RECORDS_SPACE, DataDirectoryError
 from blotter.database.storage.sqlite import checksums
@@ -44,11 +45,13 @@ class Report(msgspec.Struct, frozen=True):
         return not any(result.problems for result in self.results)
 
 
-def check(directory: Path, monotonic: Callable[[], float] = time.monotonic) -> Report:
+def check(
+    directory: Path, master_key: MasterKey | None = None, monotonic: Callable[[], float] = time.monotonic
+) -> Report:
     """Runs every check. Raises DataDirectoryError if the directory cannot be checked: it holds no database, or one
     of another format, or the disk fails. What a check cannot read because it is damaged is one of its problems."""
     try:
-        file = ReadOnlyFile(directory)
+        file = ReadOnlyFile(directory, master_key)
     except DamagedFile as error:
         return Report(str(directory), (CheckResult("file", (str(error),)),))
     try:

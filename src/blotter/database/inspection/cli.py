@@ -15,6 +15,9 @@ from typing import NoReturn, TypeVar
 
 import click
 
+from blotter.database.encryption.master_keys import MasterKey
+from blotter.database.encryption.option import master_key_option
+
 T = TypeVar("T")
 
 PROGRESS_SECONDS = 2.0
@@ -31,11 +34,11 @@ _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the result
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-def _check(data_dir: str, as_json: bool) -> None:
+def _check(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None:
     from blotter.database.inspection.check import check
     from blotter.database.inspection.text import report_lines
 
-    report = _reading("check", lambda: check(Path(data_dir)))
+    report = _reading("check", lambda: check(Path(data_dir), master_key))
     if as_json:
         _print_json({"path": report.path, "sound": report.is_sound, "checks": report.results})
     else:
@@ -43,24 +46,25 @@ def _check(data_dir: str, as_json: bool) -> None:
     sys.exit(0 if report.is_sound else 1)
 
 
-def _inspect(data_dir: str, as_json: bool) -> None:
+def _inspect(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None:
     from blotter.database.inspection.contents import read_contents
     from blotter.database.inspection.text import contents_lines
 
-    contents = _reading("inspect", lambda: read_contents(Path(data_dir)))
+    contents = _reading("inspect", lambda: read_contents(Path(data_dir), master_key))
     if as_json:
         _print_json(contents)
     else:
         _print(contents_lines(contents))
 
 
-def _snapshot(directory: str, data_dir: str) -> None:
+def _snapshot(directory: str, data_dir: str, master_key: MasterKey | None) -> None:
     from blotter.database.inspection.snapshot import UnsoundCopy, snapshot
     from blotter.database.inspection.text import report_lines, size
 
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        copied = _reading("snapshot", lambda: snapshot(Path(data_dir), Path(directory), _Progress()))
+        source, target = Path(data_dir), Path(directory)
+        copied = _reading("snapshot", lambda: snapshot(source, target, _Progress(), master_key))
     except UnsoundCopy as error:
         _print(report_lines(error.report))
         _fail("snapshot", f"{data_dir} has damage, and so had its copy; nothing was kept", 1)
@@ -121,14 +125,14 @@ def _print_json(value: object) -> None:
 check_command = click.Command(
     "check",
     callback=_check,
-    params=[_DATA_DIR, _JSON],
+    params=[_DATA_DIR, master_key_option(), _JSON],
     context_settings=_SETTINGS,
     short_help="Check a data directory for damage; a server may run on it.",
     help="""Check a data directory for damage, without changing anything. A server may run on it meanwhile.
 
-Compares pages with their checksums and structure; long bodies, statistics and counters with what is stored; key
-spaces with the catalog; items with their keys and index entries, and these with their items; streams with their
-tables, and the change log with the items.
+Compares pages with their checksums, or what the cipher authenticates, and structure; long bodies, statistics and
+counters with what is stored; key spaces with the catalog; items with their keys and index entries, and these with
+their items; streams with their tables, and the change log with the items.
 
 Exit status: 0 no damage, 1 damage, 2 the directory cannot be checked.""",
 )
@@ -136,7 +140,7 @@ Exit status: 0 no damage, 1 damage, 2 the directory cannot be checked.""",
 inspect_command = click.Command(
     "inspect",
     callback=_inspect,
-    params=[_DATA_DIR, _JSON],
+    params=[_DATA_DIR, master_key_option(), _JSON],
     context_settings=_SETTINGS,
     short_help="Show what a data directory holds; a server may run on it.",
     help="""Show what a data directory holds: format, sizes, tables, indexes, streams, the change log, its readers.
@@ -149,14 +153,15 @@ Exit status: 0 shown, 1 damage, 2 the directory cannot be read.""",
 snapshot_command = click.Command(
     "snapshot",
     callback=_snapshot,
-    params=[click.Argument(["directory"], metavar="DIR"), _DATA_DIR],
+    params=[click.Argument(["directory"], metavar="DIR"), _DATA_DIR, master_key_option()],
     context_settings=_SETTINGS,
     short_help="Copy a data directory, also one in use by a server.",
     help="""Copy a data directory to DIR, which must be missing or empty. A server may run on it meanwhile.
 
 The copy is of the moment at which the command begins, and only its owner can read it. It gets its name after it
 was checked as by `blotter check`, so that whatever interrupts the command leaves no DIR. A server starts on it as
-on any data directory: `blotter serve --data-dir DIR`.
+on any data directory: `blotter serve --data-dir DIR`. The copy of encrypted data is encrypted as well, and opened
+with the same master key.
 
 Exit status: 0 copied, 1 damage, 2 the one cannot be read or the other cannot be written, 130 interrupted.""",
 )

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from blotter.database.encryption.directory_keys import DirectoryKeys
+from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.model.table import Index, KeySchema, Table
 from blotter.database.storage.protocol import LOG_SPACE, RECORDS_SPACE, LogReader, ReadTransaction
-from blotter.database.storage.sqlite import checksums
+from blotter.database.storage.sqlite import checksums, cipher
 from blotter.database.storage.sqlite.read_only import ReadOnlyFile
 
 _META = "SELECT value FROM meta WHERE name = ?"
@@ -57,6 +59,18 @@ class LogContents(msgspec.Struct, frozen=True):
     readers: tuple[LogReader, ...]
 
 
+class EncryptionContents(msgspec.Struct, frozen=True):
+    cipher: str
+    data_key: str | None
+    """The id of the key that everything is under; None while a plain directory is being encrypted."""
+    created: str | None
+    master_key: str | None
+    """Kind and id of what wraps it."""
+    wrapped_at: str | None
+    changing: bool
+    """Whether a change of keys is to be finished by `blotter keys`."""
+
+
 class Contents(msgspec.Struct, frozen=True):
     path: str
     server: str | None
@@ -64,6 +78,7 @@ class Contents(msgspec.Struct, frozen=True):
     format: int
     key_format: str
     checksums: bool
+    encryption: EncryptionContents | None
     page_bytes: int
     file_bytes: int
     free_bytes: int
@@ -76,10 +91,12 @@ class Contents(msgspec.Struct, frozen=True):
     log: LogContents
 
 
-def read_contents(directory: Path, clock: Callable[[], float] = time.time) -> Contents:
+def read_contents(
+    directory: Path, master_key: MasterKey | None = None, clock: Callable[[], float] = time.time
+) -> Contents:
     """Raises DataDirectoryError if the directory holds no database of this format, DamagedFile for one that cannot
     be opened, and apsw's errors for one that cannot be read."""
-    file = ReadOnlyFile(directory)
+    file = ReadOnlyFile(directory, master_key)
     try:
         with file.snapshot() as tx:
             connection = file.connection
@@ -94,6 +111,7 @@ def read_contents(directory: Path, clock: Callable[[], float] = time.time) -> Co
                 format=pragma("user_version"),
                 key_format=str(connection.execute(_META, ("key_format",)).get),
                 checksums=checksums.verified(connection),
+                encryption=_encryption(file.keys),
                 page_bytes=page,
                 file_bytes=pragma("page_count") * page,
                 free_bytes=pragma("freelist_count") * page,
@@ -105,6 +123,17 @@ def read_contents(directory: Path, clock: Callable[[], float] = time.time) -> Co
             )
     finally:
         file.close()
+
+
+def _encryption(keys: DirectoryKeys) -> EncryptionContents | None:
+    if keys.file is None:
+        return None
+    changing, current = keys.file.changing, keys.file.current
+    if current is None:
+        return EncryptionContents(cipher.CIPHER, None, None, None, None, changing)
+    key = keys.file.key(current)
+    master = f"{key.master_key_kind} {key.master_key_id}"
+    return EncryptionContents(cipher.CIPHER, key.id, key.created, master, key.wrapped_at, changing)
 
 
 def _table(tx: ReadTransaction, table: Table, now: float) -> TableContents:

@@ -10,8 +10,12 @@ import errno
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
+from blotter.database.encryption.directory_keys import KEY_FILES
+from blotter.database.encryption.key_file import write_durably
+from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.inspection.check import Report, check
 from blotter.database.storage.data_directory import mark_incomplete, mark_whole
 from blotter.database.storage.protocol import DataDirectoryError
@@ -28,30 +32,33 @@ class UnsoundCopy(Exception):
         self.report = report
 
 
-def snapshot(source: Path, target: Path, progress: Progress) -> int:
+def snapshot(source: Path, target: Path, progress: Progress, master_key: MasterKey | None = None) -> int:
     """Copies the data directory `source` to `target`, which must be missing or empty; returns the copy's bytes.
+    The copy has the keys of the source, wrapped by the same master key.
 
     Raises DataDirectoryError if the one cannot be read or the other not be written, DamagedFile, UnsoundCopy, and
     apsw's errors. Nothing is left in `target` then.
     """
     target = Path(os.path.abspath(target))
     _refuse_contents(target)
-    file = ReadOnlyFile(source)
+    file = ReadOnlyFile(source, master_key)
     try:
-        return _copy(file, target, progress)
+        return _copy(file, target, progress, master_key)
     except OSError as error:
         raise DataDirectoryError(f"{target} cannot be written: {error.strerror}") from error
     finally:
         file.close()
 
 
-def _copy(file: ReadOnlyFile, target: Path, progress: Progress) -> int:
+def _copy(file: ReadOnlyFile, target: Path, progress: Progress, master_key: MasterKey | None) -> int:
     incomplete = target.with_name(f".{target.name}.incomplete-{secrets.token_hex(8)}")
     try:
         incomplete.mkdir(mode=0o700)  # within the try: an interruption may come at any moment
         mark_incomplete(incomplete)
+        for name in KEY_FILES:
+            _copy_key_file(file.path.with_name(name), incomplete / name)
         copy_file(file, incomplete / FILE_NAME, progress)
-        report = check(incomplete)
+        report = check(incomplete, master_key)
         if not report.is_sound:
             raise UnsoundCopy(report)
         size = (incomplete / FILE_NAME).stat().st_size
@@ -63,6 +70,11 @@ def _copy(file: ReadOnlyFile, target: Path, progress: Progress) -> int:
         raise
     sync_directory(target.parent)
     return size
+
+
+def _copy_key_file(source: Path, target: Path) -> None:
+    with suppress(FileNotFoundError):
+        write_durably(target, source.read_bytes())
 
 
 def _rename(incomplete: Path, target: Path) -> None:

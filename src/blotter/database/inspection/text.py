@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from blotter.database.inspection.check import Report
-from blotter.database.inspection.contents import Contents, TableContents
+from blotter.database.inspection.contents import Contents, EncryptionContents, TableContents
 from blotter.database.storage.protocol import LogReader
 
 
@@ -27,7 +27,12 @@ def contents_lines(contents: Contents) -> Iterator[str]:
     yield contents.path
     yield f"  server           {'none' if contents.server is None else f'process {contents.server}'}"
     yield f"  format           {contents.format}, keys {contents.key_format}"
-    yield f"  checksums        {'on every page' if contents.checksums else 'none: damage in items is not noticed'}"
+    if contents.encryption is None:
+        found = "on every page" if contents.checksums else "none: damage in items is not noticed"
+        yield f"  checksums        {found}"
+        yield "  encryption       none"
+    else:
+        yield from _encryption_lines(contents.encryption)
     yield f"  file             {size(contents.file_bytes)}, of which {size(contents.free_bytes)} free"
     yield f"  write-ahead log  {size(contents.wal_bytes)}"
     if contents.dropped_spaces:
@@ -37,6 +42,14 @@ def contents_lines(contents: Contents) -> Iterator[str]:
     yield f"  tables           {len(contents.tables):,}"
     for table in contents.tables:
         yield from _table_lines(table)
+
+
+def _encryption_lines(found: EncryptionContents) -> Iterator[str]:
+    if found.data_key is not None:
+        yield f"  encryption       {found.cipher}, data key {found.data_key} of {found.created}"
+        yield f"    master key     {found.master_key}, since {found.wrapped_at}"
+    if found.changing:
+        yield "    unfinished     a change of keys was interrupted; `blotter keys status` says how to finish it"
 
 
 def _log_lines(contents: Contents) -> Iterator[str]:

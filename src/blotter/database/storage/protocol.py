@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from blotter.database.encryption.files import FileCipher
 from blotter.database.model.table import Table
 
 T = TypeVar("T")
@@ -312,6 +313,16 @@ class Store(Protocol):
 
     def open(self) -> Storage:
         """Opens the store in this process, after the fork. Raises DataDirectoryError; nothing is changed then."""
+
+    def secret_key(self, purpose: str) -> bytes:
+        """32 secret bytes for one purpose, to encrypt or sign what is stored: the same at every start, whatever
+        becomes of the keys on disk. Called after `claim` and before the fork. Raises DataDirectoryError."""
+
+    def file_cipher(self) -> FileCipher:
+        """Encrypts files that lie beside the data, if the data are encrypted. Called after `claim`."""
+
+    def kms_key(self) -> str | None:
+        """The ARN of the key of AWS KMS that protects the data on disk, None if there is none. After `claim`."""
 
     def release(self) -> None:
         """Ends the reservation, once every process has ended."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from blotter.database.encryption.data_keys import ID_BYTES, KEY_BYTES, DataKey
 from blotter.database.model.table import KeyAttribute, KeySchema, Table
 from blotter.database.storage.memory import MemoryStore
 from blotter.database.storage.protocol import Storage
@@ -25,7 +26,18 @@ def open_in_memory(path: Path) -> Storage:
     return _in_memory.setdefault(path, MemoryStore()).open()
 
 
-OPENERS: dict[str, Callable[[Path], Storage]] = {"sqlite": SqliteStorage.open, "memory": open_in_memory}
+_KEY = DataKey(b"k" * ID_BYTES, b"m" * KEY_BYTES)
+
+
+def open_encrypted(path: Path) -> Storage:
+    return SqliteStorage.open(path, key=_KEY)
+
+
+OPENERS: dict[str, Callable[[Path], Storage]] = {
+    "sqlite": SqliteStorage.open,
+    "encrypted": open_encrypted,
+    "memory": open_in_memory,
+}
 
 
 @pytest.fixture(params=OPENERS)

@@ -9,11 +9,14 @@ with it. `MemoryStore` keeps the data, so that it can be closed and opened again
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from blotter.database.encryption.data_keys import KEY_BYTES, derive
+from blotter.database.encryption.files import FileCipher
 from blotter.database.storage.change_log import STREAMS
 from blotter.database.storage.coroutines import read_and_settle, submit_and_wait
 from blotter.database.storage.memory.maps import OrderedMaps
@@ -43,12 +46,22 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._maps = OrderedMaps()
+        self._secret = secrets.token_bytes(KEY_BYTES)
 
     def claim(self) -> None:
         """Nothing to reserve: no other process can reach it."""
 
     def open(self) -> MemoryStorage:
         return MemoryStorage(self._maps)
+
+    def secret_key(self, purpose: str) -> bytes:
+        return derive(self._secret, f"secret {purpose}")
+
+    def file_cipher(self) -> FileCipher:
+        return FileCipher(None, lambda _: None)
+
+    def kms_key(self) -> None:
+        """Nothing is on disk."""
 
     def release(self) -> None:
         """Nothing to release."""

@@ -15,12 +15,15 @@ import functools
 import apsw
 import apsw.sqlite_extra
 
+from blotter.database.storage.sqlite import cipher
+
 _SUM_BYTES = 8
 
 
 @functools.cache
 def load_shim() -> bool:
     """Once in a process, before the first file is opened. False where apsw was built without the shim."""
+    apsw.set_default_vfs(cipher.plain_vfs())  # what encrypts is not needed below it
     connection = apsw.Connection(":memory:")
     try:
         apsw.sqlite_extra.load(connection, "cksumvfs")  # switches loading off again

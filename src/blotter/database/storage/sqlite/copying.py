@@ -15,7 +15,7 @@ import apsw
 from blotter.database.storage.protocol import DataDirectoryError
 from blotter.database.storage.sqlite import checksums
 from blotter.database.storage.sqlite.read_only import ReadOnlyFile
-from blotter.database.storage.sqlite.schema import PAGE_SIZE
+from blotter.database.storage.sqlite.schema import PAGE_SIZE, open_file
 
 SLICE_PAGES = 256
 
@@ -30,7 +30,7 @@ def copy_file(source: ReadOnlyFile, target: Path, progress: Progress) -> None:
     try:
         with source.snapshot():
             _reserve_room(source, target)
-            _copy(source.connection, target, progress)
+            _copy(source, target, progress)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -44,9 +44,9 @@ def _reserve_room(source: ReadOnlyFile, target: Path) -> None:
         raise DataDirectoryError(f"the copy needs {needed:,} bytes; {target.parent.parent} has {free:,} free")
 
 
-def _copy(source: apsw.Connection, target: Path, progress: Progress) -> None:
-    checksums.load_shim()
-    connection = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)
+def _copy(file: ReadOnlyFile, target: Path, progress: Progress) -> None:
+    source = file.connection
+    connection = open_file(str(target), file.key, flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         # The file counts for nothing until it is complete and synced.
         connection.execute("PRAGMA synchronous = OFF")

@@ -15,13 +15,15 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 
+from blotter.database.encryption.data_keys import DataKey
 from blotter.database.model.keys import KEY_FORMAT
 from blotter.database.storage.change_log import STREAMS
 from blotter.database.storage.protocol import LOG_SPACE, DataDirectoryError
-from blotter.database.storage.sqlite import checksums
+from blotter.database.storage.sqlite import checksums, cipher
 
 FILE_NAME = "blotter.db"
 APPLICATION_ID = 0x426C6F74  # "Blot"
@@ -98,11 +100,23 @@ the file."""
 log = logging.getLogger(__name__)
 
 
-def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -> apsw.Connection:
-    """A connection to an existing file, set up as every connection of the store must be. `vfs` names a VFS
-    registered with apsw, for tests that crash, tear or refuse I/O."""
+def open_file(
+    path: str, key: DataKey | None, *, flags: int, vfs: str | None = None, **others: Any
+) -> apsw.Connection:
+    """A connection that verifies what it reads: by the checksums of a plain file, or by the cipher of an encrypted
+    one. The one place that opens database files."""
+    if key is not None:
+        return cipher.connect(path, key, flags=flags, vfs=vfs, **others)
     checksums.load_shim()
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=64)
+    return apsw.Connection(path, flags=flags, vfs=vfs, **others)
+
+
+def connect(
+    path: Path, *, key: DataKey | None = None, vfs: str | None = None, cache_bytes: int = 8 << 20
+) -> apsw.Connection:
+    """A connection to an existing file, set up as every connection of the store must be. `key` is the one that the
+    file is encrypted under. `vfs` names a VFS registered with apsw, for tests that crash, tear or refuse I/O."""
+    connection = open_file(str(path), key, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs, statementcachesize=64)
     # The plan of a statement must not depend on its bindings: apsw's SQLite has STAT4, with which a range such as
     # `key >= ?` would be prepared again for every execution. We never ANALYZE, so no plan is worse.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
@@ -115,6 +129,8 @@ def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -
         "wal_autocheckpoint = 0",
         f"cache_size = {-(cache_bytes // 1024)}",
         "temp_store = MEMORY",
+        # The default of the library that encrypts: it would write zeros over what is deleted.
+        "secure_delete = OFF",
         "trusted_schema = OFF",
         "cell_size_check = ON",
     ):
@@ -122,33 +138,38 @@ def connect(path: Path, *, vfs: str | None = None, cache_bytes: int = 8 << 20) -
     return connection
 
 
-def create_or_check(path: Path, *, vfs: str | None = None) -> None:
+def create_or_check(path: Path, *, key: DataKey | None = None, vfs: str | None = None) -> None:
     """Makes the file when there is none, and otherwise checks that this program may use it and upgrades it.
 
     Raises DataDirectoryError. The caller holds the writer's lock, so only one process creates or upgrades. After
     a crash of all processes this connection is the first to recover the WAL and the last to close it, which syncs
     and copies it: what was written but not yet synced is durable before it can be read.
     """
-    check_sizes(path)
-    checksums.load_shim()
+    check_sizes(path, encrypted=key is not None)
     try:
         # Made by us, so that it is private whatever the umask; SQLite gives its other files the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+        connection = open_file(str(path), key, flags=flags, vfs=vfs)
         connection.set_busy_timeout(5000)
         try:
             if _is_empty(connection):
-                _create(connection, path)
+                _create(connection, path, key)
                 sync_directory(path.parent)
             else:
-                _check(connection, path)
+                _check(connection, path, key)
         finally:
             connection.close()
     except apsw.NotADBError as error:
-        raise DataDirectoryError(f"{path} is not a SQLite file: {error}") from error
+        raise not_a_database(path, key, error) from error
     except apsw.Error as error:
         raise DataDirectoryError(f"{path} cannot be opened: {checksums.error_text(error)}") from error
+
+
+def not_a_database(path: Path, key: DataKey | None, error: apsw.Error) -> DataDirectoryError:
+    if key is not None:
+        return DataDirectoryError(f"{path} is damaged: its first page does not authenticate")
+    return DataDirectoryError(f"{path} is not a SQLite file, or is encrypted and has lost its keys.json: {error}")
 
 
 def sync_directory(path: Path) -> None:
@@ -160,7 +181,7 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def check_sizes(path: Path) -> None:
+def check_sizes(path: Path, *, encrypted: bool = False) -> None:
     """Refuses remains that SQLite would take for a beginning, or fill up with zeros."""
     wal = path.with_name(f"{path.name}-wal")
     size, wal_size = (file.stat().st_size if file.exists() else 0 for file in (path, wal))
@@ -170,7 +191,7 @@ def check_sizes(path: Path) -> None:
         )
     if not wal_size and size > PAGE_SIZE and size % PAGE_SIZE:
         with path.open("rb") as file:
-            if file.read(len(_MAGIC)) == _MAGIC:
+            if encrypted or file.read(len(_MAGIC)) == _MAGIC:
                 raise DataDirectoryError(f"{path} has been cut short: its {size} bytes end within a page")
 
 
@@ -178,15 +199,16 @@ def _is_empty(connection: apsw.Connection) -> bool:
     return bool(connection.execute("SELECT count(*) = 0 FROM sqlite_schema").get)
 
 
-def _create(connection: apsw.Connection, path: Path) -> None:
-    summed = checksums.reserve(connection)
-    if not summed:
+def _create(connection: apsw.Connection, path: Path, key: DataKey | None) -> None:
+    summed = key is None and checksums.reserve(connection)
+    if not summed and key is None:
         log.warning("%s is made without checksums on its pages: apsw's cksumvfs cannot be had here", path)
     # Page size and WAL mode cannot be set inside a transaction; a crash between them and the schema leaves an
     # empty file, which the next start finishes.
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     connection.execute("PRAGMA journal_mode = WAL").get  # noqa: B018
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = OFF").get  # noqa: B018
     with connection:
         connection.execute(_SCHEMA)
         connection.execute("INSERT INTO meta VALUES ('key_format', ?)", (KEY_FORMAT,))
@@ -196,17 +218,17 @@ def _create(connection: apsw.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
-def _check(connection: apsw.Connection, path: Path) -> None:
-    version = _check_origin(connection, path)
+def _check(connection: apsw.Connection, path: Path, key: DataKey | None) -> None:
+    version = _check_origin(connection, path, key)
     if version < FORMAT_VERSION:
         _upgrade(connection, path, version)
     else:
         _check_keys(connection, path)
 
 
-def check_current(connection: apsw.Connection, path: Path) -> None:
+def check_current(connection: apsw.Connection, path: Path, key: DataKey | None = None) -> None:
     """For a file that is only read: raises DataDirectoryError unless it has today's format."""
-    version = _check_origin(connection, path)
+    version = _check_origin(connection, path, key)
     if version < FORMAT_VERSION:
         raise DataDirectoryError(
             f"{path} has format {version}, this version of blotter reads format {FORMAT_VERSION}: "
@@ -215,7 +237,7 @@ def check_current(connection: apsw.Connection, path: Path) -> None:
     _check_keys(connection, path)
 
 
-def _check_origin(connection: apsw.Connection, path: Path) -> int:
+def _check_origin(connection: apsw.Connection, path: Path, key: DataKey | None) -> int:
     """The format of a file that is ours and not of a later version."""
     if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
         raise DataDirectoryError(f"{path} is a SQLite file of another program")
@@ -225,7 +247,10 @@ def _check_origin(connection: apsw.Connection, path: Path) -> int:
             f"{path} has format {version}; this version of blotter knows formats up to {FORMAT_VERSION}. "
             "It was left as it is: start a newer blotter on it."
         )
-    _check_checksums(connection, path)
+    if key is None:
+        _check_checksums(connection, path)
+    else:
+        cipher.check_header(path)
     return version
 
 

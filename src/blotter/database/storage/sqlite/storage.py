@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
+from blotter.database.encryption.data_keys import DataKey
 from blotter.database.storage.coroutines import read_and_settle, submit_and_wait
 from blotter.database.storage.data_directory import file_error_text, make_directory
 from blotter.database.storage.protocol import (
@@ -84,11 +85,12 @@ class SqliteStorage:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         snapshot_max_age: float,
+        key: DataKey | None,
         vfs: str | None,
         shared: Shared | None,
     ) -> None:
         def connect(cache_bytes: int = 8 << 20) -> apsw.Connection:
-            return schema.connect(path, vfs=vfs, cache_bytes=cache_bytes)
+            return schema.connect(path, key=key, vfs=vfs, cache_bytes=cache_bytes)
 
         self.path = path
         self.clock = clock
@@ -96,7 +98,7 @@ class SqliteStorage:
         self._write_lock = WriteLock(path.parent, None if shared is None else shared.write_lock_released)
         try:
             with self._write_lock:
-                schema.create_or_check(path, vfs=vfs)
+                schema.create_or_check(path, key=key, vfs=vfs)
         except BaseException:
             self._write_lock.close()
             raise
@@ -142,10 +144,12 @@ class SqliteStorage:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         snapshot_max_age: float = MAX_AGE_SECONDS,
+        key: DataKey | None = None,
         vfs: str | None = None,
         shared: Shared | None = None,
     ) -> SqliteStorage:
-        """Opens or makes the store in a data directory. Raises DataDirectoryError; nothing is changed then."""
+        """Opens or makes the store in a data directory; with `key`, encrypted under it. Raises DataDirectoryError;
+        nothing is changed then."""
         directory = Path(data_dir)
         make_directory(directory)
         try:
@@ -154,6 +158,7 @@ class SqliteStorage:
                 clock=clock,
                 monotonic=monotonic,
                 snapshot_max_age=snapshot_max_age,
+                key=key,
                 vfs=vfs,
                 shared=shared,
             )

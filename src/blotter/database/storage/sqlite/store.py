@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from blotter.database.encryption.directory_keys import DirectoryKeys, make_keys, open_keys
+from blotter.database.encryption.errors import MasterKeyError
+from blotter.database.encryption.files import FileCipher
+from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.storage.data_directory import DataDirectory
+from blotter.database.storage.protocol import DataDirectoryError
 from blotter.database.storage.sqlite.reserve import DiskReserve
 from blotter.database.storage.sqlite.schema import FILE_NAME
 from blotter.database.storage.sqlite.storage import Shared, SqliteStorage
@@ -15,18 +20,56 @@ class SqliteStore:
 
     single_process = False
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, master_key: MasterKey | None = None) -> None:
         self.directory = directory
-        self.description = f"data in {directory}"
+        self.description = f"data in {directory}" if master_key is None else f"encrypted data in {directory}"
+        self._master_key = master_key
+        self._keys: DirectoryKeys | None = None
         self._shared = Shared.make()
         self._claim: DataDirectory | None = None
 
     def claim(self) -> None:
+        self._keys = self._open_keys()  # Before anything is touched: the master key may be a wrong one.
         self._claim = DataDirectory.claim(self.directory)
+        try:
+            if not self._keys.are_current():  # changed before the directory was claimed
+                self._keys = self._open_keys()
+            if self._master_key is not None and self._keys.file is None:
+                self._keys = make_keys(self.directory, self._master_key)
+        except BaseException:
+            self.release()
+            raise
         DiskReserve(self.directory / FILE_NAME, self._shared.disk_is_full).look()
 
+    def _open_keys(self) -> DirectoryKeys:
+        try:
+            keys = open_keys(self.directory, self._master_key, database=FILE_NAME)
+            keys.database_key(self.directory / FILE_NAME)
+        except MasterKeyError as error:
+            raise DataDirectoryError(str(error)) from None
+        return keys
+
     def open(self) -> SqliteStorage:
-        return SqliteStorage.open(self.directory, shared=self._shared)
+        return SqliteStorage.open(
+            self.directory, key=self._claimed().database_key(self.directory / FILE_NAME), shared=self._shared
+        )
+
+    def secret_key(self, purpose: str) -> bytes:
+        try:
+            return self._claimed().secret_key(purpose)
+        except MasterKeyError as error:
+            raise DataDirectoryError(str(error)) from None
+
+    def file_cipher(self) -> FileCipher:
+        return self._claimed().file_cipher()
+
+    def kms_key(self) -> str | None:
+        return self._claimed().kms_key
+
+    def _claimed(self) -> DirectoryKeys:
+        if self._keys is None:
+            self._keys = self._open_keys()
+        return self._keys
 
     def release(self) -> None:
         if self._claim is not None:

@@ -1,0 +1,167 @@
+"""The keys of one data directory, unwrapped: opened once, before a server forks, and inherited by its processes.
+
+A directory is plain, encrypted, or changing from one key to another (`blotter keys`). In each of these states it
+can be opened: the database file says in its first bytes which key it is under, as every encrypted file does. So an
+interrupted change of keys keeps nobody from using the data, and is finished by the next `blotter keys`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from blotter.database.encryption import key_file
+from blotter.database.encryption.data_keys import ID_BYTES, KEY_BYTES, DataKey, derive
+from blotter.database.encryption.errors import MasterKeyError
+from blotter.database.encryption.files import FileCipher
+from blotter.database.encryption.key_file import FILE_NAME, KeyFile
+from blotter.database.encryption.master_keys import AWS_KMS, MasterKey
+
+SECRET_KEY_FILE: Final = "secret-key"
+"""The secret key of a plain directory; it stands wrapped in `keys.json` in an encrypted one."""
+KEY_FILES: Final = (FILE_NAME, SECRET_KEY_FILE)
+"""What a copy of the database needs beside it."""
+ADVICE: Final = "give it with --master-key or BLOTTER_MASTER_KEY"
+SQLITE_MAGIC: Final = b"SQLite format 3\0"
+
+
+class DirectoryKeys:
+    """The unwrapped keys of a directory. `file` None: it is plain."""
+
+    def __init__(
+        self,
+        directory: Path,
+        file: KeyFile | None = None,
+        keys: dict[str, DataKey] | None = None,
+        secret: bytes = b"",
+    ) -> None:
+        self.directory = directory
+        self.file = file
+        self._keys = keys or {}
+        self._secret = secret
+
+    @property
+    def newest(self) -> DataKey | None:
+        """The key for what is made from now on; None: it stays plain."""
+        return None if self.file is None or self.file.newest is None else self._keys[self.file.newest]
+
+    @property
+    def kms_key(self) -> str | None:
+        """The ARN of the key of AWS KMS that protects the directory, None if there is none."""
+        if self.file is None or self.file.newest is None:
+            return None
+        wrapped = self.file.key(self.file.newest)
+        return wrapped.master_key_id if wrapped.master_key_kind == AWS_KMS else None
+
+    def are_current(self) -> bool:
+        """Whether the directory still has these keys."""
+        return key_file.load(self.directory / FILE_NAME) == self.file
+
+    def find(self, key_id: bytes) -> DataKey | None:
+        return self._keys.get(key_id.hex())
+
+    def database_key(self, database: Path) -> DataKey | None:
+        """The key that the database file is under; for one that is not made yet, the key it is to be made with.
+        Raises MasterKeyError for a file that is under none of the directory's keys."""
+        head = read_head(database)
+        if not head:
+            return self.newest
+        plain = head == SQLITE_MAGIC or self.file is None
+        allowed = (None,) if self.file is None else (self.file.current, self.file.newest)
+        if plain:
+            if None in allowed:
+                return None
+            raise MasterKeyError(f"{database} is not encrypted, although {FILE_NAME} beside it says so")
+        key = self._keys.get(head.hex())
+        if key is None:
+            raise MasterKeyError(
+                f"{database} is damaged, or under the data key {head.hex()}, which {FILE_NAME} does not have"
+            )
+        return key
+
+    def file_cipher(self) -> FileCipher:
+        """For files beside the database: the audit trail, copies."""
+        return FileCipher(self.newest, self.find)
+
+    def secret_key(self, purpose: str) -> bytes:
+        """32 bytes for one purpose, the same at every call; they survive every change of keys. The first call in a
+        plain directory makes `secret-key`."""
+        if not self._secret:
+            self._secret = _secret_of_plain(self.directory)
+        return derive(self._secret, f"secret {purpose}")
+
+
+def open_keys(directory: Path, master: MasterKey | None, *, database: str = "blotter.db") -> DirectoryKeys:
+    """Unwraps a directory's keys and changes nothing. A directory without a database counts as plain. Raises
+    MasterKeyError, one line for the operator: the master key is missing or not the right one, or one was given for
+    a plain directory."""
+    file = key_file.load(directory / FILE_NAME)
+    if file is None:
+        head = read_head(directory / database)
+        if master is not None and head:
+            raise MasterKeyError(
+                f"{directory} has no {FILE_NAME}, so its data cannot be decrypted: put that file back"
+                if head != SQLITE_MAGIC
+                else f"{directory} is not encrypted: `blotter keys encrypt` does that, with this --master-key"
+            )
+        return DirectoryKeys(directory)
+    if master is None:
+        raise MasterKeyError(f"{directory} is encrypted, its master key is needed ({_described(file)}): {ADVICE}")
+    opened = [key_file.unwrap(wrapped, master, str(directory)) for wrapped in file.keys]
+    return DirectoryKeys(directory, file, {key.id.hex(): key for key, _ in opened}, opened[0][1])
+
+
+def make_keys(directory: Path, master: MasterKey) -> DirectoryKeys:
+    """A first data key for a directory that has no database yet, stored durably before anything is encrypted."""
+    key, secret = DataKey.generate(), existing_secret(directory) or secrets.token_bytes(KEY_BYTES)
+    file = KeyFile(key_file.FORMAT, key.id.hex(), (key_file.wrap(key, secret, master),))
+    key_file.save(directory / FILE_NAME, file)
+    remove_secret(directory)
+    return DirectoryKeys(directory, file, {key.id.hex(): key}, secret)
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a database file, which name its key; b"" if there is none or it is empty."""
+    try:
+        with path.open("rb") as file:
+            return file.read(ID_BYTES)
+    except OSError:
+        return b""
+
+
+def existing_secret(directory: Path) -> bytes:
+    """The secret key of a plain directory, b"" if it has none. Raises MasterKeyError if it cannot be read."""
+    path = directory / SECRET_KEY_FILE
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise MasterKeyError(f"{path} cannot be read: {error.strerror}") from None
+    if len(found) != KEY_BYTES:
+        raise MasterKeyError(f"{path} is damaged: it must have {KEY_BYTES} bytes. Restore it from a copy")
+    return found
+
+
+def save_secret(directory: Path, secret: bytes) -> None:
+    key_file.write_durably(directory / SECRET_KEY_FILE, secret)
+
+
+def remove_secret(directory: Path) -> None:
+    with suppress(FileNotFoundError):
+        key_file.remove(directory / SECRET_KEY_FILE)
+
+
+def _secret_of_plain(directory: Path) -> bytes:
+    found = existing_secret(directory)
+    if not found:
+        found = secrets.token_bytes(KEY_BYTES)
+        save_secret(directory, found)
+    return found
+
+
+def _described(file: KeyFile) -> str:
+    found = {f"{key.master_key_kind} {key.master_key_id}" for key in file.keys}
+    return ", ".join(sorted(found))
