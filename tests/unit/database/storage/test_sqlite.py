@@ -346,6 +346,9 @@ def test_checkpoints_go_on_after_an_unexpected_error(
     real = policy._connection
 
     class Failing:
+        def set_busy_timeout(self, _: int) -> None:
+            pass
+
         def wal_checkpoint(self, **_: Any) -> None:
             raise MemoryError("injected")
 

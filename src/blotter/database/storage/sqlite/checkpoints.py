@@ -203,11 +203,11 @@ class Checkpoints:
         """One checkpoint, which waits so long for readers; returns whether it did all that its mode requires.
         Whatever goes wrong is logged, and the next one tries again. For any thread, one after another."""
         with self._one_at_a_time:
-            self._connection.set_busy_timeout(wait_ms)
-            return self._checkpoint_now(mode)
+            return self._checkpoint_now(mode, wait_ms)
 
-    def _checkpoint_now(self, mode: int) -> bool:
+    def _checkpoint_now(self, mode: int, wait_ms: int) -> bool:
         try:
+            self._connection.set_busy_timeout(wait_ms)
             pages, copied = self._connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:  # another process is at it, or a reader is in the way
             return False
