@@ -7,7 +7,8 @@ authorize stage does.
 from blotter.database.security.policy.document import MalformedPolicy, Policy, Statement
 from blotter.database.security.policy.evaluation import evaluate
 from blotter.database.security.policy.parser import parse_policy
-from blotter.database.security.policy.request import AccessRequest, Caller, Decision, Match, PolicySet
+from blotter.database.security.policy.principals import Caller
+from blotter.database.security.policy.request import AccessRequest, Decision, Match, PolicySet
 
 __all__ = [
     "AccessRequest",

@@ -1,4 +1,4 @@
-"""A policy as the evaluator reads it: statements with their elements, conditions parsed and ready to be tested.
+"""A policy as the evaluator reads it: statements whose elements are ready to be compared with a request.
 
 `parse_policy` makes these values from a document's text; they never change. Source:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
@@ -6,7 +6,12 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
+
+from blotter.database.security.policy.conditions import Condition
+from blotter.database.security.policy.patterns import ArnPattern, Glob
+from blotter.database.security.policy.principals import PrincipalElement
 
 DocumentKind = Literal["identity", "resource", "trust"]
 """What a document is for: attached to an identity (also boundaries and session policies), to a resource, or to a
@@ -23,97 +28,84 @@ class MalformedPolicy(Exception):
         self.message = message
 
 
-class PrincipalPatterns:
-    """The Principal or NotPrincipal element: values by type, each as the document has it."""
-
-    __slots__ = ("aws", "canonical_user", "everyone", "federated", "service")
-
-    def __init__(
-        self,
-        *,
-        everyone: bool = False,
-        aws: tuple[str, ...] = (),
-        service: tuple[str, ...] = (),
-        federated: tuple[str, ...] = (),
-        canonical_user: tuple[str, ...] = (),
-    ) -> None:
-        self.everyone: Final = everyone
-        """ "*" or {"AWS": "*"}."""
-        self.aws: Final = aws
-        """Account numbers and ARNs."""
-        self.service: Final = service
-        self.federated: Final = federated
-        self.canonical_user: Final = canonical_user
-
-
-class ConditionTest:
-    """One operator on one context key: {"StringEquals": {"aws:username": ["a", "b"]}}."""
-
-    __slots__ = ("if_exists", "key", "operator", "quantifier", "values")
-
-    def __init__(
-        self,
-        operator: str,
-        key: str,
-        values: tuple[str, ...],
-        *,
-        if_exists: bool = False,
-        quantifier: Literal["", "all", "any"] = "",
-    ) -> None:
-        self.operator: Final = operator
-        """The base operator, lower-cased: "stringequals"."""
-        self.key: Final = key
-        """The context key, lower-cased: key names do not depend on case."""
-        self.values: Final = values
-        self.if_exists: Final = if_exists
-        self.quantifier: Final = quantifier
-        """ "all" for ForAllValues, "any" for ForAnyValue."""
-
-
 class Statement:
-    """One statement. `number` counts from 0 within the policy."""
+    """One statement. `number` counts from 0 within the policy; `start` and `end` are the places of its first and
+    behind its last character in the policy's text."""
 
     __slots__ = (
-        "actions",
+        "_actions",
+        "_excludes_actions",
+        "_excludes_resources",
+        "_resources",
         "conditions",
-        "effect",
-        "not_actions",
-        "not_principals",
-        "not_resources",
+        "denies",
+        "end",
+        "names",
         "number",
-        "principals",
-        "resources",
+        "principal",
         "sid",
+        "start",
+        "varies",
     )
 
     def __init__(
         self,
         number: int,
-        effect: Literal["Allow", "Deny"],
         *,
+        denies: bool,
+        actions: tuple[Glob, ...],
+        excludes_actions: bool = False,
+        resources: tuple[ArnPattern, ...] | None = None,
+        excludes_resources: bool = False,
+        principal: PrincipalElement | None = None,
+        conditions: tuple[Condition, ...] = (),
         sid: str | None = None,
-        actions: tuple[str, ...] | None = None,
-        not_actions: tuple[str, ...] | None = None,
-        resources: tuple[str, ...] | None = None,
-        not_resources: tuple[str, ...] | None = None,
-        principals: PrincipalPatterns | None = None,
-        not_principals: PrincipalPatterns | None = None,
-        conditions: tuple[ConditionTest, ...] = (),
+        start: int = 0,
+        end: int = 0,
     ) -> None:
         self.number: Final = number
-        self.effect: Final = effect
+        self.denies: Final = denies
         self.sid: Final = sid
-        self.actions: Final = actions
-        self.not_actions: Final = not_actions
-        self.resources: Final = resources
-        self.not_resources: Final = not_resources
-        self.principals: Final = principals
-        self.not_principals: Final = not_principals
+        self.start: Final = start
+        self.end: Final = end
+        self.principal: Final = principal
+        """None in identity policies."""
         self.conditions: Final = conditions
+        self._actions: Final = actions
+        self._excludes_actions: Final = excludes_actions
+        self._resources: Final = resources
+        self._excludes_resources: Final = excludes_resources
+        self.varies: Final = any(pattern.names for pattern in resources or ())
+        """Whether a variable stands in its Resource or NotResource."""
+        names = [name for pattern in resources or () for name in pattern.names]
+        self.names: Final = (*names, *(name for condition in conditions for name in condition.names))
+        """The context keys that it refers to, as the document spells them."""
+
+    def concerns_action(self, action: str) -> bool:
+        """Whether the Action or NotAction element includes an action, which is given in lower case."""
+        for pattern in self._actions:
+            if pattern.matches(action):
+                return not self._excludes_actions
+        return self._excludes_actions
+
+    def concerns_resource(self, resource: str, context: Mapping[str, tuple[str, ...]]) -> bool:
+        """Whether the Resource or NotResource element includes a resource. A trust policy has none and concerns
+        its role. A variable without a value includes nothing, by NotResource neither."""
+        if self._resources is None:
+            return True
+        for pattern in self._resources:
+            if pattern.matches(resource, context):
+                return not self._excludes_resources
+            if self._excludes_resources and pattern.is_unresolved(context):
+                return False
+        return self._excludes_resources
+
+    def conditions_hold(self, context: Mapping[str, tuple[str, ...]]) -> bool:
+        return all(condition.holds(context) for condition in self.conditions)
 
 
 class Policy:
-    """A parsed document. Two policies are equal when their texts and kinds are."""
+    """A parsed document. Two policies are equal when their texts, kinds and names are."""
 
     __slots__ = ("context_keys", "id", "kind", "name", "statements", "text", "version")
 
@@ -126,7 +118,6 @@ class Policy:
         *,
         id: str | None = None,  # noqa: A002
         name: str = "",
-        context_keys: frozenset[str] = frozenset(),
     ) -> None:
         self.text: Final = text
         self.kind: Final = kind
@@ -136,7 +127,7 @@ class Policy:
         """The document's Id element."""
         self.name: Final = name
         """What the policy is called where it is kept: a name, an ARN; "" if it has none."""
-        self.context_keys: Final = context_keys
+        self.context_keys: Final = frozenset(name for statement in statements for name in statement.names)
         """The context keys that conditions and policy variables refer to, as the document spells them."""
 
     def __eq__(self, other: object) -> bool:

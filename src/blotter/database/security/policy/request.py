@@ -1,6 +1,6 @@
 """What is decided on and what is decided: a request for access, the policies that apply to it, the decision.
 
-request = AccessRequest("dynamodb:GetItem", "arn:aws:dynamodb:…:table/results", caller, {"aws:username": ("a",)})
+request = AccessRequest("dynamodb:GetItem", "arn:aws:dynamodb:…", caller, {"aws:username": ("alice",)})
 decision = evaluate(request, PolicySet(identity=(policy,), resource_account="123456789012"))
 decision.allowed, decision.reason, decision.kind, decision.matched
 """
@@ -13,30 +13,15 @@ from typing import Literal
 import msgspec
 
 from blotter.database.security.policy.document import Policy, Statement
-
-CallerKind = Literal["root", "user", "assumed-role", "federated-user", "service"]
+from blotter.database.security.policy.principals import Caller
 
 PolicyKind = Literal["identity", "boundary", "session", "resource"]
 
 Reason = Literal["allowed", "explicit-deny", "implicit-deny"]
 
 ContextValues = Mapping[str, tuple[str, ...]]
-"""Context keys, lower-cased, with their values. A key that the request does not have is not in it; one that has
-no values has an empty tuple. Numbers, times and truth values are texts: "10", "2026-11-28T21:15:00Z", "true"."""
-
-
-class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Who asks, as far as Principal elements and the account boundary need it.
-
-    arn: of a user arn:aws:iam::A:user/path/name, of the root arn:aws:iam::A:root, of a role session
-    arn:aws:sts::A:assumed-role/role/session, of a federated user arn:aws:sts::A:federated-user/name, of a service
-    its name. role_arn: of an assumed role arn:aws:iam::A:role/path/role.
-    """
-
-    kind: CallerKind
-    account: str
-    arn: str
-    role_arn: str = ""
+"""Context keys, lower-cased, with their values. A key that the request does not have is not in it, or has no
+values. Numbers, times and truth values are texts: "10", "2026-11-28T21:15:00Z", "true"."""
 
 
 class AccessRequest(msgspec.Struct, frozen=True):
@@ -51,7 +36,7 @@ class AccessRequest(msgspec.Struct, frozen=True):
 class PolicySet(msgspec.Struct, frozen=True):
     """The policies that apply to a request. `resource_account` owns the resource; "" is the caller's own account.
     `session` is None when no session policies were passed. `resource` is the resource's own policy or, for
-    sts:AssumeRole, the role's trust policy."""
+    sts:AssumeRole, the role's trust policy, without which nobody may assume it."""
 
     identity: tuple[Policy, ...] = ()
     boundary: Policy | None = None
