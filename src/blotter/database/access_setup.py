@@ -6,7 +6,6 @@ private folder among the system's temporary files, which is removed when the ser
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from blotter.database.security.access import Access, enforced_access, open_access
 from blotter.database.security.access_state import AccessState
 from blotter.database.security.root_key import RootKeys
-from blotter.database.security.sealing import Sealer, sealer_in, sealer_in_memory
+from blotter.database.security.sealing import Sealer
 from blotter.database.settings import Settings
 from blotter.database.storage.protocol import Storage, Store
 
@@ -24,28 +23,25 @@ class AccessSetup:
     """What the processes of one server share of access control. `new_root_file` is the file of a root key that was
     made just now."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._temporary: Path | None = None
-        self.sealer: Sealer = sealer_in_memory() if settings.in_memory else sealer_in(settings.data_dir)
+        self.sealer = Sealer(lambda: store.secret_key("sealing"))
         self.new_root_file: Path | None = None
 
     def prepare(self, store: Store) -> None:
-        """Makes sure, when access is enforced, that the account has a root key; opens the store for that and
-        closes it again. Called once, before the server forks. Raises DataDirectoryError."""
+        """Makes sure, when access is enforced, that the account has a root key. Called once, before the server
+        forks. Raises DataDirectoryError."""
         if not self._settings.enforced:
             return
         self.sealer.prepare()
-        self.new_root_file = asyncio.run(self._ensure_root_key(store))
+        folder = self._folder()
+        self.new_root_file = store.run_apart(lambda storage: self._ensure_root_key(storage, folder))
 
-    async def _ensure_root_key(self, store: Store) -> Path | None:
-        storage = store.open()
-        try:
-            roots = RootKeys(storage, self.sealer, self._folder(), time.time)
-            await roots.check_sealer()
-            return await roots.ensure(self._settings.account)
-        finally:
-            await storage.close()
+    async def _ensure_root_key(self, storage: Storage, folder: Path) -> Path | None:
+        roots = RootKeys(storage, self.sealer, folder, time.time)
+        await roots.check_sealer()
+        return await roots.ensure(self._settings.account)
 
     def _folder(self) -> Path:
         if not self._settings.in_memory:

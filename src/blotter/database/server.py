@@ -67,7 +67,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         store.claim()
         certificates = _certificates(settings)
         listener = listen(settings.host, settings.port)
-        access = AccessSetup(settings)
+        access = AccessSetup(settings, store)
         access.prepare(store)
     except (StartError, DataDirectoryError, CertificateError) as error:
         print(f"blotter serve: {error}", file=sys.stderr, flush=True)

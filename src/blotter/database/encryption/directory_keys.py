@@ -155,11 +155,19 @@ def remove_secret(directory: Path) -> None:
 
 
 def _secret_of_plain(directory: Path) -> bytes:
-    found = existing_secret(directory)
-    if not found:
-        found = secrets.token_bytes(KEY_BYTES)
-        save_secret(directory, found)
-    return found
+    """Of two processes that make it at once, the second takes the first one's."""
+    return existing_secret(directory) or _make_secret(directory)
+
+
+def _make_secret(directory: Path) -> bytes:
+    path = directory / SECRET_KEY_FILE
+    try:
+        key_file.write_durably(path, secrets.token_bytes(KEY_BYTES), replace=False)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise MasterKeyError(f"{path} cannot be written: {error.strerror}") from None
+    return existing_secret(directory)
 
 
 def _described(file: KeyFile) -> str:

@@ -116,8 +116,9 @@ def remove(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replaces a file as a whole, private and synced. A crash leaves the old content or the new."""
+def write_durably(path: Path, content: bytes, *, replace: bool = True) -> None:
+    """Writes a file as a whole, private and synced: a crash leaves the old content or the new. Without `replace`,
+    raises FileExistsError if there is one."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -125,7 +126,11 @@ def write_durably(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if replace:
+            temporary.replace(path)
+        else:
+            path.hardlink_to(temporary)
+            temporary.unlink()
     except BaseException:
         with suppress(OSError):
             temporary.unlink()

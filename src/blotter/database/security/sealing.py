@@ -1,4 +1,4 @@
-"""Sealing: what is stored or handed out encrypted and authenticated, with a key that lies beside the data.
+"""Sealing: what is stored or handed out encrypted and authenticated, with a key of the store.
 
 Secrets of access keys are sealed before they are stored, session tokens before they leave. A sealed value is
 
@@ -8,12 +8,11 @@ Secrets of access keys are sealed before they are stored, session tokens before 
     …          AES-256-GCM's ciphertext and tag, authenticated with the value's context
 
 The context (whose secret it is) is not in it: a value that was moved to another place cannot be unsealed there.
-The key is in `<data-dir>/sealing-key`, readable by the owner only; the store in memory has one in memory.
+The key is the store's (`Store.secret_key`): on disk it is as well protected as the store can.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import secrets
@@ -21,12 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blotter.database.storage.protocol import DataDirectoryError
-
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-FILE_NAME = "sealing-key"
 _KEY_BYTES = 32
 _FORM = b"\x01"
 _ID_BYTES = 4
@@ -84,53 +80,6 @@ def sealer_in_memory() -> Sealer:
     """A sealer whose key ends with the process (and with those forked from it)."""
     key = secrets.token_bytes(_KEY_BYTES)
     return Sealer(lambda: key)
-
-
-def sealer_in(directory: Path) -> Sealer:
-    """The sealer of a data directory. Its key is made when it is needed and there is none yet."""
-    return Sealer(lambda: _read_key(directory / FILE_NAME) or _make_key(directory))
-
-
-def has_key(directory: Path) -> bool:
-    return (directory / FILE_NAME).exists()
-
-
-def _read_key(path: Path) -> bytes | None:
-    """The key in a file; None without a file. Raises DataDirectoryError."""
-    try:
-        text = path.read_bytes()[:1024]
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DataDirectoryError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        key = bytes.fromhex(text.decode("ascii"))
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise DataDirectoryError(f"{path} is damaged: it must hold {2 * _KEY_BYTES} hexadecimal digits")
-    return key
-
-
-def _make_key(directory: Path) -> bytes:
-    """Makes the key's file, whole and synced before it has its name; of two processes that do it at once, the
-    second takes the first one's key."""
-    path = directory / FILE_NAME
-    temporary = directory / f".{FILE_NAME}.{secrets.token_hex(8)}"
-    try:
-        write_private_file(temporary, f"{secrets.token_hex(_KEY_BYTES)}\n".encode())
-        try:
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
-        finally:
-            temporary.unlink()
-        sync_directory(directory)
-    except OSError as error:
-        raise DataDirectoryError(f"{path} cannot be written: {error.strerror}") from None
-    key = _read_key(path)
-    if key is None:
-        raise DataDirectoryError(f"{path} was removed while it was made")
-    return key
 
 
 def write_private_file(path: Path, content: bytes) -> None:

@@ -1,13 +1,14 @@
-"""What stores share of waiting and calling back: reads that settle at once, and writes from a coroutine."""
+"""What stores share of waiting and calling back: reads that settle at once, writes from a coroutine, a store that
+is opened for one coroutine."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from blotter.database.storage.protocol import ReadTransaction, Settled, WriteTransaction
+from blotter.database.storage.protocol import ReadTransaction, Settled, Storage, Store, WriteTransaction
 from blotter.database.storage.submission import Handler, Submission
 
 T = TypeVar("T")
@@ -46,3 +47,11 @@ async def submit_and_wait(
         return await future
     finally:
         submission.abandoned = True
+
+
+async def open_and_run(store: Store, work: Callable[[Storage], Coroutine[Any, Any, T]]) -> T:
+    storage = store.open()
+    try:
+        return await work(storage)
+    finally:
+        await storage.close()

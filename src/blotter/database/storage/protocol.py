@@ -16,7 +16,7 @@ process. Keys are made in `model.keys`; bodies are an item's canonical DynamoDB 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -313,6 +313,11 @@ class Store(Protocol):
 
     def open(self) -> Storage:
         """Opens the store in this process, after the fork. Raises DataDirectoryError; nothing is changed then."""
+
+    def run_apart(self, work: Callable[[Storage], Coroutine[Any, Any, T]]) -> T:
+        """Opens the store for `work`, closes it again, and returns what `work` did: for what has to be done before
+        the server forks, and so perhaps in a process of its own. What `work` returns or raises must be
+        picklable."""
 
     def secret_key(self, purpose: str) -> bytes:
         """32 secret bytes for one purpose, to encrypt or sign what is stored: the same at every start, whatever

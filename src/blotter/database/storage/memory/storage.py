@@ -12,19 +12,20 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from blotter.database.encryption.data_keys import KEY_BYTES, derive
 from blotter.database.encryption.files import FileCipher
 from blotter.database.storage.change_log import STREAMS
-from blotter.database.storage.coroutines import read_and_settle, submit_and_wait
+from blotter.database.storage.coroutines import open_and_run, read_and_settle, submit_and_wait
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.transactions import MemoryReader, MemorySnapshot, MemoryWriter
 from blotter.database.storage.protocol import (
     UNLIMITED,
     ReadTransaction,
     Settled,
+    Storage,
     StorageUnavailable,
     WriteTransaction,
 )
@@ -53,6 +54,9 @@ class MemoryStore:
 
     def open(self) -> MemoryStorage:
         return MemoryStorage(self._maps)
+
+    def run_apart(self, work: Callable[[Storage], Coroutine[Any, Any, T]]) -> T:
+        return asyncio.run(open_and_run(self, work))
 
     def secret_key(self, purpose: str) -> bytes:
         return derive(self._secret, f"secret {purpose}")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from blotter.database.encryption.directory_keys import DirectoryKeys, make_keys, open_keys
 from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.files import FileCipher
 from blotter.database.encryption.master_keys import MasterKey
+from blotter.database.storage.child_process import run_in_child
+from blotter.database.storage.coroutines import open_and_run
 from blotter.database.storage.data_directory import DataDirectory
-from blotter.database.storage.protocol import DataDirectoryError
+from blotter.database.storage.protocol import DataDirectoryError, Storage
 from blotter.database.storage.sqlite.reserve import DiskReserve
 from blotter.database.storage.sqlite.schema import FILE_NAME
 from blotter.database.storage.sqlite.storage import Shared, SqliteStorage
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -53,6 +60,10 @@ class SqliteStore:
         return SqliteStorage.open(
             self.directory, key=self._claimed().database_key(self.directory / FILE_NAME), shared=self._shared
         )
+
+    def run_apart(self, work: Callable[[Storage], Coroutine[Any, Any, T]]) -> T:
+        """In a child: a process that has used the cipher may not fork others that use it (`cipher`)."""
+        return run_in_child(lambda: asyncio.run(open_and_run(self, work)))
 
     def secret_key(self, purpose: str) -> bytes:
         try:
