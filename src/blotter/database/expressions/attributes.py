@@ -16,9 +16,10 @@ from typing import Any, Literal, TypeVar
 
 from blotter.database.expressions import checks, problems
 from blotter.database.expressions.condition import Condition, paths_of
-from blotter.database.expressions.evaluator import Test, compile_condition
+from blotter.database.expressions.evaluator import compile_condition
 from blotter.database.expressions.java_order import in_hash_set_order
 from blotter.database.expressions.key_condition import KeyCondition, KeyTemplate, compile_key_condition
+from blotter.database.expressions.operands import Test
 from blotter.database.expressions.parser import Grammar, Parsed, parse
 from blotter.database.expressions.paths import resolve
 from blotter.database.expressions.problems import Problem, ResolvedPath

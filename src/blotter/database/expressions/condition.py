@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from blotter.database.expressions.evaluator import MemoTest, Names, Test, Values
+from blotter.database.expressions.evaluator import MemoTest
 from blotter.database.expressions.memo import MemoValues
+from blotter.database.expressions.operands import Names, Test, Values
 from blotter.database.expressions.paths import head, nested_names, resolve
 from blotter.database.expressions.problems import ResolvedPath
 from blotter.database.expressions.syntax import (

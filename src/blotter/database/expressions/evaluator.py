@@ -16,10 +16,23 @@ behavior for missing attributes and mixed types as in ScyllaDB Alternator's test
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
-from blotter.database.expressions.memo import MemoItem, MemoValues, OperandKey
+from blotter.database.expressions.functions import relation_of
+from blotter.database.expressions.memo import MemoItem, MemoValues
+from blotter.database.expressions.operands import (
+    Names,
+    Read,
+    Scope,
+    Test,
+    Types,
+    Values,
+    compile_operand,
+    equality,
+    memo_of,
+    order_of,
+)
 from blotter.database.expressions.paths import getter, resolve
 from blotter.database.expressions.syntax import (
     And,
@@ -35,25 +48,7 @@ from blotter.database.expressions.syntax import (
     Value,
 )
 from blotter.database.model.numbers import compare_numbers
-from blotter.database.model.size import binary_size
-from blotter.database.model.values import (
-    SCALAR_TYPES,
-    AttributeValue,
-    Item,
-    binary,
-    comparable,
-    compare_values,
-    type_of,
-    values_equal,
-)
-
-Values: TypeAlias = Mapping[str, AttributeValue]
-Names: TypeAlias = Mapping[str, str]
-Types: TypeAlias = Mapping[str, str]
-"""The type of each `:placeholder`."""
-
-Test: TypeAlias = Callable[[Item, Values], bool]
-Read: TypeAlias = Callable[[Item, Values], AttributeValue | None]
+from blotter.database.model.values import SCALAR_TYPES, Item, comparable, type_of
 
 _ORDERS: dict[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
@@ -75,20 +70,11 @@ FEW_LINEAR = 4
 """So many operations of linear cost are evaluated directly; more of them share a `MemoItem`."""
 
 
-class _Scope(NamedTuple):
-    """What a text is compiled for: the meaning of its names, the types of its values, and whether it will be
-    evaluated over a `MemoItem`."""
-
-    names: Names
-    types: Types
-    memoized: bool
-
-
 def compile_condition(tree: ConditionTree, names: Names, types: Types) -> Test:
     """A function of an item and the request's values; raises nothing for a tree that passed `checks`."""
     if _linear_operations(tree, types) <= FEW_LINEAR:
-        return _compile(tree, _Scope(names, types, memoized=False))
-    test = _compile(tree, _Scope(names, types, memoized=True))
+        return _compile(tree, Scope(names, types, memoized=False))
+    test = _compile(tree, Scope(names, types, memoized=True))
     return MemoTest(test)
 
 
@@ -104,7 +90,7 @@ class MemoTest:
         return self._test(MemoItem(item, values.known if isinstance(values, MemoValues) else None), values)
 
 
-def _compile(tree: ConditionTree, scope: _Scope) -> Test:
+def _compile(tree: ConditionTree, scope: Scope) -> Test:
     return _COMPILERS[type(tree)](tree, scope)
 
 
@@ -134,7 +120,7 @@ def _is_linear(operand: Operand, types: Types) -> bool:
 # Logic
 
 
-def _compile_and(tree: And, scope: _Scope) -> Test:
+def _compile_and(tree: And, scope: Scope) -> Test:
     tests = [_compile(condition, scope) for condition in tree.conditions]
     if len(tests) == 2:
         first, second = tests
@@ -149,7 +135,7 @@ def _compile_and(tree: And, scope: _Scope) -> Test:
     return all_hold
 
 
-def _compile_or(tree: Or, scope: _Scope) -> Test:
+def _compile_or(tree: Or, scope: Scope) -> Test:
     tests = [_compile(condition, scope) for condition in tree.conditions]
 
     def one_holds(item: Item, values: Values) -> bool:
@@ -161,7 +147,7 @@ def _compile_or(tree: Or, scope: _Scope) -> Test:
     return one_holds
 
 
-def _compile_not(tree: Not, scope: _Scope) -> Test:
+def _compile_not(tree: Not, scope: Scope) -> Test:
     test = _compile(tree.condition, scope)
     return lambda item, values: not test(item, values)
 
@@ -169,18 +155,18 @@ def _compile_not(tree: Not, scope: _Scope) -> Test:
 # Comparisons
 
 
-def _compile_comparison(tree: Comparison, scope: _Scope) -> Test:
+def _compile_comparison(tree: Comparison, scope: Scope) -> Test:
     if isinstance(tree.left, Path) and isinstance(tree.right, Value):
         test = _compile_attribute_comparison(tree, tree.left, tree.right, scope)
         if test is not None:
             return test
-    left, right = _compile_operand(tree.left, scope), _compile_operand(tree.right, scope)
+    left, right = compile_operand(tree.left, scope), compile_operand(tree.right, scope)
     if tree.operator in ("=", "<>"):
-        equal = _equality(tree.left, tree.right, scope)
+        equal = equality(tree.left, tree.right, scope)
         if tree.operator == "=":
             return lambda item, values: equal(item, left(item, values), right(item, values))
         return lambda item, values: not equal(item, left(item, values), right(item, values))
-    holds, compare = _ORDERS[tree.operator], _order(tree.left, tree.right, scope)
+    holds, compare = _ORDERS[tree.operator], order_of(tree.left, tree.right, scope)
 
     def ordered(item: Item, values: Values) -> bool:
         a, b = left(item, values), right(item, values)
@@ -192,7 +178,7 @@ def _compile_comparison(tree: Comparison, scope: _Scope) -> Test:
     return ordered
 
 
-def _compile_attribute_comparison(tree: Comparison, path: Path, value: Value, scope: _Scope) -> Test | None:
+def _compile_attribute_comparison(tree: Comparison, path: Path, value: Value, scope: Scope) -> Test | None:
     """A path against a value of a type whose canonical text is all there is to compare."""
     get, placeholder, type_ = getter(resolve(path, scope.names)), value.name, scope.types[value.name]
     if tree.operator in ("=", "<>"):
@@ -226,42 +212,10 @@ def _compile_attribute_comparison(tree: Comparison, path: Path, value: Value, sc
     return None
 
 
-def _equality(
-    left: Operand, right: Operand, scope: _Scope
-) -> Callable[[Item, AttributeValue | None, AttributeValue | None], bool]:
-    """Whether two operands' values are equal; false when one of them is not there."""
-    if not scope.memoized:
-        return lambda _, a, b: a is not None and b is not None and values_equal(a, b)
-    left_key, right_key = _key(left, scope), _key(right, scope)
-
-    def equal(item: Item, a: AttributeValue | None, b: AttributeValue | None) -> bool:
-        return a is not None and b is not None and _memo(item).equal(left_key, a, right_key, b)
-
-    return equal
-
-
-def _order(
-    left: Operand, right: Operand, scope: _Scope
-) -> Callable[[Item, AttributeValue, AttributeValue], int | None]:
-    """`compare_values` for two operands."""
-    if not scope.memoized:
-        return lambda _, a, b: compare_values(a, b)
-    left_key, right_key = _key(left, scope), _key(right, scope)
-
-    def order(item: Item, a: AttributeValue, b: AttributeValue) -> int | None:
-        if "B" in a and "B" in b:
-            memo = _memo(item)
-            x, y = memo.binary(left_key, a), memo.binary(right_key, b)
-            return (x > y) - (x < y)
-        return compare_values(a, b)
-
-    return order
-
-
-def _compile_between(tree: Between, scope: _Scope) -> Test:
-    operand = _compile_operand(tree.operand, scope)
-    lower, upper = _compile_operand(tree.lower, scope), _compile_operand(tree.upper, scope)
-    from_lower, to_upper = _order(tree.lower, tree.operand, scope), _order(tree.operand, tree.upper, scope)
+def _compile_between(tree: Between, scope: Scope) -> Test:
+    operand = compile_operand(tree.operand, scope)
+    lower, upper = compile_operand(tree.lower, scope), compile_operand(tree.upper, scope)
+    from_lower, to_upper = order_of(tree.lower, tree.operand, scope), order_of(tree.operand, tree.upper, scope)
 
     def between(item: Item, values: Values) -> bool:
         value, low, high = operand(item, values), lower(item, values), upper(item, values)
@@ -273,14 +227,14 @@ def _compile_between(tree: Between, scope: _Scope) -> Test:
     return between
 
 
-def _compile_in(tree: In, scope: _Scope) -> Test:
-    operand = _compile_operand(tree.operand, scope)
+def _compile_in(tree: In, scope: Scope) -> Test:
+    operand = compile_operand(tree.operand, scope)
     scalars = _scalars(tree, scope.types)
     if len(scalars) > MANY_CANDIDATES:
         others = tuple(each for each in tree.candidates if not (isinstance(each, Value) and each.name in scalars))
         return _compile_in_set(operand, scalars, _compile_in(In(tree.operand, others), scope))
     candidates = [
-        (_compile_operand(candidate, scope), _equality(tree.operand, candidate, scope))
+        (compile_operand(candidate, scope), equality(tree.operand, candidate, scope))
         for candidate in tree.candidates
     ]
 
@@ -312,7 +266,7 @@ def _compile_in_set(operand: Read, scalars: frozenset[str], one_of_the_others: T
         value = operand(item, values)
         if value is None:
             return False
-        if type_of(value) in SCALAR_TYPES and comparable(value) in _memo(item).once("set", key, members, values):
+        if type_of(value) in SCALAR_TYPES and comparable(value) in memo_of(item).once("set", key, members, values):
             return True
         return one_of_the_others(item, values)
 
@@ -322,15 +276,15 @@ def _compile_in_set(operand: Read, scalars: frozenset[str], one_of_the_others: T
 # Functions that are conditions
 
 
-def _compile_call(call: Call, scope: _Scope) -> Test:
-    reads = [_compile_operand(argument, scope) for argument in call.arguments]
+def _compile_call(call: Call, scope: Scope) -> Test:
+    reads = [compile_operand(argument, scope) for argument in call.arguments]
     first = reads[0]
     if call.function == "attribute_exists":
         return lambda item, values: first(item, values) is not None
     if call.function == "attribute_not_exists":
         return lambda item, values: first(item, values) is None
     second = reads[1]
-    holds = _FUNCTIONS.get(call.function) or _containment(call, scope)
+    holds = relation_of(call, scope)
 
     def call_holds(item: Item, values: Values) -> bool:
         a = first(item, values)
@@ -341,111 +295,6 @@ def _compile_call(call: Call, scope: _Scope) -> Test:
 
     return call_holds
 
-
-Relation: TypeAlias = Callable[[Item, AttributeValue, AttributeValue], bool]
-
-
-def _containment(call: Call, scope: _Scope) -> Relation:
-    if not scope.memoized:
-        return _contains
-    container_key, part_key = (_key(argument, scope) for argument in call.arguments)
-
-    def contains(item: Item, a: AttributeValue, b: AttributeValue) -> bool:
-        return _memo(item).contains(container_key, a, part_key, b)
-
-    return contains
-
-
-def _has_type(_: Item, value: AttributeValue, name: AttributeValue) -> bool:
-    return bool(type_of(value) == name["S"])
-
-
-def _begins_with(_: Item, value: AttributeValue, prefix: AttributeValue) -> bool:
-    if "S" in value and "S" in prefix:
-        return str(value["S"]).startswith(prefix["S"])
-    if "B" in value and "B" in prefix:
-        start = binary(prefix["B"])
-        # Four characters of the text are three bytes: no more of a long value is decoded than is compared.
-        return binary(value["B"][: (len(start) + 2) // 3 * 4]).startswith(start)
-    return False
-
-
-def _contains(_: Item, container: AttributeValue, value: AttributeValue) -> bool:
-    """A part of a string or binary, a member of a set, or an element of a list."""
-    ((type_, content),) = container.items()
-    ((value_type, part),) = value.items()
-    if type_ == "L":
-        # Equal scalars are equal dicts, which C compares.
-        return value in content if value_type in SCALAR_TYPES else any(values_equal(m, value) for m in content)
-    if type_ == "S":
-        return value_type == type_ and str(part) in str(content)
-    if type_ == "B":
-        return value_type == type_ and binary(part) in binary(content)
-    # The type of a set is the type of its members followed by an S.
-    return bool(type_ == value_type + "S" and part in content)
-
-
-_FUNCTIONS: dict[str, Relation] = {
-    "attribute_type": _has_type,
-    "begins_with": _begins_with,
-}
-
-
-# Operands
-
-
-def _compile_operand(operand: Operand, scope: _Scope) -> Read:
-    if isinstance(operand, Value):
-        placeholder = operand.name
-        return lambda _, values: values[placeholder]
-    if isinstance(operand, Path):
-        get = getter(resolve(operand, scope.names))
-        return lambda item, _: get(item)
-    # Of the functions only size() is an operand in a condition.
-    argument = _compile_operand(operand.arguments[0], scope)
-    measure, key = _size, _key(operand.arguments[0], scope)
-    if scope.memoized:
-        return lambda item, values: _memo(item).once("size", key, measure, argument(item, values))
-    return lambda item, values: measure(argument(item, values))
-
-
-def _size(value: AttributeValue | None) -> AttributeValue | None:
-    if value is None:
-        return None
-    ((type_, content),) = value.items()
-    measure = _MEASURES.get(type_)
-    return None if measure is None else {"N": str(measure(content))}
-
-
-def _key(operand: Operand, scope: _Scope) -> OperandKey:
-    """What identifies an operand within one evaluation."""
-    if isinstance(operand, Value):
-        return operand.name
-    if isinstance(operand, Path):
-        return resolve(operand, scope.names)
-    return (operand.function, *[_key(argument, scope) for argument in operand.arguments])
-
-
-def _memo(item: Item) -> MemoItem:
-    if not isinstance(item, MemoItem):
-        raise TypeError("a memoized condition is evaluated over a MemoItem")
-    return item
-
-
-def _string_length(text: str) -> int:
-    """UTF-16 code units, as DynamoDB's size() counts them (recorded by paritysuite/dynamodb-conformance)."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-_MEASURES: dict[str, Callable[..., int]] = {
-    "S": _string_length,
-    "B": binary_size,
-    "SS": len,
-    "NS": len,
-    "BS": len,
-    "L": len,
-    "M": len,
-}
 
 _COMPILERS: dict[type, Callable[..., Test]] = {
     And: _compile_and,

@@ -132,8 +132,8 @@ def test_when_there_is_no_room_what_needs_none_is_accepted(tmp_path: Path) -> No
 
     async def work() -> list[object]:
         await store.write(insert)
-        store._batches.most_pages = 1  # what is there may stay, nothing may be added
-        store._batches.has_room_again = lambda: False
+        store._batches.transaction.most_pages = 1  # what is there may stay, nothing may be added
+        store._batches.transaction.has_room_again = lambda: False
         writes = [
             delete(0),
             change(1, 500),
@@ -165,9 +165,9 @@ def test_while_the_disk_is_full_transactions_are_small(tmp_path: Path) -> None:
     async def work() -> None:
         await store.write(lambda tx: [tx.put(1, _put(number, 10), None) for number in range(100)])
         await store.write(lambda tx: tx.drop_space(1))
-        store._batches.is_disk_full = lambda: True
-        store._batches.has_room_again = lambda: False
-        batches = _count_calls(store._batches._writer, "begin")
+        store._batches.transaction.is_disk_full = lambda: True
+        store._batches.transaction.has_room_again = lambda: False
+        batches = _count_calls(store._batches.transaction.writer, "begin")
         await asyncio.gather(*(store.write(lambda _: None) for _ in range(5)))
         assert len(batches) == 5, "one handler each"
         await store.write(store._empty_slice)

@@ -425,7 +425,7 @@ def test_another_program_that_writes_to_the_file_does_not_block_the_loop(
         assert not writes[0].done()
         foreign.execute("ROLLBACK")
         await asyncio.gather(*writes)
-        storage._batches.busy_ms = 1
+        storage._batches.transaction.busy_ms = 1
         foreign.execute("BEGIN IMMEDIATE")
         for _ in range(2):
             with pytest.raises(StorageUnavailable, match="BusyError"):

@@ -174,7 +174,7 @@ def test_a_waiting_process_whose_loop_is_busy_or_that_is_stopped_keeps_nobody_wa
 
 def test_a_slow_commit_does_not_keep_the_lock_for_a_busy_loop(tmp_path: Path) -> None:
     slow, other = SqliteStorage.open(tmp_path), SqliteStorage.open(tmp_path)
-    slow._batches._commit_seconds = 1.0  # a thread commits
+    slow._batches.transaction.commit_seconds = 1.0  # a thread commits
     free = threading.Event()
     blocked = threading.Event()
 

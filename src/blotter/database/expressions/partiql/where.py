@@ -19,9 +19,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from blotter.database.expressions.condition import Condition, paths_of
-from blotter.database.expressions.evaluator import Test, compile_condition
+from blotter.database.expressions.evaluator import compile_condition
 from blotter.database.expressions.java_order import in_hash_set_order
 from blotter.database.expressions.key_condition import KeyClause, KeyOperator, ResolvedKeyCondition
+from blotter.database.expressions.operands import Test
 from blotter.database.expressions.partiql import problems
 from blotter.database.expressions.paths import resolve
 from blotter.database.expressions.problems import ResolvedPath

@@ -34,7 +34,8 @@ from blotter.database.storage.protocol import (
 )
 from blotter.database.storage.sqlite import schema
 from blotter.database.storage.sqlite.aside import LongReads
-from blotter.database.storage.sqlite.batches import NO_LIMIT, Batches
+from blotter.database.storage.sqlite.batch_transaction import NO_LIMIT
+from blotter.database.storage.sqlite.batches import Batches
 from blotter.database.storage.sqlite.catalog import CatalogCache
 from blotter.database.storage.sqlite.checkpoints import LIMIT_BYTES, Checkpoints
 from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock
@@ -125,9 +126,9 @@ class SqliteStorage:
         self._batches.catalog_changed = self._catalog_changed.notify
         self._batches.after_commit = self._checkpoints.after_commit
         self._batches.needs_lock = self._checkpoints.needs_lock
-        self._batches.is_disk_full = self._reserve.is_full
+        self._batches.transaction.is_disk_full = self._reserve.is_full
         self._batches.disk_is_full = self._checkpoints.make_room
-        self._batches.has_room_again = self._has_room_again
+        self._batches.transaction.has_room_again = self._has_room_again
         self._keep_room()
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
@@ -278,7 +279,7 @@ class SqliteStorage:
     def _keep_room(self) -> None:
         nearly_full = self._reserve.keep()
         self._checkpoints.limit(None if nearly_full is None else nearly_full.reserve)
-        self._batches.most_pages = NO_LIMIT if nearly_full is None else nearly_full.most_pages
+        self._batches.transaction.most_pages = NO_LIMIT if nearly_full is None else nearly_full.most_pages
 
     def _has_room_again(self) -> bool:
         if not self._reserve.take_back(self._unused_bytes):
