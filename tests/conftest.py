@@ -21,6 +21,11 @@ import pytest
 
 import blotter
 
+# The tests start hundreds of processes from this checkout: compiling its modules anew in each of them, where the
+# environment forbids to keep what was compiled, takes longer than much of what they test.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # No assertions on time: a busy machine must not fail a property.
 hypothesis.settings.register_profile(
     "blotter", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

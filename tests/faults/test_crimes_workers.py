@@ -1,7 +1,8 @@
 """The application's workers as real processes on Blotter's own database: killed, doubled, stopped, cut off.
 
 Each test drops files into the intake as the pages would, breaks something in the middle, and reads from the table
-what became of them: every file ends COMPLETED once, with all its rows, whatever happened.
+what became of them: every file ends COMPLETED once, with all its rows, whatever happened. A worker that is to be
+hurt in the middle of a file is held there (`held_worker`), so that the middle does not pass on a fast machine.
 """
 
 from __future__ import annotations
@@ -27,17 +28,16 @@ import blotter
 from blotter.config import load_configuration
 from blotter.crimes.item import Result
 from blotter.crimes.settings import Application
+from tests.waiting import wait_until
 
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 _PATIENCE_SECONDS = 120
 _LEASE_SECONDS = 3
+_HELD = Path(__file__).parent / "held_worker"
 _HEADER = b"Date,Block,Primary Type,Description,Location Description,Domestic,Community Area\n"
 _ROW = b"2022-09-16 21:30:00,026XX S KEDVALE AVE,BURGLARY,FORCIBLE ENTRY,RESIDENCE - GARAGE,false,30\n"
-# So many batches that there is a middle to be hurt in, on a fast machine too: three seconds of work and more.
-_LARGE_ROWS = 150_000
-_LARGE = _HEADER + _ROW * _LARGE_ROWS
-# For a worker that only hears of the end from another process.
-_LARGER = _LARGE + _ROW * 350_000
+_ROWS = 1_000
+_FILE = _HEADER + _ROW * _ROWS
 _SMALL = _HEADER + _ROW * 50
 
 
@@ -61,17 +61,21 @@ class World:
         self.application = Application.assemble(configuration)
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(self, *command: str) -> subprocess.Popen[bytes]:
+    def start_worker(self, *command: str, held: bool = False) -> subprocess.Popen[bytes]:
+        path = self.environment["PYTHONPATH"]
         with (self.folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "blotter", "crimes", *(command or ("worker",))],
                 cwd=self.folder,
-                env=self.environment,
+                env=self.environment | ({"PYTHONPATH": f"{_HELD}{os.pathsep}{path}"} if held else {}),
                 stdout=log,
                 stderr=log,
             )
         self._workers.append(worker)
         return worker
+
+    def let_go_on(self) -> None:
+        (self.folder / "go_on").touch()
 
     def end(self) -> None:
         for worker in self._workers:
@@ -95,7 +99,7 @@ class World:
             time.sleep(0.02)
         pytest.fail(f"{key} did not get there:\n{(self.folder / 'worker.log').read_text()}")
 
-    def wait_until_half_done(self, key: str) -> Result:
+    def wait_until_in_the_middle(self, key: str) -> Result:
         result = self.wait(key, lambda result: result.finished or result.rows_read > 0)
         assert result.status == "PROCESSING"
         return result
@@ -155,32 +159,32 @@ def world(serve: Any, tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_worker_killed_in_the_middle_is_taken_over(world: World) -> None:
-    first = world.start_worker()
-    key = world.upload(_LARGE)
-    world.wait_until_half_done(key)
+    first = world.start_worker(held=True)
+    key = world.upload(_FILE)
+    world.wait_until_in_the_middle(key)
     first.send_signal(signal.SIGKILL)
     first.wait()
     world.start_worker()
-    world.check_completed(key, rows=_LARGE_ROWS, attempt=2)
+    world.check_completed(key, rows=_ROWS, attempt=2)
 
 
 def test_a_worker_asked_to_stop_gives_its_file_back(world: World) -> None:
-    first = world.start_worker()
-    key = world.upload(_LARGE)
-    world.wait_until_half_done(key)
+    first = world.start_worker(held=True)
+    key = world.upload(_FILE)
+    world.wait_until_in_the_middle(key)
     first.send_signal(signal.SIGTERM)
     assert first.wait(_PATIENCE_SECONDS) == 0
     assert world.wait(key, lambda _: True).status == "UPLOADED"
     world.start_worker()
-    world.check_completed(key, rows=_LARGE_ROWS, attempt=1)
+    world.check_completed(key, rows=_ROWS, attempt=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_pages_end_after_their_workers(world: World, number: signal.Signals) -> None:
     """What stops the database next (`blotter up`) must find no worker that still has a file to give back."""
-    pages = world.start_worker("serve", "--port", "0")
-    key = world.upload(_LARGER)
-    world.wait_until_half_done(key)
+    pages = world.start_worker("serve", "--port", "0", held=True)
+    key = world.upload(_FILE)
+    world.wait_until_in_the_middle(key)
     pages.send_signal(number)
     assert pages.wait(_PATIENCE_SECONDS) == 0
     result = world.application.results.find(key)
@@ -190,16 +194,19 @@ def test_the_pages_end_after_their_workers(world: World, number: signal.Signals)
 
 def test_a_worker_that_stood_still_finds_its_file_taken(world: World) -> None:
     """To the others a stopped process is a dead one; when it continues it must not write."""
-    first = world.start_worker()
-    key = world.upload(_LARGE)
-    world.wait_until_half_done(key)
+    first = world.start_worker(held=True)
+    key = world.upload(_FILE)
+    world.wait_until_in_the_middle(key)
     first.send_signal(signal.SIGSTOP)
-    time.sleep(_LEASE_SECONDS)
     world.start_worker()
     taken = world.wait(key, lambda result: result.attempt == 2)
-    first.send_signal(signal.SIGCONT)
-    world.check_completed(key, rows=_LARGE_ROWS, attempt=2)
+    world.check_completed(key, rows=_ROWS, attempt=2)
     done = world.wait(key, lambda result: result.finished)
+    first.send_signal(signal.SIGCONT)
+    world.let_go_on()
+    wait_until(lambda: "another worker took over" in (world.folder / "worker.log").read_text())
+    world.check_completed(key, rows=_ROWS, attempt=2)
+    assert world.wait(key, lambda _: True) == done
     assert taken.started_at == done.started_at
 
 
@@ -225,10 +232,7 @@ def test_events_that_come_twice_or_never(world: World) -> None:
     for key in (lost, doubled):
         world.check_completed(key, rows=50, attempt=1)
     finished = world.wait(doubled, lambda result: result.finished)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while list(queue.due()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert list(queue.due()) == []
+    wait_until(lambda: not list(queue.due()))
     assert world.wait(doubled, lambda result: result.finished) == finished
 
 
@@ -239,16 +243,17 @@ def test_the_database_goes_away_and_comes_back(serve: Any, tmp_path: Path) -> No
     folder.mkdir()
     world = World(folder, serving.url)
     try:
-        world.start_worker()
-        key = world.upload(_LARGE)
-        world.wait_until_half_done(key)
+        world.start_worker(held=True)
+        key = world.upload(_FILE)
+        world.wait_until_in_the_middle(key)
         os.killpg(serving.process.pid, signal.SIGKILL)
         serving.process.wait()
         during = world.upload(_SMALL, "uploaded-while-the-database-was-away.csv")
-        time.sleep(1)
+        wait_until(lambda: "progress could not be written" in (folder / "worker.log").read_text())
+        world.let_go_on()
         serve("--workers", "1", "--port", str(serving.address[1]), data_dir=serving.data_dir)
         done = world.wait(key, lambda result: result.finished)
-        assert (done.status, done.rows_scored) == ("COMPLETED", _LARGE_ROWS)
+        assert (done.status, done.rows_scored) == ("COMPLETED", _ROWS)
         world.check_completed(during, rows=50, attempt=1)
     finally:
         world.end()
