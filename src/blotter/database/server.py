@@ -30,6 +30,7 @@ import msgspec
 import uvloop
 
 from blotter.database.access_setup import AccessSetup
+from blotter.database.authorization.stage import Authorization, table_finder
 from blotter.database.background.runner import Background
 from blotter.database.http.certificates import CertificateError, Certificates
 from blotter.database.http.messages import Pending, Response
@@ -115,7 +116,10 @@ def build_handler(storage: Storage, settings: Settings, access: Access) -> Route
     """The handler of all requests: router, services, pipeline."""
     account = RequestLog() if RequestLog.wanted() else None
     authenticate = access.authenticator("dynamodb")
-    pipeline = Pipeline(storage, authenticate, table_delay=settings.table_delay, account=account)
+    authorize = Authorization(access.state, table_finder(storage)) if access.enforced else None
+    pipeline = Pipeline(
+        storage, authenticate, table_delay=settings.table_delay, account=account, authorize=authorize
+    )
     services = make_dispatcher(pipeline.answer, access, storage)
     line = health(settings.region)
     probes = {"/": lambda: line, "/health": lambda: _HEALTHY, "/ready": lambda: _readiness(storage)}

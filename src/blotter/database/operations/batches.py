@@ -27,7 +27,7 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import read_current, write_item
 from blotter.database.operations.items import collection_metrics
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import NOTHING_ELSE, Touch, read_expressions
+from blotter.database.operations.touches import NOTHING_ELSE, Touch, read_touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import check_item_keys, check_key
@@ -53,12 +53,7 @@ class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
 
     def touches(self) -> list[Touch]:
         return [
-            Touch(
-                "dynamodb:BatchGetItem",
-                read.table,
-                key,
-                read_expressions(read.projection),
-            )
+            read_touch("dynamodb:BatchGetItem", read.table, key, read.projection, self.capacity)
             for read in self.reads
             for key in read.keys
         ]
@@ -157,7 +152,7 @@ class BatchWritePlan(NamedTuple):
 
     def touches(self) -> list[Touch]:
         return [
-            Touch("dynamodb:BatchWriteItem", writes.table, item, NOTHING_ELSE)
+            Touch("dynamodb:BatchWriteItem", writes.table, item, NOTHING_ELSE, None, "", "NONE", self.capacity)
             for writes in self.tables
             for item, _ in writes.writes
         ]

@@ -29,6 +29,11 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     caller: Identity | None = None
 
     @property
+    def reaches(self) -> bool:
+        """Whether the request may be about tables of other accounts: policies have allowed it then."""
+        return self.caller is not None and self.caller.principal is not None
+
+    @property
     def settled_at(self) -> float:
         """When a state that begins now ends."""
         return self.now + self.table_delay if self.table_delay > 0 else PAST
@@ -43,18 +48,36 @@ def table_name(context: Context, name_or_arn: str) -> str:
     if arn is None or not arn.is_table:
         raise validation_error(f"Invalid table ARN: {name_or_arn}")
     if arn.region != context.region or arn.account != context.account:
-        raise DynamoDBError(
-            "AccessDeniedException",
-            f"The table {name_or_arn} belongs to another account or region than the request "
-            f"({context.account}, {context.region}).",
-        )
+        raise _from_elsewhere(context, name_or_arn)
     return arn.table
+
+
+def table_place(context: Context, name_or_arn: str) -> tuple[str, str]:
+    """Account and name of the table in a TableName. An ARN may be of another account, if access to it was
+    authorized. Raises as `table_name`."""
+    if not name_or_arn.startswith("arn:"):
+        return context.account, name_or_arn
+    arn = parse_arn(name_or_arn)
+    if arn is None or not arn.is_table:
+        raise validation_error(f"Invalid table ARN: {name_or_arn}")
+    if arn.region != context.region or (arn.account != context.account and not context.reaches):
+        raise _from_elsewhere(context, name_or_arn)
+    return arn.account, arn.table
+
+
+def _from_elsewhere(context: Context, arn: str) -> DynamoDBError:
+    return DynamoDBError(
+        "AccessDeniedException",
+        f"The table {arn} belongs to another account or region than the request "
+        f"({context.account}, {context.region}).",
+    )
 
 
 def find_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table | None:
     """The table in any status; None when there is none, or its deletion is complete. Indexes whose deletion is
     complete are not in it: save a changed one with `catalog.save_table`."""
-    table = tx.find_table(context.account, context.region, table_name(context, name_or_arn))
+    account, name = table_place(context, name_or_arn)
+    table = tx.find_table(account, context.region, name)
     return None if table is None else table.at(context.now)
 
 
@@ -62,7 +85,7 @@ def get_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
     """The table in any status, for the control plane, whose ResourceNotFoundException names the table."""
     table = find_table(tx, context, name_or_arn)
     if table is None:
-        name = table_name(context, name_or_arn)
+        _, name = table_place(context, name_or_arn)
         raise table_not_found(f"Requested resource not found: Table: {name} not found")
     return table
 
@@ -70,8 +93,10 @@ def get_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
 def open_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table:
     """The table ready for items, with the indexes that take entries. Raises ResourceNotFoundException unless it is
     ACTIVE or UPDATING."""
-    name = table_name(context, name_or_arn) if name_or_arn.startswith("arn:") else name_or_arn
-    table = tx.find_table(context.account, context.region, name)
+    account, name = context.account, name_or_arn
+    if name_or_arn.startswith("arn:"):
+        account, name = table_place(context, name_or_arn)
+    table = tx.find_table(account, context.region, name)
     if table is None or not table.has_items_at(context.now):
         raise table_not_found()
     return table.serving

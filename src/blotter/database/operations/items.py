@@ -38,7 +38,7 @@ from blotter.database.operations.answers import Result, answer, encoded, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, read_current, write_item
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, read_expressions
+from blotter.database.operations.touches import Touch, read_touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
@@ -56,7 +56,7 @@ class GetPlan(msgspec.Struct, frozen=True, gc=False):
     capacity: str | None
 
     def touches(self) -> tuple[Touch]:
-        return (Touch("dynamodb:GetItem", self.table, self.key, read_expressions(self.projection)),)
+        return (read_touch("dynamodb:GetItem", self.table, self.key, self.projection, self.capacity),)
 
 
 def prepare_get(request: wire.GetItemInput) -> GetPlan:
@@ -105,7 +105,8 @@ class WriteOptions(NamedTuple):
     collection_metrics: bool
 
     def touch(self, action: str, key: Item, update: Update | None = None) -> Touch:
-        return Touch(action, self.table, key, (self.condition, update))
+        expressions = (self.condition, update)
+        return Touch(action, self.table, key, expressions, None, "", self.return_values, self.capacity)
 
 
 class PutPlan(NamedTuple):

@@ -41,7 +41,12 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.operation import Slices
 from blotter.database.operations.pages import KeyRange, PageReader, held_names
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch
+from blotter.database.operations.touches import (
+    ALL_ATTRIBUTES,
+    ALL_PROJECTED_ATTRIBUTES,
+    SPECIFIC_ATTRIBUTES,
+    Touch,
+)
 from blotter.database.storage.protocol import ReadTransaction
 from blotter.database.validation.keys import STARTING_KEY_INVALID, check_key_length, check_start_key, has_partition
 from blotter.database.wire import requests as wire
@@ -61,9 +66,12 @@ class ReadPlan(msgspec.Struct, frozen=True, gc=False):
     capacity: str | None
 
     def touch(self, action: str, key: Item | None, key_condition: KeyCondition | None) -> Touch:
-        some = self.projection is not None or self.select == "COUNT"
-        expressions = (key_condition, self.projection, self.filter) if some else None
-        return Touch(action, self.table, key, expressions, self.index_name)
+        if self.projection is not None:
+            select = SPECIFIC_ATTRIBUTES
+        else:
+            select = self.select or (ALL_ATTRIBUTES if self.index_name is None else ALL_PROJECTED_ATTRIBUTES)
+        expressions = (key_condition, self.projection, self.filter)
+        return Touch(action, self.table, key, expressions, self.index_name, select, "", self.capacity)
 
 
 class QueryPlan(msgspec.Struct, frozen=True, gc=False):

@@ -6,7 +6,7 @@ This table is the whole dispatch. An operation of the service model that is not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from blotter.database.operations import batches, items, reading, service, streams, transactions
@@ -18,7 +18,7 @@ from blotter.database.operations.partiql import select as partiql_select
 from blotter.database.operations.partiql import statement as partiql_statement
 from blotter.database.operations.partiql import transaction as partiql_transaction
 from blotter.database.operations.tables import lifecycle, tags_and_ttl, update_table
-from blotter.database.operations.touches import EVERYTHING, RequestPlan
+from blotter.database.operations.touches import EVERYTHING, RequestPlan, Touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 
 R = TypeVar("R")
@@ -67,19 +67,24 @@ def _reader(
 
 
 def _writer(
-    name: str, handler: Callable[[R, WriteTransaction, Context], bytes], resource: Callable[[R], str]
+    name: str,
+    handler: Callable[[R, WriteTransaction, Context], bytes],
+    resource: Callable[[R], str],
+    touches: Callable[[R], Sequence[Touch]] | None = None,
 ) -> Operation[R, RequestPlan[R]]:
     """An operation that changes settings: its request is its plan, and it consumes no capacity."""
 
     def execute(plan: RequestPlan[R], tx: WriteTransaction, context: Context) -> Result:
         return Result(handler(plan.request, tx, context))
 
-    return Operation(name, _preparation(name, resource), Writing(execute))
+    return Operation(name, _preparation(name, resource, touches), Writing(execute))
 
 
-def _preparation(name: str, resource: Callable[[R], str]) -> Callable[[R], RequestPlan[R]]:
+def _preparation(
+    name: str, resource: Callable[[R], str], touches: Callable[[R], Sequence[Touch]] | None = None
+) -> Callable[[R], RequestPlan[R]]:
     action = f"dynamodb:{name}"
-    return lambda request: RequestPlan(request, action, resource(request))
+    return lambda request: RequestPlan(request, action, resource(request), touches)
 
 
 _REFUSE, _CANCEL = OnConflict.REFUSE, OnConflict.CANCEL
@@ -131,13 +136,13 @@ _ALL: tuple[Operation[Any, Any], ...] = (
         },
         many_expressions=True,
     ),
-    _writer("CreateTable", lifecycle.create_table, _table),
+    _writer("CreateTable", lifecycle.create_table, _table, lifecycle.touches_of_create),
     _reader("DescribeTable", lifecycle.describe, _table),
     _reader("ListTables", lifecycle.list_tables, _everything),
     _writer("UpdateTable", update_table.update_table, _table),
     _writer("DeleteTable", lifecycle.delete_table, _table),
-    _writer("TagResource", tags_and_ttl.tag_resource, _resource),
-    _writer("UntagResource", tags_and_ttl.untag_resource, _resource),
+    _writer("TagResource", tags_and_ttl.tag_resource, _resource, tags_and_ttl.touches_of_tag),
+    _writer("UntagResource", tags_and_ttl.untag_resource, _resource, tags_and_ttl.touches_of_untag),
     _reader("ListTagsOfResource", tags_and_ttl.list_tags, _resource),
     _writer("UpdateTimeToLive", tags_and_ttl.update_time_to_live, _table),
     _reader("DescribeTimeToLive", tags_and_ttl.describe_time_to_live, _table),

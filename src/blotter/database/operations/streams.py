@@ -332,7 +332,7 @@ def _limit(wanted: int | None, most: int) -> int:
 def _get_stream(arn: str, tx: ReadTransaction, context: Context) -> Stream:
     name = parse_stream_arn(arn)
     stream = None
-    if (name.account, name.region) == (context.account, context.region):
+    if name.region == context.region and (name.account == context.account or context.reaches):
         stream = find_stream(tx, name.account, name.region, name.table, name.label)
     if stream is None or is_trimmed(stream.settings, context.now):
         raise table_not_found(f"Requested resource not found: Stream: {arn} not found")

@@ -1,17 +1,19 @@
 """What a plan touches: one list, from which access control, throttling, the conflict check and logs work.
 
 Operations differ in how they name their tables and items; this is the one shape in which the rest of the server
-sees them. The list is made on demand, so that a plan whose touches are not needed pays nothing. Actions: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+sees them. The list is made on demand, so that a plan whose touches are not needed pays nothing. Actions:
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from blotter.database.model.values import Item
+from blotter.database.model.table import KeySchema
+from blotter.database.model.values import AttributeValue, Item
 
 EVERYTHING = "*"
 """The resource of an action that is about no single table or stream."""
@@ -26,21 +28,26 @@ class NamesAttributes(Protocol):
     def top_level_names(self) -> Iterable[str]: ...
 
 
+class FindsPartitions(Protocol):
+    """A WHERE clause, which names partitions once the keys are known."""
+
+    def partition_values(self, keys: KeySchema) -> list[AttributeValue] | None: ...
+
+
 NOTHING_ELSE: tuple[NamesAttributes, ...] = ()
 
-
-def read_expressions(projection: NamesAttributes | None) -> tuple[NamesAttributes, ...] | None:
-    """The `expressions` of a read: without a projection it reads all attributes."""
-    return None if projection is None else (projection,)
+ALL_ATTRIBUTES: Final = "ALL_ATTRIBUTES"
+ALL_PROJECTED_ATTRIBUTES: Final = "ALL_PROJECTED_ATTRIBUTES"
+SPECIFIC_ATTRIBUTES: Final = "SPECIFIC_ATTRIBUTES"
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
     """One access to one item, key range, table or stream.
 
     A GetItem of one attribute:
-        Touch("dynamodb:GetItem", "results", {"id": {"S": "a"}}, (projection,))
+        Touch("dynamodb:GetItem", "results", {"id": {"S": "a"}}, (projection,), select="SPECIFIC_ATTRIBUTES")
     A Scan of an index:
-        Touch("dynamodb:Scan", "results", index="by-date")
+        Touch("dynamodb:Scan", "results", index="by-date", select="ALL_PROJECTED_ATTRIBUTES")
     """
 
     action: str
@@ -50,20 +57,44 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     key: Item | None = None
     """Attributes with their values, the key's among them: the key, or the item of a put, or the equalities of a
     key condition or WHERE clause. Which of them are the key only the table knows. None when no item is named."""
-    expressions: tuple[NamesAttributes | None, ...] | None = None
-    """What names further attributes; None when all attributes of the items are read or written."""
+    expressions: tuple[NamesAttributes | None, ...] = ()
+    """What names further attributes."""
     index: str | None = None
+    select: str = ""
+    """Of a read of items: ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES, SPECIFIC_ATTRIBUTES or COUNT."""
+    return_values: str = ""
+    """Of a write of an item, as UpdateItem's ReturnValues."""
+    capacity: str | None = None
+    """ReturnConsumedCapacity, if the request has it."""
+    where: FindsPartitions | None = None
+    """The WHERE clause of a SELECT."""
+    tags: tuple[tuple[str, str | None], ...] = ()
+    """Tags that the request sets, or removes (None)."""
 
     @property
     def attributes(self) -> frozenset[str] | None:
-        """The top-level attributes that are read or written, the key's among them; None for all of them."""
-        if self.expressions is None:
+        """The top-level attributes that are read or written, the key's among them; None for all of them and for
+        what is about no items."""
+        if not (self.select or self.return_values) or self.select.startswith("ALL"):
             return None
+        return self.named_attributes
+
+    @property
+    def named_attributes(self) -> frozenset[str]:
+        """The top-level attributes that the request names."""
         names = set(self.key or ())
         for expression in self.expressions:
             if expression is not None:
                 names.update(expression.top_level_names)
         return frozenset(names)
+
+
+def read_touch(
+    action: str, table: str, key: Item, projection: NamesAttributes | None, capacity: str | None
+) -> Touch:
+    """The touch of a read of one item."""
+    select = ALL_ATTRIBUTES if projection is None else SPECIFIC_ATTRIBUTES
+    return Touch(action, table, key, (projection,), None, select, "", capacity)
 
 
 class Plan(Protocol):
@@ -78,6 +109,8 @@ class RequestPlan(msgspec.Struct, Generic[AnyRequest], frozen=True):
     request: AnyRequest
     action: str
     resource: str
+    more: Callable[[AnyRequest], Sequence[Touch]] | None = None
+    """The touches of a request that is more than one action, or sets tags; None for one of `action`."""
 
     def touches(self) -> Sequence[Touch]:
-        return (Touch(self.action, self.resource),)
+        return (Touch(self.action, self.resource),) if self.more is None else self.more(self.request)

@@ -43,7 +43,7 @@ from blotter.database.operations.items import (
 )
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.operations.request_tokens import fingerprint, remember, repetition
-from blotter.database.operations.touches import Touch, read_expressions
+from blotter.database.operations.touches import Touch, read_touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import EmptyKeyError, check_item_keys, check_key
@@ -83,7 +83,7 @@ class TransactWritePlan(NamedTuple):
 
     def touches(self) -> list[Touch]:
         return [
-            Touch(_ACTIONS[kind], options.table, key, (options.condition, update))
+            Touch(_ACTIONS[kind], options.table, key, (options.condition, update), None, "", "NONE", self.capacity)
             for kind, options, key, _, update in self.actions
         ]
 
@@ -321,7 +321,7 @@ class TransactGetPlan(msgspec.Struct, frozen=True, gc=False):
 
     def touches(self) -> list[Touch]:
         return [
-            Touch("dynamodb:GetItem", get.table, get.key, read_expressions(get.projection)) for get in self.gets
+            read_touch("dynamodb:GetItem", get.table, get.key, get.projection, self.capacity) for get in self.gets
         ]
 
 

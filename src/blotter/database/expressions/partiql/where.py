@@ -174,6 +174,15 @@ class Where:
             raise problems.too_many_reads()
         return ranges
 
+    def partition_values(self, keys: KeySchema) -> list[AttributeValue] | None:
+        """The partitions, by the first attribute of their key, of which it may select something; None for all.
+        Raises what `ranges` raises."""
+        if len(keys.partition) > 1:
+            first = self.equalities().get(keys.partition[0].name)
+            return None if first is None else [first]
+        ranges = self.ranges(keys)
+        return None if ranges is None else [part.partition[0] for part in ranges]
+
     def refuse_unprojected(self, keys: KeySchema, index: str, held: Container[str]) -> None:
         """Raises ValidationException when a read of an index by its key filters on what the index does not hold.
         Of an OR's branches only the one that is read first is looked at; an OR that names the key in some of its

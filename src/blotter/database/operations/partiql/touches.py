@@ -15,29 +15,45 @@ from blotter.database.expressions.partiql import (
 )
 from blotter.database.expressions.partiql.where import Where
 from blotter.database.model.values import Item
-from blotter.database.operations.touches import NOTHING_ELSE, NamesAttributes, Touch
+from blotter.database.operations.touches import (
+    ALL_ATTRIBUTES,
+    ALL_PROJECTED_ATTRIBUTES,
+    NOTHING_ELSE,
+    SPECIFIC_ATTRIBUTES,
+    NamesAttributes,
+    Touch,
+)
 
 
 def touch_of(statement: Statement) -> Touch:
     if isinstance(statement, InsertStatement):
-        return Touch("dynamodb:PartiQLInsert", statement.table, statement.item, NOTHING_ELSE)
+        table, item = statement.table, statement.item
+        return Touch("dynamodb:PartiQLInsert", table, item, NOTHING_ELSE, return_values="NONE")
     if isinstance(statement, UpdateStatement):
-        return _touch("dynamodb:PartiQLUpdate", statement.table, statement.where, statement.update)
+        returned = statement.returning or "NONE"
+        return _write("dynamodb:PartiQLUpdate", statement.table, statement.where, statement.update, returned)
     if isinstance(statement, DeleteStatement):
-        return _touch("dynamodb:PartiQLDelete", statement.table, statement.where, None)
+        return _write(
+            "dynamodb:PartiQLDelete", statement.table, statement.where, None, statement.returning or "NONE"
+        )
     if isinstance(statement, ExistsStatement):
-        return _touch("dynamodb:PartiQLSelect", statement.table, statement.select.where, None)
-    return _select(statement)
+        # It returns no attribute, only whether there is such an item.
+        return _select(statement.select, SPECIFIC_ATTRIBUTES)
+    if statement.columns is not None:
+        return _select(statement, SPECIFIC_ATTRIBUTES)
+    return _select(statement, ALL_ATTRIBUTES if statement.index is None else ALL_PROJECTED_ATTRIBUTES)
 
 
-def _touch(action: str, table: str, where: Where | None, other: NamesAttributes | None) -> Touch:
-    return Touch(action, table, _key(where), (_condition(where), other))
+def _write(action: str, table: str, where: Where | None, other: NamesAttributes | None, returned: str) -> Touch:
+    return Touch(action, table, _key(where), (_condition(where), other), return_values=returned)
 
 
-def _select(statement: SelectStatement) -> Touch:
-    key, columns = _key(statement.where), statement.columns
-    expressions = None if columns is None else (_condition(statement.where), columns)
-    return Touch("dynamodb:PartiQLSelect", statement.table, key, expressions, statement.index)
+def _select(statement: SelectStatement, select: str) -> Touch:
+    where = statement.where
+    expressions = (_condition(where), statement.columns)
+    return Touch(
+        "dynamodb:PartiQLSelect", statement.table, _key(where), expressions, statement.index, select, where=where
+    )
 
 
 def _key(where: Where | None) -> Item | None:

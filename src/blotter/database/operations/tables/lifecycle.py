@@ -7,6 +7,7 @@ A deleted table stays DELETING for the configured delay and is then gone for eve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,12 +20,25 @@ from blotter.database.operations.context import Context, find_table, get_table, 
 from blotter.database.operations.stream_registry import disable_stream
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.operations.tables.description import describe_created, describe_table
-from blotter.database.operations.tables.request import new_table, refuse_unimplemented
+from blotter.database.operations.tables.request import new_table, refuse_unimplemented, tag_pairs
 from blotter.database.operations.tables.under_way import check_may_delete, in_use_error
+from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
 LIST_TABLES_PAGE = 100
+
+
+def touches_of_create(request: wire.CreateTableInput) -> Sequence[Touch]:
+    """Tags and a resource policy need the permissions that setting them later needs. Source:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/rbac-create-table.html"""
+    tags: tuple[tuple[str, str | None], ...] = tuple(tag_pairs(request.Tags or ()))
+    touches = [Touch("dynamodb:CreateTable", request.TableName, tags=tags)]
+    if tags:
+        touches.append(Touch("dynamodb:TagResource", request.TableName, tags=tags))
+    if request.ResourcePolicy is not None:
+        touches.append(Touch("dynamodb:PutResourcePolicy", request.TableName))
+    return touches
 
 
 def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: Context) -> bytes:

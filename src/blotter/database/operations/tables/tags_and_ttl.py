@@ -7,7 +7,7 @@ Sources: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TagR
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -19,9 +19,19 @@ from blotter.database.operations.context import Context, find_table, get_table
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.operations.tables.request import tag_pairs
 from blotter.database.operations.tables.under_way import check_settled
+from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.tags import MAX_TAGS, too_many_tags_error
 from blotter.database.wire import requests as wire
+
+
+def touches_of_tag(request: wire.TagResourceInput) -> Sequence[Touch]:
+    return (Touch("dynamodb:TagResource", request.ResourceArn, tags=tuple(tag_pairs(request.Tags))),)
+
+
+def touches_of_untag(request: wire.UntagResourceInput) -> Sequence[Touch]:
+    tags = tuple((key, None) for key in request.TagKeys)
+    return (Touch("dynamodb:UntagResource", request.ResourceArn, tags=tags),)
 
 
 def tag_resource(request: wire.TagResourceInput, tx: WriteTransaction, context: Context) -> bytes:
