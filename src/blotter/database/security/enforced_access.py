@@ -15,7 +15,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from math import inf
+from math import inf, nextafter
 from typing import Any, NamedTuple
 
 from blotter.database.model.errors import DynamoDBError
@@ -44,7 +44,7 @@ _BLOCK = 64
 
 
 class KnownKey(NamedTuple):
-    """An access key that may be used until `expires_at` (seconds since the epoch)."""
+    """An access key that may be used before `expires_at` (seconds since the epoch)."""
 
     secret: str
     principal: Principal
@@ -132,7 +132,7 @@ class Signer:
         self._template = _template(claim.signed)
         self._day = claim.scope.date
         self._scope = claim.scope.text
-        self._expires_at = key.expires_at
+        self._last_moment = nextafter(key.expires_at, -inf)
         self._inner, self._outer = _hmac_states(signing_key(key.secret, claim.scope))
         self._seconds: dict[str, _Second] = {}
 
@@ -168,7 +168,7 @@ class Signer:
             return None
         inner = self._inner.copy()
         inner.update(f"{ALGORITHM}\n{date}\n{self._scope}\n".encode())
-        second = _Second(float(moment), min(moment + ALLOWED_SKEW, self._expires_at), inner)
+        second = _Second(float(moment), min(moment + ALLOWED_SKEW, self._last_moment), inner)
         if len(self._seconds) >= _MOST_SECONDS:
             self._seconds.clear()
         self._seconds[date] = second
