@@ -20,6 +20,7 @@ _COMMANDS = {
     "serve": "blotter.database.cli:serve",
     "env": "blotter.env:env",
     "healthcheck": "blotter.database.healthcheck:healthcheck",
+    "access": "blotter.database.access_cli:access",
     "check": "blotter.database.inspection.cli:check_command",
     "inspect": "blotter.database.inspection.cli:inspect_command",
     "snapshot": "blotter.database.inspection.cli:snapshot_command",

@@ -2,12 +2,13 @@
 
     eval "$(blotter env)"
 
-`AWS_ENDPOINT_URL` alone is enough for every service that Blotter answers; the credentials are dummies, because
-open access accepts any and the SDKs send none without. Variables that would win over these, or mix real
-credentials with them, are removed. Where the endpoint is comes from the same configuration as everywhere (flag >
-environment > blotter.toml); without a blotter.toml it is that of `blotter serve` with its own settings. Every
-value is quoted for its shell. Where the endpoint is on this machine and has a certificate of its own
-(`--tls-self-signed`), AWS_CA_BUNDLE names the authority that clients have to trust. Must not depend on the
+`AWS_ENDPOINT_URL` alone is enough for every service that Blotter answers. While access is open, the credentials
+are dummies: any are accepted, and the SDKs send none without. Where it is enforced on this machine, AWS's variable
+for the credentials file names the file of the root key; no secret is ever printed. Variables that would win over
+these, or mix other credentials with them, are removed. Where the endpoint is comes from the same configuration as
+everywhere (flag > environment > blotter.toml); without a blotter.toml it is that of `blotter serve` with its own
+settings. Every value is quoted for its shell. Where the endpoint is on this machine and has a certificate of its
+own (`--tls-self-signed`), AWS_CA_BUNDLE names the authority that clients have to trust. Must not depend on the
 database.
 """
 
@@ -37,18 +38,38 @@ REMOVED = (
     "AWS_ENDPOINT_URL_DYNAMODB",
     "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
     "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL_IAM",
 )
+# What beats a credentials file.
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
-def exports(endpoint: str, region: str, trusted: Path | None = None) -> dict[str, str]:
-    """The variables to set. `trusted` is the file of the authorities to trust; None: those of the machine."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": _ACCESS_KEY,
-    } | ({} if trusted is None else {"AWS_CA_BUNDLE": str(trusted)})
+def exports(
+    endpoint: str, region: str, trusted: Path | None = None, credentials_file: Path | None = None
+) -> dict[str, str]:
+    """The variables to set. `trusted` is the file of the authorities to trust; None: those of the machine.
+    `credentials_file` None: access is open."""
+    variables = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    if credentials_file is None:
+        variables |= dict.fromkeys(_KEYS, _ACCESS_KEY)
+    else:
+        variables["AWS_SHARED_CREDENTIALS_FILE"] = str(credentials_file)
+    return variables if trusted is None else {**variables, "AWS_CA_BUNDLE": str(trusted)}
+
+
+def removed(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables to remove."""
+    return REMOVED if _KEYS[0] in variables else (*REMOVED, *_KEYS)
+
+
+def root_credentials(endpoint: str, environ: Mapping[str, str]) -> Path | None:
+    """The file of the root key of a server on this machine with enforced access; None where access is open, or the
+    endpoint is no such server."""
+    file = _data_dir(environ) / "root-credentials"
+    access = environ.get("BLOTTER_ACCESS")
+    if not is_loopback(urlsplit(endpoint).hostname or ""):
+        return None
+    return file if access == "enforced" or (not access and file.is_file()) else None
 
 
 def authority(endpoint: str, environ: Mapping[str, str]) -> Path | None:
@@ -64,7 +85,11 @@ def authority(endpoint: str, environ: Mapping[str, str]) -> Path | None:
 
 def authority_file(environ: Mapping[str, str]) -> Path:
     """Where `blotter serve --tls-self-signed` keeps the certificate of its authority."""
-    return Path(environ.get("BLOTTER_DATA_DIR") or "blotter-data").absolute() / "tls" / "ca.pem"
+    return _data_dir(environ) / "tls" / "ca.pem"
+
+
+def _data_dir(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("BLOTTER_DATA_DIR") or "blotter-data").absolute()
 
 
 def is_yes(text: str | None) -> bool:
@@ -74,14 +99,14 @@ def is_yes(text: str | None) -> bool:
 
 def for_sh(variables: Mapping[str, str]) -> str:
     """For sh, bash, zsh: `eval "$(blotter env)"`."""
-    lines = [f"unset {' '.join(REMOVED)}"]
+    lines = [f"unset {' '.join(removed(variables))}"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     return "\n".join(lines)
 
 
 def for_fish(variables: Mapping[str, str]) -> str:
     """For fish: `blotter env --shell fish | source`. In single quotes only backslash and quote are special."""
-    lines = [f"set -e {name}" for name in REMOVED]
+    lines = [f"set -e {name}" for name in removed(variables)]
     for name, value in variables.items():
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         lines.append(f"set -gx {name} '{escaped}'")
@@ -91,7 +116,7 @@ def for_fish(variables: Mapping[str, str]) -> str:
 def for_powershell(variables: Mapping[str, str]) -> str:
     """For PowerShell: `blotter env --shell powershell | Invoke-Expression`, one statement a line. In single quotes
     only quotes are special, typographic ones included; each is written twice."""
-    lines = [f"Remove-Item -ErrorAction SilentlyContinue Env:{name}" for name in REMOVED]
+    lines = [f"Remove-Item -ErrorAction SilentlyContinue Env:{name}" for name in removed(variables)]
     for name, value in variables.items():
         escaped = "".join(character * 2 if character in "'‘’‚‛" else character for character in value)
         lines.append(f"$Env:{name} = '{escaped}'")
@@ -154,4 +179,7 @@ def env(shell: str, path: str | None, environment: str | None, region: str | Non
     except ConfigurationError as error:
         click.echo(f"blotter env: {error}", err=True)
         sys.exit(2)
-    click.echo(SHELLS[shell](exports(*found, authority(found[0], os.environ))))
+    endpoint_url, found_region = found
+    trusted = authority(endpoint_url, os.environ)
+    credentials_file = root_credentials(endpoint_url, os.environ)
+    click.echo(SHELLS[shell](exports(endpoint_url, found_region, trusted, credentials_file)))

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blotter.config import Flags
-from blotter.env import REMOVED, env, exports, find_endpoint, for_fish, for_powershell, for_sh
+from blotter.env import REMOVED, env, exports, find_endpoint, for_fish, for_powershell, for_sh, root_credentials
 from blotter.user_files import ConfigurationError
 
 FILE = """\
@@ -137,3 +137,18 @@ def _powershell_literal(text: str) -> str:
         at += 1
     assert text[-1] in quotes
     return value
+
+
+def test_where_access_is_enforced_the_root_credentials_are_named(tmp_path: Path) -> None:
+    here, file = "http://127.0.0.1:8000", tmp_path / "root-credentials"
+    environ = {"BLOTTER_DATA_DIR": str(tmp_path)}
+    assert root_credentials(here, environ) is None
+    assert root_credentials(here, {**environ, "BLOTTER_ACCESS": "enforced"}) == file
+    file.write_text("[default]\n")
+    assert root_credentials(here, environ) == file
+    assert root_credentials(here, {**environ, "BLOTTER_ACCESS": "open"}) is None
+    assert root_credentials("http://db.example.com:8000", environ) is None
+    variables = exports(here, "us-east-1", credentials_file=file)
+    assert variables["AWS_SHARED_CREDENTIALS_FILE"] == str(file)
+    assert "AWS_SECRET_ACCESS_KEY" not in variables
+    assert "AWS_SECRET_ACCESS_KEY" in for_sh(variables).splitlines()[0]  # what would win over it is removed

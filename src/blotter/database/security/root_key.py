@@ -8,7 +8,8 @@ The file has the form of AWS's credentials files, so that `AWS_SHARED_CREDENTIAL
 
 It is first written whole under another name, then the key is committed, then the file gets its name. Whatever
 interrupts that, the file that has the name holds a key that is valid, and the next start finishes or undoes the
-rest. Who has read the file may move or delete it: it is not made again unless the key is.
+rest. Who has read the file may move or delete it: it is not made again unless the key is. The first account's file
+is `root-credentials`, that of another one `root-credentials-<account>`.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class RootKeys:
     async def replace(self, account: str) -> Path:
         """Makes a new root key of the account, and deletes those it has; returns the new one's file."""
         await self._finish(account)
-        path, unfinished = self._file(account), self._unfinished(account)
+        path, unfinished = await self._file(account), self._unfinished(account)
         access_key, secret = new_access_key_id("AKIA", account), new_secret()
         sealed = self._sealer.seal(secret.encode(), secret_context(account, access_key))
         record = AccessKey(access_key, "", self._clock(), sealed)
@@ -107,7 +108,7 @@ class RootKeys:
         if written is None and not unfinished.exists():
             return
         if written in await self._storage.fetch(lambda tx: _keys(tx, account)):
-            self._name(unfinished, self._file(account))
+            self._name(unfinished, await self._file(account))
         else:
             unfinished.unlink()
 
@@ -120,15 +121,22 @@ class RootKeys:
                 f"{path} cannot be written: {error.strerror}; the root credentials are in {unfinished}"
             ) from None
 
-    def _file(self, account: str) -> Path:
-        """`root-credentials`, unless that file is another account's, or nobody's that is known."""
-        path = self._folder / FILE_NAME
-        if not os.path.lexists(path) or account_of(_key_in(path) or "") == account:
-            return path
-        return self._folder / f"{FILE_NAME}-{account}"
+    async def _file(self, account: str) -> Path:
+        """`root-credentials` for the first account, a name with the account for others. Raises DataDirectoryError
+        for a file that is there and holds nothing of this account."""
+        first = await self._storage.fetch(_first_account)
+        path = self._folder / (FILE_NAME if first in (None, account) else f"{FILE_NAME}-{account}")
+        if os.path.lexists(path) and account_of(_key_in(path) or "") != account:
+            raise DataDirectoryError(f"{path} exists, but not with a root key of account {account}: move it away")
+        return path
 
     def _unfinished(self, account: str) -> Path:
         return self._folder / f".{FILE_NAME}-{account}{_UNFINISHED}"
+
+
+def _first_account(tx: ReadTransaction) -> str | None:
+    made = [record for account in accounts(tx) if (record := find(tx, account, Account, account)) is not None]
+    return min(made, key=lambda record: record.created).id if made else None
 
 
 def _all_keys(tx: ReadTransaction) -> list[tuple[str, AccessKey]]:

@@ -1,0 +1,137 @@
+"""`blotter access` on the command line: root keys and accounts of a data directory whose server is down.
+
+Everything else about access (users, roles, policies, further keys) is done through IAM's API, while the server
+runs.
+Exit status: 0 done, 1 the directory is in use or its files cannot be written, 2 it is no data directory or the
+account is not right. Nothing is changed unless it is 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from blotter.usage import CommandGroup
+
+_DATA_DIR = click.Option(
+    ["--data-dir"],
+    default="blotter-data",
+    envvar="BLOTTER_DATA_DIR",
+    metavar="DIR",
+    help="Directory that holds the data.  [BLOTTER_DATA_DIR; default: blotter-data]",
+)
+_ACCOUNT = click.Option(
+    ["--account"],
+    default="123456789012",
+    envvar="BLOTTER_ACCOUNT",
+    metavar="ACCOUNT",
+    help="The account, 12 digits.  [BLOTTER_ACCOUNT; default: 123456789012]",
+)
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def _reset_root(data_dir: str, account: str) -> None:
+    from blotter.database.security.root_key import RootKeys
+
+    async def work(roots: RootKeys) -> Path:
+        accounts = await roots.accounts()
+        if account not in accounts:
+            known = f"it has {', '.join(accounts)}" if accounts else "access was never enforced there"
+            _fail("reset-root", f"there is no account {account} in {data_dir}: {known}", 2)
+        return await roots.replace(account)
+
+    path = _with_root_keys("reset-root", data_dir, account, work)
+    click.echo(f"blotter access: account {account} has a new root key, and its old ones are deleted: {path}")
+
+
+def _add_account(account: str, data_dir: str) -> None:
+    from blotter.database.security.root_key import RootKeys
+
+    async def work(roots: RootKeys) -> Path:
+        path = await roots.ensure(account)
+        if path is None:
+            _fail("add-account", f"{data_dir} has an account {account} already", 2)
+        return path
+
+    path = _with_root_keys("add-account", data_dir, account, work)
+    click.echo(f"blotter access: account {account} was added; its root key is in {path}")
+
+
+def _with_root_keys(command: str, data_dir: str, account: str, work: Callable[..., Awaitable[Path]]) -> Path:
+    """Claims the directory, opens its store and does the work."""
+    from blotter.database.security.root_key import RootKeys
+    from blotter.database.security.sealing import sealer_in
+    from blotter.database.storage.protocol import DataDirectoryError
+    from blotter.database.storage.sqlite.schema import FILE_NAME
+    from blotter.database.storage.stores import store_at
+
+    directory = Path(data_dir)
+    if len(account) != 12 or not account.isascii() or not account.isdigit():
+        _fail(command, f"an account has 12 digits, not '{account}'", 2)
+    if not (directory / FILE_NAME).is_file():
+        _fail(command, f"{directory} holds no blotter database", 2)
+
+    async def run() -> Path:
+        storage = store.open()
+        try:
+            return await work(RootKeys(storage, sealer_in(directory), directory, time.time))
+        finally:
+            await storage.close()
+
+    store = store_at(f"sqlite:{directory}")
+    try:
+        store.claim()
+        try:
+            return asyncio.run(run())
+        finally:
+            store.release()
+    except DataDirectoryError as error:
+        _fail(command, str(error), 1)
+
+
+def _fail(command: str, message: str, status: int) -> NoReturn:
+    click.echo(f"blotter access {command}: {message}", err=True)
+    sys.exit(status)
+
+
+reset_root = click.Command(
+    "reset-root",
+    callback=_reset_root,
+    params=[_DATA_DIR, _ACCOUNT],
+    context_settings=_SETTINGS,
+    short_help="Make a new root key for an account; the old ones end.",
+    help="""Make a new root key for an account, delete those that it has, and write the new one to the file from
+which it was read first, root-credentials in the data directory. The server must be down.
+
+Exit status: 0 done, 1 the directory is in use or cannot be written, 2 there is no such directory or account.""",
+)
+
+add_account = click.Command(
+    "add-account",
+    callback=_add_account,
+    params=[click.Argument(["account"], metavar="ACCOUNT"), _DATA_DIR],
+    context_settings=_SETTINGS,
+    short_help="Add an account, with tables and users of its own.",
+    help="""Add an account (12 digits) and write its root key to root-credentials-ACCOUNT in the data directory
+(root-credentials for the directory's first account). The server must be down. Accounts share nothing but the
+server: each has its tables, users and roles, and reaches those of another only where their policies allow it.
+
+Exit status: 0 done, 1 the directory is in use or cannot be written, 2 there is no such directory, or it has the
+account already.""",
+)
+
+access = CommandGroup(
+    "access",
+    commands=[reset_root, add_account],
+    context_settings=_SETTINGS,
+    short_help="Root keys and accounts of a data directory whose server is down.",
+    help="""Root keys and accounts of a data directory whose server is down.
+
+Everything else (users, roles, policies, access keys) is done with `aws iam` while the server runs.""",
+)
