@@ -8,16 +8,20 @@ account is not right. Nothing is changed unless it is 0.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from blotter.database.encryption.master_keys import MasterKey
+from blotter.database.encryption.option import master_key_option
 from blotter.usage import CommandGroup
+
+if TYPE_CHECKING:
+    from blotter.database.security.root_key import RootKeys
 
 _DATA_DIR = click.Option(
     ["--data-dir"],
@@ -36,38 +40,44 @@ _ACCOUNT = click.Option(
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-def _reset_root(data_dir: str, account: str) -> None:
-    from blotter.database.security.root_key import RootKeys
+class _Refused(Exception):
+    """The account is not right; the message is for the operator."""
 
+
+def _reset_root(data_dir: str, account: str, master_key: MasterKey | None) -> None:
     async def work(roots: RootKeys) -> Path:
         accounts = await roots.accounts()
         if account not in accounts:
             known = f"it has {', '.join(accounts)}" if accounts else "access was never enforced there"
-            _fail("reset-root", f"there is no account {account} in {data_dir}: {known}", 2)
+            raise _Refused(f"there is no account {account} in {data_dir}: {known}")
         return await roots.replace(account)
 
-    path = _with_root_keys("reset-root", data_dir, account, work)
+    path = _with_root_keys("reset-root", data_dir, account, master_key, work)
     click.echo(f"blotter access: account {account} has a new root key, and its old ones are deleted: {path}")
 
 
-def _add_account(account: str, data_dir: str) -> None:
-    from blotter.database.security.root_key import RootKeys
-
+def _add_account(account: str, data_dir: str, master_key: MasterKey | None) -> None:
     async def work(roots: RootKeys) -> Path:
         path = await roots.ensure(account)
         if path is None:
-            _fail("add-account", f"{data_dir} has an account {account} already", 2)
+            raise _Refused(f"{data_dir} has an account {account} already")
         return path
 
-    path = _with_root_keys("add-account", data_dir, account, work)
+    path = _with_root_keys("add-account", data_dir, account, master_key, work)
     click.echo(f"blotter access: account {account} was added; its root key is in {path}")
 
 
-def _with_root_keys(command: str, data_dir: str, account: str, work: Callable[..., Awaitable[Path]]) -> Path:
-    """Claims the directory, opens its store and does the work."""
+def _with_root_keys(
+    command: str,
+    data_dir: str,
+    account: str,
+    master_key: MasterKey | None,
+    work: Callable[[RootKeys], Awaitable[Path]],
+) -> Path:
+    """Claims the directory and does the work on its store."""
     from blotter.database.security.root_key import RootKeys
-    from blotter.database.security.sealing import sealer_in
-    from blotter.database.storage.protocol import DataDirectoryError
+    from blotter.database.security.sealing import Sealer
+    from blotter.database.storage.protocol import DataDirectoryError, Storage
     from blotter.database.storage.sqlite.schema import FILE_NAME
     from blotter.database.storage.stores import store_at
 
@@ -77,20 +87,20 @@ def _with_root_keys(command: str, data_dir: str, account: str, work: Callable[..
     if not (directory / FILE_NAME).is_file():
         _fail(command, f"{directory} holds no blotter database", 2)
 
-    async def run() -> Path:
-        storage = store.open()
-        try:
-            return await work(RootKeys(storage, sealer_in(directory), directory, time.time))
-        finally:
-            await storage.close()
+    async def run(storage: Storage) -> Path:
+        return await work(RootKeys(storage, sealer, directory, time.time))
 
-    store = store_at(f"sqlite:{directory}")
+    store = store_at(f"sqlite:{directory}", master_key)
+    sealer = Sealer(lambda: store.secret_key("sealing"))
     try:
         store.claim()
         try:
-            return asyncio.run(run())
+            sealer.prepare()
+            return store.run_apart(run)
         finally:
             store.release()
+    except _Refused as error:
+        _fail(command, str(error), 2)
     except DataDirectoryError as error:
         _fail(command, str(error), 1)
 
@@ -103,7 +113,7 @@ def _fail(command: str, message: str, status: int) -> NoReturn:
 reset_root = click.Command(
     "reset-root",
     callback=_reset_root,
-    params=[_DATA_DIR, _ACCOUNT],
+    params=[_DATA_DIR, _ACCOUNT, master_key_option()],
     context_settings=_SETTINGS,
     short_help="Make a new root key for an account; the old ones end.",
     help="""Make a new root key for an account, delete those that it has, and write the new one to the file from
@@ -115,7 +125,7 @@ Exit status: 0 done, 1 the directory is in use or cannot be written, 2 there is 
 add_account = click.Command(
     "add-account",
     callback=_add_account,
-    params=[click.Argument(["account"], metavar="ACCOUNT"), _DATA_DIR],
+    params=[click.Argument(["account"], metavar="ACCOUNT"), _DATA_DIR, master_key_option()],
     context_settings=_SETTINGS,
     short_help="Add an account, with tables and users of its own.",
     help="""Add an account (12 digits) and write its root key to root-credentials-ACCOUNT in the data directory
