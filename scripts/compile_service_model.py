@@ -5,9 +5,10 @@ Reads botocore's models of DynamoDB and DynamoDB Streams and writes, beside each
 and `requests.py`, one frozen msgspec Struct for each input (for the fast decoder). Both carry the same
 constraints, so the fast decoder refuses exactly what the validator has messages for. For each other service of
 `SERVICES` it writes `database/services/models/<name>.json`: protocols, names of operations, and the shapes of
-what the implemented ones answer. The public description leaves some constraints out and lists enumerations and
-members in another order than the service reports them; `CONSTRAINTS`, `ENUM_ORDER` and `MEMBER_ORDER` below add
-what was observed on the service (conformance suite nubo-db/dynamodb-conformance; dynalite's recorded tests).
+what the implemented ones take and answer. The public description leaves some constraints out and lists
+enumerations and members in another order than the service reports them; `CONSTRAINTS`, `ENUM_ORDER` and
+`MEMBER_ORDER` below add what was observed on the service (conformance suite nubo-db/dynamodb-conformance;
+dynalite's recorded tests).
 
 Run `python scripts/compile_service_model.py` after upgrading botocore; `--check` only compares.
 """
@@ -28,10 +29,48 @@ DATABASE = Path(__file__).resolve().parent.parent / "src" / "blotter" / "databas
 WIRE = DATABASE / "wire"
 MODELS = ("dynamodb", "dynamodbstreams")
 
+IAM_OPERATIONS = (
+    # Users, groups, roles, access keys
+    *("CreateUser", "GetUser", "ListUsers", "UpdateUser", "DeleteUser"),
+    *("CreateGroup", "GetGroup", "ListGroups", "UpdateGroup", "DeleteGroup"),
+    *("AddUserToGroup", "RemoveUserFromGroup", "ListGroupsForUser"),
+    *("CreateRole", "GetRole", "ListRoles", "UpdateRole", "UpdateRoleDescription", "DeleteRole"),
+    "UpdateAssumeRolePolicy",
+    *("CreateAccessKey", "ListAccessKeys", "UpdateAccessKey", "DeleteAccessKey", "GetAccessKeyLastUsed"),
+    # Policies
+    *("CreatePolicy", "GetPolicy", "ListPolicies", "DeletePolicy", "ListEntitiesForPolicy"),
+    *("CreatePolicyVersion", "GetPolicyVersion", "ListPolicyVersions", "DeletePolicyVersion"),
+    "SetDefaultPolicyVersion",
+    *("PutUserPolicy", "GetUserPolicy", "ListUserPolicies", "DeleteUserPolicy"),
+    *("PutGroupPolicy", "GetGroupPolicy", "ListGroupPolicies", "DeleteGroupPolicy"),
+    *("PutRolePolicy", "GetRolePolicy", "ListRolePolicies", "DeleteRolePolicy"),
+    *("AttachUserPolicy", "DetachUserPolicy", "ListAttachedUserPolicies"),
+    *("AttachGroupPolicy", "DetachGroupPolicy", "ListAttachedGroupPolicies"),
+    *("AttachRolePolicy", "DetachRolePolicy", "ListAttachedRolePolicies"),
+    *("PutUserPermissionsBoundary", "DeleteUserPermissionsBoundary"),
+    *("PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary"),
+    # Tags
+    *("TagUser", "UntagUser", "ListUserTags", "TagRole", "UntagRole", "ListRoleTags"),
+    *("TagPolicy", "UntagPolicy", "ListPolicyTags"),
+    # The account, simulation
+    *("GetAccountSummary", "GetAccountAuthorizationDetails"),
+    *("SimulateCustomPolicy", "SimulatePrincipalPolicy"),
+    *("GetContextKeysForCustomPolicy", "GetContextKeysForPrincipalPolicy"),
+    # Kinds of things of which there is none
+    *("GetLoginProfile", "DeleteLoginProfile", "ListAccountAliases", "ListInstanceProfiles"),
+    *("ListInstanceProfilesForRole", "ListMFADevices", "ListOpenIDConnectProviders", "ListSAMLProviders"),
+    *("ListSSHPublicKeys", "ListServerCertificates", "ListServiceSpecificCredentials"),
+    *("ListSigningCertificates", "ListVirtualMFADevices"),
+)
+
 # The other services: name in the credential's scope → directory in botocore, version, implemented operations.
 SERVICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "sts": ("sts", "2011-06-15", ("GetCallerIdentity",)),
-    "iam": ("iam", "2010-05-08", ()),
+    "sts": (
+        "sts",
+        "2011-06-15",
+        ("AssumeRole", "GetAccessKeyInfo", "GetCallerIdentity", "GetFederationToken", "GetSessionToken"),
+    ),
+    "iam": ("iam", "2010-05-08", IAM_OPERATIONS),
     "cloudtrail": ("cloudtrail", "2013-11-01", ()),
     "monitoring": ("cloudwatch", "2010-08-01", ()),
     "application-autoscaling": ("application-autoscaling", "2016-02-06", ()),
@@ -222,9 +261,13 @@ def compile_service(name: str) -> Shape:
     for operation, described in sorted(published["operations"].items()):
         operations[operation] = {}
         if operation in implemented:
-            output = described["output"]
-            operations[operation] = {"output": output["shape"], "wrapper": output.get("resultWrapper", "")}
-            _reach_output(published["shapes"], output["shape"], shapes)
+            for side in ("input", "output"):
+                if side in described:
+                    operations[operation][side] = described[side]["shape"]
+                    _reach_service_shape(published["shapes"], described[side]["shape"], shapes)
+            operations[operation]["implemented"] = True
+            if "resultWrapper" in described.get("output", {}):
+                operations[operation]["wrapper"] = described["output"]["resultWrapper"]
     return {
         "botocore": botocore.__version__,
         "title": metadata["serviceFullName"],
@@ -240,18 +283,28 @@ def compile_service(name: str) -> Shape:
     }
 
 
-def _reach_output(published: dict[str, Shape], name: str, shapes: dict[str, Shape]) -> None:
-    """Adds a shape of an answer and those of its members. Structures and scalars: lists and maps come with the
-    first operation that answers them."""
+def _reach_service_shape(published: dict[str, Shape], name: str, shapes: dict[str, Shape]) -> None:
+    """Adds a shape of a request or an answer, and those that it is made of."""
     if name in shapes:
         return
     shape = published[name]
-    if shape["type"] in ("list", "map", "blob"):
-        raise SystemExit(f"services answer no {shape['type']} yet: {name}")
-    members = {member: target["shape"] for member, target in shape.get("members", {}).items()}
-    shapes[name] = {"type": shape["type"], "members": members} if members else {"type": shape["type"]}
-    for member in members.values():
-        _reach_output(published, member, shapes)
+    kept = ("type", "required", "min", "max", "pattern", "enum", "members", "member", "key", "value")
+    trimmed: Shape = {key: shape[key] for key in kept if shape.get(key) not in (None, [], {})}
+    if shape.get("flattened"):
+        raise SystemExit(f"services have no {shape['type']} of this form yet: {name}")
+    for key in ("member", "key", "value"):
+        if key in trimmed:
+            trimmed[key] = trimmed[key]["shape"]
+    if "members" in trimmed:
+        if any(target.get("locationName", member) != member for member, target in trimmed["members"].items()):
+            raise SystemExit(f"a member of {name} has another name on the wire")
+        trimmed["members"] = {member: target["shape"] for member, target in trimmed["members"].items()}
+    shapes[name] = trimmed
+    for target in (
+        *trimmed.get("members", {}).values(),
+        *(trimmed[key] for key in ("member", "key", "value") if key in trimmed),
+    ):
+        _reach_service_shape(published, target, shapes)
 
 
 def render_service(model: Shape) -> str:

@@ -476,14 +476,22 @@ def test_who_am_i(session: boto3.Session) -> None:
     assert identity["Arn"] == "arn:aws:iam::123456789012:root"
     with pytest.raises(ClientError) as refused:
         sts.get_session_token()
-    assert refused.value.response["Error"]["Code"] == "InvalidAction"
-    assert refused.value.response["Error"]["Message"].startswith("Could not find operation GetSessionToken")
+    assert refused.value.response["Error"]["Code"] == "AccessDenied"
+    assert "--access enforced" in refused.value.response["Error"]["Message"]
+
+
+def test_users_need_access_control(session: boto3.Session) -> None:
+    """Under open access their policies would not be evaluated."""
+    with pytest.raises(ClientError) as refused:
+        session.client("iam").list_users()
+    assert refused.value.response["Error"]["Code"] == "AccessDenied"
+    assert "--access enforced" in refused.value.response["Error"]["Message"]
 
 
 @pytest.mark.parametrize(
     ("service", "operation", "code"),
     [
-        ("iam", "list_users", "InvalidAction"),
+        ("iam", "list_instance_profile_tags", "InvalidAction"),
         ("cloudtrail", "lookup_events", "UnknownOperationException"),
         ("cloudwatch", "list_metrics", "UnknownOperationException"),
         ("application-autoscaling", "describe_scalable_targets", "UnknownOperationException"),
@@ -492,6 +500,8 @@ def test_who_am_i(session: boto3.Session) -> None:
 def test_services_to_come_name_themselves(session: Any, service: str, operation: str, code: str) -> None:
     """boto3 uses XML, JSON 1.1 and, with CloudWatch, CBOR; it reads the code and the message out of each."""
     arguments = {"ServiceNamespace": "dynamodb"} if service == "application-autoscaling" else {}
+    if service == "iam":
+        arguments = {"InstanceProfileName": "machines"}
     client = session.client(service)
     with pytest.raises(ClientError) as refused:
         getattr(client, operation)(**arguments)

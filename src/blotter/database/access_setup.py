@@ -51,10 +51,17 @@ class AccessSetup:
 
     def make(self, storage: Storage) -> Access:
         """The access control of one process."""
-        state = AccessState(storage, self.sealer)
+        state = AccessState(storage, self.sealer, _aws_policy)
         make = enforced_access if self._settings.enforced else open_access
         return make(self._settings.account, state, self.sealer)
 
     def close(self) -> None:
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _aws_policy(arn: str) -> str | None:
+    """The document of one of AWS's managed policies; they are read when the first one is attached to somebody."""
+    from blotter.database.services.iam.aws_policies import aws_policy_document
+
+    return aws_policy_document(arn)

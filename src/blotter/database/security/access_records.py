@@ -197,11 +197,13 @@ def find(tx: ReadTransaction, account: str, kind: type[R], name: str) -> R | Non
     return None if stored is None else msgspec.json.decode(stored.body, type=kind)
 
 
-def every(tx: ReadTransaction, account: str, kind: type[R]) -> Iterator[R]:
-    """All records of a kind, by name."""
+def every(tx: ReadTransaction, account: str, kind: type[R], after: str = "") -> Iterator[R]:
+    """All records of a kind by name, from after a name on."""
     decode = msgspec.json.Decoder(kind).decode
     start = record_key(account, kind, "")
     end = start[:-1] + b"0"  # the character after the slash
+    if after:
+        start = record_key(account, kind, after) + b"\x00"
     while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, ANY_SIZE):
         for _, _, body in rows:
             yield decode(body)

@@ -12,16 +12,28 @@ from importlib import resources
 import msgspec
 
 
-class OutputShape(msgspec.Struct, frozen=True):
-    """A shape of an answer: `members` of a structure name other shapes, in the order in which they are sent."""
+class Shape(msgspec.Struct, frozen=True):
+    """A shape of a request or an answer, with its constraints. `members` of a structure name other shapes, in the
+    order in which they are sent; `member` is the shape of a list's elements, `key` and `value` those of a map."""
 
     type: str
     members: dict[str, str] = {}
+    required: tuple[str, ...] = ()
+    member: str = ""
+    key: str = ""
+    value: str = ""
+    min: int | None = None
+    max: int | None = None
+    pattern: str = ""
+    enum: tuple[str, ...] = ()
 
 
 class OperationModel(msgspec.Struct, frozen=True):
-    """An operation; `output` and `wrapper` (the element around a query answer) only where it is implemented."""
+    """An operation. `input`, `output` and `wrapper` (the element around a query answer), where it has them, are
+    known of those that are implemented."""
 
+    implemented: bool = False
+    input: str = ""
     output: str = ""
     wrapper: str = ""
 
@@ -37,7 +49,7 @@ class Model(msgspec.Struct, frozen=True):
     version: str
     protocols: tuple[str, ...]
     operations: dict[str, OperationModel]
-    shapes: dict[str, OutputShape] = {}
+    shapes: dict[str, Shape] = {}
     namespace: str = ""
     target: str = ""
     json_version: str = "1.0"

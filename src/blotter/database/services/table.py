@@ -34,15 +34,21 @@ def _nothing(_: Access) -> Mapping[str, Operation]:
     return {}
 
 
-def _sts(_: Access) -> Mapping[str, Operation]:
-    from blotter.database.services.sts.registry import OPERATIONS
+def _sts(access: Access) -> Mapping[str, Operation]:
+    from blotter.database.services.sts.registry import make_registry
 
-    return OPERATIONS
+    return make_registry(access)
+
+
+def _iam(access: Access) -> Mapping[str, Operation]:
+    from blotter.database.services.iam.registry import make_registry
+
+    return make_registry(access)
 
 
 SERVICES = (
     Entry("sts", "", "2011-06-15", _sts),
-    Entry("iam", "", "2010-05-08", _nothing),
+    Entry("iam", "", "2010-05-08", _iam),
     Entry("cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "2013-11-01", _nothing),
     Entry("monitoring", "GraniteServiceVersion20100801", "2010-08-01", _nothing),
     Entry("application-autoscaling", "AnyScaleFrontendService", "2016-02-06", _nothing),

@@ -38,7 +38,7 @@ def _look(_: Call, tx: ReadTransaction) -> Output:
 
 
 def _put(call: Call, tx: WriteTransaction) -> Output:
-    body = call.arguments["Body"].encode()
+    body = call.arguments["AccessKeyId"].encode()
     tx.put(RECORDS_SPACE, StoredItem(KEY, 0, body), tx.get(RECORDS_SPACE, KEY))
     if body == b"refused":
         raise ServiceError("DeleteConflict", "not this", 409)
@@ -48,7 +48,7 @@ def _put(call: Call, tx: WriteTransaction) -> Output:
 
 
 def _service(storage: Storage, operation: Operation) -> ApiService:
-    registry = {"GetCallerIdentity": operation}
+    registry = {"GetAccessKeyInfo": operation}
     return ApiService("sts", lambda: registry, OpenAccess("1" * 12).authenticate, storage, clock=lambda: 7.0)
 
 
@@ -59,7 +59,7 @@ async def _ask(storage: Storage, operation: Operation, body: str = "") -> tuple[
         "x-amz-date": "20261128T000000Z",
         "content-type": "application/x-www-form-urlencoded",
     }
-    form = f"Action=GetCallerIdentity&Version=2011-06-15&Body={body}"
+    form = f"Action=GetAccessKeyInfo&Version=2011-06-15&AccessKeyId={body}"
     answer = _service(storage, operation).answer(Request("POST", "/", headers, form.encode()))
     response = answer if isinstance(answer, Response) else await answer
     return response.status, response.body.decode()
@@ -125,7 +125,7 @@ def test_a_store_that_accepts_nothing_is_a_failure_of_the_service(tmp_path: Path
 def test_what_needs_no_store_runs_without_one(tmp_path: Path) -> None:
     async def scenario(_: Storage) -> None:
         status, text = await _ask(None, Direct(lambda call: _say(call.operation)))  # type: ignore[arg-type]
-        assert (status, "GetCallerIdentity" in text) == (200, True)
+        assert (status, "GetAccessKeyInfo" in text) == (200, True)
 
     _with_store("memory", tmp_path, scenario)
 

@@ -115,9 +115,9 @@ def test_get_caller_identity_by_a_presigned_get() -> None:
             "Could not find operation Nothing for version 2011-06-15",
         ),
         (
-            "Action=AssumeRole&Version=2011-06-15",
+            "Action=AssumeRoot&Version=2011-06-15",
             "InvalidAction",
-            "Could not find operation AssumeRole for version 2011-06-15. "
+            "Could not find operation AssumeRoot for version 2011-06-15. "
             "Blotter does not implement this operation of AWS Security Token Service yet.",
         ),
         (
@@ -197,7 +197,7 @@ def test_services_without_operations_name_themselves_in_json(
 
 
 def test_and_in_xml() -> None:
-    status, code, message = _xml_error(_form("iam", "Action=ListUsers&Version=2010-05-08"))
+    status, code, message = _xml_error(_form("iam", "Action=CreateInstanceProfile&Version=2010-05-08"))
     assert (status, code) == (400, "InvalidAction")
     assert "AWS Identity and Access Management" in (message or "")
     _, _, message = _xml_error(_form("monitoring", "Action=ListMetrics&Version=2010-08-01"))

@@ -44,7 +44,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 class PrincipalElement:
     """Principal, or NotPrincipal with `excludes`."""
 
-    __slots__ = ("_accounts", "_arns", "_services", "everyone", "excludes")
+    __slots__ = ("_accounts", "_services", "arns", "everyone", "excludes")
 
     def __init__(
         self, *, everyone: bool, aws: tuple[str, ...] = (), services: tuple[str, ...] = (), excludes: bool = False
@@ -54,7 +54,8 @@ class PrincipalElement:
         self.excludes: Final = excludes
         accounts = {account for name in aws if (account := account_named(name)) is not None}
         self._accounts: Final = frozenset(accounts)
-        self._arns: Final = frozenset(name for name in aws if account_named(name) is None)
+        self.arns: Final = frozenset(name for name in aws if account_named(name) is None)
+        """The users, roles and sessions that it names; unique ids of those that were deleted."""
         self._services: Final = frozenset(services)
 
     def names(self, caller: Caller) -> int:
@@ -65,11 +66,11 @@ class PrincipalElement:
         return named
 
     def _named(self, caller: Caller) -> int:
-        if self.everyone or caller.arn in self._arns:
+        if self.everyone or caller.arn in self.arns:
             return DIRECT
         if caller.kind == "service":
             return DIRECT if caller.arn in self._services else NOBODY
-        if caller.role_arn and caller.role_arn in self._arns:
+        if caller.role_arn and caller.role_arn in self.arns:
             return PARENT
         if caller.account in self._accounts:
             return DIRECT if caller.kind == "root" else ACCOUNT

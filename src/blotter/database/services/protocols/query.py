@@ -2,6 +2,8 @@
 
 Example:
 
+    Action=TagUser&Version=2010-05-08&UserName=ann&Tags.member.1.Key=team&Tags.member.1.Value=a
+    → the input {"UserName": "ann", "Tags": [{"Key": "team", "Value": "a"}]}
     Action=GetCallerIdentity&Version=2011-06-15
     → 200  <GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
              <GetCallerIdentityResult><UserId>123456789012</UserId>…</GetCallerIdentityResult>
@@ -11,19 +13,21 @@ Example:
              <Message>Could not find operation Nothing for version 2011-06-15</Message></Error>
              <RequestId>…</RequestId></ErrorResponse>
 
-Source: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html, and the common errors of STS and IAM for
+The operation's input shape says how its parameters are read; parameters that it does not have are ignored, as AWS
+does. Source: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html, and the common errors of STS and IAM for
 codes.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from blotter.database.http.messages import Request, Response
 from blotter.database.services.errors import ServiceError, shortened
 from blotter.database.services.form import form_text, parameters
-from blotter.database.services.model import Model
+from blotter.database.services.model import Model, Shape
 from blotter.database.services.protocols import OperationCall
 
 _HEADERS = (("Content-Type", "text/xml"),)
@@ -38,29 +42,38 @@ _CODES = {
 }
 # Characters that XML 1.0 cannot hold, not even escaped, and halves of surrogate pairs.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+# No shape of a service is nested deeper; dots beyond belong to the last name.
+_DEEPEST = 12
+
+Parameters = dict[str, Any]
+"""Parameters as a tree of their names' parts: a value, or more parts."""
 
 
 class QueryProtocol:
     def read(self, model: Model, request: Request) -> OperationCall:
-        """Raises InvalidQueryParameter for repeated or too many parameters, MissingAction without one and
-        InvalidAction for another version of the API."""
+        """Raises InvalidQueryParameter for repeated or too many parameters, MissingAction without one,
+        InvalidAction for another version of the API and MalformedInput for a value of another type."""
         try:
             pairs = parameters(form_text(request))
         except ValueError:
             raise ServiceError("InvalidQueryParameter", "The request has too many parameters.") from None
-        arguments: dict[str, Any] = {}
+        flat: dict[str, str] = {}
         for name, value in pairs:
-            if name in arguments:
+            if name in flat:
                 message = f"Parameter '{shortened(name)}' is given more than once."
                 raise ServiceError("InvalidQueryParameter", message)
-            arguments[name] = value
-        action = arguments.pop("Action", "")
+            flat[name] = value
+        action = flat.pop("Action", "")
         if not action:
             raise ServiceError("MissingAction", "The request is missing an action or a required parameter.")
-        version = arguments.pop("Version", "NO_VERSION_SPECIFIED")
+        version = flat.pop("Version", "NO_VERSION_SPECIFIED")
         if version != model.version:
             raise _invalid_action(action, version)
-        return OperationCall(action, arguments)
+        operation = model.operations.get(action)
+        if operation is None or not operation.input:
+            return OperationCall(action, {})
+        return OperationCall(action, _read_structure(model, model.shapes[operation.input], _tree(flat)))
 
     def unknown_operation(self, model: Model, request: Request, name: str) -> ServiceError:  # noqa: ARG002
         if name not in model.operations:
@@ -72,7 +85,9 @@ class QueryProtocol:
 
     def answer(self, model: Model, request: Request, operation: str, output: dict[str, Any]) -> Response:
         shape = model.operations[operation]
-        result = f"<{shape.wrapper}>{_structure(model, shape.output, output)}</{shape.wrapper}>"
+        result = ""
+        if shape.output:
+            result = f"<{shape.wrapper}>{_content(model, shape.output, output)}</{shape.wrapper}>"
         metadata = f"<ResponseMetadata><RequestId>{as_text(request.id)}</RequestId></ResponseMetadata>"
         name = f"{operation}Response"
         return _xml(200, f'<{name} xmlns="{model.namespace}">{result}{metadata}</{name}>')
@@ -94,21 +109,93 @@ def _invalid_action(action: str, version: str) -> ServiceError:
     )
 
 
-def _structure(model: Model, shape: str, value: dict[str, Any]) -> str:
-    """The members that have a value, in the model's order; structures within structures."""
-    parts = []
-    for name, of in model.shapes[shape].members.items():
-        content = value.get(name)
-        if content is not None:
-            inner = _structure(model, of, content) if model.shapes[of].members else as_text(str(content))
-            parts.append(f"<{name}>{inner}</{name}>")
-    return "".join(parts)
+# Reading
+
+
+def _tree(flat: dict[str, str]) -> Parameters:
+    """`{"Tags.member.1.Key": "a"}` as `{"Tags": {"member": {"1": {"Key": "a"}}}}`."""
+    root: Parameters = {}
+    for name, value in flat.items():
+        *path, last = name.split(".", _DEEPEST)
+        node = root
+        for part in path:
+            child = node.setdefault(part, {})
+            if not isinstance(child, dict):
+                # "Tags=" is an empty list; SDKs send nothing else beside it.
+                child = node[part] = {}
+            node = child
+        node.setdefault(last, value)
+    return root
+
+
+def _read_structure(model: Model, shape: Shape, given: Parameters) -> dict[str, Any]:
+    read = {}
+    for name, of in shape.members.items():
+        if name in given:
+            read[name] = _read(model, model.shapes[of], name, given[name])
+    return read
+
+
+def _read(model: Model, shape: Shape, name: str, given: str | Parameters) -> Any:
+    if shape.type == "list":
+        return _read_list(model, shape, name, given)
+    if shape.type == "structure":
+        return _read_structure(model, shape, given if isinstance(given, dict) else {})
+    if isinstance(given, dict):
+        raise ServiceError("MalformedInput", f"{shortened(name)} has to be a single value.")
+    if shape.type in ("integer", "long"):
+        if not _INTEGER.fullmatch(given):
+            raise ServiceError("MalformedInput", f"{shortened(name)} has to be an integer.")
+        return int(given)
+    if shape.type == "boolean":
+        if given not in ("true", "false"):
+            raise ServiceError("MalformedInput", f"{shortened(name)} has to be true or false.")
+        return given == "true"
+    return given
+
+
+def _read_list(model: Model, shape: Shape, name: str, given: str | Parameters) -> list[Any]:
+    """The elements by their numbers, which may have gaps."""
+    members = given.get("member") if isinstance(given, dict) else None
+    if not isinstance(members, dict):
+        return []
+    if not all(number.isascii() and number.isdigit() and len(number) < 10 for number in members):
+        raise ServiceError("MalformedInput", f"The elements of {shortened(name)} have to be numbered.")
+    of = model.shapes[shape.member]
+    return [_read(model, of, name, members[number]) for number in sorted(members, key=int)]
+
+
+# Writing
+
+
+def _content(model: Model, of: str, value: Any) -> str:
+    """What is between the tags of an element: the members of a structure that have a value, in the model's order,
+    the elements of a list, the entries of a map, or a value. A number of seconds for a timestamp."""
+    shape = model.shapes[of]
+    if shape.type == "structure":
+        return "".join(
+            f"<{name}>{_content(model, member, value[name])}</{name}>"
+            for name, member in shape.members.items()
+            if value.get(name) is not None
+        )
+    if shape.type == "list":
+        return "".join(f"<member>{_content(model, shape.member, element)}</member>" for element in value)
+    if shape.type == "map":
+        return "".join(
+            f"<entry><key>{as_text(str(key))}</key><value>{_content(model, shape.value, element)}</value></entry>"
+            for key, element in value.items()
+        )
+    if shape.type == "boolean":
+        return "true" if value else "false"
+    if shape.type == "timestamp":
+        return datetime.fromtimestamp(int(value), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return as_text(str(value))
 
 
 def as_text(value: str) -> str:
     """Text as the content of an XML element, whatever it holds."""
     text = _NOT_XML.sub("\ufffd", value)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
 def _xml(status: int, document: str) -> Response:
