@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from threading import get_ident
 from typing import TypeVar
 
 import msgspec
@@ -72,6 +73,8 @@ class AccessState:
         self._parsed: dict[tuple[str, DocumentKind, str], Policy] = {}
         self._listeners: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._thread = 0
+        """The event loop's, from `start` on."""
 
     # Keeping up
 
@@ -89,8 +92,21 @@ class AccessState:
             view = self._changed_view(tx)
         self._use(view)
 
+    def refresh_here(self) -> bool:
+        """`refresh` at once where that is possible: on the event loop, with a store that does not wait. Returns
+        whether there was a change."""
+        if get_ident() != self._thread:
+            return False
+        before = self._view
+        try:
+            self.refresh()
+        except Exception as error:
+            log.warning("access state cannot be read: %s", error)
+        return self._view is not before
+
     def start(self) -> None:
         """Reads the records, and refreshes twice a second from now on. Raises what the store raises."""
+        self._thread = get_ident()
         self.refresh()
         self._refresh_later()
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.security.access_state import AccessState
 from blotter.database.security.enforced_access import KnownKey
+from blotter.database.security.identifiers import account_of
 from blotter.database.security.session_tokens import SessionTokens
 
 
@@ -26,6 +27,15 @@ class Keys:
     def find(self, access_key: str, token: str | None) -> KnownKey:
         """Raises DynamoDBError: for a key that there is not, that is inactive, whose user or role is gone, or that
         came with a token that is not its own, UnrecognizedClientException; else ExpiredTokenException."""
+        try:
+            return self._find(access_key, token)
+        except DynamoDBError:
+            # Perhaps another worker has made the key just now.
+            if account_of(access_key) is None or not self._state.refresh_here():
+                raise
+        return self._find(access_key, token)
+
+    def _find(self, access_key: str, token: str | None) -> KnownKey:
         if not token:
             return self._find_permanent(access_key)
         credentials = self._tokens.open(token)

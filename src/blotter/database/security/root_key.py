@@ -109,8 +109,11 @@ class RootKeys:
             return
         if written in await self._storage.fetch(lambda tx: _keys(tx, account)):
             self._name(unfinished, await self._file(account))
-        else:
+            return
+        try:
             unfinished.unlink()
+        except OSError as error:
+            raise DataDirectoryError(f"{unfinished} cannot be removed: {error.strerror}") from None
 
     def _name(self, unfinished: Path, path: Path) -> None:
         try:
