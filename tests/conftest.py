@@ -144,3 +144,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     serving = _start(directory, directory / "data", "--workers", "2", "--table-delay", "0")
     yield serving
     _end(serving)
+
+
+@pytest.fixture(scope="module")
+def enforced_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One server for all tests of a module whose access is enforced."""
+    directory = tmp_path_factory.mktemp("enforced")
+    serving = _start(directory, directory / "data", "--workers", "2", "--access", "enforced")
+    yield serving
+    _end(serving)
