@@ -24,6 +24,7 @@ _COMMANDS = {
     "check": "blotter.database.inspection.cli:check_command",
     "inspect": "blotter.database.inspection.cli:inspect_command",
     "snapshot": "blotter.database.inspection.cli:snapshot_command",
+    "keys": "blotter.database.rekeying.cli:keys",
     "crimes": "blotter.crimes.cli:crimes",
 }
 

@@ -8,6 +8,7 @@ interrupted change of keys keeps nobody from using the data, and is finished by 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from blotter.database.encryption import key_file
 from blotter.database.encryption.data_keys import ID_BYTES, KEY_BYTES, DataKey, derive
 from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.files import FileCipher
-from blotter.database.encryption.key_file import FILE_NAME, KeyFile
+from blotter.database.encryption.key_file import FILE_NAME, KeyFile, WrappedKey
 from blotter.database.encryption.master_keys import AWS_KMS, MasterKey
 
 SECRET_KEY_FILE: Final = "secret-key"
@@ -54,6 +55,28 @@ class DirectoryKeys:
             return None
         wrapped = self.file.key(self.file.newest)
         return wrapped.master_key_id if wrapped.master_key_kind == AWS_KMS else None
+
+    @property
+    def secret(self) -> bytes:
+        """The secret key itself, of an encrypted directory."""
+        return self._secret
+
+    def under(self, file: KeyFile) -> DirectoryKeys:
+        """The same keys with another state of the key file."""
+        return DirectoryKeys(self.directory, file, self._keys, self._secret)
+
+    def with_another(self, master: MasterKey) -> DirectoryKeys:
+        """With a new data key, and a change to it in progress. Nothing is written."""
+        assert self.file is not None
+        key = DataKey.generate()
+        wrapped = (*self.file.keys, key_file.wrap(key, self._secret, master))
+        file = KeyFile(key_file.FORMAT, self.file.current, wrapped, changing=True, target=key.id.hex())
+        return DirectoryKeys(self.directory, file, {**self._keys, key.id.hex(): key}, self._secret)
+
+    def wrapped_by(self, master: MasterKey) -> Iterator[WrappedKey]:
+        """The data keys, wrapped anew."""
+        for old in () if self.file is None else self.file.keys:
+            yield key_file.wrap(self._keys[old.id], self._secret, master, old.created)
 
     def are_current(self) -> bool:
         """Whether the directory still has these keys."""
@@ -115,11 +138,26 @@ def open_keys(directory: Path, master: MasterKey | None, *, database: str = "blo
 
 def make_keys(directory: Path, master: MasterKey) -> DirectoryKeys:
     """A first data key for a directory that has no database yet, stored durably before anything is encrypted."""
-    key, secret = DataKey.generate(), existing_secret(directory) or secrets.token_bytes(KEY_BYTES)
-    file = KeyFile(key_file.FORMAT, key.id.hex(), (key_file.wrap(key, secret, master),))
-    key_file.save(directory / FILE_NAME, file)
+    keys = _generated(directory, master, changing=False)
+    assert keys.file is not None
+    key_file.save(directory / FILE_NAME, keys.file)
     remove_secret(directory)
-    return DirectoryKeys(directory, file, {key.id.hex(): key}, secret)
+    return keys
+
+
+def first_key(directory: Path, master: MasterKey, database: str) -> DirectoryKeys:
+    """A first data key for a plain directory, and a change to it in progress. Nothing is written. Raises
+    MasterKeyError if the database file is not plain."""
+    if read_head(directory / database) not in (b"", SQLITE_MAGIC):
+        raise MasterKeyError(f"{directory} is encrypted and has lost its {FILE_NAME}: put that file back")
+    return _generated(directory, master, changing=True)
+
+
+def _generated(directory: Path, master: MasterKey, *, changing: bool) -> DirectoryKeys:
+    key, secret = DataKey.generate(), existing_secret(directory) or secrets.token_bytes(KEY_BYTES)
+    key_id, wrapped = key.id.hex(), (key_file.wrap(key, secret, master),)
+    file = KeyFile(key_file.FORMAT, None if changing else key_id, wrapped, changing, key_id if changing else None)
+    return DirectoryKeys(directory, file, {key_id: key}, secret)
 
 
 def read_head(path: Path) -> bytes:

@@ -2,6 +2,9 @@
 
     magic (8 bytes) · id of the data key (16) · salt (32) · chunk · chunk · …
 
+A journal consists of frames: 4 bytes of length, big-endian, and an encoded record. It is known by its first byte,
+which is 0: records are shorter than 16 MB, and no other file begins so.
+
 The content is encrypted in chunks of 64 KB with AES-256-GCM, under a key derived from the data key and the salt,
 so that nonces can be counted: a chunk's nonce is its number and whether it is the last (the STREAM construction of
 Hoang, Reyhanitabar, Rogaway and Vizár, 2015). Chunks cannot be reordered, left out or cut off unnoticed. Reading
@@ -13,7 +16,7 @@ from __future__ import annotations
 import io
 import secrets
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from blotter.database.encryption.data_keys import ID_BYTES, DataKey, derive
 from blotter.database.encryption.errors import DamagedCiphertext
@@ -99,6 +102,42 @@ def read_frames(source: BinaryIO) -> Iterator[bytes]:
         if len(stored) < size:
             return
         yield stored
+
+
+def is_under(stored: bytes, key: DataKey | None) -> bool:
+    """Whether a file with this beginning (a journal's: its first record's) is under a key, or plain for None."""
+    head = stored[_FRAME_LENGTH_BYTES:] if _is_journal(stored) else stored
+    return key_of(head) == (b"" if key is None else key.id)
+
+
+def convert(source: BinaryIO, target: BinaryIO, cipher: FileCipher) -> None:
+    """Writes the content of a file, whichever of the directory's keys it is under, as the cipher encodes it.
+    Raises DamagedCiphertext."""
+    first = source.read(1)
+    source.seek(0)
+    if _is_journal(first):
+        for stored in read_frames(source):
+            target.write(frame(cipher.encode(cipher.decode(stored))))
+    else:
+        cipher.copy_in(cast("BinaryIO", _Decoded(cipher.read(source))), target)
+
+
+class _Decoded(io.RawIOBase):
+    """Decoded pieces as a file, for `copy_in`, which reads CHUNK_BYTES at a time."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = b""
+
+    def read(self, size: int = -1) -> bytes:
+        while len(self._left) < size and (piece := next(self._pieces, None)) is not None:
+            self._left += piece
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
+
+
+def _is_journal(stored: bytes) -> bool:
+    return stored[:1] == b"\x00"
 
 
 def _opened(source: BinaryIO, key: DataKey, salt: bytes) -> Iterator[bytes]:

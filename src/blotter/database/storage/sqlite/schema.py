@@ -33,6 +33,10 @@ PAGE_SIZE = 4096
 INLINE_BYTES = 500
 """An item whose key and body are longer together has its body in `bodies`; `items.outside` names it there."""
 
+# Rows of `meta` that say how the file is protected.
+CHECKSUMS = "page_checksums"
+ENCRYPTION = "encryption"
+
 # Rows of `counters`: numbers that only rise.
 CATALOG_GENERATION = 1
 LAST_SPACE = 2
@@ -213,7 +217,9 @@ def _create(connection: apsw.Connection, path: Path, key: DataKey | None) -> Non
         connection.execute(_SCHEMA)
         connection.execute("INSERT INTO meta VALUES ('key_format', ?)", (KEY_FORMAT,))
         if summed:
-            connection.execute("INSERT INTO meta VALUES ('page_checksums', 'cksumvfs')")
+            connection.execute("INSERT INTO meta VALUES (?, 'cksumvfs')", (CHECKSUMS,))
+        if key is not None:
+            connection.execute("INSERT INTO meta VALUES (?, ?)", (ENCRYPTION, cipher.CIPHER))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
@@ -257,7 +263,7 @@ def _check_origin(connection: apsw.Connection, path: Path, key: DataKey | None) 
 def _check_checksums(connection: apsw.Connection, path: Path) -> None:
     """Refuses to read a file without comparing the sums it has: it may be damaged, and what is written without the
     shim has wrong ones. `meta` is read because one flipped bit of the header switches the shim off."""
-    summed = connection.execute("SELECT value FROM meta WHERE name = 'page_checksums'").get is not None
+    summed = connection.execute("SELECT value FROM meta WHERE name = ?", (CHECKSUMS,)).get is not None
     if summed and not checksums.verified(connection):
         raise DataDirectoryError(
             f"{path} has checksums on its pages, which cannot be verified: either its header is damaged, or "
