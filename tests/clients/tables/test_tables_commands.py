@@ -120,6 +120,28 @@ def test_everything_declared_arrives_and_stays(blotter: Blotter) -> None:
     assert expiry["AttributeName"] == "expires_at"
 
 
+def test_a_resource_policy_is_set_replaced_and_removed(blotter: Blotter) -> None:
+    file = blotter.folder / "policy.json"
+    for action in ("dynamodb:GetItem", "dynamodb:Query"):
+        allowing = {
+            "Effect": "Allow",
+            "Principal": {"AWS": ["123456789012"]},
+            "Action": [action],
+            "Resource": ["*"],
+        }
+        file.write_text(json.dumps({"Version": "2012-10-17", "Statement": allowing}))
+        blotter.declare(blotter.seed + 'resource_policy = "policy.json"\n')
+        assert blotter("apply").code == 0
+        assert blotter("apply", "--json").json()["tables"][0]["result"] == "unchanged"
+        dynamodb = client(blotter)
+        arn = dynamodb.describe_table(TableName=blotter.table)["Table"]["TableArn"]
+        assert action in dynamodb.get_resource_policy(ResourceArn=arn)["Policy"]
+    blotter.declare(blotter.seed + "resource_policy = false\n")
+    assert blotter("apply").code == 0
+    with pytest.raises(dynamodb.exceptions.PolicyNotFoundException):
+        dynamodb.get_resource_policy(ResourceArn=arn)
+
+
 def test_billing_is_switched_and_units_follow(blotter: Blotter) -> None:
     blotter("apply")
     provisioned = (

@@ -168,3 +168,11 @@ def test_policies_that_say_the_same_are_the_same() -> None:
     other = {"Statement": {"Action": ["dynamodb:GetItem"], "Principal": {"AWS": ["b", "a"]}}}
     assert same_policy(one, other)
     assert not same_policy(one, {"Statement": {"Action": "dynamodb:PutItem", "Principal": {"AWS": ["b", "a"]}}})
+    account, root = "123456789012", "arn:aws:iam::123456789012:root"
+    sent = {"Statement": {"Effect": "allow", "Principal": {"AWS": [account, root]}, "Sid": account}}
+    shown = {
+        "Version": "2008-10-17",
+        "Statement": [{"Sid": account, "Effect": "Allow", "Principal": {"AWS": root}}],
+    }
+    assert same_policy(shown, sent)
+    assert not same_policy(shown, sent | {"Version": "2012-10-17"})

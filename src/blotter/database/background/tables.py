@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.index_entries import IndexKeeper, find_index, same_table
 from blotter.database.model.table import PAST, Index, Table, is_over
+from blotter.database.operations.resource_policies import remove_policies
 from blotter.database.operations.stream_registry import change_stream
 from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
 
@@ -219,6 +220,7 @@ def _settle(tx: WriteTransaction, table: Table, over: frozenset[float]) -> None:
 def _remove_table(tx: WriteTransaction, table: Table) -> None:
     current = same_table(tx, table)
     if current is not None and current.deleting_until is not None:
+        remove_policies(tx, current)
         tx.remove_table(current)
 
 

@@ -10,6 +10,7 @@ reference's page on UpdateTable, for what one request may change.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -226,17 +227,37 @@ def _resource_policy(gap: Gap) -> list[Request]:
 
 
 def same_policy(found: Value, wanted: Value) -> bool:
-    """IAM reads a single value and a list of one alike, and AWS may answer with either."""
+    """Whether two policies say the same to AWS, which returns a policy in its own form: a list of one as its
+    value, an account as its root's ARN, Effect capitalized, the oldest version for none."""
+    return bool(_normal_policy(found or False) == _normal_policy(wanted))
 
-    def normal(value: Value) -> Value:
-        if isinstance(value, dict):
-            return {key: normal(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            inner = sorted((normal(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
-            return inner[0] if len(inner) == 1 else inner
-        return value
 
-    return bool(normal(found or False) == normal(wanted))
+def _normal_policy(policy: Value) -> Value:
+    normal = _normal(policy)
+    return {"Version": "2008-10-17", **normal} if isinstance(normal, dict) else normal
+
+
+def _normal(value: Value, element: str = "") -> Value:
+    if isinstance(value, dict):
+        within = element if element in ("Principal", "NotPrincipal") else ""
+        return {key: _normal(inner, within or key) for key, inner in value.items()}
+    if isinstance(value, list):
+        inner = sorted((_normal(item, element) for item in value), key=_sorting)
+        if element in ("Principal", "NotPrincipal"):
+            inner = [item for number, item in enumerate(inner) if item not in inner[:number]]
+        return inner[0] if len(inner) == 1 else inner
+    if element == "Effect" and isinstance(value, str):
+        return value.capitalize()
+    if element in ("Principal", "NotPrincipal") and isinstance(value, str) and _ACCOUNT.fullmatch(value):
+        return f"arn:aws:iam::{value}:root"
+    return value
+
+
+def _sorting(item: Value) -> str:
+    return json.dumps(item, sort_keys=True)
+
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
 
 
 def _replicas(gap: Gap) -> list[Request]:

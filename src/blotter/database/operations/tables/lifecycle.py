@@ -17,6 +17,7 @@ from blotter.database.model.errors import resource_in_use, validation_error
 from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table, table_name
+from blotter.database.operations.resource_policies import attach, remove_policies
 from blotter.database.operations.stream_registry import disable_stream
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.operations.tables.description import describe_created, describe_table
@@ -24,6 +25,7 @@ from blotter.database.operations.tables.request import new_table, refuse_unimple
 from blotter.database.operations.tables.under_way import check_may_delete, in_use_error
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+from blotter.database.validation.resource_policies import parse_resource_policy
 from blotter.database.wire import requests as wire
 
 LIST_TABLES_PAGE = 100
@@ -43,10 +45,14 @@ def touches_of_create(request: wire.CreateTableInput) -> Sequence[Touch]:
 
 def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: Context) -> bytes:
     refuse_unimplemented(request, "CreateTable")
+    policy = None
+    if request.ResourcePolicy is not None:
+        policy = parse_resource_policy(request.ResourcePolicy, stream=False)
     name = table_name(context, request.TableName)
     existing = tx.find_table(context.account, context.region, name)
     if existing is not None:
         if existing.is_gone_at(context.now):
+            remove_policies(tx, existing)
             tx.remove_table(existing)
         elif existing.status_at(context.now) is TableStatus.CREATING:
             raise in_use_error(TableStatus.CREATING, name)
@@ -54,6 +60,8 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
             raise resource_in_use(f"Table already exists: {name}")
     table = new_table(request, name, tx, context)
     save_table(tx, table)
+    if policy is not None:
+        attach(tx, context, table.arn, policy)
     return answer((b"TableDescription", encoded(describe_created(tx, table, context.now))))
 
 

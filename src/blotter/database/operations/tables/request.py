@@ -79,7 +79,7 @@ def refuse_unimplemented(request: wire.CreateTableInput | wire.UpdateTableInput,
 
 _UNIMPLEMENTED = (
     "ReplicaUpdates", "MultiRegionConsistency", "GlobalTableWitnessUpdates", "GlobalTableSourceArn",
-    "GlobalTableSettingsReplicationMode", "DisassociationProtectionEnabled", "ResourcePolicy", "VectorIndexes",
+    "GlobalTableSettingsReplicationMode", "DisassociationProtectionEnabled", "VectorIndexes",
     "VectorIndexUpdates",
 )  # fmt: skip
 
