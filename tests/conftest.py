@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import disk_usage
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,6 +26,13 @@ import blotter
 # environment forbids to keep what was compiled, takes longer than much of what they test.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Where the disk is not what a test is about, waiting for it is waste: temporary directories lie in memory if there
+# is plenty. What tests full and slow disks makes its own (tests/faults/test_server_disk.py).
+_MEMORY = Path("/dev/shm")
+_MEMORY_NEEDED = 4 << 30
+if sys.platform == "linux" and os.access(_MEMORY, os.W_OK) and disk_usage(_MEMORY).free > _MEMORY_NEEDED:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # No assertions on time: a busy machine must not fail a property.
 hypothesis.settings.register_profile(
@@ -44,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Long or packed bytes get the parameter's name: their content may differ between two processes of xdist."""
     return argname if isinstance(val, bytes) and (len(val) > 60 or val[:2] == b"\x1f\x8b") else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first: with several processes, the others meanwhile do the rest."""
+    items.sort(key=lambda item: item.path.name != "test_compiled.py")
 
 
 _START_SECONDS = 60
