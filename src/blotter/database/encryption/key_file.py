@@ -92,7 +92,7 @@ def load(path: Path) -> KeyFile | None:
     """None if there is no such file. Raises MasterKeyError if it cannot be read or is damaged."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a data directory that is none is refused where it is opened
         return None
     except OSError as error:
         raise MasterKeyError(f"{path} cannot be read: {error.strerror}") from None
