@@ -131,6 +131,11 @@ ENUM_ORDER: dict[str, list[str]] = {
     "ReturnValue": ["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"],
     "ScalarAttributeType": ["B", "N", "S"],
     "Select": ["SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"],
+    # As Kinesis lists the same values, recorded in mhart/kinesalite.
+    "ShardIteratorType": [
+        *("AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"),
+    ],
+    "StreamViewType": ["OLD_IMAGE", "KEYS_ONLY", "NEW_AND_OLD_IMAGES", "NEW_IMAGE"],
 }
 
 # The order in which the service reports violations; members not named follow in the published order.

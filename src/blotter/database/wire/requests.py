@@ -140,7 +140,7 @@ class LocalSecondaryIndex(Struct, frozen=True, kw_only=True):
 
 class StreamSpecification(Struct, frozen=True, kw_only=True):
     StreamEnabled: bool
-    StreamViewType: Literal["NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"] | None = None
+    StreamViewType: Literal["OLD_IMAGE", "KEYS_ONLY", "NEW_AND_OLD_IMAGES", "NEW_IMAGE"] | None = None
 
 
 class SSESpecification(Struct, frozen=True, kw_only=True):
@@ -949,7 +949,7 @@ class GetRecordsInput(Struct, frozen=True, kw_only=True):
 class GetShardIteratorInput(Struct, frozen=True, kw_only=True):
     StreamArn: Annotated[str, Meta(min_length=37, max_length=1024)]
     ShardId: Annotated[str, Meta(min_length=28, max_length=65)]
-    ShardIteratorType: Literal["TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"]
+    ShardIteratorType: Literal["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"]
     SequenceNumber: Annotated[str, Meta(min_length=21, max_length=40)] | None = None
     Timestamp: float | None = None
 

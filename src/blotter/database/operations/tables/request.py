@@ -220,7 +220,9 @@ def changed_encryption(
 
 def _key_arn(key: str | None, context: Context) -> str:
     if key is not None and key.startswith("arn:"):
-        return key
+        if ":alias/" not in key:
+            return key
+        key = "alias/" + key.partition(":alias/")[2]
     if key is None or key.startswith("alias/"):
         # An alias stands for a key; which one it is here follows from its name.
         name = f"kms/{context.region}/{context.account}/{key or 'alias/aws/dynamodb'}"
