@@ -37,6 +37,7 @@ from blotter.database.http.messages import Pending, Response
 from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
+from blotter.database.operations.tables.protection import set_kms_key
 from blotter.database.pipeline import Pipeline
 from blotter.database.request_log import RequestLog
 from blotter.database.security.access import Access
@@ -242,6 +243,7 @@ async def _work(
 ) -> None:
     stop = _stop_requested(link)
     storage = open_storage(store)
+    set_kms_key(store.kms_key())
     storage.start()
     access = setup.make(storage)
     access.start()

@@ -22,6 +22,7 @@ from blotter.database.model.table import (
     WarmUnits,
     is_over,
 )
+from blotter.database.operations.tables import protection
 from blotter.database.storage.protocol import ReadTransaction
 
 # What a new on-demand table can serve at once, and what a provisioned one shows at least.
@@ -68,6 +69,8 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
         description["SSEDescription"] = {**(table.encryption_before or {}), "Status": "UPDATING"}
     elif table.encryption is not None:
         description["SSEDescription"] = table.encryption
+    elif (kms_key := protection.kms_key()) is not None:
+        description["SSEDescription"] = protection.described(kms_key)
     locals_ = [_describe_index(tx, table, index, now) for index in table.indexes if index.local]
     globals_ = [_describe_index(tx, table, index, now) for index in table.indexes if not index.local]
     if locals_:

@@ -22,6 +22,7 @@ from blotter.database.model.table import (
 )
 from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import enable_stream
+from blotter.database.operations.tables import protection
 from blotter.database.operations.tables.description import warm_units
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.wire import requests as wire
@@ -199,7 +200,7 @@ def encryption(requested: wire.SSESpecification | None, context: Context) -> dic
     is enough (ack-api-quirks, DDB-TABLE-044)."""
     if requested is None or not (requested.Enabled or (requested.Enabled is None and requested.SSEType == "KMS")):
         return None
-    return {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": _key_arn(requested.KMSMasterKeyId, context)}
+    return protection.described(_key_arn(requested.KMSMasterKeyId or protection.kms_key(), context))
 
 
 def changed_encryption(
