@@ -15,7 +15,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-ACCESS_KEY = "AKIDEXAMPLE"
+ACCESS_KEY = "AKIARZPUZDIKJVSGK3LP"  # of account 123456789012
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 REGION = "us-east-1"
 

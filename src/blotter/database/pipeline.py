@@ -107,12 +107,18 @@ class Pipeline(Ends):
     def prepare(self, request: Request) -> Prepared | Failed:
         """The stages before execution. They need no store."""
         context: Context | None = None
+        identity: Identity | None = None
         try:
             body = request.body
-            if "content-encoding" in request.headers:
+            compressed = "content-encoding" in request.headers
+            if self._authorize is not None and (compressed or len(body) > SMALL_BODY):
+                # A caller who is not who he says causes no work on a large body, not even to find its error first.
+                identity = self._authenticate(request)
+            if compressed:
                 body = unpack(body, request.headers["content-encoding"], _MAX_BODY)
             name = parse_target(request.headers.get("x-amz-target"), body)
-            identity = self._authenticate(request)
+            if identity is None:
+                identity = self._authenticate(request)
             context = Context(
                 identity.account,
                 identity.region,

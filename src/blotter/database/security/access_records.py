@@ -9,9 +9,10 @@ A record is JSON under a key of RECORDS_SPACE:
 
 Names and ids are lower-cased in keys, ARNs are not: IAM distinguishes no names by case
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html), DynamoDB does. `access/generation`
-is a number that every change raises, so that each process sees with one read that its view is old; it does not
-change when only the use of a key was noted. Times are seconds since the epoch. Documents of policies are kept as
-they were sent. Secrets are sealed by the caller before they come here.
+is a number that every change raises, so that each process sees with one read that its view is old, and
+`access-change/<number>` holds the key of the record that was changed, for the last thousand. The generation does
+not change when only the use of a key was noted. Times are seconds since the epoch. Documents of policies are kept
+as they were sent. Secrets are sealed by the caller before they come here.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ GENERATION_KEY: Final = b"access/generation"
 RECORDS: Final = (b"access/", b"access0")
 """Between these are the keys of all records; "0" follows "/" in ASCII."""
 _AT_ONCE = 256
+_CHANGES_KEPT = 1000
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -227,16 +229,17 @@ def save(tx: WriteTransaction, account: str, record: Record) -> None:
     key = record_key(account, type(record), record.key_name)
     tx.put(RECORDS_SPACE, StoredItem(key, 0, msgspec.json.encode(record)), tx.get(RECORDS_SPACE, key))
     if record.changes_access:
-        note_change(tx)
+        _note_change(tx, key)
 
 
 def delete(tx: WriteTransaction, account: str, record: Record) -> None:
     """Removes the record, if it is there."""
-    stored = tx.get(RECORDS_SPACE, record_key(account, type(record), record.key_name))
+    key = record_key(account, type(record), record.key_name)
+    stored = tx.get(RECORDS_SPACE, key)
     if stored is not None:
         tx.delete(RECORDS_SPACE, stored)
         if record.changes_access:
-            note_change(tx)
+            _note_change(tx, key)
 
 
 def generation(tx: ReadTransaction) -> int:
@@ -245,11 +248,27 @@ def generation(tx: ReadTransaction) -> int:
     return 0 if stored is None else int(stored.body)
 
 
-def note_change(tx: WriteTransaction) -> None:
-    """Raises the generation; `save` and `delete` do it."""
+def changed_since(tx: ReadTransaction, number: int) -> list[bytes] | None:
+    """The keys of the records that were changed after the generation had that number, perhaps repeated; None when
+    that is too long ago."""
+    end = b"access-change0"
+    rows = tx.items(RECORDS_SPACE, _change_key(number + 1), end, _CHANGES_KEPT + 1)
+    return [body for _, _, body in rows] if len(rows) == generation(tx) - number else None
+
+
+def _note_change(tx: WriteTransaction, key: bytes) -> None:
+    """Raises the generation, and remembers which record was changed."""
     previous = tx.get(RECORDS_SPACE, GENERATION_KEY)
     number = 1 if previous is None else int(previous.body) + 1
     tx.put(RECORDS_SPACE, StoredItem(GENERATION_KEY, 0, b"%d" % number), previous)
+    tx.put(RECORDS_SPACE, StoredItem(_change_key(number), 0, key), None)
+    oldest = tx.get(RECORDS_SPACE, _change_key(number - _CHANGES_KEPT))
+    if oldest is not None:
+        tx.delete(RECORDS_SPACE, oldest)
+
+
+def _change_key(number: int) -> bytes:
+    return b"access-change/%012d" % max(number, 0)
 
 
 def record_key(account: str, kind: type[Record], name: str) -> bytes:

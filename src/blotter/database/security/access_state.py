@@ -27,9 +27,11 @@ from blotter.database.security.access_records import (
     ResourcePolicy,
     Role,
     User,
+    changed_since,
     generation,
     record_key,
 )
+from blotter.database.security.identifiers import account_of
 from blotter.database.security.policy import Policy, parse_policy
 from blotter.database.security.policy.document import DocumentKind
 from blotter.database.security.principal import Principal, Session
@@ -56,6 +58,9 @@ class Credential(msgspec.Struct, frozen=True):
     user: str
     secret: str
     active: bool
+
+    def __repr__(self) -> str:
+        return f"Credential({self.access_key}, {self.account}, {self.user!r})"
 
 
 class AccessState:
@@ -125,8 +130,20 @@ class AccessState:
         self._refresh_later()
 
     def _changed_view(self, tx: ReadTransaction) -> _View | None:
-        found = generation(tx)
-        return None if self._loaded and found == self._view.generation else _View(found, _read(tx))
+        before, found = self._view, generation(tx)
+        if self._loaded and found == before.generation:
+            return None
+        changed = changed_since(tx, before.generation) if self._loaded else None
+        if changed is None:
+            return _View(found, _read(tx))
+        records = dict(before.records)
+        for key in changed:
+            stored = tx.get(RECORDS_SPACE, key)
+            if stored is not None:
+                records[key] = stored.body
+            else:
+                records.pop(key, None)
+        return _View(found, records)
 
     def _refreshed(self, view: _View | None, error: BaseException | None) -> None:
         if error is not None:
@@ -148,7 +165,7 @@ class AccessState:
         """The permanent access key of that id, active or not. None also for a key whose secret was sealed with
         another key than this server's."""
         view = self._view
-        account = view.account_of_key.get(access_key)
+        account = account_of(access_key)
         if account is None:
             return None
         if access_key in view.credentials:
@@ -306,12 +323,11 @@ class AccessState:
 class _View:
     """The records of one generation by their keys, not yet decoded, and what was made of them so far."""
 
-    __slots__ = ("account_of_key", "credentials", "generation", "records", "resource_policies", "users")
+    __slots__ = ("credentials", "generation", "records", "resource_policies", "users")
 
     def __init__(self, number: int, records: dict[bytes, bytes]) -> None:
         self.generation = number
         self.records = records
-        self.account_of_key = _accounts_of_keys(records)
         self.credentials: dict[str, Credential | None] = {}
         self.users: dict[tuple[str, str], Principal | None] = {}
         self.resource_policies: dict[str, Policy | None] = {}
@@ -337,12 +353,3 @@ def _read(tx: ReadTransaction) -> dict[bytes, bytes]:
         records.update((key, body) for key, _, body in rows if b"/key-use/" not in key[:32])
         start = rows[-1][0] + b"\x00"
     return records
-
-
-def _accounts_of_keys(records: dict[bytes, bytes]) -> dict[str, str]:
-    accounts = {}
-    for key in records:
-        parts = key.split(b"/")
-        if len(parts) == 4 and parts[2] == b"access-key":
-            accounts[parts[3].decode().upper()] = parts[1].decode()
-    return accounts

@@ -50,6 +50,9 @@ class KnownKey(NamedTuple):
     principal: Principal
     expires_at: float = inf
 
+    def __repr__(self) -> str:
+        return f"KnownKey({self.principal.arn})"
+
 
 class Use(NamedTuple):
     """The last use of an access key. `used_at` is the date of the request, seconds since the epoch."""

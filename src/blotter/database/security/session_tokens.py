@@ -58,6 +58,9 @@ class TemporaryCredentials(msgspec.Struct, frozen=True, array_like=True):
     secret: str
     claims: SessionClaims
 
+    def __repr__(self) -> str:
+        return f"TemporaryCredentials({self.access_key}, {self.claims})"
+
 
 class IssuedCredentials(NamedTuple):
     """What the caller of AssumeRole or GetSessionToken gets."""
@@ -65,6 +68,9 @@ class IssuedCredentials(NamedTuple):
     access_key: str
     secret: str
     token: str
+
+    def __repr__(self) -> str:
+        return f"IssuedCredentials({self.access_key})"
 
 
 class SessionTokens:

@@ -33,6 +33,9 @@ from blotter.database.storage.protocol import ReadTransaction, Storage, StorageU
 
 log = logging.getLogger(__name__)
 
+SMALL_BODY = 8 * 1024
+"""Bodies of more bytes are read after authentication."""
+
 Output = dict[str, Any]
 """The members of an operation's output."""
 
@@ -107,8 +110,12 @@ class ApiService:
     def _run(self, model: Model, protocol: ServiceProtocol, request: Request) -> Response | Pending:
         if len(request.body) > MAX_BODY:
             raise ServiceError("RequestEntityTooLarge", f"The body is larger than {MAX_BODY} bytes.", 413)
+        caller = None
+        if len(request.body) > SMALL_BODY or "content-encoding" in request.headers:
+            caller = self._authenticate(request)  # whoever is refused causes no work on a large body
         name, arguments = protocol.read(model, _unpacked(request))
-        caller = self._authenticate(request)
+        if caller is None:
+            caller = self._authenticate(request)
         operation = self._find(name)
         if operation is None:
             raise protocol.unknown_operation(model, request, name)
