@@ -46,7 +46,8 @@ class HttpDatabase:
             if status != 200:
                 return
             description = answer["Table"]
-            states = [index["IndexStatus"] for index in description.get("GlobalSecondaryIndexes", ())]
+            indexes = [*description.get("GlobalSecondaryIndexes", ()), *description.get("VectorIndexes", ())]
+            states = [index["IndexStatus"] for index in indexes]
             if {description["TableStatus"], *states} == {"ACTIVE"}:
                 return
             time.sleep(0.02)

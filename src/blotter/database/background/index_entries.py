@@ -20,7 +20,9 @@ from msgspec.structs import replace
 
 from blotter.database.model.keys import index_key, table_key
 from blotter.database.model.table import PAST, Index, Table
+from blotter.database.model.vectors import vector_entry
 from blotter.database.operations.item_store import write_index_entry
+from blotter.database.operations.vectors.entries import write_vector_entry
 from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
 
 SLICE_SECONDS: Final = 0.003
@@ -116,11 +118,17 @@ def _fill_slice(
         for key, _, body in rows:
             try:
                 item = orjson.loads(body)
-                index_key(index, item, key)
+                if index.vector is None:
+                    index_key(index, item, key)
+                else:
+                    vector_entry(current, index, item, key)
             except _UNREADABLE:
                 skipped += 1
             else:
-                write_index_entry(tx, current, index, key, None, item)
+                if index.vector is None:
+                    write_index_entry(tx, current, index, key, None, item)
+                else:
+                    write_vector_entry(tx, current, index, key, None, item)
             start = key + b"\x00"
             if monotonic() > deadline:
                 return start, skipped

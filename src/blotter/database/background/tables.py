@@ -230,4 +230,5 @@ def _remove_index(tx: WriteTransaction, table: Table, space: int) -> None:
         return
     current, index = found
     tx.save_table(replace(current, indexes=tuple(other for other in current.indexes if other.space != space)))
-    tx.drop_space(index.space)
+    for dropped in index.spaces:
+        tx.drop_space(dropped)

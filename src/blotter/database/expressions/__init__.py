@@ -10,6 +10,7 @@ from blotter.database.expressions.condition import Condition
 from blotter.database.expressions.key_condition import KeyClause, KeyCondition, ResolvedKeyCondition
 from blotter.database.expressions.nested_keys import refuse_nested_keys
 from blotter.database.expressions.projection import Projection
+from blotter.database.expressions.search_condition import SearchClause
 from blotter.database.expressions.update import Update
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "KeyCondition",
     "Projection",
     "ResolvedKeyCondition",
+    "SearchClause",
     "Update",
     "refuse_nested_keys",
 ]

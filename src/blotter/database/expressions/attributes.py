@@ -24,18 +24,20 @@ from blotter.database.expressions.parser import Grammar, Parsed, parse
 from blotter.database.expressions.paths import resolve
 from blotter.database.expressions.problems import Problem, ResolvedPath
 from blotter.database.expressions.projection import Projection
+from blotter.database.expressions.search_condition import SearchClause, SearchTemplate, compile_search_condition
 from blotter.database.expressions.syntax import ConditionTree, ProjectionTree, UpdateTree
 from blotter.database.expressions.update import Update, UpdateProgram, compile_update
 from blotter.database.model.byte_cache import ByteCache
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.values import AttributeValue
 
-Language = Literal["condition", "key condition", "update", "projection"]
+Language = Literal["condition", "key condition", "search condition", "update", "projection"]
 Values = Mapping[str, AttributeValue]
 
 _GRAMMARS: dict[Language, Grammar] = {
     "condition": "condition",
     "key condition": "condition",
+    "search condition": "condition",
     "update": "update",
     "projection": "projection",
 }
@@ -138,6 +140,14 @@ class ExpressionAttributes:
         values = self._values
         return KeyCondition([template.bound(values) for template in compiled])
 
+    def search_condition(self, text: str) -> tuple[SearchClause, ...]:
+        """The SearchConditionExpression."""
+        compiled: tuple[SearchTemplate, ...] = self._compiled(
+            "SearchConditionExpression", "search condition", text, _search_condition
+        )
+        values = self._values
+        return tuple([template.bound(values) for template in compiled])
+
     def finish(self) -> None:
         """Raises ValidationException for placeholders that no expression used, then for what a key condition may
         not hold."""
@@ -213,6 +223,10 @@ def _key_condition(cached: _CachedText, names: Mapping[str, str], _: Any) -> tup
         return compile_key_condition(cached.tree, names)
     except Problem as problem:
         return problem
+
+
+def _search_condition(cached: _CachedText, names: Mapping[str, str], _: Any) -> tuple[SearchTemplate, ...]:
+    return compile_search_condition(cached.tree, names)
 
 
 def _projection(cached: _CachedText, names: Mapping[str, str], _: Any) -> Projection:

@@ -29,7 +29,7 @@ def refuse_nested_keys(table: Table, *expressions: LooksInside | None) -> None:
         if attribute.name in nested:
             raise _not_a_scalar("Key", attribute.name)
     for index in sorted(table.indexes, key=lambda index: index.local):
-        for attribute in index.keys.attributes:
+        for attribute in () if index.vector is not None else index.keys.attributes:
             if attribute.name in nested:
                 raise _not_a_scalar("IndexKey", attribute.name)
 

@@ -73,7 +73,7 @@ def _check_spaces(file: ReadOnlyFile) -> Iterator[str]:
     with file.snapshot() as tx:
         owned = {RECORDS_SPACE}
         for table in tx.tables():
-            owned.update([table.space, *(index.space for index in table.indexes)])
+            owned.update([table.space, *(space for index in table.indexes for space in index.spaces)])
         dropped = {space for (space,) in file.connection.execute("SELECT space FROM dropped_spaces")}
         last = file.connection.execute("SELECT value FROM counters WHERE id = ?", (LAST_SPACE,)).get or 0
         for space in spaces_in_use(file.connection):

@@ -12,8 +12,9 @@ response: a name and a few numbers. `render` makes AWS's shape of it when the re
     {"TableName": "t", "CapacityUnits": 3.0, "Table": {"CapacityUnits": 1.0},
      "GlobalSecondaryIndexes": {"by-date": {"CapacityUnits": 2.0}}}
 
-TOTAL leaves out the parts. Transactions report "ReadCapacityUnits" or "WriteCapacityUnits" beside every
-"CapacityUnits".
+TOTAL leaves out the parts. A vector index is metered in bytes, which are no part of the units: INDEXES shows them
+for writes as {"VectorIndexes": {"by-meaning": {"VectorWriteRequestBytes": 1024.0}}}. Transactions report
+"ReadCapacityUnits" or "WriteCapacityUnits" beside every "CapacityUnits".
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
     local_indexes: dict[str, float] | None = None
     """Units by index name; None while there are none."""
     global_indexes: dict[str, float] | None = None
+    vector_bytes: dict[str, int] | None = None
+    """Bytes written to vector indexes, or examined in one by a search, by index name."""
 
     def add_index(self, name: str, units: float, *, local: bool) -> None:
         units_by_name = self.local_indexes if local else self.global_indexes
@@ -59,6 +62,11 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
             else:
                 self.global_indexes = units_by_name
         units_by_name[name] = units_by_name.get(name, 0.0) + units
+
+    def add_vector_bytes(self, name: str, count: int) -> None:
+        if self.vector_bytes is None:
+            self.vector_bytes = {}
+        self.vector_bytes[name] = self.vector_bytes.get(name, 0) + count
 
     @property
     def total(self) -> float:
@@ -80,6 +88,10 @@ class ConsumedCapacity(msgspec.Struct, gc=False):
                 rendered["LocalSecondaryIndexes"] = self._all_units(self.local_indexes)
             if self.global_indexes:
                 rendered["GlobalSecondaryIndexes"] = self._all_units(self.global_indexes)
+            if self.vector_bytes:
+                rendered["VectorIndexes"] = {
+                    name: {"VectorWriteRequestBytes": float(count)} for name, count in self.vector_bytes.items()
+                }
         return rendered
 
     def _all_units(self, units_by_name: dict[str, float]) -> dict[str, dict[str, float]]:

@@ -96,9 +96,35 @@ class WarmUnits(msgspec.Struct, frozen=True):
     write: int = 0
 
 
+DistanceFunction = Literal["COSINE", "DOT_PRODUCT", "EUCLIDEAN"]
+
+
+class SearchElement(msgspec.Struct, frozen=True):
+    """An attribute that a search of a vector index can be limited by."""
+
+    attribute: KeyAttribute
+    role: Literal["HASH", "INLINE_FILTER"]
+
+
+class VectorSettings(msgspec.Struct, frozen=True):
+    """What makes an index a vector index. Its `keys` hold the HASH attribute of its search schema as partition key
+    and nothing else, or nothing at all."""
+
+    attribute: str
+    dimensions: int
+    distance: DistanceFunction
+    journal: int
+    """The key space that records which entries changed last (`operations.vectors.journal`)."""
+    schema: tuple[SearchElement, ...] = ()
+
+    @property
+    def filters(self) -> tuple[KeyAttribute, ...]:
+        return tuple(element.attribute for element in self.schema if element.role == "INLINE_FILTER")
+
+
 class Index(msgspec.Struct, frozen=True):
-    """A secondary index. It is CREATING until `active_at` and while it is `backfilling`; one that is `deleting` is
-    DELETING until `active_at`, takes no entries and answers no reads."""
+    """A secondary index, or with `vector` a vector index. It is CREATING until `active_at` and while it is
+    `backfilling`; one that is `deleting` is DELETING until `active_at`, takes no entries and answers no reads."""
 
     name: str
     space: int
@@ -119,6 +145,17 @@ class Index(msgspec.Struct, frozen=True):
     verified: bool = False
     """Whether every entry is known to belong here. Indexes from before format 0.2 may hold entries that cannot be
     keys; background work removes them once."""
+    vector: VectorSettings | None = None
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it is a global secondary index."""
+        return not self.local and self.vector is None
+
+    @property
+    def spaces(self) -> tuple[int, ...]:
+        """All its key spaces."""
+        return (self.space,) if self.vector is None else (self.space, self.vector.journal)
 
     def is_gone_at(self, now: float) -> bool:
         return self.deleting and is_over(self.active_at, now)
@@ -225,13 +262,21 @@ class Table(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def key_attributes(self) -> tuple[KeyAttribute, ...]:
-        """The key attributes of the table and of its indexes, each once, by name."""
+        """The key attributes of the table and of its indexes and the attributes of search schemas, each once, by
+        name."""
         found = {attribute.name: attribute for keys in self.all_keys for attribute in keys.attributes}
+        for index in self.vector_indexes:
+            if index.vector is not None:
+                found |= {attribute.name: attribute for attribute in index.vector.filters}
         return tuple(found[name] for name in sorted(found))
 
     @property
     def all_keys(self) -> tuple[KeySchema, ...]:
         return (self.keys, *(index.keys for index in self.indexes))
+
+    @cached_property
+    def vector_indexes(self) -> tuple[Index, ...]:
+        return tuple(index for index in self.indexes if index.vector is not None)
 
     @cached_property
     def serving(self) -> Table:

@@ -19,8 +19,10 @@ from blotter.database.model.keys import any_index_key, index_key
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, values_equal
+from blotter.database.model.vectors import metered_size
 from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import shard_for_write
+from blotter.database.operations.vectors.entries import write_vector_entry
 from blotter.database.storage.protocol import NO_SHARD, Change, ReadTransaction, StoredItem, WriteTransaction
 
 
@@ -74,8 +76,13 @@ def write_item(
 ) -> int:
     """Replaces the current item by a new one, or deletes it (`new` None); does nothing when neither exists.
     Returns an upper bound of the bytes written to the table and its indexes."""
-    consumed.table_units += write_units(max(current.size, new_size))
     stored = current.stored
+    if table.indexes and table.vector_indexes:
+        consumed.table_units += write_units(
+            max(metered_size(table, current.item, current.size), metered_size(table, new, new_size))
+        )
+    else:
+        consumed.table_units += write_units(max(current.size, new_size))
     body = None
     if new is not None:
         body = orjson.dumps(new)
@@ -87,10 +94,16 @@ def write_item(
     else:
         return 0
     for index in table.indexes:
-        if not index.deleting:
-            units = write_index_entry(tx, table, index, current.key, current.item, new)
-            if units:
-                consumed.add_index(index.name, units, local=index.local)
+        if index.deleting:
+            continue
+        if index.vector is not None:
+            metered = write_vector_entry(tx, table, index, current.key, current.item, new)
+            if metered:
+                consumed.add_vector_bytes(index.name, metered)
+            continue
+        units = write_index_entry(tx, table, index, current.key, current.item, new)
+        if units:
+            consumed.add_index(index.name, units, local=index.local)
     if (table.stream is not None or table.log_readers) and (stored is None or stored.body != body):
         log_change(tx, table, current, body, context)
     largest = max(0 if body is None else len(body), 0 if stored is None else len(stored.body))

@@ -34,6 +34,7 @@ from blotter.database.model.keys import table_key
 from blotter.database.model.size import LimitExceeded, item_size, limited_item_size
 from blotter.database.model.table import Table
 from blotter.database.model.values import AttributeValue, Item
+from blotter.database.model.vectors import metered_size
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, read_current, write_item
@@ -42,6 +43,7 @@ from blotter.database.operations.touches import Touch, read_touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
+from blotter.database.validation.vectors import check_vector_attributes
 from blotter.database.wire import requests as wire
 
 TOO_DEEP = "Nesting Levels have exceeded supported limits"
@@ -271,7 +273,8 @@ def require_condition(table: Table, options: WriteOptions, current: Current) -> 
 def failed_condition(table: Table, current: Current, *, show_item: bool) -> DynamoDBError:
     """A write whose condition fails consumes what it would have consumed to write the item that is there. Source:
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html"""
-    consumed = ConsumedCapacity(table.name, True, write_units(current.size))
+    size = metered_size(table, current.item, current.size) if table.vector_indexes else current.size
+    consumed = ConsumedCapacity(table.name, True, write_units(size))
     return condition_failed(current.item if show_item else None, (consumed,))
 
 
@@ -293,6 +296,8 @@ def updated_item(
         new = update.apply(base)
     if table.indexes and update is not None:
         check_index_keys(table, _written(table, update, old, new), computed=True)
+        if table.vector_indexes:
+            check_vector_attributes(table, new, old, update=True)
     try:
         return new, limited_item_size(new)
     except LimitExceeded as limit:

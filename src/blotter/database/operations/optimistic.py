@@ -92,6 +92,9 @@ class OptimisticTransaction:
     def append_change(self, change: Change) -> None:
         self._writes.append(lambda tx: tx.append_change(change))
 
+    def in_lock(self, action: Callable[[WriteTransaction], object]) -> None:
+        self._writes.append(action)
+
     def after_commit(self, action: Action) -> None:
         self._writes.append(lambda tx: tx.after_commit(action))
 

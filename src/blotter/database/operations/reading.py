@@ -150,7 +150,7 @@ def query(plan: QueryPlan, tx: ReadTransaction, context: Context) -> Slices:
     key and the key condition, key values that are too long, a start key outside of the range, attributes that may
     not be named."""
     read = plan.read
-    table, index = _open(tx, context, read)
+    table, index = _open(tx, context, read, "Query operation not supported on this index type.")
     keys = table.keys if index is None else index.keys
     after = None
     if read.start_key is not None:
@@ -186,7 +186,7 @@ def scan(plan: ScanPlan, tx: ReadTransaction, context: Context) -> Slices:
     """Raises, in this order: ResourceNotFoundException for the table; ValidationException for the index, the start
     key, a start key outside of the segment, attributes that may not be named."""
     read = plan.read
-    table, index = _open(tx, context, read)
+    table, index = _open(tx, context, read, "Scan operation not supported on this index type")
     start, end = segment_range(plan.segment, plan.total_segments)
     if read.start_key is not None:
         try:
@@ -208,7 +208,8 @@ def scan(plan: ScanPlan, tx: ReadTransaction, context: Context) -> Slices:
     return _result(read, page, more)
 
 
-def _open(tx: ReadTransaction, context: Context, read: ReadPlan) -> tuple[Table, Index | None]:
+def _open(tx: ReadTransaction, context: Context, read: ReadPlan, of_vectors: str) -> tuple[Table, Index | None]:
+    """`of_vectors` is the message about a vector index (nubo-db/dynoxide, tests/vector_indexes.rs, 2026-08-19)."""
     table = open_table(tx, context, read.table)
     if read.index_name is None:
         return table, None
@@ -219,6 +220,8 @@ def _open(tx: ReadTransaction, context: Context, read: ReadPlan) -> tuple[Table,
         return table, index
     if read.consistent:
         raise validation_error("Consistent reads are not supported on global secondary indexes")
+    if index.vector is not None:
+        raise validation_error(of_vectors)
     if index.backfilling or not is_over(index.active_at, context.now):
         raise validation_error(f"Cannot read from backfilling global secondary index: {index.name}")
     return table, index

@@ -19,6 +19,7 @@ from blotter.database.operations.partiql import statement as partiql_statement
 from blotter.database.operations.partiql import transaction as partiql_transaction
 from blotter.database.operations.tables import lifecycle, tags_and_ttl, update_table
 from blotter.database.operations.touches import EVERYTHING, RequestPlan, Touch
+from blotter.database.operations.vectors import search
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 
 R = TypeVar("R")
@@ -96,6 +97,7 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     Operation("DeleteItem", items.prepare_delete, Writing(items.delete_item, _REFUSE)),
     Operation("Query", reading.prepare_query, Slicing(reading.query)),
     Operation("Scan", reading.prepare_scan, Slicing(reading.scan)),
+    Operation("SearchVectors", search.prepare_search, Slicing(search.search_vectors)),
     Operation("BatchGetItem", batches.prepare_batch_get, Reading(batches.batch_get)),
     Operation("BatchWriteItem", batches.prepare_batch_write, Writing(batches.batch_write)),
     Operation(

@@ -46,7 +46,8 @@ from blotter.database.operations.request_tokens import fingerprint, remember, re
 from blotter.database.operations.touches import Touch, read_touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
-from blotter.database.validation.keys import EmptyKeyError, check_item_keys, check_key
+from blotter.database.validation.key_errors import EmptyKeyError
+from blotter.database.validation.keys import check_item_keys, check_key
 from blotter.database.validation.transactions import check_action
 from blotter.database.wire import requests as wire
 

@@ -228,6 +228,11 @@ class WriteTransaction(ReadTransaction, Protocol):
     def trim_log(self, through: int, limit: int) -> int:
         """Removes up to `limit` of the oldest entries, up to a sequence; returns how many. For `change_log`."""
 
+    def in_lock(self, action: Callable[[WriteTransaction], object]) -> None:
+        """Calls `action` with the transaction that has the write lock: at once, or, for a handler that is run
+        ahead of it, when its writes are made there. For writes that others make too, such as the next number of a
+        sequence: what an action reads is not compared with what it was when the handler ran."""
+
     def after_commit(self, action: Action) -> None:
         """Calls `action` once on the event loop, after the commit that holds this handler's work was synced and
         before the handler's caller gets its result; a handler's actions run in the order in which they were

@@ -26,16 +26,11 @@ from blotter.database.model.keys import (
 from blotter.database.model.size import value_size
 from blotter.database.model.table import Index, KeyAttribute, KeySchema, Table
 from blotter.database.model.values import AttributeValue, Item, type_of
+from blotter.database.validation.key_errors import empty_index_key_error, empty_key_error
+from blotter.database.validation.vectors import check_given_partitions, check_vector_attributes
 
 SCHEMA_MISMATCH = "The provided key element does not match the schema"
 STARTING_KEY_INVALID = "The provided starting key is invalid"
-
-_EMPTY = {"S": "string", "B": "binary"}
-
-
-class EmptyKeyError(DynamoDBError):
-    """A key attribute whose value is empty: the one fault of a key that refuses a whole transaction at once, where
-    any other cancels it with a reason (conformance suite, tier3/error-messages/transact*)."""
 
 
 class _IndexKey(NamedTuple):
@@ -86,28 +81,17 @@ def check_index_keys(table: Table, item: Item, *, update: bool = False, computed
                 f"Actual: {type_of(value)} IndexName: {name}"
             )
         if not content:
-            raise _empty_index_key_error(name, attribute, update=update or computed)
+            raise empty_index_key_error(name, attribute, update=update or computed)
         if len(content) > SURELY_SHORT:
             _check_size(value_size(value), partition)
     for attributes, partition in _compound_keys(table.indexes):
         if all(attribute.name in item for attribute in attributes):
             _check_size(key_size(attributes, [item[each.name][each.type] for each in attributes]), partition)
-
-
-def _empty_index_key_error(index_name: str, attribute: KeyAttribute, *, update: bool) -> DynamoDBError:
-    """The message for updates names no index: Parity Suite, tier3/error-messages/indexKeyValues (2026-10)."""
-    empty = f"The AttributeValue for a key attribute cannot contain an empty {_EMPTY[attribute.type]} value."
-    if update:
-        return EmptyKeyError(
-            "ValidationException",
-            "One or more parameter values are not valid. The update expression attempted to update a secondary "
-            f"index key to a value that is not supported. {empty}",
-        )
-    return EmptyKeyError(
-        "ValidationException",
-        "One or more parameter values are not valid. A value specified for a secondary index key is not "
-        f"supported. {empty} IndexName: {index_name}, IndexKey: {attribute.name}",
-    )
+    if table.vector_indexes and not computed:
+        if update:
+            check_given_partitions(table, item)
+        else:
+            check_vector_attributes(table, item)
 
 
 def check_key(table: Table, key: Item) -> None:
@@ -175,14 +159,6 @@ def _check_content(attribute: KeyAttribute, value: AttributeValue, content: str,
     _check_size(value_size(value), partition)
 
 
-def empty_key_error(attribute: KeyAttribute) -> DynamoDBError:
-    return EmptyKeyError(
-        "ValidationException",
-        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
-        f"empty {_EMPTY[attribute.type]} value. Key: {attribute.name}",
-    )
-
-
 def _check_size(size: int, partition: bool) -> None:
     if partition and size > MAX_PARTITION_KEY_BYTES:
         # The missing space is the service's.
@@ -197,9 +173,12 @@ def _check_size(size: int, partition: bool) -> None:
 
 @lru_cache(maxsize=256)
 def _index_keys(indexes: tuple[Index, ...]) -> tuple[_IndexKey, ...]:
-    """The key attributes of all indexes, global ones first; a local index shares its table's partition key."""
+    """The key attributes of all secondary indexes, global ones first; a local index shares its table's partition
+    key."""
     found: list[_IndexKey] = []
     for index in sorted(indexes, key=lambda index: index.local):
+        if index.vector is not None:
+            continue
         attributes = index.keys.sort if index.local else index.keys.attributes
         found.extend(
             _IndexKey(index.name, attribute, attribute in index.keys.partition) for attribute in attributes

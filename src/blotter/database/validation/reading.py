@@ -1,4 +1,4 @@
-"""What Query and Scan can be refused for before the table is known.
+"""What Query, Scan and SearchVectors can be refused for before the table is known.
 
 After a check every attribute value of the request is validated, start keys included, and expressions are what is
 left to check. Whether a start key fits a table or index is `keys.check_start_key`.
@@ -23,9 +23,11 @@ from blotter.database.validation.parameters import (
     check_names_and_values,
     check_parameters,
 )
-from blotter.database.wire.requests import QueryInput, ScanInput
+from blotter.database.wire.requests import QueryInput, ScanInput, SearchVectorsInput
 
 MAX_KEY_CONDITIONS = 8
+MAX_NEIGHBORS = 100
+"""The greatest TopK."""
 
 _QUERY = Parameters(
     ("ProjectionExpression", "FilterExpression", "KeyConditionExpression"),
@@ -36,6 +38,9 @@ _SCAN = Parameters(
     ("ProjectionExpression", "FilterExpression"),
     ("AttributesToGet", "ScanFilter", "ConditionalOperator"),
     with_values=("FilterExpression",),
+)
+_SEARCH = Parameters(
+    ("SearchConditionExpression", "ProjectionExpression"), (), with_values=("SearchConditionExpression",)
 )
 _WITHOUT_PREFIX = re.compile(
     "contains duplicates|number set|numeric value|significant digits|number with magnitude"
@@ -72,6 +77,17 @@ def check_scan(request: ScanInput) -> None:
     if request.ExclusiveStartKey is not None:
         validate_start_key(request.ExclusiveStartKey)
     _check_segment(request.Segment, request.TotalSegments)
+    check_names_and_values(request.ExpressionAttributeNames, request.ExpressionAttributeValues)
+
+
+def check_search_vectors(request: SearchVectorsInput) -> None:
+    """Order of the first two checks: nubo-db/dynoxide, src/actions/search_vectors.rs."""
+    if request.TopK > MAX_NEIGHBORS:
+        raise validation_error(
+            f"Provided TopK value '{request.TopK}' is out of valid range. The value must be between 1 and "
+            f"{MAX_NEIGHBORS} inclusive"
+        )
+    check_parameters(request, _SEARCH)
     check_names_and_values(request.ExpressionAttributeNames, request.ExpressionAttributeValues)
 
 
@@ -135,4 +151,5 @@ def _check_select(request: QueryInput | ScanInput, envelope: str) -> None:
 CHECKS: dict[str, Callable[[Any], None]] = {
     "Query": check_query,
     "Scan": check_scan,
+    "SearchVectors": check_search_vectors,
 }

@@ -2,10 +2,10 @@
 (`validation.update_table`).
 
 Checks come in AWS's order: billing and throughput, the table's key schema against the attribute definitions,
-what no key uses, local indexes, global indexes, the stream, encryption, tags. A global index may have up to four
-partition and four sort attributes; tables and local indexes one and one. Order and messages: the ACK project's
-notes on DynamoDB (ack-api-quirks, DDB-TABLE-123 to -129, -038, -039, -442; 2026-10), conformance suite
-nubo-db/dynamodb-conformance (tier3/error-messages, tier1/createTable), dynalite's recorded tests; limits:
+vector indexes, what no key uses, local indexes, global indexes, the stream, encryption, tags. A global index may
+have up to four partition and four sort attributes; tables and local indexes one and one. Order and messages: the
+ACK project's notes on DynamoDB (ack-api-quirks, DDB-TABLE-123 to -129, -038, -039, -442; 2026-10), conformance
+suite nubo-db/dynamodb-conformance (tier3/error-messages, tier1/createTable), dynalite's recorded tests; limits:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html"""
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
 from blotter.database.validation.tags import check_tags
+from blotter.database.validation.vector_indexes import check_vector_indexes
 from blotter.database.wire.requests import (
     AttributeDefinition,
     CreateGlobalSecondaryIndexAction,
@@ -27,6 +28,7 @@ from blotter.database.wire.requests import (
     ProvisionedThroughput,
     SSESpecification,
     StreamSpecification,
+    VectorIndex,
 )
 
 MAX_UNITS = 1_000_000_000_000
@@ -53,9 +55,11 @@ def check_create_table(request: CreateTableInput) -> None:
     defined = [definition.AttributeName for definition in definitions]
     check_unique_definitions(definitions)
     _check_table_keys(keys, defined)
-    if request.LocalSecondaryIndexes is None and request.GlobalSecondaryIndexes is None:
-        # A vector index may use definitions of its own.
-        if len(keys) != len(defined) and request.VectorIndexes is None:
+    vectors = request.VectorIndexes
+    if vectors is not None:
+        check_vector_indexes(vectors, definitions, on_demand=request.BillingMode == "PAY_PER_REQUEST")
+    if request.LocalSecondaryIndexes is None and request.GlobalSecondaryIndexes is None and vectors is None:
+        if len(keys) != len(defined):
             raise parameter_error(
                 "Number of attributes in KeySchema does not exactly match number of attributes defined in "
                 "AttributeDefinitions"
@@ -208,16 +212,25 @@ def _check_indexes(request: CreateTableInput, keys: Sequence[KeySchemaElement], 
     every: list[AnyIndex] = [*(local or ()), *(indexes or ())]
     for index in every:
         check_index_keys_defined(index.KeySchema, defined)
-    if request.VectorIndexes is None:  # a vector index may use definitions of its own
-        _check_all_used(keys, every, defined)
+    vectors = request.VectorIndexes or ()
+    _check_all_used(keys, every, vectors, defined)
     _check_local_indexes(local or (), keys, names)
     _check_global_indexes(indexes or (), names, on_demand=request.BillingMode == "PAY_PER_REQUEST")
+    for vector in vectors:
+        check_projection(vector.Projection)
+        _check_new_name(vector.IndexName, names)
     _check_projected_attributes(every)
 
 
-def _check_all_used(keys: Sequence[KeySchemaElement], indexes: Sequence[AnyIndex], defined: Sequence[str]) -> None:
+def _check_all_used(
+    keys: Sequence[KeySchemaElement],
+    indexes: Sequence[AnyIndex],
+    vectors: Sequence[VectorIndex],
+    defined: Sequence[str],
+) -> None:
     used = {key.AttributeName for key in keys}
     used.update(key.AttributeName for index in indexes for key in index.KeySchema)
+    used.update(element.AttributeName for vector in vectors for element in vector.SearchSchema or ())
     if used != set(defined):
         keys_used = ", ".join(name for name in defined if name in used)
         raise parameter_error(
@@ -243,7 +256,7 @@ def _check_local_indexes(
                 "Index KeySchema does not have the same leading hash key as table KeySchema for index: "
                 f"{index.IndexName}. index hash key: {partition}, table hash key: {keys[0].AttributeName}"
             )
-        _check_projection(index.Projection)
+        check_projection(index.Projection)
         _check_new_name(index.IndexName, names)
     if len(indexes) > MAX_LOCAL_INDEXES:
         raise parameter_error(f"Number of LocalSecondaryIndexes exceeds per-table limit of {MAX_LOCAL_INDEXES}")
@@ -279,10 +292,11 @@ def _check_provisioned_index(index: GlobalSecondaryIndex) -> None:
 def check_global_index(index: GlobalSecondaryIndex | CreateGlobalSecondaryIndexAction) -> None:
     """Raises ValidationException for the keys or the projection of a global index that no table can have."""
     _check_global_key_roles(index.KeySchema)
-    _check_projection(index.Projection)
+    check_projection(index.Projection)
 
 
-def _check_projection(projection: Projection) -> None:
+def check_projection(projection: Projection) -> None:
+    """Raises ValidationException for a projection that contradicts itself."""
     kind = projection.ProjectionType
     if kind is None:
         raise parameter_error("Unknown ProjectionType: null")

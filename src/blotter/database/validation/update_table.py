@@ -17,11 +17,13 @@ from blotter.database.validation.tables import (
     check_encryption,
     check_global_index,
     check_on_demand_range,
+    check_projection,
     check_stream_specification,
     check_unique_definitions,
     check_units,
     throughput_on_demand_error,
 )
+from blotter.database.validation.vector_indexes import check_vector_index_updates
 from blotter.database.wire.requests import (
     GlobalSecondaryIndexUpdate,
     OnDemandThroughput,
@@ -61,6 +63,12 @@ def check_update_table(request: UpdateTableInput) -> None:
     check_on_demand_range(request.OnDemandThroughput, "table", creating=False)
     if updates is not None:
         _check_index_updates(request, updates)
+    if request.VectorIndexUpdates is not None:
+        check_unique_definitions(request.AttributeDefinitions or ())
+        check_vector_index_updates(request.VectorIndexUpdates, request.AttributeDefinitions or ())
+        for update in request.VectorIndexUpdates:
+            if update.Create is not None:
+                check_projection(update.Create.Projection)
     check_stream_specification(request.StreamSpecification, creating=False)
     check_encryption(request.SSESpecification)
 
@@ -87,9 +95,9 @@ def _check_together(request: UpdateTableInput, changes: set[str]) -> None:
             raise parameter_error(f"{called} must be the only operation in the request")
     if "OnDemandThroughput" in changes and changes - {"OnDemandThroughput", "BillingMode"}:
         raise parameter_error("OnDemandThroughput can only be combined with BillingMode in an UpdateTable request")
-    updates = request.GlobalSecondaryIndexUpdates or ()
+    updates = [*(request.GlobalSecondaryIndexUpdates or ()), *(request.VectorIndexUpdates or ())]
     if "WarmThroughput" in changes and len(changes) > 1:
-        if any(update.Create is not None for update in updates):
+        if any(update.Create is not None for update in request.GlobalSecondaryIndexUpdates or ()):
             raise parameter_error("Create global secondary index cannot be specified when updating WarmThroughput")
         raise parameter_error("WarmThroughput must be the only operation in the request")
     stream = "StreamSpecification" in changes

@@ -641,10 +641,12 @@ def test_a_vector_index_may_use_definitions_of_its_own() -> None:
         "Dimensions": 3,
         "DistanceFunction": "COSINE",
         "Projection": ALL,
+        "SearchSchema": [{"AttributeName": "category", "SearchSchemaElementType": "INLINE_FILTER"}],
     }
     request = table(AttributeDefinitions=attributes("pk", "sk", "category"))
     assert "does not exactly match" in refusal("CreateTable", **request)
-    check("CreateTable", **request, VectorIndexes=[index])
+    on_demand = {name: value for name, value in request.items() if name != "ProvisionedThroughput"}
+    check("CreateTable", **on_demand, BillingMode="PAY_PER_REQUEST", VectorIndexes=[index])
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def _open_index(plan: StatementReadPlan, table: Table, context: Context) -> Inde
     if not index.local:
         if plan.consistent:
             raise validation_error("Strongly consistent read is not supported on Global Secondary Indexes")
+        if index.vector is not None:
+            raise validation_error("Scan operation not supported on this index type")
         if index.backfilling or not is_over(index.active_at, context.now):
             raise validation_error(f"Cannot read from backfilling global secondary index: {index.name}")
     return index

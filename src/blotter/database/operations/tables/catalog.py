@@ -16,5 +16,6 @@ def save_table(tx: WriteTransaction, table: Table) -> None:
         kept = {index.space for index in table.indexes}
         for index in stored.indexes:
             if index.space not in kept:
-                tx.drop_space(index.space)
+                for space in index.spaces:
+                    tx.drop_space(space)
     tx.save_table(table)

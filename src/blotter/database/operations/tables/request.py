@@ -16,8 +16,10 @@ from blotter.database.model.table import (
     KeySchema,
     KeyType,
     OnDemandMaxima,
+    SearchElement,
     Table,
     Throughput,
+    VectorSettings,
     WarmUnits,
 )
 from blotter.database.operations.context import Context
@@ -38,6 +40,7 @@ def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, c
     indexes += [
         new_index(index, types, tx, active_at, local=False) for index in request.GlobalSecondaryIndexes or ()
     ]
+    indexes += [new_vector_index(index, types, tx, active_at) for index in request.VectorIndexes or ()]
     table = Table(
         account=context.account,
         region=context.region,
@@ -80,8 +83,7 @@ def refuse_unimplemented(request: wire.CreateTableInput | wire.UpdateTableInput,
 
 _UNIMPLEMENTED = (
     "ReplicaUpdates", "MultiRegionConsistency", "GlobalTableWitnessUpdates", "GlobalTableSourceArn",
-    "GlobalTableSettingsReplicationMode", "DisassociationProtectionEnabled", "VectorIndexes",
-    "VectorIndexUpdates",
+    "GlobalTableSettingsReplicationMode", "DisassociationProtectionEnabled",
 )  # fmt: skip
 
 
@@ -122,6 +124,41 @@ def new_index(
         active_at=active_at,
         backfilling=backfilling,
         verified=True,
+    )
+
+
+def new_vector_index(
+    index: wire.VectorIndex | wire.CreateVectorIndexAction,
+    types: AttributeTypes,
+    tx: WriteTransaction,
+    active_at: float,
+    *,
+    backfilling: bool = False,
+) -> Index:
+    schema = tuple(
+        SearchElement(
+            KeyAttribute(element.AttributeName, types[element.AttributeName]), element.SearchSchemaElementType
+        )
+        for element in index.SearchSchema or ()
+    )
+    space = tx.new_space()
+    return Index(
+        name=index.IndexName,
+        space=space,
+        local=False,
+        keys=KeySchema(tuple(element.attribute for element in schema if element.role == "HASH")),
+        projection=index.Projection.ProjectionType or "ALL",
+        included=tuple(index.Projection.NonKeyAttributes or ()),
+        active_at=active_at,
+        backfilling=backfilling,
+        verified=True,
+        vector=VectorSettings(
+            index.VectorAttribute.AttributeName,
+            index.Dimensions,
+            index.DistanceFunction,
+            tx.new_space(),
+            schema,
+        ),
     )
 
 

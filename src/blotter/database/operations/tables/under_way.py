@@ -123,7 +123,7 @@ def _wanted(request: wire.UpdateTableInput) -> _Wanted | None:
         return "table class"
     if request.OnDemandThroughput is not None:
         return "maxima"
-    return "indexes" if request.GlobalSecondaryIndexUpdates else None
+    return "indexes" if request.GlobalSecondaryIndexUpdates or request.VectorIndexUpdates else None
 
 
 def _check_encryption(table: Table, request: wire.UpdateTableInput, context: Context) -> None:
@@ -153,8 +153,9 @@ def _is_allocated(index: Index, now: float) -> bool:
 
 def _refuse_early_deletion(table: Table, request: wire.UpdateTableInput, context: Context) -> None:
     """Raises ResourceInUseException for a change of an index that is not there yet, or not any more."""
-    for update in request.GlobalSecondaryIndexUpdates or ():
-        action = update.Update or update.Create or update.Delete
+    for update in (*(request.GlobalSecondaryIndexUpdates or ()), *(request.VectorIndexUpdates or ())):
+        changed = update.Update if isinstance(update, wire.GlobalSecondaryIndexUpdate) else None
+        action = changed or update.Create or update.Delete
         index = None if action is None else table.index(action.IndexName)
         if index is None:
             continue
@@ -166,5 +167,5 @@ def _refuse_early_deletion(table: Table, request: wire.UpdateTableInput, context
                 "Index creation is in resource allocation phase. Retry deletion during backfilling phase or when "
                 f"the index is active. {where}"
             )
-        if _is_allocated(index, context.now) and update.Update is not None:
+        if _is_allocated(index, context.now) and changed is not None:
             raise still_in_use(f"Index is being created but is not backfilling yet. {where}")

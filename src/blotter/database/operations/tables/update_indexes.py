@@ -9,12 +9,14 @@ and in dynalite's tests (updateTable)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, table_not_found, validation_error
-from blotter.database.model.table import Index, KeySchema, Table, Throughput, is_over
+from blotter.database.model.table import Index, Table, Throughput, is_over
 from blotter.database.operations.context import Context
-from blotter.database.operations.tables.description import warm_units
+from blotter.database.operations.tables.description import index_status, warm_units
 from blotter.database.operations.tables.request import (
     AttributeTypes,
     attribute_types,
@@ -24,6 +26,15 @@ from blotter.database.operations.tables.request import (
     raised_warm_units,
 )
 from blotter.database.operations.tables.under_way import still_in_use
+from blotter.database.operations.tables.update_vector_indexes import (
+    added_vector_index,
+    existing_schema,
+    limit_error,
+    redefined_error,
+    refuse_vector_as_key,
+    schema_text,
+    vector_index,
+)
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.tables import (
     MAX_GLOBAL_INDEXES,
@@ -37,12 +48,15 @@ from blotter.database.wire import requests as wire
 def change_indexes(table: Table, request: wire.UpdateTableInput, tx: WriteTransaction, context: Context) -> Table:
     """The table after the request's index updates; `table` has the billing mode that the request sets."""
     updates = request.GlobalSecondaryIndexUpdates or ()
-    online = [update for update in updates if update.Create is not None or update.Delete is not None]
+    vectors = request.VectorIndexUpdates or ()
+    every = (*updates, *vectors)
+    online = [update for update in every if update.Create is not None or update.Delete is not None]
     # An index that is being filled may be given up, but no other may be created or deleted meanwhile.
     given_up = {update.Delete.IndexName for update in online if update.Delete is not None}
+    _refuse_twin(table, vectors, context)
     at_work = any(index.deleting or (index.backfilling and index.name not in given_up) for index in table.indexes)
     if len(online) > 1 or (online and at_work):
-        raise _limit_error("Only 1 online index can be created or deleted simultaneously per table")
+        raise limit_error("Only 1 online index can be created or deleted simultaneously per table")
     for update in updates:
         if update.Update is not None:
             table = _updated(table, update.Update, context)
@@ -51,14 +65,30 @@ def change_indexes(table: Table, request: wire.UpdateTableInput, tx: WriteTransa
         elif update.Delete is not None:
             index = _global_index(table, update.Delete.IndexName, "delete")
             table = _with_index(table, replace(index, backfilling=False, deleting=True))
+    for change in vectors:
+        if change.Create is not None:
+            table = added_vector_index(table, change.Create, request, tx, context)
+        elif change.Delete is not None:
+            index = vector_index(table, change.Delete.IndexName)
+            table = _with_index(table, replace(index, backfilling=False, deleting=True))
     return table
+
+
+def _refuse_twin(table: Table, vectors: Sequence[wire.VectorIndexUpdate], context: Context) -> None:
+    """Raises ResourceInUseException for a new vector index with the name of one that is still being created
+    (ExtendDB/extenddb, crates/core/src/types/table.rs: us-east-1, 2026-08-06; the two spaces are the
+    service's)."""
+    for update in vectors:
+        twin = None if update.Create is None else table.index(update.Create.IndexName)
+        if twin is not None and not twin.local and index_status(twin, context.now) == "CREATING":
+            raise still_in_use(f"Index is being created.  Table: {table.name} Index: {twin.name}")
 
 
 def check_index_throughput_given(table: Table, request: wire.UpdateTableInput) -> None:
     """A switch to PROVISIONED must state the throughput of every global index, too."""
     updates = [update.Update for update in request.GlobalSecondaryIndexUpdates or () if update.Update is not None]
     given = {update.IndexName for update in updates if update.ProvisionedThroughput is not None}
-    missing = [index.name for index in table.indexes if not index.local and index.name not in given]
+    missing = [index.name for index in table.indexes if index.is_global and index.name not in given]
     if missing:
         raise parameter_error(f"ProvisionedThroughput must be specified for index: {','.join(sorted(missing))}")
 
@@ -132,13 +162,13 @@ def _created(
 ) -> Table:
     if table.index(create.IndexName) is not None:
         raise validation_error("Attempting to create an index which already exists")
-    if sum(not index.local for index in table.indexes) >= MAX_GLOBAL_INDEXES:
-        raise _limit_error(f"Number of global secondary indexes exceeds per-table limit of {MAX_GLOBAL_INDEXES}")
+    if sum(index.is_global for index in table.indexes) >= MAX_GLOBAL_INDEXES:
+        raise limit_error(f"Number of global secondary indexes exceeds per-table limit of {MAX_GLOBAL_INDEXES}")
     _check_units(table, create)
     types = _key_types(table, create, attribute_types(request.AttributeDefinitions))
     index = new_index(create, types, tx, context.settled_at, local=False, backfilling=True)
     table = replace(table, indexes=(*table.indexes, index))
-    if sum(len(index.included) for index in table.indexes) > MAX_PROJECTED_ATTRIBUTES:
+    if sum(len(index.included) for index in table.indexes if index.vector is None) > MAX_PROJECTED_ATTRIBUTES:
         raise too_many_projected_error()
     return table
 
@@ -176,26 +206,16 @@ def _key_types(
         )
     for name in names:
         if name in stored and given.get(name, stored[name]) != stored[name]:
-            existing = next(keys for keys in table.all_keys if name in keys.names)
-            new = key_schema(create.KeySchema, stored | given)
-            raise parameter_error(
-                "Attributes cannot be redefined. Please check that your attribute has the same type as previously "
-                f"defined. Existing schema: {_schema_text(existing)} New schema: {_schema_text(new)}"
+            raise redefined_error(
+                existing_schema(table, name), schema_text(key_schema(create.KeySchema, stored | given))
             )
+    refuse_vector_as_key(table, key_schema(create.KeySchema, stored | given))
     return given | stored
-
-
-def _schema_text(keys: KeySchema) -> str:
-    """A key schema as the service's messages show it: `Schema:[SchemaElement: key{x:S:HASH}]`."""
-    elements = [(attribute, "HASH") for attribute in keys.partition]
-    elements += [(attribute, "RANGE") for attribute in keys.sort]
-    shown = ", ".join(f"SchemaElement: key{{{key.name}:{key.type}:{kind}}}" for key, kind in elements)
-    return f"Schema:[{shown}]"
 
 
 def _global_index(table: Table, name: str, action: str) -> Index:
     index = table.index(name)
-    if index is None:
+    if index is None or index.vector is not None:
         raise table_not_found(f"Requested resource not found: Index {name} for table {table.name}")
     if index.local:
         raise validation_error(f"Cannot {action} an index that is not a GlobalSecondaryIndex: {name}")
@@ -204,10 +224,6 @@ def _global_index(table: Table, name: str, action: str) -> Index:
 
 def _units_missing_error(name: str) -> DynamoDBError:
     return parameter_error(f"Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}")
-
-
-def _limit_error(what: str) -> DynamoDBError:
-    return DynamoDBError("LimitExceededException", f"Subscriber limit exceeded: {what}")
 
 
 def _with_index(table: Table, changed: Index) -> Table:

@@ -145,6 +145,8 @@ def _show_requested(
 
 def _change_billing(table: Table, request: wire.UpdateTableInput, context: Context) -> Table:
     mode = request.BillingMode or table.billing_mode
+    if mode == "PROVISIONED" and table.vector_indexes:
+        raise parameter_error("Tables with vector indexes must be in PAY_PER_REQUEST mode")
     wanted = request.ProvisionedThroughput
     if mode == "PAY_PER_REQUEST":
         if wanted is not None:

@@ -30,6 +30,7 @@ from blotter.database.storage.protocol import (
     SpaceStatistics,
     StoredItem,
     TooMuchWork,
+    WriteTransaction,
     change_size,
 )
 
@@ -215,7 +216,8 @@ class MemoryWriter(MemoryReader):
         self._next(_CATALOG_VERSION)
         self.drop_space(table.space)
         for index in table.indexes:
-            self.drop_space(index.space)
+            for space in index.spaces:
+                self.drop_space(space)
 
     def drop_space(self, space: int) -> None:
         self._maps.clear(space)
@@ -260,6 +262,9 @@ class MemoryWriter(MemoryReader):
         if oldest:
             self._grow(LOG_SPACE, -len(oldest), -sum(change_size(change) for change in oldest))
         return len(oldest)
+
+    def in_lock(self, action: Callable[[WriteTransaction], object]) -> None:
+        action(self)
 
     def after_commit(self, action: Action) -> None:
         self.actions.append(action)

@@ -23,6 +23,7 @@ from blotter.database.storage.protocol import (
     SpaceStatistics,
     StorageUnavailable,
     StoredItem,
+    WriteTransaction,
     change_size,
 )
 from blotter.database.storage.sqlite.catalog import SELECT_DESCRIPTION, CatalogCache, encode_table
@@ -138,7 +139,8 @@ class Writer(Reader):
         self._changed_tables[name] = None
         self.drop_space(table.space)
         for index in table.indexes:
-            self.drop_space(index.space)
+            for space in index.spaces:
+                self.drop_space(space)
 
     def drop_space(self, space: int) -> None:
         self.writes += 1
@@ -191,6 +193,9 @@ class Writer(Reader):
             self._execute("DELETE FROM changes WHERE sequence <= ?", (oldest[-1][0],))
             self._grow(LOG_SPACE, -len(oldest), -sum([size for _, size in oldest]))
         return len(oldest)
+
+    def in_lock(self, action: Callable[[WriteTransaction], object]) -> None:
+        action(self)
 
     def after_commit(self, action: Action) -> None:
         self.actions.append(action)
