@@ -48,8 +48,9 @@ def verified(connection: apsw.Connection) -> bool:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite failed because of the file's contents, not because of the disk or the system."""
-    return isinstance(error, apsw.CorruptError) or _is_wrong_sum(error)
+    """Whether SQLite failed because of the file's contents, not because of the disk or the system. Of an encrypted
+    file, the first page is "not a database" when it does not authenticate."""
+    return isinstance(error, apsw.CorruptError | apsw.NotADBError) or _is_wrong_sum(error)
 
 
 def error_text(error: BaseException) -> str:
