@@ -14,12 +14,17 @@ from blotter.database.security.policy.conditions import is_operator
 from blotter.database.security.policy.document import MalformedPolicy
 from blotter.database.security.policy.identity_rules import is_condition, is_text_or_texts
 from blotter.database.security.policy.json_text import line_and_column, place_of
+from blotter.database.security.policy.patterns import Template
 
 NOT_JSON: Final = "This policy contains invalid Json"
 _EMPTY: Final = "Could not parse the policy: Statement is empty!"
 _VERSION: Final = "The policy must contain a valid version string"
 _SIDS: Final = "The Statement Ids in the policy are not unique"
 _ONLY_STS: Final = "AssumeRole policy may only specify STS AssumeRole actions."
+_TRUST_ACTIONS: Final = (
+    *("sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity"),
+    *("sts:setcontext", "sts:setsourceidentity", "sts:tagsession"),
+)
 
 _DOCUMENT_ELEMENTS: Final = ("Version", "Id", "Statement")
 _STATEMENT_ELEMENTS: Final = (
@@ -125,7 +130,8 @@ def _check_condition(condition: Any, text: str, path: tuple[str | int, ...]) -> 
 def _check_trust_actions(statement: dict[str, Any]) -> None:
     actions: Any = statement.get("Action", statement.get("NotAction"))
     for action in actions if isinstance(actions, list) else [actions]:
-        if not action.lower().startswith("sts:"):
+        pattern = Template(action.lower(), variables=False).constant
+        if pattern is None or not any(map(pattern.matches, _TRUST_ACTIONS)):
             raise MalformedPolicy(_ONLY_STS)
 
 

@@ -12,12 +12,13 @@ from blotter.database.security.identifiers import new_access_key_id, new_secret
 from blotter.database.services.api import Output
 from blotter.database.services.errors import ServiceError
 from blotter.database.services.iam.calls import IamCall, get_user, own_user_name
-from blotter.database.services.iam.errors import no_such_key, quota_exceeded
+from blotter.database.services.iam.errors import no_such_key, quota_exceeded, validation_error
 from blotter.database.services.iam.limits import KEYS_OF_USER
 from blotter.database.services.iam.paging import page
 from blotter.database.services.iam.users import keys_of
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 
+STATUSES = ("Active", "Inactive")
 ROOT_NAME = "root"
 """What answers call the owner of the root's keys."""
 
@@ -39,8 +40,11 @@ def list_access_keys(call: IamCall, tx: ReadTransaction) -> Output:
 
 
 def update_access_key(call: IamCall, tx: WriteTransaction) -> Output:
-    key = _get_key(call, tx)
-    save(tx, call.account, msgspec.structs.replace(key, status=call.arguments["Status"]))
+    status = call.arguments["Status"]
+    if status not in STATUSES:  # The model has a third one, of other kinds of credentials.
+        message = "1 validation error detected: Value at 'status' failed to satisfy constraint: "
+        raise validation_error(f"{message}Member must satisfy enum value set")
+    save(tx, call.account, msgspec.structs.replace(_get_key(call, tx), status=status))
     return {}
 
 

@@ -52,7 +52,9 @@ def simulate_principal_policy(call: IamCall, tx: ReadTransaction) -> Output:
     policies, boundary = policies_of_principal(tx, call.account, source)
     caller = call.argument("CallerArn") or (source if ":user/" in source else None)
     given = _boundary(call)
-    return _simulate(call, policies + _inputs(call, "PolicyInputList"), given or boundary, caller)
+    # There are no organizations, so nothing of theirs forbids anything.
+    extra = {"OrganizationsDecisionDetail": {"AllowedByOrganizations": True}}
+    return _simulate(call, policies + _inputs(call, "PolicyInputList"), given or boundary, caller, extra)
 
 
 def get_context_keys_for_custom_policy(call: IamCall, tx: ReadTransaction) -> Output:  # noqa: ARG001
@@ -70,7 +72,11 @@ def _context_keys(policies: tuple[Policy, ...]) -> Output:
 
 
 def _simulate(
-    call: IamCall, identity: tuple[Policy, ...], boundary: Policy | None, caller_arn: str | None
+    call: IamCall,
+    identity: tuple[Policy, ...],
+    boundary: Policy | None,
+    caller_arn: str | None,
+    extra: Output | None = None,
 ) -> Output:
     resource_policy = _resource_policy(call)
     if resource_policy is not None and caller_arn is None:
@@ -87,6 +93,7 @@ def _simulate(
         policy_set = PolicySet(identity, boundary, None, resource_policy, owner)
         decision = evaluate(AccessRequest(action, resource, caller, context), policy_set)
         view = _result(action, resource, decision, missing, specific="ResourceArns" in call.arguments)
+        view |= extra or {}
         if boundary is not None:
             view["PermissionsBoundaryDecisionDetail"] = {
                 "AllowedByPermissionsBoundary": _allows(boundary, AccessRequest(action, resource, caller, context))

@@ -64,10 +64,9 @@ def trust(**elements: Any) -> dict[str, Any]:
             'Invalid principal in policy: "AWS":"arn:aws:iam::1:user/a"',
         ),
         ("trust", document(trust(Resource="*")), "Has prohibited field Resource"),
-        (
-            "trust",
-            document(trust(Action="s3:GetObject")),
-            "AssumeRole policy may only specify STS AssumeRole actions.",
+        *(
+            ("trust", document(trust(Action=action)), "AssumeRole policy may only specify STS AssumeRole actions.")
+            for action in ("s3:GetObject", "sts:InvalidAction", ["sts:AssumeRole", "sts:Get*"])
         ),
     ],
 )
@@ -95,3 +94,8 @@ def test_the_old_version_is_accepted_and_has_no_variables() -> None:
     assert not policy.statements[0].conditions_hold({"aws:username": ("alice",)})
     assert policy.statements[0].conditions_hold({"aws:username": ("${aws:username}",)})
     assert parse_policy(document(trust()), "trust").kind == "trust"
+
+
+@pytest.mark.parametrize("action", ["sts:AssumeRole", "STS:assumerole", "sts:*", "sts:Assume*", "sts:Tag?ession"])
+def test_what_a_trust_policy_may_allow(action: str) -> None:
+    parse_policy(document(trust(Action=action)), "trust")
