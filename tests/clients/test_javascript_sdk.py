@@ -1,4 +1,5 @@
-"""The AWS SDK for JavaScript v3 against a running Blotter: runs `javascript/*.test.js` with Node's test runner.
+"""The AWS SDK for JavaScript v3 against a running Blotter whose access is enforced, so that its signatures are
+verified too: runs `javascript/*.test.js` with Node's test runner.
 
 The SDK is installed once, beside the tests, from their lock file. That names no registry: npm's own configuration
 decides where packages come from. Without Node 20 or npm, or without a network to install from, the tests are
@@ -57,11 +58,11 @@ def install(npm: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name.removesuffix(".test.js"))
-def test_program(node: str, aws_environment: dict[str, str], program: Path) -> None:
+def test_program(node: str, signed_environment: dict[str, str], program: Path) -> None:
     done = subprocess.run(
         [node, "--test", "--test-reporter=spec", program.name],
         cwd=HERE,
-        env=aws_environment,
+        env=signed_environment,
         capture_output=True,
         text=True,
         timeout=120,

@@ -365,3 +365,56 @@ def _stamp(moment: float) -> str:
 
 def _without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key != name}
+
+
+def test_of_several_faults_the_first_in_aws_order_is_told(server: Server, sign: Any) -> None:
+    """A request with every fault; each step mends the one that was told."""
+    access_key, secret = run(server.add_key())
+    right = sign((access_key, secret))
+    day = right.headers["x-amz-date"][:8]
+
+    def header(
+        algorithm: str = "AWS4-HMAC-SHA256",
+        key: str = access_key,
+        scope: str = f"{day}/eu-west-1/dynamodb/aws4_request",
+        signed: str = "content-type;host;x-amz-date;x-amz-target",
+        signature: str = "0" * 64,
+    ) -> str:
+        return f"{algorithm} Credential={key}/{scope}, SignedHeaders={signed}, Signature={signature}"
+
+    faults: dict[str, str] = {
+        "algorithm": "AWS4-HMAC-SHA1",
+        "key": "AKIAIOSFODNN7EXAMPLE",
+        "scope": "20200101/r_/s3/aws4_reques",
+        "signed": "x-amz-date",
+    }
+    told = []
+    for authorization, date in (
+        (None, None),
+        ("AWS4-X Credential=a", None),
+        (header(**faults), "yesterday"),
+        (header(**faults), _stamp(NOW - 1000)),
+        (header(**faults), _stamp(NOW)),
+        (header(**{**faults, "signed": "host"}), _stamp(NOW)),
+        (header(key=faults["key"], scope="a/b"), _stamp(NOW)),
+        (header(key=faults["key"], scope=faults["scope"]), _stamp(NOW)),
+        (header(key=faults["key"]), _stamp(NOW)),
+        (header(), _stamp(NOW)),
+    ):
+        sent = _without(_without(right.headers, "authorization"), "x-amz-date")
+        sent |= {} if authorization is None else {"authorization": authorization}
+        sent |= {} if date is None else {"x-amz-date": date}
+        code, message = server.refusal(replace(right, headers=sent))
+        told.append(f"{code}: {message[:44]}")
+    assert told == [
+        "MissingAuthenticationTokenException: Request is missing Authentication Token",
+        "IncompleteSignatureException: Authorization header requires 'Signature' pa",
+        "IncompleteSignatureException: Date must be in ISO-8601 'basic format'. Got",
+        f"InvalidSignatureException: Signature expired: {_stamp(NOW - 1000)} is now e",
+        "InvalidSignatureException: 'Host' must be a 'SignedHeader' in the AWS A",
+        "IncompleteSignatureException: Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA1",
+        "IncompleteSignatureException: Credential must have exactly 5 slash-delimit",
+        "InvalidSignatureException: Credential should be scoped to a valid regio",
+        "UnrecognizedClientException: The security token included in the request i",
+        "InvalidSignatureException: The request signature we calculated does not",
+    ]
