@@ -123,7 +123,7 @@ def _check_segment(segment: int | None, total: int | None) -> None:
 
 def _check_select(request: QueryInput | ScanInput, envelope: str) -> None:
     """Select against what names the attributes. `envelope` begins the message, which differs between Query and
-    Scan."""
+    Scan: getmoto/moto, tests/test_dynamodb/test_dynamodb_select.py, verified in us-east-1 in August 2026."""
     select = request.Select
     if select is None:
         return
@@ -143,9 +143,11 @@ def _check_select(request: QueryInput | ScanInput, envelope: str) -> None:
         return
     if named is not None:
         what = "only the Count" if select == "COUNT" else select
-        raise validation_error(f"Cannot specify the {named} when choosing to get {what}")
+        raise validation_error(f"{envelope}Cannot specify the {named} when choosing to get {what}")
     if select == "ALL_PROJECTED_ATTRIBUTES" and request.IndexName is None:
-        raise validation_error("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+        raise validation_error(
+            f"{envelope}ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"
+        )
 
 
 CHECKS: dict[str, Callable[[Any], None]] = {
