@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import boto3
@@ -147,6 +148,16 @@ def test_unsigned_requests_reach_the_probes_only(enforced_server: Serving) -> No
     assert refusal(unsigned.list_tables) == (400, "MissingAuthenticationTokenException")
     with urlopen(f"{enforced_server.url}/health") as health:
         assert health.read() == b'{"status":"ok"}'
+
+
+def test_a_presigned_url_is_as_good_as_a_signed_request(enforced_server: Serving, root: tuple[str, str]) -> None:
+    sts = client(enforced_server, "sts", root)
+    url = sts.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
+    with urlopen(url) as answer:
+        assert f"<Arn>arn:aws:iam::{ACCOUNT}:root</Arn>" in answer.read().decode()
+    with pytest.raises(HTTPError) as refused:
+        urlopen(url.replace("Expires=60", "Expires=61"))
+    assert (refused.value.code, b"SignatureDoesNotMatch" in refused.value.read()) == (403, True)
 
 
 def test_a_body_that_says_it_is_not_signed_is_refused(

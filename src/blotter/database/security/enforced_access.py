@@ -6,7 +6,7 @@ the header differs in the signature only, the signed headers in date, target and
 verified leaves a `Signer`, found by that header, which knows everything but date, values and body, and verifies
 the next one with four hashes and one lookup. A signer lives until the access state changes.
 
-Compiled: every request comes through here. Why it is built so, and what it costs: docs/decisions/0010-signers.md.
+Compiled: every request comes through here. Why it is built so, and what it costs: docs/decisions/0011-signers.md.
 """
 
 from __future__ import annotations

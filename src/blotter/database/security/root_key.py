@@ -69,8 +69,9 @@ class RootKeys:
             return
         if keys:
             raise DataDirectoryError(
-                f"the access keys in {self._folder} cannot be unsealed: their sealing key is missing or another "
-                "one. Restore it, or make a new root key with `blotter access reset-root`"
+                f"the access keys in {self._folder} cannot be unsealed: secret-key, or keys.json of an encrypted "
+                "directory, is missing or another one. Restore it, or let `blotter access reset-root` make a new "
+                "root key"
             )
 
     async def ensure(self, account: str) -> Path | None:

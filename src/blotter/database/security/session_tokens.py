@@ -92,5 +92,5 @@ class SessionTokens:
         try:
             sealed = base64.b64decode(token, validate=True)
             return self._decoder.decode(zlib.decompress(self._sealer.unseal(sealed, _CONTEXT)))
-        except (binascii.Error, UnicodeEncodeError, ValueError, Unsealable):
+        except (binascii.Error, ValueError, Unsealable, msgspec.MsgspecError):
             return None
