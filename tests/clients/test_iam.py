@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,31 @@ def test_a_role_in_a_profile_of_the_aws_cli(serve: Serve, tmp_path: Path) -> Non
     assert "is not authorized to perform: dynamodb:DeleteTable" in refused.stderr
 
 
+def test_many_at_once_keep_every_quota(enforced_server: Serving) -> None:
+    """Requests of eight threads, which come to both workers: one makes the user, two make a key."""
+    clients = [_client(_root(enforced_server), "iam", enforced_server) for _ in range(8)]
+
+    def outcomes(call: Callable[[Any, int], Any]) -> list[str]:
+        with ThreadPoolExecutor(8) as pool:
+            return sorted(pool.map(lambda number: _outcome(lambda: call(clients[number], number)), range(8)))
+
+    made = outcomes(lambda iam, _: iam.create_user(UserName="many"))
+    assert made == ["EntityAlreadyExists"] * 7 + ["ok"]
+    keys = outcomes(lambda iam, _: iam.create_access_key(UserName="many"))
+    assert keys == ["LimitExceeded"] * 6 + ["ok"] * 2
+    tagged = outcomes(lambda iam, n: iam.tag_user(UserName="many", Tags=[{"Key": f"k{n}", "Value": ""}]))
+    assert tagged == ["ok"] * 8
+    assert len(clients[0].list_user_tags(UserName="many")["Tags"]) == 8
+
+
+def _outcome(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "ok"
+
+
 def test_what_was_acknowledged_survives_a_kill(serve: Serve) -> None:
     serving = serve("--access", "enforced", "--workers", "2")
     session = _root(serving)
@@ -123,11 +149,11 @@ def test_what_was_acknowledged_survives_a_kill(serve: Serve) -> None:
     ]
 
 
-def test_a_key_that_was_made_inactive_stops_in_every_worker(serve: Serve) -> None:
-    serving = serve("--access", "enforced", "--workers", "2")
+def test_a_key_that_was_made_inactive_stops_in_every_worker(enforced_server: Serving) -> None:
+    serving = enforced_server
     iam = _client(_root(serving), "iam", serving)
-    iam.create_user(UserName="ann")
-    key = iam.create_access_key(UserName="ann")["AccessKey"]
+    iam.create_user(UserName="inactive")
+    key = iam.create_access_key(UserName="inactive")["AccessKey"]
     ann = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name="us-east-1")
 
     def all_workers(state: bool) -> bool:
@@ -135,5 +161,5 @@ def test_a_key_that_was_made_inactive_stops_in_every_worker(serve: Serve) -> Non
         return all(_works(_client(ann, "sts", serving).get_caller_identity) == state for _ in range(10))
 
     wait_until(lambda: all_workers(True))
-    iam.update_access_key(UserName="ann", AccessKeyId=key["AccessKeyId"], Status="Inactive")
+    iam.update_access_key(UserName="inactive", AccessKeyId=key["AccessKeyId"], Status="Inactive")
     wait_until(lambda: all_workers(False))

@@ -212,6 +212,17 @@ def every(tx: ReadTransaction, account: str, kind: type[R], after: str = "") -> 
         start = rows[-1][0] + b"\x00"
 
 
+def count(tx: ReadTransaction, account: str, kind: type[Record]) -> int:
+    """How many records of a kind there are; none is decoded."""
+    start = record_key(account, kind, "")
+    end = start[:-1] + b"0"
+    found = 0
+    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, ANY_SIZE):
+        found += len(rows)
+        start = rows[-1][0] + b"\x00"
+    return found
+
+
 def accounts(tx: ReadTransaction) -> list[str]:
     """The accounts that have records, ascending."""
     found = []

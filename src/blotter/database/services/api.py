@@ -57,9 +57,11 @@ class Direct(msgspec.Struct, frozen=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """An operation that reads the store. Raises ServiceError."""
+    """An operation that reads the store. Raises ServiceError. With `heavy` it runs on the store's thread for long
+    computations, where nobody waits for it."""
 
     run: Callable[[Call, ReadTransaction], Output]
+    heavy: bool = False
 
 
 class Writing(msgspec.Struct, frozen=True):
@@ -128,6 +130,9 @@ class ApiService:
             self._storage.submit(lambda tx: write(call, tx), running.ended)
             return running
         read = operation.run
+        if operation.heavy:
+            self._storage.submit_aside(lambda tx: read(call, tx), running.ended)
+            return running
         snapshot = self._storage.read()
         if snapshot is None:
             self._storage.submit_read(lambda tx: read(call, tx), running.ended)

@@ -96,12 +96,24 @@ def test_what_a_refused_write_wrote_is_gone(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_read_that_fails_is_answered(kind: str, tmp_path: Path) -> None:
-    def refuse(_: Call, __: ReadTransaction) -> Output:
-        raise ServiceError("NoSuchEntity", "gone", 404)
-
+def test_a_heavy_read_is_answered_later(kind: str, tmp_path: Path) -> None:
     async def scenario(storage: Storage) -> None:
-        status, text = await _ask(storage, Reading(refuse))
+        await _ask(storage, Writing(_put), "hello")
+        assert "hello" in (await _ask(storage, Reading(_look, heavy=True)))[1]
+        refused = await _ask(storage, Reading(_refuse, heavy=True))
+        assert "<Code>NoSuchEntity</Code>" in refused[1]
+
+    _with_store(kind, tmp_path, scenario)
+
+
+def _refuse(_: Call, __: ReadTransaction) -> Output:
+    raise ServiceError("NoSuchEntity", "gone", 404)
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_read_that_fails_is_answered(kind: str, tmp_path: Path) -> None:
+    async def scenario(storage: Storage) -> None:
+        status, text = await _ask(storage, Reading(_refuse))
         assert status == 404
         assert "<Code>NoSuchEntity</Code>" in text
 

@@ -36,6 +36,22 @@ def place_of(text: str, path: tuple[str | int, ...]) -> tuple[int, int]:
     return start, _end(text, start)
 
 
+def places_in(text: str, path: tuple[str | int, ...]) -> list[tuple[int, int]]:
+    """The places of the elements of the list at a path, found in one pass; of a value that is no list, its own."""
+    start, end = place_of(text, path)
+    if text[start] != "[":
+        return [(start, end)]
+    places = []
+    at = _skip(text, start + 1)
+    while text[at] != "]":
+        end = _end(text, at)
+        places.append((at, end))
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return places
+
+
 def line_and_column(text: str, at: int) -> tuple[int, int]:
     """Both count from 1."""
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from blotter.database.security.policy import identity_rules, resource_rules
 from blotter.database.security.policy.conditions import Condition
 from blotter.database.security.policy.document import DocumentKind, MalformedPolicy, Policy, Statement, Version
-from blotter.database.security.policy.json_text import NotJson, place_of, read_json
+from blotter.database.security.policy.json_text import NotJson, places_in, read_json
 from blotter.database.security.policy.patterns import ArnPattern, Template
 from blotter.database.security.policy.principals import PrincipalElement
 
@@ -33,11 +33,11 @@ def parse_policy(text: str, kind: DocumentKind, *, name: str = "") -> Policy:
     else:
         resource_rules.check(document, text, trust=kind == "trust")
     version: Version = document.get("Version", LEGACY)
-    listed = isinstance(document["Statement"], list)
-    statements = []
-    for number, element in enumerate(listed_values(document["Statement"])):
-        place = place_of(text, ("Statement", number) if listed else ("Statement",))
-        statements.append(_statement(number, element, place, kind, variables=version != LEGACY))
+    found = zip(listed_values(document["Statement"]), places_in(text, ("Statement",)), strict=True)
+    statements = [
+        _statement(number, element, place, kind, variables=version != LEGACY)
+        for number, (element, place) in enumerate(found)
+    ]
     return Policy(text, kind, version, tuple(statements), id=document.get("Id"), name=name)
 
 

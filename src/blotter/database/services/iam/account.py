@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from blotter.database.security.access_records import Group, ManagedPolicy, Role, User, every
+from blotter.database.security.access_records import Group, ManagedPolicy, Role, User, count, every
 from blotter.database.services.api import Output
 from blotter.database.services.iam import limits
 from blotter.database.services.iam.aws_policies import find_aws_policy
@@ -38,9 +38,9 @@ _LISTS = {"user": "UserDetailList", "group": "GroupDetailList", "role": "RoleDet
 def get_account_summary(call: IamCall, tx: ReadTransaction) -> Output:
     policies = list(every(tx, call.account, ManagedPolicy))
     counted = {
-        "Users": sum(1 for _ in every(tx, call.account, User)),
-        "Groups": sum(1 for _ in every(tx, call.account, Group)),
-        "Roles": sum(1 for _ in every(tx, call.account, Role)),
+        "Users": count(tx, call.account, User),
+        "Groups": count(tx, call.account, Group),
+        "Roles": count(tx, call.account, Role),
         "Policies": len(policies),
         "PolicyVersionsInUse": sum(len(policy.versions) for policy in policies),
         "AccountAccessKeysPresent": min(1, len(keys_of(tx, call.account, ""))),

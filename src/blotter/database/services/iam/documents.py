@@ -1,4 +1,7 @@
-"""Documents of policies as they are put: whether they are policies, and whether they are small enough."""
+"""Documents of policies as they are put: whether they are small enough, and whether they are policies.
+
+In this order, so that no long document is parsed in the write lock.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ def check_identity_policy(text: str) -> None:
 
 
 def check_managed_policy(text: str) -> None:
-    check_identity_policy(text)
     if size_of(text) > POLICY_SIZE:
         raise quota_exceeded("PolicySize", POLICY_SIZE)
+    check_identity_policy(text)
 
 
 def check_inline_policies(kind: str, name: str, inline: dict[str, str]) -> None:
@@ -36,9 +39,9 @@ def check_inline_policies(kind: str, name: str, inline: dict[str, str]) -> None:
 
 def check_trust_policy(tx: ReadTransaction, text: str) -> None:
     """Raises MalformedPolicyDocument, also for users and roles of this server that do not exist."""
-    policy = _parse(text, trust=True)
     if size_of(text) > TRUST_SIZE:
         raise quota_exceeded("ACLSizePerRole", TRUST_SIZE)
+    policy = _parse(text, trust=True)
     for statement in policy.statements:
         for named in sorted(statement.principal.arns) if statement.principal is not None else ():
             if not _may_exist(tx, named):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from blotter.database.security.access_records import Group, User, delete, every, find, save
+from blotter.database.security.access_records import Group, User, count, delete, every, find, save
 from blotter.database.security.identifiers import new_principal_id
 from blotter.database.services.api import Output
 from blotter.database.services.iam.calls import IamCall, get_group, get_user
@@ -21,7 +21,7 @@ def create_group(call: IamCall, tx: WriteTransaction) -> Output:
     name = call.arguments["GroupName"]
     if find(tx, call.account, Group, name) is not None:
         raise already_exists("Group", name)
-    if sum(1 for _ in every(tx, call.account, Group)) >= GROUPS:
+    if count(tx, call.account, Group) >= GROUPS:
         raise quota_exceeded("GroupsPerAccount", GROUPS)
     group = Group(name, call.argument("Path") or "/", new_principal_id("AGPA"), call.now)
     save(tx, call.account, group)

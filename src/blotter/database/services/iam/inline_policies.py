@@ -28,9 +28,9 @@ class InlinePolicies:
 
     def put(self, call: IamCall, tx: WriteTransaction) -> Output:
         holder, document = self._holder(call, tx), call.arguments["PolicyDocument"]
-        check_identity_policy(document)
         inline = holder.inline | {call.arguments["PolicyName"]: document}
         check_inline_policies(self._kind, holder.name, inline)
+        check_identity_policy(document)
         save(tx, call.account, msgspec.structs.replace(holder, inline=inline))
         return {}
 

@@ -15,6 +15,7 @@ from blotter.database.security.access_records import (
     PolicyVersion,
     Role,
     User,
+    count,
     delete,
     every,
     find,
@@ -103,7 +104,7 @@ def create_policy(call: IamCall, tx: WriteTransaction) -> Output:
     if find(tx, call.account, ManagedPolicy, name) is not None:
         message = f"A policy called {name} already exists. Duplicate names are not allowed."
         raise ServiceError("EntityAlreadyExists", message, 409)
-    if sum(1 for _ in every(tx, call.account, ManagedPolicy)) >= POLICIES:
+    if count(tx, call.account, ManagedPolicy) >= POLICIES:
         raise quota_exceeded("PoliciesPerAccount", POLICIES)
     policy = ManagedPolicy(
         name,

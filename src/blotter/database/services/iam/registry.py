@@ -99,6 +99,12 @@ READING: dict[str, Entry] = {
     "ListVirtualMFADevices": Entry(absent.list_nothing, targets.any_resource),
 }
 
+HEAVY = {
+    *("GetAccountAuthorizationDetails", "ListPolicies", "SimulateCustomPolicy", "SimulatePrincipalPolicy"),
+    *("GetContextKeysForCustomPolicy", "GetContextKeysForPrincipalPolicy"),
+}
+"""Those of READING that may take long: they read everything, or as many policies as a request can hold."""
+
 WRITING: dict[str, Entry] = {
     "CreateUser": Entry(users.create_user, targets.a_new_user),
     "UpdateUser": Entry(users.update_user, targets.a_user),
@@ -150,7 +156,7 @@ def make_registry(access: Access) -> Mapping[str, Operation]:
     """The registry of a server with this access."""
     if not access.enforced:
         return refused_under_open_access("IAM", (*READING, *WRITING))
-    reading = {name: Reading(partial(_read, access, entry)) for name, entry in READING.items()}
+    reading = {name: Reading(partial(_read, access, entry), name in HEAVY) for name, entry in READING.items()}
     writing = {name: Writing(partial(_write, access, entry)) for name, entry in WRITING.items()}
     return {**reading, **writing}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from blotter.database.security.access_records import KeyUse, Role, delete, every, find, save
+from blotter.database.security.access_records import KeyUse, Role, count, delete, every, find, save
 from blotter.database.security.identifiers import new_principal_id
 from blotter.database.services.api import Output
 from blotter.database.services.iam.boundaries import checked_boundary
@@ -24,7 +24,7 @@ def create_role(call: IamCall, tx: WriteTransaction) -> Output:
     check_trust_policy(tx, trust)
     if find(tx, call.account, Role, name) is not None:
         raise already_exists("Role", name)
-    if sum(1 for _ in every(tx, call.account, Role)) >= ROLES:
+    if count(tx, call.account, Role) >= ROLES:
         raise quota_exceeded("RolesPerAccount", ROLES)
     role = Role(
         name,

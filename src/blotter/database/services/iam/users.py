@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from blotter.database.security.access_records import AccessKey, User, delete, every, find, save
+from blotter.database.security.access_records import AccessKey, Account, User, count, delete, every, find, save
 from blotter.database.security.identifiers import new_principal_id
 from blotter.database.services.api import Output
 from blotter.database.services.iam.boundaries import checked_boundary
@@ -23,7 +23,7 @@ def create_user(call: IamCall, tx: WriteTransaction) -> Output:
     tags = new_tags(call)
     if find(tx, call.account, User, name) is not None:
         raise already_exists("User", name)
-    if sum(1 for _ in every(tx, call.account, User)) >= USERS:
+    if count(tx, call.account, User) >= USERS:
         raise quota_exceeded("UsersPerAccount", USERS)
     user = User(
         name,
@@ -41,7 +41,9 @@ def get_user_operation(call: IamCall, tx: ReadTransaction) -> Output:
     """The user, or the caller; the root is shown as a user without a name."""
     name = call.argument("UserName") or own_user_name(call)
     if not name:
-        root = {"UserId": call.account, "Arn": f"arn:aws:iam::{call.account}:root", "CreateDate": call.now}
+        account = find(tx, call.account, Account, call.account)
+        created = call.now if account is None else account.created
+        root = {"UserId": call.account, "Arn": f"arn:aws:iam::{call.account}:root", "CreateDate": created}
         return {"User": root}
     return {"User": full_user_view(call.account, get_user(tx, call.account, name))}
 

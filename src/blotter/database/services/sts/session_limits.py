@@ -23,6 +23,8 @@ from blotter.database.storage.protocol import ReadTransaction
 MOST_POLICY_ARNS = 10
 PACKED_BYTES = 4096
 """What session policies and tags may take together, compressed; AWS's own limit is not published."""
+LONGEST_DOCUMENT = 16384
+"""Characters of a session policy, however well it can be compressed."""
 
 
 class SessionPolicies(msgspec.Struct, frozen=True):
@@ -41,6 +43,8 @@ def read_session_policies(call: Call, tx: ReadTransaction, account: str) -> Sess
     account or of AWS."""
     document = call.arguments.get("Policy")
     if document is not None:
+        if len(document) > LONGEST_DOCUMENT:
+            raise _too_large(len(document), LONGEST_DOCUMENT)
         try:
             parse_policy(document, "identity")
         except MalformedPolicy as error:
@@ -76,13 +80,20 @@ def packed_size(policies: SessionPolicies, tags: dict[str, str]) -> Output:
     if not policies.given and not tags:
         return {}
     packed = len(zlib.compress(msgspec.json.encode([policies.documents, policies.arns, tags])))
-    percent = -(-100 * packed // PACKED_BYTES)
-    if percent > 100:
-        raise ServiceError(
-            "PackedPolicyTooLarge",
-            f"Packed policy consumes {percent}% of allotted space, please use smaller policy.",
-        )
-    return {"PackedPolicySize": percent}
+    if packed > PACKED_BYTES:
+        raise _too_large(packed, PACKED_BYTES)
+    return {"PackedPolicySize": _percent(packed, PACKED_BYTES)}
+
+
+def _too_large(size: int, limit: int) -> ServiceError:
+    return ServiceError(
+        "PackedPolicyTooLarge",
+        f"Packed policy consumes {_percent(size, limit)}% of allotted space, please use smaller policy.",
+    )
+
+
+def _percent(size: int, limit: int) -> int:
+    return -(-100 * size // limit)
 
 
 def refuse_mfa(call: Call) -> None:

@@ -4,6 +4,9 @@ them to LocalStack's tests (2026-02)."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -282,3 +285,10 @@ def test_the_authorization_details_have_everything(iam: IamInProcess) -> None:
         page = iam.call("GetAccountAuthorizationDetails", MaxItems=1, Marker=page["Marker"])
     lists = ("UserDetailList", "GroupDetailList", "RoleDetailList", "Policies")
     assert sum(len(one[name]) for one in [*seen, page] for name in lists) == 5
+
+
+def test_aws_own_policies_are_those_that_aws_publishes() -> None:
+    """moto carries a current copy; `scripts/compile_aws_policies.py` writes ours."""
+    script = Path(__file__).parents[5] / "scripts" / "compile_aws_policies.py"
+    checked = subprocess.run([sys.executable, str(script), "--check"], check=False)
+    assert checked.returncode == 0
