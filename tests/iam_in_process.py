@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import botocore.session
 from botocore.parsers import create_parser
@@ -25,6 +26,8 @@ from blotter.database.services.table import make_dispatcher
 from blotter.database.storage.memory import MemoryStorage
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.protocol import Storage
+
+T = TypeVar("T")
 
 ACCOUNT = "111122223333"
 ROOT = Principal("root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, "")
@@ -58,6 +61,9 @@ class IamInProcess:
     def close(self) -> None:
         self._loop.run_until_complete(self.storage.close())
         self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run_until_complete(work)
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         return self._call("iam", operation, arguments)

@@ -6,12 +6,15 @@ In this order, so that no long document is parsed in the write lock.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import orjson
 
-from blotter.database.security.access_records import Role, User, accounts, every, find, save
+from blotter.database.security.access_records import ResourcePolicy, Role, User, accounts, every, find, save
 from blotter.database.security.policy import MalformedPolicy, Policy, parse_policy
+from blotter.database.security.policy.json_text import place_of
 from blotter.database.services.iam.errors import limit_exceeded, malformed_policy, quota_exceeded
 from blotter.database.services.iam.limits import INLINE_SIZE, POLICY_SIZE, TRUST_SIZE
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -53,18 +56,51 @@ def size_of(text: str) -> int:
     return len("".join(text.split()))
 
 
-def rewrite_trust(tx: WriteTransaction, old: str, new: str) -> None:
-    """Puts another principal into the place of one in every trust policy of every account.
+def rewrite_principal(tx: WriteTransaction, old: str, new: str) -> None:
+    """Puts another principal into the place of one in every trust policy and every resource policy of every
+    account.
 
-    Trust policies mean the user or the role, not its name: after a change of the name they contain the new ARN,
+    These policies mean the user or the role, not its name: after a change of the name they contain the new ARN,
     and after it was deleted its unique id, so that another user of the same name is not trusted
     (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html).
     """
-    quoted, replacement = orjson.dumps(old).decode(), orjson.dumps(new).decode()
-    for account in list(accounts(tx)):
+    for account in accounts(tx):
         for role in list(every(tx, account, Role)):
-            if quoted in role.trust:
-                save(tx, account, msgspec.structs.replace(role, trust=role.trust.replace(quoted, replacement)))
+            trust = with_principal(role.trust, old, new)
+            if trust != role.trust:
+                save(tx, account, msgspec.structs.replace(role, trust=trust))
+        for policy in list(every(tx, account, ResourcePolicy)):
+            document = with_principal(policy.document, old, new)
+            if document != policy.document:
+                save(tx, account, msgspec.structs.replace(policy, document=document))
+
+
+def with_principal(text: str, old: str, new: str) -> str:
+    """A policy with one AWS principal in the place of another, wherever its Principal elements have it; all else
+    stays as it was written."""
+    if old not in text and "\\" not in text:  # It may be escaped.
+        return text
+    statements = orjson.loads(text)["Statement"]
+    listed = statements if isinstance(statements, list) else [statements]
+    paths = [
+        ("Statement", *((number,) if listed is statements else ()), *path)
+        for number, statement in enumerate(listed)
+        for path in _principals(statement, old)
+    ]
+    for start, end in sorted((place_of(text, path) for path in paths), reverse=True):
+        text = f"{text[:start]}{orjson.dumps(new).decode()}{text[end:]}"
+    return text
+
+
+def _principals(statement: dict[str, Any], wanted: str) -> Iterator[tuple[str | int, ...]]:
+    """Where a statement names a principal."""
+    for element in ("Principal", "NotPrincipal"):
+        principals = statement.get(element)
+        named = principals.get("AWS") if isinstance(principals, dict) else None
+        if named == wanted:
+            yield element, "AWS"
+        elif isinstance(named, list):
+            yield from ((element, "AWS", number) for number, name in enumerate(named) if name == wanted)
 
 
 def _parse(text: str, *, trust: bool) -> Policy:

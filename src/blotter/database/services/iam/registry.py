@@ -6,7 +6,7 @@ commit of a change, the process takes over the new access state. Under open acce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ from blotter.database.services.iam import (
     users,
 )
 from blotter.database.services.iam.calls import IamCall
-from blotter.database.services.iam.targets import FindTarget
+from blotter.database.services.iam.targets import FindTarget, Target
 from blotter.database.services.iam.wording import own_words
 from blotter.database.services.model import load_model
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -45,8 +45,12 @@ WORDING = Wording(shows_values=False, own=own_words)
 
 
 class Entry(NamedTuple):
+    """An operation. `target` is what it is authorized on, `renamed` what that will be after it, where that is
+    something else; both have to be allowed."""
+
     run: Run
     target: FindTarget
+    renamed: Callable[[IamCall, ReadTransaction], Target | None] | None = None
 
 
 READING: dict[str, Entry] = {
@@ -107,10 +111,10 @@ HEAVY = {
 
 WRITING: dict[str, Entry] = {
     "CreateUser": Entry(users.create_user, targets.a_new_user),
-    "UpdateUser": Entry(users.update_user, targets.a_user),
+    "UpdateUser": Entry(users.update_user, targets.a_user, targets.renamed_user),
     "DeleteUser": Entry(users.delete_user, targets.a_user),
     "CreateGroup": Entry(groups.create_group, targets.a_new_group),
-    "UpdateGroup": Entry(groups.update_group, targets.a_group),
+    "UpdateGroup": Entry(groups.update_group, targets.a_group, targets.renamed_group),
     "DeleteGroup": Entry(groups.delete_group, targets.a_group),
     "AddUserToGroup": Entry(groups.add_user_to_group, targets.a_group),
     "RemoveUserFromGroup": Entry(groups.remove_user_from_group, targets.a_group),
@@ -176,10 +180,21 @@ def _allowed(access: Access, entry: Entry, call: Call, tx: ReadTransaction) -> I
     check_constraints(load_model("iam"), call.operation, call.arguments, WORDING)
     principal = _principal(call)
     asked = IamCall(call.operation, call.arguments, principal.account, principal, call.now, access.sealer)
-    target = entry.target(asked, tx)
-    context = targets.context_of(asked, target)
-    authorize(call, principal, f"iam:{call.operation}", target.resource, context)
+    for action, target in _required(entry, asked, tx):
+        authorize(call, principal, f"iam:{action}", target.resource, targets.context_of(asked, target))
     return asked
+
+
+def _required(entry: Entry, asked: IamCall, tx: ReadTransaction) -> Iterator[tuple[str, Target]]:
+    """The actions that the caller has to be allowed, and on what: to create something with tags is to tag it
+    too."""
+    target = entry.target(asked, tx)
+    yield asked.operation, target
+    if asked.operation.startswith("Create") and asked.argument("Tags"):
+        yield asked.operation.replace("Create", "Tag"), target
+    renamed = None if entry.renamed is None else entry.renamed(asked, tx)
+    if renamed is not None:
+        yield asked.operation, renamed
 
 
 def _principal(call: Call) -> Principal:

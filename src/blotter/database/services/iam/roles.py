@@ -9,7 +9,7 @@ from blotter.database.security.identifiers import new_principal_id
 from blotter.database.services.api import Output
 from blotter.database.services.iam.boundaries import checked_boundary
 from blotter.database.services.iam.calls import IamCall, get_role, role_arn
-from blotter.database.services.iam.documents import check_trust_policy, rewrite_trust
+from blotter.database.services.iam.documents import check_trust_policy, rewrite_principal
 from blotter.database.services.iam.errors import already_exists, must_first, quota_exceeded
 from blotter.database.services.iam.limits import ROLES, SHORTEST_SESSION
 from blotter.database.services.iam.paging import page, start_after
@@ -94,5 +94,5 @@ def delete_role(call: IamCall, tx: WriteTransaction) -> Output:
     use = use_of_role(tx, call.account, role)
     if use is not None:
         delete(tx, call.account, use)
-    rewrite_trust(tx, role_arn(call.account, role), role.id)
+    rewrite_principal(tx, role_arn(call.account, role), role.id)
     return {}

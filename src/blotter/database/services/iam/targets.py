@@ -61,6 +61,23 @@ def _user(call: IamCall, tx: ReadTransaction, name: str) -> Target:
     return Target(user_arn(call.account, user), user.tags, user.boundary)
 
 
+def renamed_user(call: IamCall, tx: ReadTransaction) -> Target | None:
+    """The user as it will be called; None if that is what it is called."""
+    user = find(tx, call.account, User, call.arguments["UserName"])
+    if user is None:
+        return None
+    name, path = call.argument("NewUserName") or user.name, call.argument("NewPath") or user.path
+    return None if (name, path) == (user.name, user.path) else Target(_arn(call, "user", path, name), user.tags)
+
+
+def renamed_group(call: IamCall, tx: ReadTransaction) -> Target | None:
+    group = find(tx, call.account, Group, call.arguments["GroupName"])
+    if group is None:
+        return None
+    name, path = call.argument("NewGroupName") or group.name, call.argument("NewPath") or group.path
+    return None if (name, path) == (group.name, group.path) else Target(_arn(call, "group", path, name))
+
+
 def a_group(call: IamCall, tx: ReadTransaction) -> Target:
     group = find(tx, call.account, Group, call.arguments["GroupName"])
     return Target(

@@ -9,7 +9,7 @@ from blotter.database.security.identifiers import new_principal_id
 from blotter.database.services.api import Output
 from blotter.database.services.iam.boundaries import checked_boundary
 from blotter.database.services.iam.calls import IamCall, get_user, own_user_name, user_arn
-from blotter.database.services.iam.documents import rewrite_trust
+from blotter.database.services.iam.documents import rewrite_principal
 from blotter.database.services.iam.errors import already_exists, must_first, quota_exceeded
 from blotter.database.services.iam.limits import USERS
 from blotter.database.services.iam.paging import page, start_after
@@ -66,7 +66,7 @@ def update_user(call: IamCall, tx: WriteTransaction) -> Output:
     save(tx, call.account, changed)
     for key in keys_of(tx, call.account, user.name):
         save(tx, call.account, msgspec.structs.replace(key, user=name))
-    rewrite_trust(tx, user_arn(call.account, user), user_arn(call.account, changed))
+    rewrite_principal(tx, user_arn(call.account, user), user_arn(call.account, changed))
     return {}
 
 
@@ -81,7 +81,7 @@ def delete_user(call: IamCall, tx: WriteTransaction) -> Output:
     if user.inline:
         raise must_first("delete policies")
     delete(tx, call.account, user)
-    rewrite_trust(tx, user_arn(call.account, user), user.id)
+    rewrite_principal(tx, user_arn(call.account, user), user.id)
     return {}
 
 

@@ -46,7 +46,7 @@ def assume_role(call: Call, tx: ReadTransaction, access: Access, principal: Prin
     account, role = _find_role(tx, arn)
     if role is None:
         raise _denied(principal, arn, None)
-    _check_allowed(call, principal, account, role, arn, tags)
+    _check_allowed(call, principal, account, role, arn, tags, source_identity)
     seconds = _seconds(call, principal, role)
     policies = read_session_policies(call, tx, account)
     packed = packed_size(policies, tags)
@@ -135,17 +135,23 @@ def _too_long(limit: str) -> ServiceError:
 
 
 def _check_allowed(
-    call: Call, principal: Principal, account: str, role: Role, arn: str, tags: dict[str, str]
+    call: Call,
+    principal: Principal,
+    account: str,
+    role: Role,
+    arn: str,
+    tags: dict[str, str],
+    source_identity: str,
 ) -> None:
     """Raises AccessDenied unless trust policy and caller's policies allow AssumeRole, TagSession when there are
     tags, and SetSourceIdentity when there is one."""
     actions = ["sts:AssumeRole"]
     if tags or _inherited(principal):
         actions.append("sts:TagSession")
-    if "SourceIdentity" in call.arguments:
+    if source_identity:
         actions.append("sts:SetSourceIdentity")
     trust = _trust(role, arn)
-    context = _context(call, role, tags)
+    context = _context(call, role, tags, source_identity)
     policies = policies_of(principal, trust, account)
     for action in actions:
         decision = decide(call, principal, action, arn, context, policies)
@@ -161,13 +167,13 @@ def _trust(role: Role, arn: str) -> Policy:
         return Policy(role.trust, "trust", "2012-10-17", (), name=arn)
 
 
-def _context(call: Call, role: Role, tags: dict[str, str]) -> Context:
+def _context(call: Call, role: Role, tags: dict[str, str], source_identity: str) -> Context:
     arguments = call.arguments
     context: Context = {"sts:rolesessionname": (arguments["RoleSessionName"],)}
     if "ExternalId" in arguments:
         context["sts:externalid"] = (arguments["ExternalId"],)
-    if "SourceIdentity" in arguments:
-        context["sts:sourceidentity"] = (arguments["SourceIdentity"],)
+    if source_identity:
+        context["sts:sourceidentity"] = (source_identity,)
     if tags:
         context["aws:tagkeys"] = tuple(tags)
         context |= {f"aws:requesttag/{key.lower()}": (value,) for key, value in tags.items()}

@@ -94,6 +94,20 @@ def test_tags_are_context_keys(ann: IamInProcess) -> None:
     assert not _is_allowed(ann, "TagUser", UserName="eve", Tags=both)
 
 
+def test_what_is_created_with_tags_is_tagged_too(ann: IamInProcess) -> None:
+    _grant(ann, allow("iam:CreateUser"))
+    assert _is_allowed(ann, "CreateUser", UserName="n1")
+    tagged = ann.refusal("CreateUser", UserName="n2", Tags=[{"Key": "k", "Value": "v"}])
+    assert f"iam:TagUser on resource: {IAM}:user/n2" in tagged[2]
+
+
+def test_a_rename_needs_permission_for_both_names(ann: IamInProcess) -> None:
+    _grant(ann, allow("iam:Update*", resource=f"{IAM}:user/x/*"))
+    assert not _is_allowed(ann, "UpdateUser", UserName="eve", NewPath="/x/")
+    assert not _is_allowed(ann, "UpdateUser", UserName="bob", NewPath="/")
+    assert _is_allowed(ann, "UpdateUser", UserName="bob", NewUserName="bobby")
+
+
 def test_which_policies_may_be_attached(ann: IamInProcess) -> None:
     reads = "arn:aws:iam::aws:policy/ReadOnlyAccess"
     _grant(ann, allow("iam:AttachUserPolicy", Condition={"ArnEquals": {"iam:PolicyARN": reads}}))

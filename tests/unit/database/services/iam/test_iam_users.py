@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from blotter.database.security.access_records import ResourcePolicy, find, save
 from tests.iam_in_process import ACCOUNT, IamInProcess, Refused, allow, trust
 
 NO_ANN = (404, "NoSuchEntity", "The user with name ann cannot be found.")
@@ -64,6 +65,26 @@ def test_what_trusted_a_deleted_user_trusts_no_other_of_its_name(iam: IamInProce
     iam.become_user("ann")
     role = f"arn:aws:iam::{ACCOUNT}:role/r"
     assert iam.refusal("AssumeRole", RoleArn=role, RoleSessionName="s1")[1] == "AccessDenied"
+
+
+def test_nor_does_a_tables_policy(iam: IamInProcess) -> None:
+    user = iam.call("CreateUser", UserName="ann")["User"]
+    table = "arn:aws:dynamodb:us-east-1:111122223333:table/t"
+    policy = ResourcePolicy(table, trust(user["Arn"]), "1", 1.0)
+    iam.run(iam.storage.write(lambda tx: save(tx, ACCOUNT, policy)))
+    iam.call("UpdateUser", UserName="ann", NewUserName="bea")
+    assert '"arn:aws:iam::111122223333:user/bea"' in _resource_policy(iam, table)
+    iam.call("DeleteUser", UserName="bea")
+    assert f'"{user["UserId"]}"' in _resource_policy(iam, table)
+
+
+def _resource_policy(iam: IamInProcess, arn: str) -> str:
+    snapshot = iam.storage.read()
+    assert snapshot is not None
+    with snapshot as tx:
+        found = find(tx, ACCOUNT, ResourcePolicy, arn)
+    assert found is not None
+    return found.document
 
 
 def _trust_of(iam: IamInProcess, role: str) -> str:
