@@ -33,13 +33,15 @@ from blotter.database.encryption.directory_keys import (
 from blotter.database.encryption.errors import DamagedCiphertext, MasterKeyError
 from blotter.database.encryption.key_file import KeyFile
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.storage.data_directory import DataDirectory
+from blotter.database.storage.data_directory import DataDirectory, open_lock_file, try_lock
 from blotter.database.storage.protocol import DataDirectoryError
 from blotter.database.storage.sqlite.conversion import SUFFIX, convert, discard
 from blotter.database.storage.sqlite.schema import FILE_NAME
 
 FOLDERS: Final = ("audit",)
 """Folders of the data directory whose files are under the data key as well."""
+
+LOCK: Final = "keys.lock"
 
 Goal = Literal["encrypt", "decrypt", "rekey"]
 Progress = Callable[[int, int], None]
@@ -77,10 +79,11 @@ def change(directory: Path, master: MasterKey, goal: Goal, progress: Progress) -
             return False
         claim = DataDirectory.claim(directory)
         try:
-            planned = _planned(directory, master, goal)
-            if planned is not None:
-                _carry_out(directory, *planned, progress)
-            return planned is not None
+            with _alone(directory):
+                planned = _planned(directory, master, goal)
+                if planned is not None:
+                    _carry_out(directory, *planned, progress)
+                return planned is not None
         finally:
             claim.release()
 
@@ -90,18 +93,32 @@ def rotate(directory: Path, master: MasterKey, new_master: MasterKey) -> None:
     DataDirectoryError; the old wrapping is valid then."""
     _require_database(directory)
     with _as_directory_errors(directory):
-        keys = open_keys(directory, master)
-        if keys.file is None:
-            raise DataDirectoryError(f"{directory} is not encrypted")
-        wrapped = tuple(keys.wrapped_by(new_master))
-        for each in wrapped:  # What cannot be unwrapped again must not replace what can.
-            key_file.unwrap(each, new_master, str(directory))
-        key_file.save(directory / key_file.FILE_NAME, msgspec.structs.replace(keys.file, keys=wrapped))
+        open_keys(directory, master)  # before anything is touched
+        with _alone(directory):
+            keys = open_keys(directory, master)
+            if keys.file is None:
+                raise DataDirectoryError(f"{directory} is not encrypted")
+            wrapped = tuple(keys.wrapped_by(new_master))
+            for each in wrapped:  # What cannot be unwrapped again must not replace what can.
+                key_file.unwrap(each, new_master, str(directory))
+            key_file.save(directory / key_file.FILE_NAME, msgspec.structs.replace(keys.file, keys=wrapped))
 
 
 def _require_database(directory: Path) -> None:
     if not (directory / FILE_NAME).exists():
         raise DataDirectoryError(f"{directory} holds no blotter database: there is no {FILE_NAME}")
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keeps other changes of `keys.json` away: one that began before would be lost, and a data key with it."""
+    descriptor = open_lock_file(directory / LOCK)
+    try:
+        if not try_lock(descriptor):
+            raise DataDirectoryError(f"another `blotter keys` is at work on {directory}")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from blotter.database.encryption.master_keys import MasterKey, parse_master_key
+from blotter.database.inspection.contents import read_contents
+from blotter.database.inspection.text import contents_lines
 from blotter.database.rekeying import change as module
 from blotter.database.rekeying.change import change, rotate, status
 from blotter.database.rekeying.cli import keys
@@ -295,6 +297,48 @@ def test_wrapping_anew_needs_no_stop_and_changes_one_file(
     assert {name for name in after if after[name] != before.get(name)} == {"keys.json"}
     assert asyncio.run(_opened(store)) == ITEMS  # as a worker that is started again
     store.release()
+
+
+def test_wrapping_anew_in_the_middle_of_a_change(
+    directory: Path, master: MasterKey, make_master: Callable[[str], MasterKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other works; at once, the second is refused, or a data key could be lost."""
+    monkeypatch.setattr(conversion, "SLICE_BYTES", 20_000)
+    other = make_master("other")
+
+    def rotate_meanwhile(_done: int, _total: int) -> None:
+        with pytest.raises(DataDirectoryError, match="another `blotter keys` is at work on"):
+            rotate(directory, master, other)
+        raise KeyboardInterrupt
+
+    change(directory, master, "encrypt", _silent)
+    with pytest.raises(KeyboardInterrupt):
+        change(directory, master, "rekey", rotate_meanwhile)
+    rotate(directory, master, other)
+    assert status(directory).unfinished == "rekey"
+    assert _use(directory, other, _count) == ITEMS
+    assert change(directory, other, "rekey", _silent)
+    assert _use(directory, other, _count) == ITEMS
+
+
+def test_what_is_shown_of_an_encrypted_directory(directory: Path, master: MasterKey) -> None:
+    plain = read_contents(directory)
+    assert (plain.checksums, plain.encryption) == (True, None)
+    change(directory, master, "encrypt", _silent)
+    contents = read_contents(directory, master)
+    assert contents.encryption is not None
+    assert contents.encryption.master_key == f"local {master.id}"
+    text = "\n".join(contents_lines(contents))
+    assert f"encryption       aegis-256, data key {contents.encryption.data_key} of " in text
+    with pytest.raises(KeyboardInterrupt):
+        change(directory, master, "rekey", _interrupt)
+    assert "unfinished     a change of keys was interrupted" in "\n".join(
+        contents_lines(read_contents(directory, master))
+    )
+
+
+def _interrupt(_done: int, _total: int) -> None:
+    raise KeyboardInterrupt
 
 
 async def _opened(store: SqliteStore) -> int:

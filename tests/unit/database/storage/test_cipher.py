@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from blotter.database.encryption.data_keys import DataKey
@@ -111,6 +112,16 @@ def test_a_changed_first_page_stops_the_start(path: Path, at: int) -> None:
         ):
             SqliteStorage.open(path.parent, key=KEY)
     assert path.read_bytes() == bytes(content)
+
+
+def test_without_the_library_that_encrypts_plain_files_work(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another package may have installed the plain apsw over it."""
+    monkeypatch.delattr(apsw, "mc_version")
+    with pytest.raises(DataDirectoryError, match="need the package apsw-sqlite3mc"):
+        SqliteStorage.open(path.parent, key=KEY)
+    asyncio.run(SqliteStorage.open(tmp_path / "plain").close())
 
 
 def test_another_key_opens_nothing(path: Path) -> None:

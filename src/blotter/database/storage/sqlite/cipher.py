@@ -58,7 +58,8 @@ def connect(path: str, key: DataKey, *, flags: int, vfs: str | None, **others: A
         f"aegis_algorithm = '{CIPHER}'",
         f"key = 'raw:{key.derive('database file').hex()}{key.id.hex()}'",
     ):
-        connection.execute(f"PRAGMA {pragma}").get  # noqa: B018 (runs it to its end)
+        # Run to its end, and its text, which holds the key, is not kept for another time.
+        connection.execute(f"PRAGMA {pragma}", can_cache=False).get  # noqa: B018
     return connection
 
 
