@@ -82,6 +82,8 @@ TABLE_NAME_PATTERN = "[a-zA-Z0-9_.-]+"
 
 # What the service enforces in addition to or instead of the published constraints, by shape.
 CONSTRAINTS: dict[str, Shape] = {
+    # What is no integer of 32 bits is refused by the strict deserializer (`wire.strict`).
+    "TopKInteger": {"max": (1 << 31) - 1},
     # A name, or the ARN of a table; only a name is held to the pattern and to 255 characters.
     # The name of an attribute with a value is checked with the item; elsewhere the constraint stands.
     "AttributeName": {"max": None},

@@ -25,8 +25,9 @@ _META = "SELECT value FROM meta WHERE name = ?"
 class IndexContents(msgspec.Struct, frozen=True):
     name: str
     kind: str
-    """ "global" or "local"."""
+    """ "global", "local" or "vector"."""
     keys: str
+    """As in "id (S), at (N)"; of a vector index the vector and its search schema."""
     state: str
     items: int
     bytes: int
@@ -155,8 +156,17 @@ def _table(tx: ReadTransaction, table: Table, now: float) -> TableContents:
 def _index(tx: ReadTransaction, index: Index) -> IndexContents:
     statistics = tx.statistics(index.space)
     state = "deleting" if index.deleting else "backfilling" if index.backfilling else "active"
-    kind = "local" if index.local else "global"
-    return IndexContents(index.name, kind, _keys(index.keys), state, statistics.items, statistics.bytes)
+    kind = "local" if index.local else "global" if index.is_global else "vector"
+    return IndexContents(index.name, kind, _index_keys(index), state, statistics.items, statistics.bytes)
+
+
+def _index_keys(index: Index) -> str:
+    vector = index.vector
+    if vector is None:
+        return _keys(index.keys)
+    shown = [f"{vector.attribute} ({vector.dimensions} dimensions, {vector.distance})"]
+    shown += [f"{element.attribute.name} ({element.attribute.type}, {element.role})" for element in vector.schema]
+    return ", ".join(shown)
 
 
 def _keys(keys: KeySchema) -> str:

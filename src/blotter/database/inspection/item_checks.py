@@ -17,9 +17,17 @@ from blotter.database.model.keys import any_index_key, index_key, table_key
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, values_equal
+from blotter.database.model.vectors import VectorEntry, base_key_of, entry_key, vector_entry
 from blotter.database.operations.item_store import projected
 from blotter.database.operations.stream_registry import Stream
-from blotter.database.storage.protocol import ANY_SIZE, RECORDS_SPACE, Change, ReadTransaction, Row
+from blotter.database.storage.protocol import (
+    ANY_SIZE,
+    RECORDS_SPACE,
+    Change,
+    ReadTransaction,
+    Row,
+    StoredItem,
+)
 
 Problems = Iterator[str]
 Snapshots = Callable[[], AbstractContextManager[ReadTransaction]]
@@ -37,7 +45,8 @@ def check_catalog(snapshots: Snapshots) -> Problems:
         for table in tx.tables():
             if tx.find_table(table.account, table.region, table.name) != table:
                 yield f"{table.arn} is not found under its name"
-            places = [(table.space, table.arn), *((index.space, _named(table, index)) for index in table.indexes)]
+            places = [(table.space, table.arn)]
+            places += [(space, _named(table, index)) for index in table.indexes for space in index.spaces]
             for space, place in places:
                 if space in owners:
                     yield f"{place} and {owners[space]} share key space {space}"
@@ -187,20 +196,29 @@ def _misplaced(table: Table, key: bytes, size: int, item: Item) -> str:
 
 def _missing_entries(tx: ReadTransaction, table: Table, index: Index, items: list[tuple[bytes, Item]]) -> Problems:
     for key, item in items:
-        entry_key = index_key(index, item, key)
+        vector = None if index.vector is None else vector_entry(table, index, item, key)
+        entry_key = index_key(index, item, key) if index.vector is None else vector and vector.key
         if entry_key is None:
             continue
         found = tx.get(index.space, entry_key)
         if found is None:
             yield f"an item of {table.arn} is missing in index {index.name}: {_shown(key)}"
-            continue
-        entry = projected(table, index, item)
-        stored = _parsed(found.body)
-        if stored is None or found.size != item_size(entry) or not values_equal({"M": stored}, {"M": entry}):
+        elif not _is_entry_of(found, table, index, item, vector):
             yield f"an item of {table.arn} differs from its entry in index {index.name}: {_shown(key)}"
 
 
+def _is_entry_of(found: StoredItem, table: Table, index: Index, item: Item, vector: VectorEntry | None) -> bool:
+    """Whether an entry is that of an item; `vector` is what a vector index should hold of it."""
+    if vector is not None:
+        return (found.size, found.body) == (vector.size, vector.body)
+    entry = projected(table, index, item)
+    stored = _parsed(found.body)
+    return stored is not None and found.size == item_size(entry) and values_equal({"M": stored}, {"M": entry})
+
+
 def _unfounded(tx: ReadTransaction, table: Table, index: Index, key: bytes, body: bytes) -> str:
+    if index.vector is not None:
+        return _unfounded_vector(tx, table, index, key)
     entry = _parsed(body)
     if entry is None:
         return "is not readable"
@@ -215,6 +233,15 @@ def _unfounded(tx: ReadTransaction, table: Table, index: Index, key: bytes, body
     if key in (index_key(index, item, base_key), any_index_key(index, item, base_key)):
         return ""
     return "lies under another key than its item's"
+
+
+def _unfounded_vector(tx: ReadTransaction, table: Table, index: Index, key: bytes) -> str:
+    base_key = base_key_of(index, key)
+    stored = None if base_key is None else tx.get(table.space, base_key)
+    item = None if stored is None else _parsed(stored.body)
+    if base_key is None or item is None:
+        return "belongs to no item"
+    return "" if entry_key(index, item, base_key) == key else "lies under another key than its item's"
 
 
 def _is_stream_of(stream: Stream, table: Table) -> bool:

@@ -123,6 +123,14 @@ def partition_prefix(keys: KeySchema, values: Sequence[AttributeValue]) -> bytes
     return _head(attributes, contents)
 
 
+def partition_length(key: bytes) -> int | None:
+    """How many bytes of a key are those of its partition; None for what is too short to be a key."""
+    if len(key) < HASH_BYTES + 2:
+        return None
+    length = HASH_BYTES + 2 + int.from_bytes(key[HASH_BYTES : HASH_BYTES + 2], "big")
+    return length if length <= len(key) else None
+
+
 def sort_prefix(prefix: bytes, values: Sequence[AttributeValue]) -> bytes:
     """The prefix narrowed by equality on the first sort attributes of an index that has several."""
     return prefix + b"".join(_delimited(*_only(value)) for value in values)

@@ -29,7 +29,7 @@ from struct import Struct
 from sys import byteorder
 from typing import Any, Final, NamedTuple
 
-from blotter.database.model.keys import MAX_PARTITION_KEY_BYTES, partition_prefix
+from blotter.database.model.keys import MAX_PARTITION_KEY_BYTES, partition_length, partition_prefix
 from blotter.database.model.size import text_size, value_size
 from blotter.database.model.table import Index, KeyAttribute, Table, VectorSettings
 from blotter.database.model.values import AttributeValue, Item, canonical_bytes
@@ -159,6 +159,12 @@ def partition_of(index: Index, item: Item) -> bytes | None:
     if value is None or not value.get(attribute.type) or value_size(value) > MAX_PARTITION_KEY_BYTES:
         return None
     return partition_prefix(index.keys, (value,))
+
+
+def base_key_of(index: Index, key: bytes) -> bytes | None:
+    """The table key in an entry's key; None if the key is too short to hold one."""
+    start = partition_length(key) if index.keys.partition else 0
+    return None if start is None else key[start:] or None
 
 
 def vector_entry(table: Table, index: Index, item: Item, base_key: bytes) -> VectorEntry | None:

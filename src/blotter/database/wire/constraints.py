@@ -4,9 +4,9 @@ All violations are reported together, ten at most: "N validation errors detected
 satisfy constraint: …". A bad table name is reported alone, unless another required member is missing; a missing
 one has its own message where tables are managed. Paths begin with a lower-case letter and count list elements
 from 1 ("keySchema.1.member.keyType"). Some operations have moved to a newer form, which keeps the published
-case of members and leaves values out; `NEWER_FORM` lists them. The new validation layer (`layers`) has messages
-and an order of its own for some members, unless a required one is missing.
-Source: conformance suites nubo-db/dynamodb-conformance (tier3/error-messages, tier3/validation-ordering,
+case of members and leaves values out; `NEWER_FORM` and `NEWER_INPUTS` list them. The new validation layer
+(`layers`) has messages and an order of its own for some members, unless a required one is missing. Source:
+conformance suites nubo-db/dynamodb-conformance (tier3/error-messages, tier3/validation-ordering,
 captures/2026-06-09-validation-rewording.json) and paritysuite/dynamodb-conformance (tier3/validation-ordering,
 registry/splits.json), and dynalite's recorded tests for the order of members.
 """
@@ -33,6 +33,8 @@ _MAP_KEYS = "Map keys must satisfy constraint"
 
 # (structure, member) whose violations are reported in the newer form.
 NEWER_FORM = frozenset((("QueryInput", "Limit"), ("KeysAndAttributes", "Keys")))
+# Inputs of which every member is.
+NEWER_INPUTS = frozenset(("SearchVectorsInput",))
 
 # Operations that check what they are about first, with their own message.
 _CHECKED_FIRST = {
@@ -143,7 +145,10 @@ def _check_table_name(name: str, value: dict[str, Any]) -> None:
         return
     problem = next(_table_name(shape(expected), table_name), None)
     if problem is not None:
-        raise validation_error(_report([Violation(MemberPath("tableName", "TableName"), table_name, problem)]))
+        violation = Violation(
+            MemberPath("tableName", "TableName"), table_name, problem, newer=name in NEWER_INPUTS
+        )
+        raise validation_error(_report([violation]))
 
 
 def _structure(name: str, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
@@ -151,7 +156,7 @@ def _structure(name: str, value: dict[str, Any], path: MemberPath) -> Iterator[V
     for member, member_shape in expected.members.items():
         content = value.get(member)
         where = path.member(member)
-        newer = (name, member) in NEWER_FORM
+        newer = name in NEWER_INPUTS or (name, member) in NEWER_FORM
         if content is not None:
             as_json = (name, member) in _SHOWN_AS_JSON
             for violation in _value(member_shape, content, where):

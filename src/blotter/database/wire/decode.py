@@ -19,6 +19,7 @@ from blotter.database.wire.constraints import check_constraints
 from blotter.database.wire.deserialize import deserialize
 from blotter.database.wire.layers import layer_of
 from blotter.database.wire.requests import INPUTS
+from blotter.database.wire.strict import check_strictly
 from blotter.database.wire.substitution import MAX_BYTES, check_substitution_variables
 
 OPERATIONS: Final = frozenset(INPUTS)
@@ -49,8 +50,10 @@ def decode_request(operation: str, body: bytes) -> Any:
 def decode_exactly(operation: str, body: bytes) -> Any:
     """The slow way of `decode_request`: same result, AWS's message for what is wrong."""
     name = f"{operation}Input"
+    parsed = _parse(body)
+    check_strictly(operation, body)
     try:
-        value = deserialize(name, _parse(body))
+        value = deserialize(name, parsed)
     except RecursionError:
         raise nesting_error() from None
     check_constraints(name, value, layer_of(operation, body))

@@ -550,7 +550,7 @@ class SearchVectorsInput(Struct, frozen=True, kw_only=True):
     ProjectionExpression: str | None = None
     SearchVector: Annotated[list[AttributeValue], Meta(min_length=1, max_length=4096)]
     SearchConditionExpression: str | None = None
-    TopK: Annotated[int, Meta(ge=1)]
+    TopK: Annotated[int, Meta(ge=1, le=2147483647)]
 
 
 class InputS3Configuration(Struct, frozen=True, kw_only=True):
