@@ -40,6 +40,7 @@ MAX_FILTER_BYTES: Final = 10_240
 
 _OVERFLOW: Final = float(2**128 - 2**103)
 """From here on a number is nearer to 2**128, which is no 32-bit float, than to the greatest one."""
+_GREATEST: Final = float(2**128 - 2**104)
 _LEAST_NORMAL: Final = 2.0**-126
 """Below this, 32-bit floats are multiples of 2**-149."""
 _SUBNORMAL_STEPS: Final = 2**149
@@ -71,8 +72,12 @@ def vector_bytes(elements: Sequence[AttributeValue]) -> bytes:
         raise NotAVector(position) from None
     doubles = array("d", map(float, texts))
     if doubles and not (min(doubles) > -_OVERFLOW and max(doubles) < _OVERFLOW):
-        position = next(place for place, number in enumerate(doubles) if not -_OVERFLOW < number < _OVERFLOW)
-        raise NotAVector(position, texts[position])
+        for place, number in enumerate(doubles):
+            if -_OVERFLOW < number < _OVERFLOW:
+                continue
+            if abs(Decimal(texts[place])) >= _OVERFLOW:
+                raise NotAVector(place, texts[place])
+            doubles[place] = math.copysign(_GREATEST, number)  # the number is less, its double is not
     floats = array("f", _singly_rounded(doubles, texts))
     if byteorder == "big":
         floats.byteswap()

@@ -3,7 +3,7 @@
 A copy belongs to one partition of one index (all of it, without HASH attribute) and is in one state, a step of the
 journal. Before a search it follows to the step of the search's snapshot. A copy that is being made or is following
 is used by that one search until it is done. One that a search with a newer snapshot has taken further is of no use
-to an older one, which then reads the index itself.
+to an older one, which then reads the index itself. So do searches of a partition that is too large for a copy.
 
 What makes a copy takes long reads of the store in slices, perhaps over several snapshots; entries that change
 meanwhile are put right afterwards by the journal, from the step before the first slice on.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from blotter.database.model.keys import prefix_end
 from blotter.database.model.table import Index, Table, VectorSettings
-from blotter.database.operations.vectors.journal import Step, changed_keys, last_step, step_at
+from blotter.database.operations.vectors.journal import RING, Step, changed_keys, last_step, step_at
 from blotter.database.storage.protocol import ReadTransaction, Row
 
 if TYPE_CHECKING:
@@ -61,24 +61,29 @@ class Partition:
 
 class Copy:
     """A partition in memory. `busy` while a search makes it or lets it follow; `complete` once it holds a state,
-    which is `step`."""
+    which is `step`. One that is `too_large` is empty, and only says so."""
 
-    __slots__ = ("_after", "_base", "busy", "complete", "matrix", "step")
+    __slots__ = ("_after", "_base", "busy", "complete", "matrix", "step", "too_large")
 
     def __init__(self, matrix: Matrix, step: Step) -> None:
         self.matrix = matrix
         self.step = step
         self.busy = False
         self.complete = False
+        self.too_large = False
         self._base = step
         self._after: bytes | None = None
 
-    def follow(self, tx: ReadTransaction, partition: Partition, step: Step) -> Generator[Work, None, bool]:
+    def follow(
+        self, tx: ReadTransaction, partition: Partition, step: Step, copies: Copies
+    ) -> Generator[Work, None, bool]:
         """Brings the copy to a step, that of the snapshot; False when that cannot be done. Raises SnapshotTooOld
         when the snapshot ends first: what was done until then is kept."""
         if not self.complete:
-            yield from self._fill(tx, partition)
+            yield from self._fill(tx, partition, copies)
         while self.step != step:
+            if self.too_large or self.matrix.is_wasteful:
+                return False
             behind = step.number - self.step.number
             if behind < 0 or behind > max(1024, 2 * len(self.matrix)):
                 return False
@@ -91,14 +96,22 @@ class Copy:
             rows = [(entry.key, entry.size, entry.body) for _, entry in entries if entry is not None]
             if entries:
                 yield partial(self._change, rows, [key for key, entry in entries if entry is None])
+                self._limit(copies)
             self.step = reached
-        return True
+        return not self.too_large
 
-    def _fill(self, tx: ReadTransaction, partition: Partition) -> Generator[Work, None, None]:
+    def _limit(self, copies: Copies) -> None:
+        """Makes room for what was added; a copy that has none by itself is given up."""
+        copies.make_room()
+        if self.matrix.size > copies.limit:
+            self.too_large = True
+            self.matrix = self.matrix.emptied()
+
+    def _fill(self, tx: ReadTransaction, partition: Partition, copies: Copies) -> Generator[Work, None, None]:
         rows: list[Row] = []
         size = 0
         last = False
-        while not last:
+        while not (last or self.too_large):
             read = partition.rows(tx, rows[-1][0] if rows else self._after)
             last = partition.are_last(read)
             rows += read
@@ -107,6 +120,7 @@ class Copy:
                 if rows:
                     yield partial(self.matrix.put, rows)
                     self._after = rows[-1][0]
+                    self._limit(copies)
                 rows, size = [], 0
             else:
                 yield None
@@ -176,6 +190,11 @@ def current_copy(
         while copy is not None and copy.busy:
             yield _turn  # the thread is busy for the one that uses it
             copy = copies.find(partition)
+        if copy is not None and copy.too_large and 0 <= step.number - copy.step.number < RING:
+            return None
+        if copy is not None and copy.too_large:
+            copies.forget(partition, copy)
+            copy = None
         if copy is not None and copy.complete and copy.step.number > step.number:
             return None
         if copy is None:
@@ -188,11 +207,12 @@ def current_copy(
             copies.add(partition, copy)
         copy.busy = True
         try:
-            if (yield from copy.follow(tx, partition, step)):
-                copies.make_room()
+            if (yield from copy.follow(tx, partition, step, copies)):
                 return copy
         finally:
             copy.busy = False
+        if copy.too_large:
+            return None
         copies.forget(partition, copy)
     return None
 

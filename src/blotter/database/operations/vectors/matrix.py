@@ -25,6 +25,7 @@ BLOCK_ROWS: Final = 16_384
 _ROW_BYTES: Final = 320
 """What a row takes beside its vector: its key and its place, in a list and in a dict."""
 _VALUE_BYTES: Final = 200
+SPARE_VALUES: Final = 4096
 _NO_VALUE: Final = -1
 
 
@@ -69,6 +70,14 @@ class Matrix:
         )
         return floats + len(self._keys) * _ROW_BYTES + sum(map(len, self._numbers)) * _VALUE_BYTES
 
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether it keeps many INLINE_FILTER values that no row has any more: it is to be made anew."""
+        return sum(map(len, self._numbers)) > len(self._numbers) * (2 * len(self._keys) + SPARE_VALUES)
+
+    def emptied(self) -> Matrix:
+        return Matrix(self._vector)
+
     def put(self, entries: Sequence[Row]) -> None:
         """Adds entries, or replaces those with their keys."""
         new: list[Row] = []
@@ -99,6 +108,8 @@ class Matrix:
                 self._keys[row] = moved
                 self._rows[moved] = row
             other.sizes[other_place] = 0
+            if len(self._blocks) > 1 and last == (len(self._blocks) - 1) * BLOCK_ROWS:
+                self._blocks.pop()
 
     def offer_all(self, search: Search, filters: Filters) -> None:
         """Offers all entries that pass the filters."""
