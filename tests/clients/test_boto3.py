@@ -513,3 +513,65 @@ def test_services_to_come_name_themselves(session: Any, service: str, operation:
 def test_a_service_that_is_not_here_says_so(session: Any) -> None:
     with pytest.raises(ClientError, match="AWS_ENDPOINT_URL_S3"):
         session.client("s3").list_buckets()
+
+
+def test_a_vector_index_is_searched(client: Any, make_table: MakeTable) -> None:
+    search_schema = [
+        {"AttributeName": "tenant", "SearchSchemaElementType": "HASH"},
+        {"AttributeName": "color", "SearchSchemaElementType": "INLINE_FILTER"},
+    ]
+    vector_index = {
+        "IndexName": "by-meaning",
+        "VectorAttribute": {"AttributeName": "embedding"},
+        "Dimensions": 3,
+        "DistanceFunction": "COSINE",
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["title", "embedding"]},
+        "SearchSchema": search_schema,
+    }
+    table = make_table(VectorIndexes=[vector_index], **keys(tenant="S", color="S"))
+    later = {**vector_index, "IndexName": "by-distance", "DistanceFunction": "EUCLIDEAN", "SearchSchema": []}
+    later = {name: value for name, value in later.items() if value}
+
+    def vector(*numbers: str) -> list[dict[str, str]]:
+        return [{"N": number} for number in numbers]
+
+    for sort, (color, numbers) in enumerate({"red": ("1", "0", "0"), "blue": ("0", "0.1", "0")}.items()):
+        item = {"pk": {"S": "a"}, "sk": {"N": str(sort)}, "tenant": {"S": "t"}, "color": {"S": color}}
+        more = {"title": {"S": f"the {color} one"}, "embedding": {"L": vector(*numbers)}, "hidden": {"S": "x"}}
+        client.put_item(TableName=table, Item=item | more)
+
+    client.update_table(TableName=table, VectorIndexUpdates=[{"Create": later}])
+    shown = wait_for(
+        client, table, lambda shown: {each["IndexStatus"] for each in shown["VectorIndexes"]} == {"ACTIVE"}
+    )
+    assert [(each["IndexName"], each["ItemCount"]) for each in shown["VectorIndexes"]] == [
+        ("by-meaning", 2),
+        ("by-distance", 2),
+    ]
+
+    found = client.search_vectors(
+        TableName=table,
+        IndexName="by-meaning",
+        SearchVector=vector("0", "1", "0"),
+        TopK=5,
+        SearchConditionExpression="tenant = :t AND color = :c",
+        ExpressionAttributeValues={":t": {"S": "t"}, ":c": {"S": "blue"}},
+        ProjectionExpression="title, embedding",
+        ReturnConsumedCapacity="TOTAL",
+    )
+    shown_vector = {"L": vector("0.0", "0.1", "0.0")}
+    assert found["SearchResults"] == [
+        {"Item": {"title": {"S": "the blue one"}, "embedding": shown_vector}, "Score": 0.0}
+    ]
+    assert found["ConsumedCapacity"] == {"VectorSearchRequestBytes": 1024.0}
+    found = client.search_vectors(
+        TableName=table, IndexName="by-distance", SearchVector=vector("1", "0", "0"), TopK=1
+    )
+    assert [(each["Item"]["sk"]["N"], each["Score"]) for each in found["SearchResults"]] == [("0", 0.0)]
+
+    with pytest.raises(client.exceptions.ClientError, match="SearchConditionExpression must be provided"):
+        client.search_vectors(TableName=table, IndexName="by-meaning", SearchVector=vector("1", "0", "0"), TopK=1)
+    client.update_table(TableName=table, VectorIndexUpdates=[{"Delete": {"IndexName": "by-meaning"}}])
+    wait_for(
+        client, table, lambda shown: [each["IndexName"] for each in shown["VectorIndexes"]] == ["by-distance"]
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from blotter.database.background.time_to_live import TimeToLiveSweeper
 from blotter.database.model.vectors import vector_entry
 from blotter.database.operations.vectors import copies, journal, matrix
 from blotter.database.operations.vectors.copies import COPIES, Copy
@@ -177,6 +178,21 @@ def test_searches_and_writes_at_once(tmp_path: Path, store: str) -> None:
             seen = [round(scores.get(f"pair {number}", -1.0) ** 2) - number for number in range(2)]
             assert not scores or len(set(seen)) == 1 or -1.0 not in scores.values(), body
     database.close()
+
+
+def test_expired_items_are_found_no_more(database: InProcessDatabase) -> None:
+    table = filled(database)
+    specification = {"Enabled": True, "AttributeName": "ttl"}
+    table.call("UpdateTimeToLive", TimeToLiveSpecification=specification)
+    table.put(
+        *({**item(f"old {number}", (1.0, 1.0), tenant="t"), "ttl": {"N": "1800000000"}} for number in "abcd")
+    )
+    table.check((1.0, 1.0))
+    sweeper = TimeToLiveSweeper(database.storage, lambda: 1_800_000_001.0)
+    assert database.run(sweeper.run_once()) == 4
+    for number in "abcd":
+        del table.items[f"old {number}"]
+    table.check((1.0, 1.0))
 
 
 # What a copy holds
