@@ -49,15 +49,20 @@ before or in authentication, and no plan when it failed before it had one."""
 Authorize = Callable[[Request, Context, Plan], None]
 """Raises DynamoDBError unless the caller may do what the plan touches. Called on the event loop."""
 
-Prepared = tuple["Operation[Any, Any]", Any, Context]
-"""A request that may be executed: its operation, plan and context."""
+
+class Prepared:
+    """A request that may be executed."""
+
+    __slots__ = ("context", "operation", "plan")
+
+    def __init__(self, operation: Operation[Any, Any], plan: Any, context: Context) -> None:
+        self.operation = operation
+        self.plan = plan
+        self.context = context
 
 
 class Failed:
-    """A request that may not be executed. Without a context, it failed before or in authentication.
-
-    Not a msgspec.Struct: mypyc looks for the type of a member, here Exception, among the module's own names.
-    """
+    """A request that may not be executed. Without a context, it failed before or in authentication."""
 
     __slots__ = ("context", "error")
 
@@ -133,7 +138,7 @@ class Pipeline(Ends):
             try:
                 check_request(name, arguments)
                 operation = _operation(name)
-                return operation, operation.prepare(arguments), context
+                return Prepared(operation, operation.prepare(arguments), context)
             except DynamoDBError as error:
                 raise worded(error, layer_of(name, body)) from None
         except Exception as error:
@@ -143,11 +148,12 @@ class Pipeline(Ends):
         """The rest of the way."""
         if isinstance(prepared, Failed):
             return self.failed(prepared.error, request, prepared.context, None)
-        operation, plan, context = prepared
+        plan, context = prepared.plan, prepared.context
         try:
             if self._authorize is not None:
                 self._authorize(request, context, plan)
-            return self._executor.execute(operation.execution(plan), plan, context, request, self)
+            execution = prepared.operation.execution(plan)
+            return self._executor.execute(execution, plan, context, request, self)
         except Exception as error:
             return self.failed(error, request, context, plan)
 

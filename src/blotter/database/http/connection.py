@@ -16,8 +16,6 @@ from collections import deque
 from math import inf
 from typing import Any
 
-import msgspec
-
 from blotter.database.http.budget import SMALL
 from blotter.database.http.host import Host
 from blotter.database.http.messages import Pending, Request, Response, TlsSession
@@ -43,6 +41,7 @@ class Connection(asyncio.Protocol):
     """Reads requests from a socket, has them answered and writes the answers."""
 
     __slots__ = (
+        "_budget",
         "_current",
         "_deadline",
         "_decoded",
@@ -71,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._tls = tls
         self._handler = host.handler
         self._writer = host.writer
+        self._budget = host.budget
         self._loop = host.loop
         self._transport: Any = None
         self._reader: RequestReader = None  # type: ignore[assignment]  # set before any byte arrives
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
     def _serve(self, request: Request) -> bool:
         """Has a request answered; False when its answer comes later."""
         if len(request.body) > SMALL:
-            self._decoded = self._host.budget.decode(request.body)
+            self._decoded = self._budget.decode(request.body)
             if self._decoded < 0:
                 self._decoded = 0
                 return self._answer(request, self._host.overloaded)
@@ -307,10 +307,9 @@ class Connection(asyncio.Protocol):
 
     def _release(self, request: Request) -> None:
         """Gives back what a request took."""
-        budget = self._host.budget
-        budget.release(len(request.body))
+        self._budget.release(len(request.body))
         if self._decoded > 0:
-            budget.release_decoded(self._decoded)
+            self._budget.release_decoded(self._decoded)
             self._decoded = 0
 
     def _count_unsent(self, size: int) -> None:
@@ -318,12 +317,12 @@ class Connection(asyncio.Protocol):
         if not self.unsent:
             self.since = self._host.next_number()
         self.unsent += size
-        self._host.budget.used += size
-        if self._host.budget.exceeded:
+        self._budget.used += size
+        if self._budget.exceeded:
             self._host.relieve()
 
     def _release_unsent(self) -> None:
-        self._host.budget.used -= self.unsent
+        self._budget.used -= self.unsent
         self.unsent = 0
 
     def _wait_for_compression(self, request: Request, response: Response) -> None:
@@ -335,7 +334,7 @@ class Connection(asyncio.Protocol):
             answer.settle(response if failed else done.result())
 
         self._loop.run_in_executor(None, compress, response).add_done_callback(compressed)
-        self._wait_for(msgspec.structs.replace(request, headers=_without_coding(request)), answer)
+        self._wait_for(request.with_headers(_without_coding(request)), answer)
 
     def refuse(self, refusal: Refused) -> None:
         """Answers what never became a request, then waits for the client to stop sending.

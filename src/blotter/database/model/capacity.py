@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 READ_UNIT_BYTES = 4096
 WRITE_UNIT_BYTES = 1024
 
@@ -38,20 +36,33 @@ def write_units(size: int) -> float:
     return float((size + WRITE_UNIT_BYTES - 1) // WRITE_UNIT_BYTES or 1)
 
 
-class ConsumedCapacity(msgspec.Struct, gc=False):
+class ConsumedCapacity:
     """What one request consumed on one table and its indexes. All units are read units, or with `writes` write
     units; no request consumes both on one table. `transactional` selects the shape in which it is rendered; its
     units are doubled by `Capacities`."""
 
-    table_name: str
-    writes: bool
-    table_units: float = 0.0
-    transactional: bool = False
-    local_indexes: dict[str, float] | None = None
-    """Units by index name; None while there are none."""
-    global_indexes: dict[str, float] | None = None
-    vector_bytes: dict[str, int] | None = None
-    """Bytes written to vector indexes, or examined in one by a search, by index name."""
+    __slots__ = (
+        "global_indexes",
+        "local_indexes",
+        "table_name",
+        "table_units",
+        "transactional",
+        "vector_bytes",
+        "writes",
+    )
+
+    def __init__(
+        self, table_name: str, writes: bool, table_units: float = 0.0, transactional: bool = False
+    ) -> None:
+        self.table_name = table_name
+        self.writes = writes
+        self.table_units = table_units
+        self.transactional = transactional
+        self.local_indexes: dict[str, float] | None = None
+        """Units by index name; None while there are none."""
+        self.global_indexes: dict[str, float] | None = None
+        self.vector_bytes: dict[str, int] | None = None
+        """Bytes written to vector indexes, or examined in one by a search, by index name."""
 
     def add_index(self, name: str, units: float, *, local: bool) -> None:
         units_by_name = self.local_indexes if local else self.global_indexes

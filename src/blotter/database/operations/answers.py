@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 import orjson
 
 from blotter.database.model.capacity import ConsumedCapacity
 
 
-class Result(msgspec.Struct, frozen=True, gc=False):
+class Result:
     """What an operation that succeeded hands back: the body of its response and the capacity it consumed, one
     entry for each table. `consumed` is always there, whether or not the response shows it."""
 
-    body: bytes
-    consumed: Sequence[ConsumedCapacity] = ()
+    __slots__ = ("body", "consumed")
+
+    def __init__(self, body: bytes, consumed: Sequence[ConsumedCapacity] = ()) -> None:
+        self.body = body
+        self.consumed = consumed
 
 
 def answer(*members: tuple[bytes, bytes | None]) -> bytes:

@@ -5,8 +5,6 @@ One value per request, made by the pipeline. Time comes from here and nowhere el
 
 from __future__ import annotations
 
-import msgspec
-
 from blotter.database.model.arns import parse_arn
 from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
 from blotter.database.model.table import PAST, Table
@@ -14,19 +12,32 @@ from blotter.database.security.identity import Identity
 from blotter.database.storage.protocol import Origin, ReadTransaction
 
 
-class Context(msgspec.Struct, frozen=True, gc=False):
+class Context:
     """`now` is when the request arrived, in seconds since the epoch; `table_delay` is how long CREATING, UPDATING
     and DELETING last; `origin` is recorded in the change log; `host` is the request's Host header, empty without
     one. `operation` and `caller` are empty and None for work of the server's own."""
 
-    account: str
-    region: str
-    now: float
-    table_delay: float = 0.0
-    origin: Origin = "user"
-    host: str = ""
-    operation: str = ""
-    caller: Identity | None = None
+    __slots__ = ("account", "caller", "host", "now", "operation", "origin", "region", "table_delay")
+
+    def __init__(
+        self,
+        account: str,
+        region: str,
+        now: float,
+        table_delay: float = 0.0,
+        origin: Origin = "user",
+        host: str = "",
+        operation: str = "",
+        caller: Identity | None = None,
+    ) -> None:
+        self.account = account
+        self.region = region
+        self.now = now
+        self.table_delay = table_delay
+        self.origin = origin
+        self.host = host
+        self.operation = operation
+        self.caller = caller
 
     @property
     def reaches(self) -> bool:

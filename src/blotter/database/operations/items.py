@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
 import orjson
 
 from blotter.database.expressions import (
@@ -50,12 +49,17 @@ TOO_DEEP = "Nesting Levels have exceeded supported limits"
 """What a transaction and a PartiQL statement say of an item that an update makes too deep."""
 
 
-class GetPlan(msgspec.Struct, frozen=True, gc=False):
-    table: str
-    key: Item
-    consistent: bool
-    projection: Projection | None
-    capacity: str | None
+class GetPlan:
+    __slots__ = ("capacity", "consistent", "key", "projection", "table")
+
+    def __init__(
+        self, table: str, key: Item, consistent: bool, projection: Projection | None, capacity: str | None
+    ) -> None:
+        self.table = table
+        self.key = key
+        self.consistent = consistent
+        self.projection = projection
+        self.capacity = capacity
 
     def touches(self) -> tuple[Touch]:
         return (read_touch("dynamodb:GetItem", self.table, self.key, self.projection, self.capacity),)

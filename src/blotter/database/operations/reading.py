@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 import orjson
 
 from blotter.database.expressions import (
@@ -52,18 +51,42 @@ from blotter.database.validation.keys import STARTING_KEY_INVALID, check_key_len
 from blotter.database.wire import requests as wire
 
 
-class ReadPlan(msgspec.Struct, frozen=True, gc=False):
+class ReadPlan:
     """What Query and Scan have in common."""
 
-    table: str
-    index_name: str | None
-    limit: int | None
-    start_key: Item | None
-    filter: Condition | None
-    projection: Projection | None
-    select: str | None
-    consistent: bool
-    capacity: str | None
+    __slots__ = (
+        "capacity",
+        "consistent",
+        "filter",
+        "index_name",
+        "limit",
+        "projection",
+        "select",
+        "start_key",
+        "table",
+    )
+
+    def __init__(
+        self,
+        table: str,
+        index_name: str | None,
+        limit: int | None,
+        start_key: Item | None,
+        filter: Condition | None,  # noqa: A002
+        projection: Projection | None,
+        select: str | None,
+        consistent: bool,
+        capacity: str | None,
+    ) -> None:
+        self.table = table
+        self.index_name = index_name
+        self.limit = limit
+        self.start_key = start_key
+        self.filter = filter
+        self.projection = projection
+        self.select = select
+        self.consistent = consistent
+        self.capacity = capacity
 
     def touch(self, action: str, key: Item | None, key_condition: KeyCondition | None) -> Touch:
         if self.projection is not None:
@@ -74,10 +97,13 @@ class ReadPlan(msgspec.Struct, frozen=True, gc=False):
         return Touch(action, self.table, key, expressions, self.index_name, select, "", self.capacity)
 
 
-class QueryPlan(msgspec.Struct, frozen=True, gc=False):
-    read: ReadPlan
-    key_condition: KeyCondition
-    reverse: bool
+class QueryPlan:
+    __slots__ = ("key_condition", "read", "reverse")
+
+    def __init__(self, read: ReadPlan, key_condition: KeyCondition, reverse: bool) -> None:
+        self.read = read
+        self.key_condition = key_condition
+        self.reverse = reverse
 
     def touches(self) -> tuple[Touch]:
         clauses = self.key_condition.clauses
@@ -85,10 +111,13 @@ class QueryPlan(msgspec.Struct, frozen=True, gc=False):
         return (self.read.touch("dynamodb:Query", key, self.key_condition),)
 
 
-class ScanPlan(msgspec.Struct, frozen=True, gc=False):
-    read: ReadPlan
-    segment: int
-    total_segments: int
+class ScanPlan:
+    __slots__ = ("read", "segment", "total_segments")
+
+    def __init__(self, read: ReadPlan, segment: int, total_segments: int) -> None:
+        self.read = read
+        self.segment = segment
+        self.total_segments = total_segments
 
     def touches(self) -> tuple[Touch]:
         return (self.read.touch("dynamodb:Scan", None, None),)

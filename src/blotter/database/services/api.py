@@ -192,4 +192,4 @@ def _unpacked(request: Request) -> Request:
     encoding = request.headers.get("content-encoding")
     if encoding is None:
         return request
-    return msgspec.structs.replace(request, body=unpack(request.body, encoding, MAX_BODY))
+    return request.with_body(unpack(request.body, encoding, MAX_BODY))

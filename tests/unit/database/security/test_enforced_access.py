@@ -28,6 +28,7 @@ from blotter.database.security.principal import Principal
 from blotter.database.security.sealing import sealer_in_memory
 from blotter.database.security.session_tokens import IssuedCredentials, SessionClaims, SessionTokens
 from blotter.database.storage.memory import MemoryStore
+from tests.http_requests import changed
 
 ACCOUNT = "111122223333"
 NOW = 1_796_000_000.0
@@ -139,17 +140,17 @@ def test_what_was_changed_after_signing_is_refused(server: Server, sign: Any, re
         server.access.authenticate(request)
     headers = request.headers
     changes: list[tuple[str, Request]] = [
-        ("body", replace(request, body=request.body + b" ")),
-        ("target", replace(request, headers={**headers, "x-amz-target": "DynamoDB_20120810.PutItem"})),
-        ("host", replace(request, headers={**headers, "host": "elsewhere"})),
-        ("date", replace(request, headers={**headers, "x-amz-date": _stamp(NOW + 1)})),
-        ("signature", replace(request, headers={**headers, "authorization": headers["authorization"][:-1] + "é"})),
-        ("no signature", replace(request, headers={**headers, "authorization": headers["authorization"][:-64]})),
-        ("method", replace(request, method="PUT")),
-        ("path", replace(request, target="/a")),
-        ("a signed header is missing", replace(request, headers=_without(headers, "content-type"))),
+        ("body", changed(request, body=request.body + b" ")),
+        ("target", changed(request, headers={**headers, "x-amz-target": "DynamoDB_20120810.PutItem"})),
+        ("host", changed(request, headers={**headers, "host": "elsewhere"})),
+        ("date", changed(request, headers={**headers, "x-amz-date": _stamp(NOW + 1)})),
+        ("signature", changed(request, headers={**headers, "authorization": headers["authorization"][:-1] + "é"})),
+        ("no signature", changed(request, headers={**headers, "authorization": headers["authorization"][:-64]})),
+        ("method", changed(request, method="PUT")),
+        ("path", changed(request, target="/a")),
+        ("a signed header is missing", changed(request, headers=_without(headers, "content-type"))),
     ]
-    refused = {name: server.refusal(changed)[0] for name, changed in changes}
+    refused = {name: server.refusal(sent)[0] for name, sent in changes}
     assert refused.pop("no signature") == "IncompleteSignatureException"
     assert set(refused.values()) == {MISMATCH}
     assert server.caller(request).kind == "root"
@@ -174,7 +175,7 @@ def test_bodies_of_unknown_callers_are_not_hashed(
         raise AssertionError("hashed")
 
     monkeypatch.setattr(sigv4.hashlib, "sha256", never)
-    assert server.refusal(replace(request, body=Untouchable())) == INVALID
+    assert server.refusal(changed(request, body=Untouchable())) == INVALID
 
 
 @pytest.mark.parametrize("remembered", [False, True])
@@ -262,7 +263,7 @@ def test_a_token_is_bound_to_its_key_and_cannot_be_changed(server: Server, sign:
     for name, token in tokens.items():
         assert server.refusal(sign(mine._replace(token=token))) == INVALID, name
         headers = {**right.headers, "x-amz-security-token": token}
-        assert server.refusal(replace(right, headers=headers)) == INVALID, name
+        assert server.refusal(changed(right, headers=headers)) == INVALID, name
     assert server.refusal(sign((*mine[:2],))) == INVALID
     assert server.refusal(sign((*permanent, mine.token))) == INVALID
 
@@ -305,7 +306,7 @@ def test_a_presigned_request_is_good_for_its_time(server: Server, sign: Any) -> 
     request = sign(key, presigned_for=60)
     assert "authorization" not in request.headers
     assert server.caller(request).kind == server.caller(sign(session, presigned_for=60)).kind == "root"
-    assert server.refusal(replace(request, body=b"{}"))[0] == MISMATCH
+    assert server.refusal(changed(request, body=b"{}"))[0] == MISMATCH
     server.now = NOW + 61
     assert server.refusal(request)[1].startswith("Signature expired: ")
 
@@ -404,7 +405,7 @@ def test_of_several_faults_the_first_in_aws_order_is_told(server: Server, sign: 
         sent = _without(_without(right.headers, "authorization"), "x-amz-date")
         sent |= {} if authorization is None else {"authorization": authorization}
         sent |= {} if date is None else {"x-amz-date": date}
-        code, message = server.refusal(replace(right, headers=sent))
+        code, message = server.refusal(changed(right, headers=sent))
         told.append(f"{code}: {message[:44]}")
     assert told == [
         "MissingAuthenticationTokenException: Request is missing Authentication Token",
