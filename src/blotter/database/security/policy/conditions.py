@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
-from blotter.database.security.policy.patterns import ArnPattern, Template
+from blotter.database.security.policy.patterns import ARN_PARTS, ArnPattern, Template
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -76,15 +76,17 @@ class _Like(Operator):
 
 
 class _ArnLike(Operator):
-    __slots__ = ("_values",)
+    __slots__ = ("_readable", "_values")
 
     def __init__(self, values: Sequence[ArnPattern], negated: bool) -> None:
         super().__init__(negated, [name for value in values for name in value.names])
         self._values: Final = values
+        self._readable: Final = all(value.text == "*" or value.text.count(":") >= _COLONS for value in values)
 
     def matches(self, value: str, context: Context) -> bool:
-        if value.count(":") < 5:
-            return False  # What is no ARN is neither like nor unlike one.
+        # What is no ARN is neither like nor unlike one, as what is no number is neither equal nor unequal to one.
+        if value.count(":") < _COLONS or (self.negated and not self._readable):
+            return False
         for pattern in self._values:
             if pattern.matches(value, context):
                 return not self.negated
@@ -260,6 +262,7 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+_COLONS: Final = ARN_PARTS - 1
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?")
 _MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
 _QUANTIFIERS: Final[dict[str, Quantifier]] = {"ForAllValues": "all", "ForAnyValue": "any"}

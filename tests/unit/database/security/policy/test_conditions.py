@@ -69,6 +69,7 @@ def holds(operator: str, key: str, *values: str) -> bool:
         ("ArnNotEquals", "arn", ["arn:aws:iam::123456789012:user/*"], False),
         ("ArnNotLike", "arn", ["arn:aws:sts::*:*"], True),
         ("ArnNotLike", "name", ["arn:aws:sts::*:*"], False),
+        ("ArnNotLike", "arn", ["arn:aws:sts::*:*", "no ARN"], False),
         ("Null", "name", ["false"], True),
         ("Null", "missing", ["true"], True),
         ("Null", "empty", ["true"], True),
