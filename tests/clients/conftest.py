@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.service_models import share_service_models
+
+share_service_models()
+
 
 @pytest.fixture
 def aws_environment(server: object, tmp_path: Path) -> dict[str, str]:

@@ -24,6 +24,9 @@ from blotter.crimes.learning.model import Model, load_model
 from blotter.crimes.settings import Application, CrimesSettings
 from blotter.crimes.storage.objects import ObjectStore
 from blotter.crimes.storage.results import ResultsTable
+from tests.service_models import share_service_models
+
+share_service_models()
 
 
 @pytest.fixture(scope="session")
