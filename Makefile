@@ -19,7 +19,8 @@ test: $(VENV)/.tests
 LONG := crimes/learning/test_training.py crimes/reading/test_reader.py crimes/web/test_paths.py \
   database/expressions/test_properties.py database/expressions/partiql/test_properties.py database/http/test_content_encoding.py \
   database/operations/test_any_request.py database/storage/test_sqlite.py database/background/test_time_to_live.py \
-  tables/applying/test_tables_convergence.py test_benchmarks.py
+  tables/applying/test_tables_convergence.py test_benchmarks.py database/operations/test_bounded_work.py \
+  crimes/web/test_pages.py database/test_executor.py tables/exporting/test_tables_export_values.py crimes/test_cli.py
 QUICK := tests/unit tests/test_scripts.py $(addprefix --ignore=tests/unit/,$(LONG))
 quick: $(VENV)/.tests
 	$(PYTEST) $(QUICK) $(ARGS)
