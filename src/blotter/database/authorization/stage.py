@@ -10,7 +10,7 @@ keys and tags when a policy asks for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from blotter.database.authorization.item_context import item_context
@@ -19,7 +19,7 @@ from blotter.database.model.arns import parse_arn, table_arn
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.table import Table
 from blotter.database.operations.context import Context
-from blotter.database.operations.touches import EVERYTHING, Plan, Touch
+from blotter.database.operations.touches import EVERYTHING, DividedPlan, Plan, Touch
 from blotter.database.security.access_state import AccessState
 from blotter.database.security.policy import PolicySet
 from blotter.database.security.policy.evaluation import Applicable, narrow
@@ -31,6 +31,7 @@ from blotter.database.storage.protocol import Storage, StorageUnavailable
 FindTable = Callable[[str, str, str], "Table | None"]
 """Account, region, name → the table."""
 
+_NOTHING: Final[dict[int, DynamoDBError]] = {}
 _MOST_KEPT: Final = 10_000
 """Decisions that are kept; beyond, all are made anew."""
 _LONGEST_KEPT: Final = 512
@@ -86,7 +87,8 @@ class Authorization:
         state.on_change(self._forget)
 
     def __call__(self, request: Request, context: Context, plan: Plan) -> None:
-        """Raises AccessDeniedException for the first touch that is not allowed."""
+        """Raises AccessDeniedException for the first touch that is not allowed, unless the parts of the plan fail
+        by themselves: then it refuses each part whose touch is not allowed."""
         caller = context.caller
         principal = None if caller is None else caller.principal
         if principal is None:
@@ -96,12 +98,22 @@ class Authorization:
             known = self._known[id(principal)] = Known(principal)
             self._kept += 1
         region = context.region
-        for touch in plan.touches():
+        divided: DividedPlan | None = None
+        refused: dict[int, DynamoDBError] = _NOTHING
+        touches = plan.touches()
+        for touch in touches:
             verdict = known.verdicts.get((touch.action, touch.resource, touch.index, region))
             if verdict is None:
                 verdict = self._first_look(known, touch, region)
             if not verdict.allowed:
-                self._look_closer(verdict, touch, principal, request, context)
+                error = self._look_closer(verdict, touch, principal, request, context)
+                if error is not None:
+                    if not isinstance(plan, DividedPlan):
+                        raise error
+                    divided = plan
+                    refused = {**refused, id(touch): error}
+        if divided is not None:
+            _refuse(divided, touches, refused)
 
     def _forget(self) -> None:
         self._known = {}
@@ -128,8 +140,8 @@ class Authorization:
 
     def _look_closer(
         self, verdict: Verdict, touch: Touch, principal: Principal, request: Request, context: Context
-    ) -> None:
-        """Decides with the request's own values."""
+    ) -> DynamoDBError | None:
+        """Decides with the request's own values; the refusal, if it is one."""
         applicable, resource = verdict.applicable, verdict.resource
         decision = applicable.constant
         if decision is None:
@@ -138,14 +150,23 @@ class Authorization:
             values = global_context(facts, keys)
             values |= item_context(touch, context.operation, keys, lambda: self._table(resource))
             decision = applicable.decide(values)
-        if not decision.allowed:
-            message = denial(principal.arn, touch.action, resource.arn, decision)
-            raise DynamoDBError("AccessDeniedException", message)
+        if decision.allowed:
+            return None
+        return DynamoDBError("AccessDeniedException", denial(principal.arn, touch.action, resource.arn, decision))
 
     def _table(self, resource: Resource) -> Table | None:
         if not resource.table:
             return None
         return self._find_table(resource.account, resource.region, resource.table)
+
+
+def _refuse(plan: DividedPlan, touches: Sequence[Touch], refused: dict[int, DynamoDBError]) -> None:
+    """Refuses parts of a plan; `refused` has the errors by the identities of the touches."""
+    # From the last one on: a part that is refused touches nothing any more, so those behind it move up.
+    for number in range(len(touches) - 1, -1, -1):
+        error = refused.get(id(touches[number]))
+        if error is not None:
+            plan.refuse(number, error)
 
 
 def table_finder(storage: Storage) -> FindTable:

@@ -8,10 +8,11 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondy
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
+from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.table import KeySchema
 from blotter.database.model.values import AttributeValue, Item
 
@@ -101,6 +102,14 @@ class Plan(Protocol):
     """What `prepare` makes of a request: all that can be decided without the store. It never changes."""
 
     def touches(self) -> Sequence[Touch]: ...
+
+
+@runtime_checkable
+class DividedPlan(Plan, Protocol):
+    """A plan whose parts succeed or fail by themselves: before it is executed, a part may be refused."""
+
+    def refuse(self, number: int, error: DynamoDBError) -> None:
+        """Makes the error the result of the part that the touch of that number is about."""
 
 
 class RequestPlan(msgspec.Struct, Generic[AnyRequest], frozen=True):

@@ -244,6 +244,7 @@ def _evaluate(
 
 # Error code of a refused action → code of its cancellation reason, and of a statement's error in a batch.
 REASON_CODES = {
+    "AccessDeniedException": "AccessDenied",
     "ConditionalCheckFailedException": "ConditionalCheckFailed",
     "DuplicateItemException": "DuplicateItem",
     "ResourceNotFoundException": "ResourceNotFound",

@@ -304,6 +304,30 @@ def test_transactions_full_scans_and_consumed_capacity_can_be_told_apart(databas
     assert database.allows("GetItem", GET | {"ReturnConsumedCapacity": "TOTAL"})
 
 
+def test_a_batch_of_statements_refuses_each_by_itself(database: GuardedDatabase) -> None:
+    statements = [
+        "SELECT * FROM notes WHERE p = 'a' AND s = 1",
+        "SELECT",
+        "SELECT * FROM others WHERE p = 'a'",
+        "SELECT * FROM notes WHERE p = 'b' AND s = 1",
+        "SELECT * FROM nowhere WHERE p = 'a'",
+    ]
+    database.as_(user("a", allow("dynamodb:PartiQLSelect", f"{TABLES}notes")))
+    batch = {"Statements": [{"Statement": statement} for statement in statements]}
+    status, answer = database.call("BatchExecuteStatement", batch)
+    errors = [response.get("Error", {}) for response in answer["Responses"]]
+    assert (status, [error.get("Code") for error in errors]) == (
+        200,
+        [None, "ValidationError", "AccessDenied", None, "AccessDenied"],
+    )
+    assert errors[2]["Message"].endswith(
+        f"dynamodb:PartiQLSelect on resource: {TABLES}others because no identity-based policy allows the "
+        "dynamodb:PartiQLSelect action"
+    )
+    nothing = database.as_(user("b")).call("BatchExecuteStatement", batch)[1]
+    assert {response["Error"]["Code"] for response in nothing["Responses"]} == {"AccessDenied", "ValidationError"}
+
+
 def test_tags_of_resources_requests_and_principals(database: GuardedDatabase) -> None:
     same = {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/Team}"}}
     policy = allow("dynamodb:GetItem", Condition=same)

@@ -51,6 +51,9 @@ class ReadBatchPlan(NamedTuple):
     def touches(self) -> list[Touch]:
         return _touches(self.members)
 
+    def refuse(self, number: int, error: DynamoDBError) -> None:
+        _refuse(self.members, number, error)
+
 
 class WriteBatchPlan(NamedTuple):
     members: list[BatchStatement]
@@ -59,10 +62,18 @@ class WriteBatchPlan(NamedTuple):
     def touches(self) -> list[Touch]:
         return _touches(self.members)
 
+    def refuse(self, number: int, error: DynamoDBError) -> None:
+        _refuse(self.members, number, error)
+
 
 def _touches(members: list[BatchStatement]) -> list[Touch]:
     """One for each statement that can be carried out."""
     return [touch_of(statement) for statement, _ in members if not isinstance(statement, DynamoDBError)]
+
+
+def _refuse(members: list[BatchStatement], number: int, error: DynamoDBError) -> None:
+    places = [place for place, (statement, _) in enumerate(members) if not isinstance(statement, DynamoDBError)]
+    members[places[number]] = BatchStatement(error, members[places[number]].consistent)
 
 
 def prepare_batch(request: wire.BatchExecuteStatementInput) -> ReadBatchPlan | WriteBatchPlan:
