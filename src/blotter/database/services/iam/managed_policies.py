@@ -138,9 +138,9 @@ def list_policies(call: IamCall, tx: ReadTransaction) -> Output:
         attached, boundaries = usage.of(policy.arn)
         if not policy.record.path.startswith(prefix):
             return False
-        if call.argument("OnlyAttached") and not (boundaries if use == "PermissionsBoundary" else attached):
+        if call.argument("OnlyAttached") and not attached and not boundaries:
             return False
-        return not (use == "PermissionsBoundary" and not boundaries)
+        return use is None or bool(boundaries if use == "PermissionsBoundary" else attached)
 
     def view(policy: Policy) -> object:
         return policy_view(policy.account, policy.record, *usage.of(policy.arn))

@@ -108,13 +108,14 @@ def _simulate(
 def _result(
     action: str, resource: str, decision: Decision, missing: list[str], *, specific: bool
 ) -> dict[str, Any]:
+    """With resources in the request, missing context keys are listed for each resource."""
     name, matched = _DECISIONS[decision.reason], [_match(match) for match in decision.matched]
     view: dict[str, Any] = {
         "EvalActionName": action,
         "EvalResourceName": resource,
         "EvalDecision": name,
         "MatchedStatements": matched,
-        "MissingContextValues": missing,
+        "MissingContextValues": [] if specific else missing,
         "EvalDecisionDetails": {},
     }
     if specific:

@@ -193,6 +193,8 @@ def test_boundaries(iam: IamInProcess) -> None:
     assert iam.call("GetPolicy", PolicyArn=ARN)["Policy"]["PermissionsBoundaryUsageCount"] == 1
     found = iam.call("ListPolicies", PolicyUsageFilter="PermissionsBoundary")["Policies"]
     assert [policy["PolicyName"] for policy in found] == ["p"]
+    assert iam.call("ListPolicies", PolicyUsageFilter="PermissionsPolicy")["Policies"] == []
+    assert iam.call("ListPolicies", OnlyAttached=True)["Policies"] == found
     iam.call("CreateUser", UserName="u")
     iam.call("PutUserPermissionsBoundary", UserName="u", PermissionsBoundary=S3)
     assert iam.call("GetUser", UserName="u")["User"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == S3

@@ -82,6 +82,11 @@ def test_context_is_what_the_request_says(iam: IamInProcess) -> None:
     answer = iam.call("SimulateCustomPolicy", PolicyInputList=[policy], ActionNames=["dynamodb:GetItem"])
     (result,) = answer["EvaluationResults"]
     assert (result["EvalDecision"], result["MissingContextValues"]) == ("implicitDeny", ["aws:MultiFactorAuthAge"])
+    (specific,) = iam.call(
+        "SimulateCustomPolicy", PolicyInputList=[policy], ActionNames=["a:b"], ResourceArns=[BUCKET]
+    )["EvaluationResults"]
+    assert specific["MissingContextValues"] == []
+    assert specific["ResourceSpecificResults"][0]["MissingContextValues"] == ["aws:MultiFactorAuthAge"]
     entry = {"ContextKeyName": "AWS:multifactorauthage", "ContextKeyValues": ["9"], "ContextKeyType": "numeric"}
     assert _decisions(iam, policy, ContextEntries=[entry]) == ["allowed"]
     names = iam.call("GetContextKeysForCustomPolicy", PolicyInputList=[policy, allow("a:b")])["ContextKeyNames"]
