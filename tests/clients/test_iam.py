@@ -102,6 +102,9 @@ def test_a_role_in_a_profile_of_the_aws_cli(serve: Serve, tmp_path: Path) -> Non
     refused = aws(mine, "--profile", "worker", "dynamodb", "delete-table", "--table-name", "results")
     assert "AccessDeniedException" in refused.stderr
     assert "is not authorized to perform: dynamodb:DeleteTable" in refused.stderr
+    wait_until(lambda: "LastUsedDate" in iam.get_role(RoleName="worker")["Role"]["RoleLastUsed"])
+    used = iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])
+    assert (used["UserName"], used["AccessKeyLastUsed"]["ServiceName"]) == ("ann", "sts")
 
 
 def test_many_at_once_keep_every_quota(enforced_server: Serving) -> None:
