@@ -71,7 +71,7 @@ SERVICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("AssumeRole", "GetAccessKeyInfo", "GetCallerIdentity", "GetFederationToken", "GetSessionToken"),
     ),
     "iam": ("iam", "2010-05-08", IAM_OPERATIONS),
-    "cloudtrail": ("cloudtrail", "2013-11-01", ()),
+    "cloudtrail": ("cloudtrail", "2013-11-01", ("LookupEvents",)),
     "monitoring": ("cloudwatch", "2010-08-01", ()),
     "application-autoscaling": ("application-autoscaling", "2016-02-06", ()),
 }

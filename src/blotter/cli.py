@@ -21,6 +21,7 @@ _COMMANDS = {
     "env": "blotter.env:env",
     "healthcheck": "blotter.database.healthcheck:healthcheck",
     "access": "blotter.database.access_cli:access",
+    "audit": "blotter.database.audit.cli:audit",
     "check": "blotter.database.inspection.cli:check_command",
     "inspect": "blotter.database.inspection.cli:inspect_command",
     "snapshot": "blotter.database.inspection.cli:snapshot_command",

@@ -492,7 +492,7 @@ def test_users_need_access_control(session: boto3.Session) -> None:
     ("service", "operation", "code"),
     [
         ("iam", "list_instance_profile_tags", "InvalidAction"),
-        ("cloudtrail", "lookup_events", "UnknownOperationException"),
+        ("cloudtrail", "list_trails", "UnknownOperationException"),
         ("cloudwatch", "list_metrics", "UnknownOperationException"),
         ("application-autoscaling", "describe_scalable_targets", "UnknownOperationException"),
     ],

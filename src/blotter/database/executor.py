@@ -53,16 +53,16 @@ MOST_SNAPSHOTS = 3
 
 
 class Ends(ABC):
-    """How a request ends: its response to a result or an error. A base class and not a protocol, so that compiled
-    code calls it directly: once for every request."""
+    """How a request ends: its response to a result or an error, which may have to wait until it is recorded. A
+    base class and not a protocol, so that compiled code calls it directly: once for every request."""
 
     @abstractmethod
-    def succeeded(self, result: Result, request: Request, context: Context, plan: Plan) -> Response: ...
+    def succeeded(self, result: Result, request: Request, context: Context, plan: Plan) -> Response | Pending: ...
 
     @abstractmethod
     def failed(
         self, error: BaseException, request: Request, context: Context | None, plan: Plan | None
-    ) -> Response: ...
+    ) -> Response | Pending: ...
 
 
 class Job:
@@ -76,10 +76,10 @@ class Job:
         self.request = request
         self.ends = ends
 
-    def succeeded(self, result: Result) -> Response:
+    def succeeded(self, result: Result) -> Response | Pending:
         return self.ends.succeeded(result, self.request, self.context, self.plan)
 
-    def failed(self, error: BaseException) -> Response:
+    def failed(self, error: BaseException) -> Response | Pending:
         if isinstance(error, DynamoDBError):
             error.without_trace()
         return self.ends.failed(error, self.request, self.context, self.plan)
@@ -134,7 +134,7 @@ class Executor:
             return result
 
         def settled(result: Any, error: BaseException | None) -> None:
-            pending.settle(job.succeeded(result) if error is None else job.failed(error))
+            pending.settle_with(job.succeeded(result) if error is None else job.failed(error))
 
         submit(execute, settled)
         return pending
@@ -288,7 +288,7 @@ class _Write(Pending):
 
     def _end(self, result: Any, error: BaseException | None) -> None:
         self._transactions.release(self._held)
-        self.settle(self._job.succeeded(result) if error is None else self._job.failed(error))
+        self.settle_with(self._job.succeeded(result) if error is None else self._job.failed(error))
 
 
 _GONE = DynamoDBError("InternalServerError", "The client closed the connection.", 500)
@@ -326,7 +326,7 @@ class _LongRead(Pending):
         self.work = None
         self._failure = error
 
-    def step(self) -> Response | None:
+    def step(self) -> Response | Pending | None:
         """Reads one slice. Returns the response once the read is complete or has failed; None before, perhaps with
         work to be done."""
         job = self._job
@@ -349,7 +349,7 @@ class _LongRead(Pending):
             return job.failed(error)
         return None
 
-    def give_up(self) -> Response:
+    def give_up(self) -> Response | Pending:
         """The response to a client that is gone."""
         self.stop()
         return self._job.failed(_GONE)
@@ -422,7 +422,7 @@ class _LongReads:
             while self._waiting and self._has_room():
                 running.append(self._waiting.popleft())
             if response is not None:
-                read.settle(response)
+                read.settle_with(response)
             if time.monotonic() > deadline:
                 break
         self._scheduled = False

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from blotter.database.executor import Ends, Executor
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
@@ -31,6 +31,7 @@ from blotter.database.operations.touches import Plan
 from blotter.database.security.identity import Identity, SignedRequest
 from blotter.database.storage.protocol import Storage, StorageUnavailable
 from blotter.database.validation import check_request
+from blotter.database.wire.decode import OPERATIONS as KNOWN
 from blotter.database.wire.decode import decode_request
 from blotter.database.wire.encode import encode_error
 from blotter.database.wire.layers import layer_of, worded
@@ -50,15 +51,26 @@ Authorize = Callable[[Request, Context, Plan], None]
 """Raises DynamoDBError unless the caller may do what the plan touches. Called on the event loop."""
 
 
+class Audit(Protocol):
+    """Records requests. It is asked once for each operation, so that others pay nothing for it."""
+
+    def ends(self, operation: str, ends: Ends) -> Ends | None:
+        """What ends the requests of an operation, on top of `ends`; None if they are not recorded."""
+
+    def check(self) -> None:
+        """Raises DynamoDBError when requests could not be recorded."""
+
+
 class Prepared:
-    """A request that may be executed."""
+    """A request that may be executed, and what ends it."""
 
-    __slots__ = ("context", "operation", "plan")
+    __slots__ = ("context", "ends", "operation", "plan")
 
-    def __init__(self, operation: Operation[Any, Any], plan: Any, context: Context) -> None:
+    def __init__(self, operation: Operation[Any, Any], plan: Any, context: Context, ends: Ends) -> None:
         self.operation = operation
         self.plan = plan
         self.context = context
+        self.ends = ends
 
 
 class Failed:
@@ -90,6 +102,7 @@ class Pipeline(Ends):
         clock: Callable[[], float] = time.time,
         account: Account | None = None,
         authorize: Authorize | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._authenticate = authenticate
         self._authorize = authorize
@@ -97,6 +110,8 @@ class Pipeline(Ends):
         self._clock = clock
         self._account = account
         self._executor = Executor(storage)
+        self._audit = audit
+        self._served = {name: self._serve(operation) for name, operation in OPERATIONS.items()}
         self._threads: dict[str, WorkThread] = {}
 
     def answer(self, request: Request) -> Response | Pending:
@@ -137,8 +152,11 @@ class Pipeline(Ends):
             arguments = decode_request(name, body)
             try:
                 check_request(name, arguments)
-                operation = _operation(name)
-                return Prepared(operation, operation.prepare(arguments), context)
+                served = self._served.get(name)
+                if served is None:
+                    raise DynamoDBError("UnknownOperationException", f"Blotter does not implement {name} yet.")
+                operation, ends = served
+                return Prepared(operation, operation.prepare(arguments), context, ends)
             except DynamoDBError as error:
                 raise worded(error, layer_of(name, body)) from None
         except Exception as error:
@@ -147,15 +165,15 @@ class Pipeline(Ends):
     def execute(self, request: Request, prepared: Prepared | Failed) -> Response | Pending:
         """The rest of the way."""
         if isinstance(prepared, Failed):
-            return self.failed(prepared.error, request, prepared.context, None)
-        plan, context = prepared.plan, prepared.context
+            return self._ends_of(request).failed(prepared.error, request, prepared.context, None)
+        plan, context, ends = prepared.plan, prepared.context, prepared.ends
         try:
             if self._authorize is not None:
                 self._authorize(request, context, plan)
             execution = prepared.operation.execution(plan)
-            return self._executor.execute(execution, plan, context, request, self)
+            return self._executor.execute(execution, plan, context, request, ends)
         except Exception as error:
-            return self.failed(error, request, context, plan)
+            return ends.failed(error, request, context, plan)
 
     def on_thread(
         self, name: str, work: Callable[[], object], done: Callable[[BaseException | None], None]
@@ -165,6 +183,23 @@ class Pipeline(Ends):
         if name not in self._threads:
             self._threads[name] = WorkThread(name)
         self._threads[name].run(asyncio.get_running_loop(), work, done)
+
+    def _serve(self, operation: Operation[Any, Any]) -> tuple[Operation[Any, Any], Ends]:
+        """An operation with what ends its requests: this, unless they are recorded."""
+        ends = None if self._audit is None else self._audit.ends(operation.name, self)
+        if self._audit is None or ends is None:
+            return operation, self
+        return operation.after(self._audit.check), ends
+
+    def _ends_of(self, request: Request) -> Ends:
+        """What ends a request that failed before its operation was looked up."""
+        if self._audit is None:
+            return self
+        name = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        served = self._served.get(name)
+        if served is not None:
+            return served[1]
+        return (self._audit.ends(name, self) if name in KNOWN else None) or self
 
     # How requests end
 
@@ -207,13 +242,6 @@ class _LargeRequest(Pending):
             response.then(self.settle)
         else:
             self.settle(response)
-
-
-def _operation(name: str) -> Operation[Any, Any]:
-    operation = OPERATIONS.get(name)
-    if operation is None:
-        raise DynamoDBError("UnknownOperationException", f"Blotter does not implement {name} yet.")
-    return operation
 
 
 def _has_many_expressions(request: Request) -> bool:

@@ -24,12 +24,13 @@ import socket
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import uvloop
 
 from blotter.database.access_setup import AccessSetup
+from blotter.database.audit_setup import AuditSetup, RunningAudit
 from blotter.database.authorization.stage import Authorization, table_finder
 from blotter.database.background.runner import Background
 from blotter.database.http.certificates import CertificateError, Certificates
@@ -42,7 +43,7 @@ from blotter.database.pipeline import Pipeline
 from blotter.database.request_log import RequestLog
 from blotter.database.security.access import Access
 from blotter.database.services.dynamodb import INTERNAL_ERROR, health
-from blotter.database.services.table import make_dispatcher
+from blotter.database.services.table import Trail, make_dispatcher
 from blotter.database.settings import Settings
 from blotter.database.storage.protocol import DataDirectoryError, Storage, Store
 from blotter.database.storage.stores import store_at
@@ -70,6 +71,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         certificates = _certificates(settings)
         listener = listen(settings.host, settings.port)
         access = AccessSetup(settings, store)
+        audit = AuditSetup(settings, store)
         access.prepare(store)
     except (StartError, DataDirectoryError, CertificateError) as error:
         print(f"blotter serve: {error}", file=sys.stderr, flush=True)
@@ -77,7 +79,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     settings = _within_open_files(settings)
     url = _url(settings, listener.getsockname()[1])
     supervisor = Supervisor(
-        _roles(settings, listener, store, certificates, access),
+        _roles(settings, Shared(listener, store, certificates, access, audit)),
         lambda: _announce(settings, url, store, access.new_root_file, report_to),
         settings.limits.drain_timeout,
         report_to,
@@ -113,15 +115,24 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def build_handler(storage: Storage, settings: Settings, access: Access) -> Router:
+def build_handler(
+    storage: Storage, settings: Settings, access: Access, audit: RunningAudit | None = None
+) -> Router:
     """The handler of all requests: router, services, pipeline."""
+    recorder = None if audit is None else audit.recorder
     account = RequestLog() if RequestLog.wanted() else None
     authenticate = access.authenticator("dynamodb")
     authorize = Authorization(access.state, table_finder(storage)) if access.enforced else None
     pipeline = Pipeline(
-        storage, authenticate, table_delay=settings.table_delay, account=account, authorize=authorize
+        storage,
+        authenticate,
+        table_delay=settings.table_delay,
+        account=account,
+        authorize=authorize,
+        audit=recorder,
     )
-    services = make_dispatcher(pipeline.answer, access, storage)
+    trail = Trail(recorder, None if audit is None else audit.events)
+    services = make_dispatcher(pipeline.answer, access, storage, trail)
     line = health(settings.region)
     probes = {"/": lambda: line, "/health": lambda: _HEALTHY, "/ready": lambda: _readiness(storage)}
     # A web page cannot sign, so it needs no other refusal where every request must be signed.
@@ -189,40 +200,34 @@ def _certificates(settings: Settings) -> Certificates | None:
     return Certificates(folder / SERVER, folder / SERVER, lambda: ensure(folder, machine_names(more)))
 
 
-def _roles(
-    settings: Settings,
-    listener: socket.socket,
-    store: Store,
-    certificates: Certificates | None,
-    access: AccessSetup,
-) -> list[Role]:
-    shared = mmap.mmap(-1, 4 * settings.workers)
-    counts = memoryview(shared).cast("I")
+class Shared(NamedTuple):
+    """What the processes of one server share, made before they are forked."""
+
+    listener: socket.socket
+    store: Store
+    certificates: Certificates | None
+    access: AccessSetup
+    audit: AuditSetup
+
+
+def _roles(settings: Settings, shared: Shared) -> list[Role]:
+    memory = mmap.mmap(-1, 4 * settings.workers)
+    counts = memoryview(memory).cast("I")
     for slot in range(settings.workers):
         counts[slot] = ConnectionCounts.GONE
-    workers = [
-        _worker(settings, listener, counts, slot, store, certificates, access) for slot in range(settings.workers)
-    ]
-    if store.single_process:
+    workers = [_worker(settings, shared, counts, slot) for slot in range(settings.workers)]
+    if shared.store.single_process:
         return workers
-    return [*workers, Role("background", lambda link: _run(_background(store, link)))]
+    return [*workers, Role("background", lambda link: _run(_background(shared.store, link)))]
 
 
-def _worker(
-    settings: Settings,
-    listener: socket.socket,
-    counts: memoryview[int],
-    slot: int,
-    store: Store,
-    certificates: Certificates | None,
-    access: AccessSetup,
-) -> Role:
+def _worker(settings: Settings, shared: Shared, counts: memoryview[int], slot: int) -> Role:
     mine = ConnectionCounts(counts, slot)
     return Role(
         f"worker {slot + 1}",
-        lambda link: _run(_work(settings, listener, mine, store, certificates, access, link)),
+        lambda link: _run(_work(settings, shared, mine, link)),
         lambda: mine.set(ConnectionCounts.GONE),
-        vital=store.single_process,
+        vital=shared.store.single_process,
     )
 
 
@@ -232,23 +237,17 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     uvloop.run(work)
 
 
-async def _work(
-    settings: Settings,
-    listener: socket.socket,
-    counts: ConnectionCounts,
-    store: Store,
-    certificates: Certificates | None,
-    setup: AccessSetup,
-    link: Link,
-) -> None:
+async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, link: Link) -> None:
     stop = _stop_requested(link)
+    store, certificates = shared.store, shared.certificates
     storage = open_storage(store)
     set_kms_key(store.kms_key())
     storage.start()
-    access = setup.make(storage)
+    access = shared.access.make(storage)
     access.start()
+    audit = shared.audit.start(storage)
     server = HttpServer(
-        build_handler(storage, settings, access),
+        build_handler(storage, settings, access, audit),
         settings.limits,
         counts=counts,
         failure=INTERNAL_ERROR,
@@ -256,7 +255,7 @@ async def _work(
     )
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
-    server.start(listener)
+    server.start(shared.listener)
     task = asyncio.create_task(background(storage)) if store.single_process else None
     if certificates is not None:
         _follow(certificates)
@@ -264,6 +263,8 @@ async def _work(
     link.ready()
     await _until(stop, task)
     await server.drain()
+    if audit is not None:
+        await audit.trail.close()
     access.stop()
     await storage.close()
 

@@ -20,6 +20,7 @@ from blotter.database.http.limits import Limits
 from blotter.hosts import is_loopback
 
 ACCESS = ("open", "enforced")
+AUDITS = ("management", "all", "off")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _LIMITS = Limits()
 
@@ -250,6 +251,14 @@ class Settings(msgspec.Struct, frozen=True):
             flag_only=True,
         ),
     ] = False
+    audit: Annotated[
+        str,
+        Declared(
+            _text(f"one of {', '.join(AUDITS)}", AUDITS.__contains__),
+            "What the audit trail in `<data-dir>/audit` records: `management` (operations on tables, users and "
+            "policies, refused ones included), `all` (operations on items too), or `off`.",
+        ),
+    ] = "management"
     log_level: Annotated[
         str,
         Declared(

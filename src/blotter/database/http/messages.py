@@ -102,6 +102,13 @@ class Pending:
         if self._response is not None:
             callback(self._response)
 
+    def settle_with(self, response: Response | Pending) -> None:
+        """Settles it with a response that may itself come later."""
+        if isinstance(response, Pending):
+            response.then(self.settle)
+        else:
+            self.settle(response)
+
     def __await__(self) -> Generator[asyncio.Future[Response], None, Response]:
         """For a coroutine that waits for the response."""
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()

@@ -97,5 +97,15 @@ class Operation(Generic[R, P]):
         else:
             self._by_plan = execution
 
+    def after(self, check: Callable[[], None]) -> Operation[R, P]:
+        """The same operation, which is prepared only after `check`, which may raise DynamoDBError."""
+
+        def prepare(request: R) -> P:
+            check()
+            return self.prepare(request)
+
+        execution = self._only if self._only is not None else self._by_plan
+        return Operation(self.name, prepare, execution, many_expressions=self.many_expressions)
+
     def execution(self, plan: P) -> Execution:
         return self._only if self._only is not None else self._by_plan[type(plan)]

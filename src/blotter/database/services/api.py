@@ -1,6 +1,6 @@
 """A service other than DynamoDB: reads a request in the service's protocol, runs the operation, writes the answer.
 
-    choose protocol → read → authenticate → find operation → run → write
+    choose protocol → read → authenticate → find operation → run → write → record
 
 The order decides which of two errors a request gets. A service without any operation answers each in the same
 way, with an error that names the service and the operation. An operation says what it needs of the store:
@@ -8,19 +8,22 @@ way, with an error that names the service and the operation. An operation says w
     Direct     nothing; it runs at once, on the event loop
     Reading    a snapshot; it runs at once unless the store is across a network
     Writing    a serializable write transaction; it is answered after the commit that holds it was synced
+    Apart      files that it reads; it runs on a thread
 
 A handler over the store may be run more than once; what it wrote before it raised is rolled back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from blotter.database.audit.finished import Finished
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
@@ -30,6 +33,7 @@ from blotter.database.services.form import MAX_BODY
 from blotter.database.services.model import Model, load_model
 from blotter.database.services.protocols import ServiceProtocol, choose
 from blotter.database.storage.protocol import ReadTransaction, Storage, StorageUnavailable, WriteTransaction
+from blotter.database.work_thread import WorkThread
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +74,26 @@ class Writing(msgspec.Struct, frozen=True):
     run: Callable[[Call, WriteTransaction], Output]
 
 
-Operation = Direct | Reading | Writing
+class Apart(msgspec.Struct, frozen=True):
+    """An operation that reads files, on a thread of the service, one after another. Raises ServiceError."""
+
+    run: Callable[[Call], Output]
+
+
+Operation = Direct | Reading | Writing | Apart
 
 Authenticate = Callable[[SignedRequest], Identity]
+
+
+class Audit(Protocol):
+    """Records requests."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether requests cannot be recorded at present, and so must be refused."""
+
+    def finished(self, finished: Finished, answer: Response, refusal: Response) -> Response | Pending:
+        """The answer once the request is recorded; `refusal` if it cannot be."""
 
 
 class ApiService:
@@ -86,10 +107,13 @@ class ApiService:
         authenticate: Authenticate,
         storage: Storage,
         clock: Callable[[], float] = time.time,
+        audit: Audit | None = None,
     ) -> None:
+        self._audit = audit
         self._name = name
         self._load = load
         self._operations: Mapping[str, Operation] | None = None
+        self._thread: WorkThread | None = None
         self._authenticate = authenticate
         self._storage = storage
         self._clock = clock
@@ -98,33 +122,42 @@ class ApiService:
         """The response, or a `Pending` that is settled with it later. Raises nothing: every failure is a response
         too."""
         model = load_model(self._name)
-        protocol = choose(model, request)
+        ending = _Ending(model, choose(model, request), request, self._clock(), self._audit)
         try:
-            return self._run(model, protocol, request)
+            return self._run(model, ending)
         except Exception as error:
-            return _failed(model, protocol, request, error)
+            return ending.failed(error)
 
     def refuse(self, request: Request, message: str) -> Response:
         model = load_model(self._name)
         error = ServiceError("AccessDeniedException", message, 403)
         return choose(model, request).error(model, request, error)
 
-    def _run(self, model: Model, protocol: ServiceProtocol, request: Request) -> Response | Pending:
+    def _run(self, model: Model, ending: _Ending) -> Response | Pending:
+        request, protocol = ending.request, ending.protocol
         if len(request.body) > MAX_BODY:
             raise ServiceError("RequestEntityTooLarge", f"The body is larger than {MAX_BODY} bytes.", 413)
         caller = None
         if len(request.body) > SMALL_BODY or "content-encoding" in request.headers:
-            caller = self._authenticate(request)  # whoever is refused causes no work on a large body
+            # Whoever is refused causes no work on a large body.
+            caller = ending.caller = self._authenticate(request)
         name, arguments = protocol.read(model, _unpacked(request))
+        ending.operation, ending.arguments = name, arguments
         if caller is None:
-            caller = self._authenticate(request)
+            caller = ending.caller = self._authenticate(request)
         operation = self._find(name)
         if operation is None:
             raise protocol.unknown_operation(model, request, name)
-        call = Call(name, arguments, caller, self._clock(), request)
+        if self._audit is not None and self._audit.failing:
+            raise ServiceError("InternalFailure", "Internal failure", 500)
+        call = Call(name, arguments, caller, ending.at, request)
         if isinstance(operation, Direct):
-            return protocol.answer(model, request, name, operation.run(call))
-        running = _Running(model, protocol, call)
+            return ending.succeeded(operation.run(call))
+        running = _Running(ending)
+        if isinstance(operation, Apart):
+            apart = operation.run
+            self._on_thread(lambda: apart(call), running.ended)
+            return running
         if isinstance(operation, Writing):
             write = operation.run
             self._storage.submit(lambda tx: write(call, tx), running.ended)
@@ -138,7 +171,18 @@ class ApiService:
             self._storage.submit_read(lambda tx: read(call, tx), running.ended)
             return running
         with snapshot as tx:
-            return protocol.answer(model, request, name, read(call, tx))
+            output = read(call, tx)
+        return ending.succeeded(output)
+
+    def _on_thread(self, work: Callable[[], Output], ended: Callable[[Any, BaseException | None], None]) -> None:
+        if self._thread is None:
+            self._thread = WorkThread(self._name)
+        results: list[Output] = []
+        self._thread.run(
+            asyncio.get_running_loop(),
+            lambda: results.append(work()),
+            lambda error: ended(results[0] if results else None, error),
+        )
 
     def _find(self, name: str) -> Operation | None:
         if self._operations is None:
@@ -146,45 +190,86 @@ class ApiService:
         return self._operations.get(name)
 
 
-class _Running(Pending):
-    """The answer of an operation that the store runs."""
+class _Ending:
+    """How one request ends: its response, and its record. It learns of the request while it is read."""
 
-    __slots__ = ("_call", "_model", "_protocol")
+    __slots__ = ("_audit", "_model", "arguments", "at", "caller", "operation", "protocol", "request")
 
-    def __init__(self, model: Model, protocol: ServiceProtocol, call: Call) -> None:
-        super().__init__()
+    def __init__(
+        self, model: Model, protocol: ServiceProtocol, request: Request, at: float, audit: Audit | None
+    ) -> None:
         self._model = model
-        self._protocol = protocol
-        self._call = call
+        self._audit = audit
+        self.protocol = protocol
+        self.request = request
+        self.at = at
+        self.operation = ""
+        self.arguments: dict[str, Any] = {}
+        self.caller: Identity | None = None
+
+    def succeeded(self, output: Output) -> Response | Pending:
+        answer = self.protocol.answer(self._model, self.request, self.operation, output)
+        return self._recorded(answer, output, None)
+
+    def failed(self, error: Exception) -> Response | Pending:
+        refusal = _refusal(self.request, error)
+        answer = self.protocol.error(self._model, self.request, refusal)
+        return self._recorded(answer, None, (refusal.code, refusal.message))
+
+    def _recorded(
+        self, answer: Response, output: Output | None, error: tuple[str, str] | None
+    ) -> Response | Pending:
+        if self._audit is None or self.operation not in self._model.operations:
+            return answer
+        finished = Finished(
+            self._model.scope,
+            self._model.version,
+            self.operation,
+            self.arguments,
+            self.request,
+            self.at,
+            self.caller,
+            output,
+            error,
+        )
+        unrecorded = ServiceError("InternalFailure", "Internal failure", 500)
+        return self._audit.finished(finished, answer, self.protocol.error(self._model, self.request, unrecorded))
+
+
+class _Running(Pending):
+    """The answer of an operation that ends later."""
+
+    __slots__ = ("_ending",)
+
+    def __init__(self, ending: _Ending) -> None:
+        super().__init__()
+        self._ending = ending
 
     def ended(self, output: Any, error: BaseException | None) -> None:
         """Settles it with what the operation returned or raised."""
-        request = self._call.request
         try:
             if error is not None:
                 raise error
-            self.settle(self._protocol.answer(self._model, request, self._call.operation, output))
+            self.settle_with(self._ending.succeeded(output))
         except Exception as failure:
-            self.settle(_failed(self._model, self._protocol, request, failure))
+            self.settle_with(self._ending.failed(failure))
 
 
-def _failed(model: Model, protocol: ServiceProtocol, request: Request, error: Exception) -> Response:
-    """The response to an error. What is no refusal is logged, and the client learns nothing about it."""
+def _refusal(request: Request, error: Exception) -> ServiceError:
+    """An error as the client sees it. What is no refusal is logged, and the client learns nothing about it."""
     if isinstance(error, ServiceError):
-        refusal = error
-    elif isinstance(error, DynamoDBError):  # Authentication is shared with DynamoDB, and so is its error.
-        refusal = ServiceError(error.code, error.message, error.status)
-    elif isinstance(error, ContentEncodingError):
+        return error
+    if isinstance(error, DynamoDBError):  # Authentication is shared with DynamoDB, and so is its error.
+        return ServiceError(error.code, error.message, error.status)
+    if isinstance(error, ContentEncodingError):
         log.warning("request %s: %s", request.id, error)
         code = "InternalFailure" if error.status == 500 else "RequestEntityTooLarge"
-        refusal = ServiceError(code, str(error), error.status)
+        return ServiceError(code, str(error), error.status)
+    if isinstance(error, StorageUnavailable):
+        log.warning("request %s: storage unavailable: %s", request.id, error)
     else:
-        if isinstance(error, StorageUnavailable):
-            log.warning("request %s: storage unavailable: %s", request.id, error)
-        else:
-            log.error("request %s failed", request.id, exc_info=error)
-        refusal = ServiceError("InternalFailure", "Internal failure", 500)
-    return protocol.error(model, request, refusal)
+        log.error("request %s failed", request.id, exc_info=error)
+    return ServiceError("InternalFailure", "Internal failure", 500)
 
 
 def _unpacked(request: Request) -> Request:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from blotter.database.http.messages import Handler
 from blotter.database.security.access import Access
-from blotter.database.services.api import ApiService, Operation
+from blotter.database.services.api import ApiService, Audit, Operation
 from blotter.database.services.dispatch import Claims, Dispatcher
 from blotter.database.services.dynamodb import DynamoDBService
 from blotter.database.services.unknown import UnknownService
 from blotter.database.storage.protocol import Storage
+
+if TYPE_CHECKING:
+    from blotter.database.services.cloudtrail.lookup import EventSource
 
 
 class Entry(NamedTuple):
@@ -27,29 +30,43 @@ class Entry(NamedTuple):
     scope: str
     target: str
     version: str
-    load: Callable[[Access], Mapping[str, Operation]]
+    load: Callable[[Access, Trail], Mapping[str, Operation]]
 
 
-def _nothing(_: Access) -> Mapping[str, Operation]:
+class Trail(NamedTuple):
+    """The audit trail as services use it: what records their requests, and what `lookup-events` reads. Both are
+    None when nothing is recorded."""
+
+    audit: Audit | None = None
+    events: EventSource | None = None
+
+
+def _nothing(_: Access, __: Trail) -> Mapping[str, Operation]:
     return {}
 
 
-def _sts(access: Access) -> Mapping[str, Operation]:
+def _sts(access: Access, _: Trail) -> Mapping[str, Operation]:
     from blotter.database.services.sts.registry import make_registry
 
     return make_registry(access)
 
 
-def _iam(access: Access) -> Mapping[str, Operation]:
+def _iam(access: Access, _: Trail) -> Mapping[str, Operation]:
     from blotter.database.services.iam.registry import make_registry
 
     return make_registry(access)
 
 
+def _cloudtrail(_: Access, trail: Trail) -> Mapping[str, Operation]:
+    from blotter.database.services.cloudtrail.registry import make_registry
+
+    return make_registry(trail.events)
+
+
 SERVICES = (
     Entry("sts", "", "2011-06-15", _sts),
     Entry("iam", "", "2010-05-08", _iam),
-    Entry("cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "2013-11-01", _nothing),
+    Entry("cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "2013-11-01", _cloudtrail),
     Entry("monitoring", "GraniteServiceVersion20100801", "2010-08-01", _nothing),
     Entry("application-autoscaling", "AnyScaleFrontendService", "2016-02-06", _nothing),
 )
@@ -57,13 +74,18 @@ SERVICES = (
 DYNAMODB_TARGETS = ("DynamoDB_20120810", "DynamoDBStreams_20120810")
 
 
-def make_dispatcher(dynamodb: Handler, access: Access, storage: Storage) -> Dispatcher:
+def make_dispatcher(
+    dynamodb: Handler,
+    access: Access,
+    storage: Storage,
+    trail: Trail = Trail(),  # noqa: B008
+) -> Dispatcher:
     """The dispatcher of a server whose pipeline is `dynamodb`, over the same store."""
     service = DynamoDBService(dynamodb)
     claims = [Claims(service, "dynamodb", DYNAMODB_TARGETS)]
     for entry in SERVICES:
         names = (entry.target,) if entry.target else ()
         authenticate = access.authenticator(entry.scope)
-        api = ApiService(entry.scope, partial(entry.load, access), authenticate, storage)
+        api = ApiService(entry.scope, partial(entry.load, access, trail), authenticate, storage, audit=trail.audit)
         claims.append(Claims(api, entry.scope, names, (entry.version,), names))
     return Dispatcher(service, claims, UnknownService)

@@ -172,7 +172,7 @@ def test_a_page_that_is_refused_is_told_in_the_services_protocol(entry: Any) -> 
 @pytest.mark.parametrize(
     ("scope", "target", "operation", "title"),
     [
-        ("cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "LookupEvents", "AWS CloudTrail"),
+        ("cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "ListTrails", "AWS CloudTrail"),
         (
             "application-autoscaling",
             "AnyScaleFrontendService",
@@ -254,7 +254,7 @@ def test_any_bytes_get_a_cbor_answer(body: bytes) -> None:
     assert error["__type"] in ("SerializationException", "UnknownOperationException")
 
 
-@given(st.text(max_size=40))
+@given(st.text(max_size=40).filter(lambda action: action != "GetCallerIdentity"))
 def test_any_action_comes_back_in_well_formed_xml(action: str) -> None:
     from urllib.parse import quote
 

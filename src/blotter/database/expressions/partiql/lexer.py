@@ -75,6 +75,19 @@ def tokenize(statement: str) -> list[Token]:
     return tokens
 
 
+def pieces(statement: str) -> list[tuple[str, str]]:
+    """The statement cut into its tokens as written, each with its kind: SPACE (comments included), WORD, NUMBER,
+    STRING, QUOTED or SYMBOL. Raises `Problem` for text that is no token."""
+    found, offset = [], 0
+    while offset < len(statement):
+        match = _TOKEN.match(statement, offset)
+        if match is None:
+            raise not_well_formed()
+        found.append((str(match.lastgroup), match.group()))
+        offset = match.end()
+    return found
+
+
 def _token(kind: str, text: str, position: Position) -> Token:
     if kind == "WORD":
         return _word(text, position)

@@ -1,0 +1,119 @@
+"""Records back from the trail's files: archived ones and those of journals that are in use.
+
+What was changed is not looked for here (`verification`). A journal that is being closed may be read twice, as a
+journal and as a file, but never not at all: journals are listed first, and events are told apart by their ids.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from blotter.database.audit.archive import CURRENT, LAYOUT, file_content, records_in
+from blotter.database.audit.chain import UNREADABLE
+from blotter.database.audit.files import FileCipher
+from blotter.database.audit.journal import SUFFIX, raw_records
+
+Wanted = Callable[[bytes], bool]
+"""Whether a record may be looked for, by its JSON, before it is decoded."""
+
+
+class Reader:
+    """The trail in `folder`. Its methods read files; none raises for one that vanishes or is damaged meanwhile."""
+
+    def __init__(self, folder: Path, cipher: FileCipher) -> None:
+        self._folder = folder
+        self._cipher = cipher
+
+    def newest_first(
+        self, start: str, end: str, wanted: Wanted, account: str = "*", region: str = "*"
+    ) -> Iterator[dict[str, Any]]:
+        """The events from `start` to `end` (ISO times, both included), the last one first. Reads a day's files
+        when it comes to them."""
+        current: dict[str, list[bytes]] = {}
+        for record in self.current():
+            if wanted(record) and start <= (time := _time(record)) <= end and time:
+                current.setdefault(time[:10], []).append(record)
+        found = self._days(account, region)
+        days = {day for day in found if start[:10] <= day <= end[:10]} | current.keys()
+        for day in sorted(days, reverse=True):
+            records = [*current.get(day, ()), *self._archived(found.get(day, ()), wanted)]
+            yield from reversed(ordered(records, start, end, account, region))
+
+    def current(self) -> Iterator[bytes]:
+        """The records that are in no file yet."""
+        for path in self.journals():
+            yield from self.records(path)
+
+    def journals(self) -> list[Path]:
+        return sorted((self._folder / CURRENT).glob(f"*{SUFFIX}"))
+
+    def files(self, account: str = "*", region: str = "*") -> list[Path]:
+        """All archived files, in the order of their days."""
+        return [path for _, paths in sorted(self._days(account, region).items()) for path in paths]
+
+    def records(self, path: Path) -> Iterator[bytes]:
+        """The records of a journal or a file."""
+        with suppress(OSError, EOFError, KeyError, zlib.error, *UNREADABLE):
+            if path.suffix == SUFFIX:
+                yield from raw_records(path, self._cipher)
+            else:
+                yield from map(bytes, records_in(file_content(path, self._cipher)))
+
+    def _days(self, account: str, region: str) -> dict[str, list[Path]]:
+        days: dict[str, list[Path]] = {}
+        pattern = f"{LAYOUT}/{account}/CloudTrail/{region}/*/*/*/*.json.gz"
+        for path in sorted(self._folder.glob(pattern)):
+            days.setdefault("-".join(path.parts[-4:-1]), []).append(path)
+        return days
+
+    def _archived(self, paths: Iterable[Path], wanted: Wanted) -> Iterator[bytes]:
+        for path in paths:
+            yield from filter(wanted, self.records(path))
+
+
+def ordered(records: Iterable[bytes], start: str, end: str, account: str, region: str) -> list[dict[str, Any]]:
+    """The events in the order of their times and ids, each once."""
+    events: dict[str, dict[str, Any]] = {}
+    for event in decoded(records):
+        if (
+            start <= event["eventTime"] <= end
+            and account in ("*", event["recipientAccountId"])
+            and region in ("*", event["awsRegion"])
+        ):
+            events[event["eventID"]] = event
+    return sorted(events.values(), key=order_of)
+
+
+def decoded(records: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The events of records, but for those that were changed so that they are none any more."""
+    for record in records:
+        with suppress(orjson.JSONDecodeError, TypeError):
+            event = orjson.loads(record)
+            if isinstance(event, dict) and all(isinstance(event.get(member), str) for member in _NEEDED):
+                yield event
+
+
+_NEEDED = ("eventTime", "eventID", "eventName", "awsRegion", "recipientAccountId", "eventCategory")
+
+
+def order_of(event: dict[str, Any]) -> tuple[str, str]:
+    return event["eventTime"], event["eventID"]
+
+
+class _Time(msgspec.Struct):
+    eventTime: str  # noqa: N815
+
+
+def _time(record: bytes) -> str:
+    """When it happened; "" for what is no record."""
+    try:
+        return msgspec.json.decode(record, type=_Time).eventTime
+    except UNREADABLE:
+        return ""

@@ -1,0 +1,87 @@
+"""The audit trail of a server: its keys before the server forks, and what each process has of it.
+
+With `--audit off` nothing is made and nothing recorded. A server in memory keeps its last events in memory.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from blotter.database.audit.files import FileCipher
+from blotter.database.audit.keys import FOLDER, SECRET, AuditKeys
+from blotter.database.audit.recorder import Recorder
+from blotter.database.audit.trail import Trail
+from blotter.database.model.arns import parse_arn
+from blotter.database.services.cloudtrail.lookup import EventSource
+from blotter.database.settings import Settings
+from blotter.database.storage.protocol import Storage, Store
+from blotter.database.supervisor import StartError
+
+
+class RunningAudit(NamedTuple):
+    """The trail of one process: what records its requests, where records go, where events are looked up."""
+
+    recorder: Recorder
+    trail: Trail
+    events: EventSource
+
+
+class AuditSetup:
+    """What the processes of a server share. Made after the store is claimed. Raises DataDirectoryError."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._keys: AuditKeys | None = None
+        self._cipher: FileCipher | None = None
+        if settings.audit != "off" and not settings.in_memory:
+            self._keys = AuditKeys(store.secret_key(SECRET))
+            self._cipher = store.file_cipher()
+
+    def start(self, storage: Storage) -> RunningAudit | None:
+        """Begins in this process, on its event loop. Raises StartError."""
+        settings = self._settings
+        if settings.audit == "off":
+            return None
+        if self._keys is None or self._cipher is None:
+            from blotter.database.audit.memory_trail import MemoryTrail
+
+            memory = MemoryTrail()
+            return RunningAudit(self._recorder(memory, storage), memory, memory)
+        from blotter.database.audit.reading import Reader
+        from blotter.database.audit.trail import FileTrail
+
+        folder = settings.data_dir / FOLDER
+        trail = FileTrail(folder, self._keys, self._cipher)
+        recorder = self._recorder(trail, storage)
+        try:
+            trail.start(recorder.lost)
+        except OSError as error:
+            raise StartError(f"the audit trail in {folder} cannot be written: {error.strerror}") from None
+        return RunningAudit(recorder, trail, Reader(folder, self._cipher))
+
+    def _recorder(self, trail: Trail, storage: Storage) -> Recorder:
+        settings = self._settings
+        return Recorder(
+            trail, settings.account, settings.region, key_names(storage), data_events=settings.audit == "all"
+        )
+
+
+class KeyNames(Protocol):
+    def __call__(self, account: str, region: str, table: str) -> tuple[str, ...]: ...
+
+
+def key_names(storage: Storage) -> KeyNames:
+    """Finds the names of tables' keys. None are known of a store across a network: no values are recorded then."""
+
+    def find(account: str, region: str, table: str) -> tuple[str, ...]:
+        arn = parse_arn(table) if table.startswith("arn:") else None
+        if arn is not None:
+            account, region, table = arn.account, arn.region, arn.table
+        snapshot = storage.read()
+        if snapshot is None:
+            return ()
+        with snapshot as tx:
+            found = tx.find_table(account, region, table)
+            return () if found is None else found.keys.names
+
+    return find

@@ -1,0 +1,268 @@
+"""The trail of a process: answers wait for synced records, groups share a sync, a full disk refuses, and a process
+that is killed at any step loses no record and writes none twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blotter.database.audit import archive, chain, files, journal
+from blotter.database.audit.archive import CURRENT
+from blotter.database.audit.files import Plain
+from blotter.database.audit.trail import RESERVE, FileTrail
+from blotter.database.http.messages import Pending, Response
+from tests.unit.database.audit.trails import KEYS, OnDisk, record
+from tests.waiting import until
+
+_ANSWER, _REFUSAL = Response(200), Response(500)
+
+
+def _lost(count: int) -> bytes:
+    return record(f"lost {count}")
+
+
+def _trail(folder: Path, **more: Any) -> FileTrail:
+    trail = FileTrail(folder, KEYS, Plain(), **more)
+    trail.start(_lost)
+    return trail
+
+
+async def _result(answer: Response | Pending) -> int:
+    return (await answer if isinstance(answer, Pending) else answer).status
+
+
+def test_an_answer_waits_for_its_record(tmp_path: Path) -> None:
+    async def run() -> None:
+        trail = _trail(tmp_path)
+        answer = trail.record(record("a"), _ANSWER, _REFUSAL)
+        assert isinstance(answer, Pending)
+        assert OnDisk(tmp_path).names() == []
+        assert await _result(answer) == 200
+        assert OnDisk(tmp_path).names() == ["a"]
+        await trail.close()
+        assert not list((tmp_path / CURRENT).iterdir())
+
+    asyncio.run(run())
+    assert OnDisk(tmp_path).names() == ["a"]
+    assert OnDisk(tmp_path).verdict().problems == []
+
+
+def test_many_records_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs = []
+    fdatasync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (syncs.append(1), fdatasync(descriptor))[1])
+
+    async def run() -> None:
+        trail = _trail(tmp_path)
+        answers = [trail.record(record(f"e{number}"), _ANSWER, _REFUSAL) for number in range(100)]
+        assert await asyncio.gather(*map(_result, answers)) == [200] * 100
+        await trail.close()
+
+    asyncio.run(run())
+    assert len(syncs) <= 4  # The journal's head, the first record, all others.
+    assert OnDisk(tmp_path).names() == [f"e{number}" for number in range(100)]
+
+
+def test_data_events_do_not_wait_and_are_written(tmp_path: Path) -> None:
+    async def run() -> None:
+        trail = _trail(tmp_path)
+        trail.note(record("data"))
+        await until(lambda: OnDisk(tmp_path).names() == ["data"])
+        await trail.close()
+
+    asyncio.run(run())
+
+
+def test_journals_are_closed_by_size_and_by_age(tmp_path: Path) -> None:
+    now = [1000.0]
+
+    async def run() -> None:
+        trail = _trail(tmp_path, rotate_bytes=2000, rotate_seconds=60, clock=lambda: now[0])
+        for number in range(12):
+            assert await _result(trail.record(record(f"e{number}"), _ANSWER, _REFUSAL)) == 200
+        await until(lambda: len(list(tmp_path.glob("AWSLogs/**/*.gz"))) >= 2)
+        now[0] += 61
+        trail._look_again()
+        await until(lambda: not list((tmp_path / CURRENT).glob("*.journal")))
+        await trail.close()
+
+    asyncio.run(run())
+    assert OnDisk(tmp_path).names() == [f"e{number}" for number in range(12)]
+    assert OnDisk(tmp_path).verdict().problems == []
+
+
+class _Disk:
+    """Writes of journals fail while it is full, the reserve not counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        write = journal.write_all
+        monkeypatch.setattr(
+            journal, "write_all", lambda descriptor, content: self._write(write, descriptor, content)
+        )
+
+    def _write(self, write: Callable[[int, bytes], None], descriptor: int, content: bytes) -> None:
+        if self.full:
+            os.write(descriptor, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(descriptor, content)
+
+
+def test_a_full_disk_refuses_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = _Disk(monkeypatch)
+
+    async def run() -> None:
+        trail = _trail(tmp_path)
+        assert await _result(trail.record(record("before"), _ANSWER, _REFUSAL)) == 200
+        await until((tmp_path / RESERVE).exists)
+        disk.full = True
+        assert await _result(trail.record(record("during"), _ANSWER, _REFUSAL)) == 500
+        assert trail.failing  # What comes now is refused before it does anything.
+        assert not (tmp_path / RESERVE).exists()
+        assert await _result(trail.record(record("refused"), _ANSWER, _REFUSAL)) == 500
+        assert OnDisk(tmp_path).names() == ["before"]
+        disk.full = False
+        await until(lambda: not trail.failing)
+        assert await _result(trail.record(record("after"), _ANSWER, _REFUSAL)) == 200
+        await trail.close()
+
+    asyncio.run(run())
+    assert OnDisk(tmp_path).names() == ["before", "during", "refused", "after"]
+    assert OnDisk(tmp_path).verdict().problems == []
+
+
+def test_events_that_do_not_fit_into_memory_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blotter.database.audit.trail._KEPT_BYTES", 1000)
+    disk = _Disk(monkeypatch)
+
+    async def run() -> None:
+        trail = _trail(tmp_path)
+        disk.full = True
+        assert await _result(trail.record(record("first"), _ANSWER, _REFUSAL)) == 500
+        for number in range(20):
+            trail.note(record(f"e{number}"))
+        disk.full = False
+        await until(lambda: not trail.failing)
+        trail.note(record("after"))
+        await trail.close()
+
+    asyncio.run(run())
+    names = OnDisk(tmp_path).names()
+    assert names[0] == "first"
+    lost = next(int(name.split()[1]) for name in names if name.startswith("lost"))
+    assert lost + len(names) - 3 == 20
+
+
+class _Killed(BaseException):
+    """The process ends here."""
+
+
+_STEPS = (
+    (files, "write_all"),
+    (journal, "write_all"),
+    (chain, "write_all"),
+    (os, "fsync"),
+    (os, "fdatasync"),
+    (os, "pwrite"),
+    (Path, "rename"),
+    (Path, "unlink"),
+)
+
+
+@contextlib.contextmanager
+def _killed_at(step: int) -> Iterator[list[int]]:
+    """Ends the work before its `step`-th change of a file; what was written stays. Yields the steps made."""
+    made, write = [0], files.write_all
+    with pytest.MonkeyPatch.context() as patch:
+        for place, name in _STEPS:
+            original = getattr(place, name)
+
+            def counted(*arguments: Any, original: Any = original, **more: Any) -> Any:
+                if made[0] == step:
+                    if original is write:  # Half of it is in the file.
+                        write(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                    raise _Killed
+                made[0] += 1
+                return original(*arguments, **more)
+
+            patch.setattr(place, name, counted)
+        yield made
+
+
+def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal is opened, written twice and closed, by a process that is killed before each of its steps; then
+    another process adopts what is left. All records that were synced are there, once; none is torn; nothing looks
+    like a change."""
+    for name in ("fsync", "fdatasync"):  # What a process has written stays when it is killed, synced or not.
+        monkeypatch.setattr(os, name, lambda _: None)
+    step = 0
+    while True:
+        folder = tmp_path / str(step)
+        trail = OnDisk(folder)
+        synced: list[str] = []
+        opened: list[Any] = []
+        with _killed_at(step) as made, contextlib.suppress(_Killed):
+            current = trail.open()
+            opened.append(current)
+            current.append([record("a"), record("b", awsRegion="eu-west-1")], 0.0)
+            synced = ["a", "b"]
+            current.append([record("c")], 0.0)
+            synced = ["a", "b", "c"]
+            trail.archive.close(current.path)
+        ended = made[0] < step
+        for each in opened:
+            each.close()  # As the kernel does with the files of a process that ends.
+        assert trail.verdict().problems == [], step
+        other = OnDisk(folder)
+        other.archive.adopt()
+        assert other.verdict().problems == [], step
+        names = other.names()
+        assert names[: len(synced)] == synced, step
+        assert names == ["a", "b", "c"][: len(names)], step  # None was torn, none is there twice.
+        assert not list((folder / CURRENT).glob("*.journal")), step
+        other.write([record("later")], close=True)
+        assert other.verdict().problems == [], step
+        if ended:
+            break
+        step += 1
+    assert step > 20
+
+
+def test_only_journals_without_a_process_are_adopted(tmp_path: Path) -> None:
+    trail = OnDisk(tmp_path)
+    living = trail.open()
+    living.append([record("living")], 0.0)
+    trail.write([record("dead")], close=False)
+    workers = [threading.Thread(target=OnDisk(tmp_path).archive.adopt) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [path.stem for path in (tmp_path / CURRENT).glob("*.journal")] == [living.head.journal]
+    assert sorted(trail.names()) == ["dead", "living"]
+    assert trail.verdict().problems == []
+    living.close()
+
+
+def test_a_file_holds_what_cloudtrail_holds(tmp_path: Path) -> None:
+    trail = OnDisk(tmp_path)
+    trail.write([record("a"), record("b", awsRegion="../../up", recipientAccountId="1" * 12)], close=True)
+    paths = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("AWSLogs/**/*.gz"))
+    assert paths[0].startswith(
+        "AWSLogs/111111111111/CloudTrail/unknown/2026/11/28/111111111111_CloudTrail_unknown_"
+    )
+    first = (
+        "AWSLogs/123456789012/CloudTrail/us-east-1/2026/11/28/123456789012_CloudTrail_us-east-1_20261128T2115Z_"
+    )
+    assert paths[1].startswith(first)
+    assert paths[1].endswith(".json.gz")
+    (found,) = archive.records_in((tmp_path / paths[1]).read_bytes())
+    assert b'"eventName":"a"' in bytes(found)
