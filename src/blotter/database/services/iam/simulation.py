@@ -24,7 +24,7 @@ from blotter.database.security.policy import (
 from blotter.database.services.api import Output
 from blotter.database.services.iam.calls import IamCall
 from blotter.database.services.iam.errors import invalid_input, malformed_policy
-from blotter.database.services.iam.paging import page
+from blotter.database.services.iam.paging import page, start_after
 from blotter.database.services.iam.simulated_principals import policies_of_principal
 from blotter.database.storage.protocol import ReadTransaction
 
@@ -85,10 +85,10 @@ def _simulate(
     context = _context(call)
     policies = [*identity, *(policy for policy in (boundary, resource_policy) if policy is not None)]
     missing = _missing(policies, context)
-    resources = call.argument("ResourceArns") or ["*"]
+    actions, resources = call.arguments["ActionNames"], call.argument("ResourceArns") or ["*"]
 
-    def result(chosen: tuple[int, str, str]) -> dict[str, Any]:
-        _, action, resource = chosen
+    def result(number: int) -> dict[str, Any]:
+        action, resource = actions[number // len(resources)], resources[number % len(resources)]
         owner = _owner(call, resource)
         policy_set = PolicySet(identity, boundary, None, resource_policy, owner)
         decision = evaluate(AccessRequest(action, resource, caller, context), policy_set)
@@ -100,9 +100,10 @@ def _simulate(
             }
         return view
 
-    pairs = [(action, resource) for action in call.arguments["ActionNames"] for resource in resources]
-    numbered = [(number, *pair) for number, pair in enumerate(pairs)]
-    return page(call, numbered, lambda chosen: f"{chosen[0]:09}", result, "EvaluationResults")
+    # Every action with every resource may be millions of pairs: only those of the page are made.
+    after = start_after(call)
+    numbers = range(int(after) + 1 if after.isascii() and after.isdigit() else 0, len(actions) * len(resources))
+    return page(call, numbers, lambda number: f"{number:09}", result, "EvaluationResults")
 
 
 def _result(

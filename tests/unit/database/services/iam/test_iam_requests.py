@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -175,3 +176,14 @@ def test_policies_of_the_account_come_before_aws_own(iam: IamInProcess) -> None:
     assert names[:2] == ["a", "z"]
     assert names[2:] == sorted(names[2:], key=str.lower)
     assert len(set(names)) == len(names) > 15
+
+
+@pytest.mark.parametrize("key", ["²", "9" * 100, "/", "\x00", "access/999999999999/user/x", " "])
+@pytest.mark.parametrize("operation", ["ListUsers", "ListPolicies", "GetAccountAuthorizationDetails"])
+def test_forged_markers_show_nothing_else(iam: IamInProcess, operation: str, key: str) -> None:
+    iam.call("CreateUser", UserName="ann")
+    marker = base64.urlsafe_b64encode(f"{operation}\n{key}".encode()).decode()
+    assert "IsTruncated" in iam.call(operation, Marker=marker)
+    asked = {"PolicyInputList": [allow("a:b")], "ActionNames": ["a:b"]}
+    forged = base64.urlsafe_b64encode(f"SimulateCustomPolicy\n{key}".encode()).decode()
+    assert "IsTruncated" in iam.call("SimulateCustomPolicy", **asked, Marker=forged)

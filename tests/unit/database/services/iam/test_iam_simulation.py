@@ -135,6 +135,20 @@ def test_a_group_of_the_user_and_pages(iam: IamInProcess) -> None:
     assert results[0]["MatchedStatements"][0]["SourcePolicyId"] == "group_g_x"
 
 
+def test_millions_of_pairs_are_a_page_at_a_time(iam: IamInProcess) -> None:
+    asked = {
+        "PolicyInputList": [allow("a:1", resource="arn:aws:s3:::1")],
+        "ActionNames": [f"a:{number}" for number in range(4000)],
+        "ResourceArns": [f"arn:aws:s3:::{number}" for number in range(4000)],
+        "MaxItems": 3,
+    }
+    first = iam.call("SimulateCustomPolicy", **asked)
+    second = iam.call("SimulateCustomPolicy", **asked, Marker=first["Marker"])
+    assert [result["EvalResourceName"] for result in second["EvaluationResults"]] == [
+        f"arn:aws:s3:::{number}" for number in (3, 4, 5)
+    ]
+
+
 def test_malformed_policies_and_unknown_principals(iam: IamInProcess) -> None:
     assert iam.refusal("SimulateCustomPolicy", PolicyInputList=["{"], ActionNames=["a:b"])[1] == (
         "MalformedPolicyDocument"
