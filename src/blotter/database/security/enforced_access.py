@@ -11,10 +11,10 @@ Compiled: every request comes through here. Why it is built so, and what it cost
 
 from __future__ import annotations
 
-import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import sha256
+from hmac import compare_digest
 from math import inf, nextafter
 from typing import Any, NamedTuple
 
@@ -139,7 +139,7 @@ class Signer:
         self._inner, self._outer = _hmac_states(signing_key(key.secret, claim.scope))
         self._seconds: dict[str, _Second] = {}
 
-    def verify(self, headers: Mapping[str, str], body: bytes, signature: str, now: float) -> bool:
+    def verify(self, headers: dict[str, str], body: bytes, signature: str, now: float) -> bool:
         """Whether the request is verified; False if it has to go the exact way. Raises DynamoDBError for a wrong
         signature."""
         date = headers.get("x-amz-date")
@@ -156,7 +156,7 @@ class Signer:
         inner.update(sha256(canonical.encode("latin-1")).hexdigest().encode())
         outer = self._outer.copy()
         outer.update(inner.digest())
-        if not hmac.compare_digest(outer.hexdigest().encode(), signature.encode()):
+        if not compare_digest(outer.hexdigest().encode(), signature.encode()):
             raise signature_mismatch()
         self.used_at = second.moment
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -29,6 +28,6 @@ class SignedRequest(Protocol):
     @property
     def target(self) -> str: ...
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def headers(self) -> dict[str, str]: ...
     @property
     def body(self) -> bytes: ...
