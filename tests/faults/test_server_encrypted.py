@@ -123,7 +123,7 @@ def test_the_search_finds_what_is_not_encrypted(serve: Serve) -> None:
 
 
 def test_no_text_of_a_client_is_in_any_file(serve: Serve, master_key: Path, tmp_path: Path) -> None:
-    settings = ("--workers", "2", "--access", "enforced", "--master-key", f"file:{master_key}")
+    settings = ("--access", "enforced", "--audit", "all", "--master-key", f"file:{master_key}")
     serving = serve(*settings)
     directory = serving.data_dir
     root = dict(
@@ -155,8 +155,10 @@ def test_no_text_of_a_client_is_in_any_file(serve: Serve, master_key: Path, tmp_
     assert not _found(directory, words)
     for log in (serving.log, again.log):
         assert not any(each in log.read_text() for each in words)
-    checked = _blotter("check", "--data-dir", str(directory), "--master-key", f"file:{master_key}")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    for command in (["check"], ["keys", "rekey"], ["audit", "verify"]):
+        done = _blotter(*command, "--data-dir", str(directory), "--master-key", f"file:{master_key}")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert not _found(directory, words)
 
 
 def _refused(*arguments: str, **environment: str) -> str:

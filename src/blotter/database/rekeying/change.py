@@ -206,7 +206,7 @@ def _convert_file(path: Path, cipher: files.FileCipher) -> None:
     """Unless it is under the cipher's key. Its times and permissions stay."""
     with path.open("rb") as source:
         head = source.read(files.HEADER_BYTES)
-        if files.is_under(head, cipher.key):
+        if not head or files.is_under(head, cipher.key):  # a lock file is empty
             return
         source.seek(0)
         new = path.with_name(path.name + SUFFIX)
