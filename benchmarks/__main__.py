@@ -3,6 +3,7 @@
     python -m benchmarks --write               all but hostile and soak: under twenty minutes on two cores
     python -m benchmarks --only compare --peers dynalite --rounds 1 --connections 16
     python -m benchmarks --only growth --items 1000000
+    python -m benchmarks --only vectors --vectors 10000,100000,1000000 --write
     python -m benchmarks --only signatures,scaling,stalls --write
     python -m benchmarks --only soak --minutes 10 --write
 
@@ -32,6 +33,7 @@ from benchmarks import (
     signatures,
     soak,
     stalls,
+    vectors,
     wheel,
     workloads,
 )
@@ -67,6 +69,7 @@ PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "scaling": lambda plan, _: scaling.run(plan),
     "stalls": lambda plan, _: stalls.run(plan),
     "growth": lambda plan, chosen: growth.run(plan, chosen.items),
+    "vectors": lambda plan, chosen: vectors.run(plan, [int(count) for count in chosen.vectors.split(",")]),
     "hostile": lambda plan, _: hostile.run(plan),
     "soak": lambda plan, chosen: soak.run(plan, chosen.minutes),
 }
@@ -107,6 +110,7 @@ def _arguments() -> argparse.Namespace:
     add("--rounds", type=int, default=3)
     add("--seconds", type=float, default=1.0, help="of each measurement; wrk knows whole ones")
     add("--items", type=int, default=10_000_000, help="the large table of `growth`")
+    add("--vectors", default="10000,100000", help="sizes of `vectors` [%(default)s]")
     add("--minutes", type=float, default=10.0, help="of `soak`")
     add("--write", action="store_true", help="write the figures into docs/performance.md")
     return parser.parse_args()

@@ -97,6 +97,7 @@ BLOTTER_SOURCE = Server(
 )
 BLOTTER_ONE = Server("Blotter, one worker", "compiled", _SYNCED, _blotter("--workers", "1"))
 BLOTTER_TWO = Server("Blotter, two workers", "compiled", _SYNCED, _blotter("--workers", "2"))
+BLOTTER_VECTORS = Server("Blotter", "compiled", _SYNCED, _blotter("--vector-memory", "4096"))
 VERIFYING = Server(
     "Blotter, access enforced",
     "compiled",

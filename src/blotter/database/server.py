@@ -39,6 +39,7 @@ from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.operations.tables.protection import set_kms_key
+from blotter.database.operations.vectors.copies import COPIES
 from blotter.database.pipeline import Pipeline
 from blotter.database.request_log import RequestLog
 from blotter.database.security.access import Access
@@ -120,6 +121,7 @@ def build_handler(
 ) -> Router:
     """The handler of all requests: router, services, pipeline."""
     recorder = None if audit is None else audit.recorder
+    COPIES.limit = settings.vector_memory
     account = RequestLog() if RequestLog.wanted() else None
     authenticate = access.authenticator("dynamodb")
     authorize = Authorization(access.state, table_finder(storage)) if access.enforced else None

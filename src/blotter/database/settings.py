@@ -285,6 +285,15 @@ class Settings(msgspec.Struct, frozen=True):
             _shown_megabytes,
         ),
     ] = _LIMITS.buffered
+    vector_memory: Annotated[
+        int,
+        Declared(
+            _megabytes(1, 1_000_000),
+            "Megabytes that copies of vector indexes may take in each worker: 4 bytes for each dimension of a "
+            "vector and some 340 more. A search of what has no room is answered from disk, every time.",
+            _shown_megabytes,
+        ),
+    ] = 1024 * 1024 * 1024
     header_timeout: Annotated[
         float,
         Declared(_seconds(0.1, 3600), "Seconds a client may take to send a request's headers.", _shown_seconds),

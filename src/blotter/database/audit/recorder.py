@@ -47,6 +47,7 @@ DATA_EVENTS = frozenset(
         "PutItem",
         "Query",
         "Scan",
+        "SearchVectors",
         "TransactGetItems",
         "TransactWriteItems",
         "UpdateItem",

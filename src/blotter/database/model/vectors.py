@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from struct import Struct
@@ -37,6 +37,8 @@ from blotter.database.model.values import AttributeValue, Item, canonical_bytes
 FLOAT_BYTES: Final = 4
 MAX_FILTER_BYTES: Final = 10_240
 """The longest value of an INLINE_FILTER attribute (ExtendDB/extenddb, validation/vector_item.rs)."""
+
+NOTHING_KNOWN: Final[Mapping[str, int]] = {}
 
 _OVERFLOW: Final = float(2**128 - 2**103)
 """From here on a number is nearer to 2**128, which is no 32-bit float, than to the greatest one."""
@@ -172,11 +174,13 @@ def base_key_of(index: Index, key: bytes) -> bytes | None:
     return None if start is None else key[start:] or None
 
 
-def vector_entry(table: Table, index: Index, item: Item, base_key: bytes) -> VectorEntry | None:
+def vector_entry(
+    table: Table, index: Index, item: Item, base_key: bytes, size: int | None = None
+) -> VectorEntry | None:
     """The entry of an item in a vector index, or None when it does not belong there: no vector, or one of another
     shape, a HASH attribute that is missing, or an attribute of the search schema that the index cannot hold. A
     write of such an item is refused (`validation.vectors`), unless it has no vector or no HASH attribute; one that
-    is older than the index is left out."""
+    is older than the index is left out. `size` is that of the vector, if it is known."""
     vector = index.vector
     if vector is None:
         raise ValueError(f"{index.name} is not a vector index")
@@ -194,10 +198,12 @@ def vector_entry(table: Table, index: Index, item: Item, base_key: bytes) -> Vec
     except NotAVector:
         return None
     projected = projected_beside(table, index, item)
-    size = FLOAT_BYTES * vector.dimensions + text_size(vector.attribute)
-    size += sum([text_size(name) + value_size(value) for name, value in projected.items()])
-    body = _LENGTH.pack(value_size(item[vector.attribute])) + floats + b"".join(fields)
-    return VectorEntry(key, size, body, projected)
+    metered = FLOAT_BYTES * vector.dimensions + text_size(vector.attribute)
+    metered += sum([text_size(name) + value_size(value) for name, value in projected.items()])
+    if size is None:
+        size = value_size(item[vector.attribute])
+    body = _LENGTH.pack(size) + floats + b"".join(fields)
+    return VectorEntry(key, metered, body, projected)
 
 
 def _field(attribute: KeyAttribute, value: AttributeValue | None) -> bytes | None:
@@ -262,20 +268,34 @@ def filter_values(body: bytes, vector: VectorSettings) -> Iterator[bytes | None]
             place += length
 
 
-def metered_size(table: Table, item: Item | None, size: int) -> int:
-    """The bytes of an item as writes are metered on a table with vector indexes: a vector that an index reads
-    counts 4 bytes for each dimension, whatever its numbers take. Reads and the limit of 400 KB count the
-    numbers."""
+def vector_sizes(
+    table: Table, item: Item | None, like: Item | None = None, known: Mapping[str, int] = NOTHING_KNOWN
+) -> dict[str, int]:
+    """What the numbers of an item's vectors take, by attribute, for every vector that an index of the table reads.
+    `known` are the sizes of another item, for vectors that both have."""
+    sizes: dict[str, int] = {}
     if item is None:
-        return size
-    seen: set[str] = set()
+        return sizes
     for index in table.vector_indexes:
         vector: Any = index.vector
-        value = item.get(vector.attribute)
-        if value is None or vector.attribute in seen or not _looks_like_vector(value, vector.dimensions):
+        name = vector.attribute
+        value = item.get(name)
+        if value is None or name in sizes or not _looks_like_vector(value, vector.dimensions):
             continue
-        seen.add(vector.attribute)
-        size += FLOAT_BYTES * vector.dimensions - value_size(value)
+        same = like is not None and name in known and like[name] == value
+        sizes[name] = known[name] if same else value_size(value)
+    return sizes
+
+
+def metered_size(table: Table, size: int, sizes: Mapping[str, int]) -> int:
+    """The bytes of an item as writes are metered on a table with vector indexes: a vector that an index reads
+    counts 4 bytes for each dimension, whatever its numbers take. Reads and the limit of 400 KB count the
+    numbers. `sizes` are the item's `vector_sizes`."""
+    for name, dimensions in {
+        index.vector.attribute: index.vector.dimensions for index in table.vector_indexes if index.vector
+    }.items():
+        if name in sizes:
+            size += FLOAT_BYTES * dimensions - sizes[name]
     return size
 
 

@@ -19,7 +19,7 @@ from blotter.database.model.keys import any_index_key, index_key
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, values_equal
-from blotter.database.model.vectors import metered_size
+from blotter.database.model.vectors import NOTHING_KNOWN, metered_size, vector_sizes
 from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import shard_for_write
 from blotter.database.operations.vectors.entries import write_vector_entry
@@ -77,10 +77,11 @@ def write_item(
     """Replaces the current item by a new one, or deletes it (`new` None); does nothing when neither exists.
     Returns an upper bound of the bytes written to the table and its indexes."""
     stored = current.stored
+    sizes = NOTHING_KNOWN
     if table.indexes and table.vector_indexes:
-        consumed.table_units += write_units(
-            max(metered_size(table, current.item, current.size), metered_size(table, new, new_size))
-        )
+        sizes = vector_sizes(table, new)
+        old_size = metered_size(table, current.size, vector_sizes(table, current.item, new, sizes))
+        consumed.table_units += write_units(max(old_size, metered_size(table, new_size, sizes)))
     else:
         consumed.table_units += write_units(max(current.size, new_size))
     body = None
@@ -97,7 +98,7 @@ def write_item(
         if index.deleting:
             continue
         if index.vector is not None:
-            metered = write_vector_entry(tx, table, index, current.key, current.item, new)
+            metered = write_vector_entry(tx, table, index, current.key, current.item, new, sizes)
             if metered:
                 consumed.add_vector_bytes(index.name, metered)
             continue

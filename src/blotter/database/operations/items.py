@@ -33,7 +33,7 @@ from blotter.database.model.keys import table_key
 from blotter.database.model.size import LimitExceeded, item_size, limited_item_size
 from blotter.database.model.table import Table
 from blotter.database.model.values import AttributeValue, Item
-from blotter.database.model.vectors import metered_size
+from blotter.database.model.vectors import metered_size, vector_sizes
 from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, read_current, write_item
@@ -277,7 +277,9 @@ def require_condition(table: Table, options: WriteOptions, current: Current) -> 
 def failed_condition(table: Table, current: Current, *, show_item: bool) -> DynamoDBError:
     """A write whose condition fails consumes what it would have consumed to write the item that is there. Source:
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html"""
-    size = metered_size(table, current.item, current.size) if table.vector_indexes else current.size
+    size = current.size
+    if table.vector_indexes:
+        size = metered_size(table, size, vector_sizes(table, current.item))
     consumed = ConsumedCapacity(table.name, True, write_units(size))
     return condition_failed(current.item if show_item else None, (consumed,))
 

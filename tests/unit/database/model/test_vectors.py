@@ -25,6 +25,7 @@ from blotter.database.model.vectors import (
     saved_bytes,
     vector_bytes,
     vector_entry,
+    vector_sizes,
 )
 
 GREATEST = float(np.finfo(np.float32).max)
@@ -151,7 +152,7 @@ def test_an_entry_holds_floats_filters_and_the_key_of_the_item() -> None:
     # id + tenant + color, names included; the vector by its dimensions.
     assert entry.size == 3 + 10 + 8 + (1 + 2 * 4)
     assert saved_bytes(entry.body, index.vector) == value_size(ITEM["v"]) - 8
-    assert metered_size(table, ITEM, 100) == 100 - saved_bytes(entry.body, index.vector)
+    assert metered_size(table, 100, vector_sizes(table, ITEM)) == 100 - saved_bytes(entry.body, index.vector)
 
 
 @pytest.mark.parametrize(

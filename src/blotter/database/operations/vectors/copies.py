@@ -33,8 +33,8 @@ _PUT_BYTES: Final = 8 * 1024 * 1024
 """Entries that are gathered before they are added to a copy."""
 _STEPS_AT_ONCE: Final = 128
 
-MOST_BYTES: Final = 2 * 1024 * 1024 * 1024
-"""What all copies of a process may take together."""
+MOST_BYTES: Final = 1024 * 1024 * 1024
+"""What all copies of a process may take together, unless a setting says otherwise."""
 
 
 class Partition:

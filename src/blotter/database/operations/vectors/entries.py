@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, values_equal
-from blotter.database.model.vectors import entry_key, projected_beside, saved_bytes, vector_entry
+from blotter.database.model.vectors import NOTHING_KNOWN, entry_key, projected_beside, saved_bytes, vector_entry
 from blotter.database.operations.vectors.journal import record_step
 from blotter.database.storage.protocol import StoredItem, WriteTransaction
 
@@ -15,16 +16,24 @@ MIN_REQUEST_BYTES: Final = 1024
 
 
 def write_vector_entry(
-    tx: WriteTransaction, table: Table, index: Index, key: bytes, old: Item | None, new: Item | None
+    tx: WriteTransaction,
+    table: Table,
+    index: Index,
+    key: bytes,
+    old: Item | None,
+    new: Item | None,
+    sizes: Mapping[str, int] = NOTHING_KNOWN,
 ) -> int:
     """Brings one vector index up to date with one item; returns the bytes that are metered
-    (VectorWriteRequestBytes), 0 when the entry is as it was.
+    (VectorWriteRequestBytes), 0 when the entry is as it was. `sizes` are the `vector_sizes` of the new item, as
+    far as they are known.
 
     An entry that comes or goes is metered by its size, a changed one by the larger of both; one that moves to
     another partition goes and comes. An attribute that is projected counts, though the entry does not hold it
     (ExtendDB/extenddb, crates/core/src/vector_capacity.rs; Parity Suite, consumedCapacity)."""
     before = None if old is None else entry_key(index, old, key)
-    after = None if new is None else vector_entry(table, index, new, key)
+    vector: Any = index.vector
+    after = None if new is None else vector_entry(table, index, new, key, sizes.get(vector.attribute))
     metered = 0
     if before is not None and (after is None or before != after.key):
         gone = tx.get(index.space, before)

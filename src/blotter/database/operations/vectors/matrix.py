@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from blotter.database.model.table import VectorSettings
 from blotter.database.model.vectors import FLOAT_BYTES, filter_values, floats_of
-from blotter.database.operations.vectors.scoring import Doubles, Flags, Floats, Search, squared_lengths
+from blotter.database.operations.vectors.arrays import Doubles, Flags, Floats, np, npt
+from blotter.database.operations.vectors.scoring import Search, squared_lengths
 from blotter.database.storage.protocol import Row
 
 Filters: TypeAlias = Sequence[tuple[int, bytes]]

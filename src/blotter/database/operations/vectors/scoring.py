@@ -10,23 +10,16 @@ does not depend on the 32-bit products.
 Equal distances are ordered by the keys of the entries. Scores: nubo-db/dynoxide, tests/search_vectors.rs (AWS,
 2026-08-12 and -13: a zero vector has the cosine distance 1, sums do not overflow, a score is limited to the range
 of 32-bit floats); Parity Suite, tests/tier2/vectorSearch/search.
-Only this module and `matrix` need numpy; importing them takes a tenth of a second, so it is done on a thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import nsmallest
-from typing import Final, NamedTuple, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final, NamedTuple
 
 from blotter.database.model.table import DistanceFunction
-
-Floats: TypeAlias = npt.NDArray[np.float32]
-Doubles: TypeAlias = npt.NDArray[np.float64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
+from blotter.database.operations.vectors.arrays import Doubles, Flags, Floats, Rows, np
 
 _UNIT: Final = 2.0**-24
 _TINY: Final = 2.0**-125
@@ -82,7 +75,7 @@ class Search:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             self._take(vectors, squares, keys, rows[start : start + _ROWS_AT_ONCE])
 
-    def _promising(self, vectors: Floats, squares: Doubles, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    def _promising(self, vectors: Floats, squares: Doubles, rows: Rows) -> Rows:
         """The rows that can be among the best."""
         some = len(rows) < len(vectors) // 4
         # Overflow is no error here: what is not finite is looked at exactly.
@@ -116,7 +109,7 @@ class Search:
             return distance * distance * (1 + _ROUNDING)
         return distance + abs(distance) * _ROUNDING
 
-    def _take(self, vectors: Floats, squares: Doubles, keys: Sequence[bytes], rows: npt.NDArray[np.intp]) -> None:
+    def _take(self, vectors: Floats, squares: Doubles, keys: Sequence[bytes], rows: Rows) -> None:
         distances = self._distances(vectors[rows].astype(np.float64), squares[rows])
         scores = -distances if self._distance == "DOT_PRODUCT" else distances
         # Adding zero turns -0.0 into 0.0.

@@ -39,7 +39,7 @@ from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.operation import Slices
 from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.operations.touches import Touch
-from blotter.database.operations.vectors.copies import Partition, Work, current_copy
+from blotter.database.operations.vectors.copies import COPIES, Partition, Work, current_copy
 from blotter.database.operations.vectors.entries import MIN_REQUEST_BYTES
 from blotter.database.storage.protocol import ReadTransaction, Row
 from blotter.database.validation.key_errors import empty_key_error
@@ -198,10 +198,12 @@ def _nearest(
     searches: list[Search] = []
     yield partial(_begin, searches, vector, partition.vector, plan.count)
     (search,) = searches
-    rows = partition.rows(tx, None)
-    if partition.are_last(rows):
-        yield partial(_offer, search, rows, partition.vector, filters)
-        return search.found, sum([row[1] for row in rows])
+    rows: list[Row] = []
+    if COPIES.find(partition) is None:
+        rows = partition.rows(tx, None)
+        if partition.are_last(rows):
+            yield partial(_offer, search, rows, partition.vector, filters)
+            return search.found, sum([row[1] for row in rows])
     copy = yield from current_copy(tx, partition)
     if copy is not None:
         examined = copy.matrix.examined
@@ -216,7 +218,7 @@ def _nearest(
         yield offer
         if offered[0]:
             return search.found, examined
-    return (yield from _streamed(tx, partition, search, rows, filters))
+    return (yield from _streamed(tx, partition, search, rows or partition.rows(tx, None), filters))
 
 
 def _streamed(
