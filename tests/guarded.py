@@ -16,7 +16,7 @@ from blotter.database.authorization.stage import Authorization, table_finder
 from blotter.database.http.messages import Request
 from blotter.database.pipeline import Pipeline
 from blotter.database.security.access_state import AccessState
-from blotter.database.security.identity import Identity, SignedRequest
+from blotter.database.security.identity import Identity
 from blotter.database.security.policy import Policy, parse_policy
 from blotter.database.security.principal import Principal
 from blotter.database.security.sealing import Sealer
@@ -64,7 +64,7 @@ class GuardedDatabase(InProcessDatabase):
         """Whether the request is authorized, whatever else becomes of it."""
         return not self.message(operation, request).startswith("AccessDeniedException")
 
-    def _authenticate(self, _: SignedRequest) -> Identity:
+    def _authenticate(self, _: Request) -> Identity:
         return Identity(self.principal.account, REGION, "AKIAEXAMPLE", self.principal)
 
 

@@ -18,7 +18,7 @@ from botocore.serialize import create_serializer
 from blotter.database.http.messages import Request, Response
 from blotter.database.security.access import Access
 from blotter.database.security.access_state import AccessState
-from blotter.database.security.identity import Identity, SignedRequest
+from blotter.database.security.identity import Identity
 from blotter.database.security.principal import Principal
 from blotter.database.security.sealing import sealer_in_memory
 from blotter.database.services.iam.aws_policies import aws_policy_document
@@ -100,7 +100,7 @@ class IamInProcess:
         assert principal is not None
         self.caller = principal
 
-    def _authenticate(self, _: SignedRequest) -> Identity:
+    def _authenticate(self, _: Request) -> Identity:
         return Identity(self.caller.account, "us-east-1", "AKIA", self.caller)
 
     def _call(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:

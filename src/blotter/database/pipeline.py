@@ -28,7 +28,7 @@ from blotter.database.operations.context import Context
 from blotter.database.operations.operation import Operation
 from blotter.database.operations.registry import OPERATIONS
 from blotter.database.operations.touches import Plan
-from blotter.database.security.identity import Identity, SignedRequest
+from blotter.database.security.identity import Identity
 from blotter.database.storage.protocol import Storage, StorageUnavailable
 from blotter.database.validation import check_request
 from blotter.database.wire.decode import OPERATIONS as KNOWN
@@ -96,7 +96,7 @@ class Pipeline(Ends):
     def __init__(
         self,
         storage: Storage,
-        authenticate: Callable[[SignedRequest], Identity],
+        authenticate: Callable[[Request], Identity],
         *,
         table_delay: float = 0.0,
         clock: Callable[[], float] = time.time,

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from blotter.database.http.messages import Request
 from blotter.database.security.access_state import AccessState
-from blotter.database.security.identity import Identity, SignedRequest
+from blotter.database.security.identity import Identity
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.security.sealing import Sealer
 from blotter.database.security.session_tokens import SessionTokens
 
-Authenticate = Callable[[SignedRequest], Identity]
+Authenticate = Callable[[Request], Identity]
 
 
 class Upkeep(Protocol):

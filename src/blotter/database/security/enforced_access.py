@@ -18,8 +18,9 @@ from hmac import compare_digest
 from math import inf, nextafter
 from typing import Any, NamedTuple
 
+from blotter.database.http.messages import Request
 from blotter.database.model.errors import DynamoDBError
-from blotter.database.security.identity import Identity, SignedRequest
+from blotter.database.security.identity import Identity
 from blotter.database.security.principal import Principal
 from blotter.database.security.sigv4 import (
     ALGORITHM,
@@ -80,7 +81,7 @@ class EnforcedAccess:
         self._uses: dict[str, Use] = {}
         """Of the requests that went the exact way, by access key."""
 
-    def authenticate(self, request: SignedRequest) -> Identity:
+    def authenticate(self, request: Request) -> Identity:
         """The caller, whose signature is verified. Raises DynamoDBError."""
         headers = request.headers
         authorization = headers.get("authorization")
@@ -105,7 +106,7 @@ class EnforcedAccess:
         assert identity.principal is not None  # only verified callers are remembered
         return Use(identity.access_key, identity.principal, used_at, self._service, identity.region)
 
-    def _authenticate_fully(self, request: SignedRequest) -> Identity:
+    def _authenticate_fully(self, request: Request) -> Identity:
         signers = self._signers  # those of before the key was looked up: `forget` may come meanwhile
         claim = read_claim(request, self._service, self._clock())
         key = self._find_key(claim.scope.access_key, claim.given.security_token)
@@ -123,16 +124,19 @@ class EnforcedAccess:
 class Signer:
     """One client's way of signing: key, day, region, service, names of the signed headers.
 
-    `verify` builds the canonical request from a template, and its HMACs continue from states that have already
-    absorbed the padded key, and the inner one also the string to sign up to the hash.
+    `verify` hashes the canonical request from where it differs from the last one of the same second, and its HMACs
+    continue from states that have already absorbed the padded key, and the inner one also the string to sign up to
+    the hash.
     """
 
     def __init__(self, claim: Claim, key: KnownKey, identity: Identity) -> None:
         self.identity = identity
         self.used_at = float(claim.moment)
         self._token = claim.given.security_token
-        self._names = claim.signed
-        self._template = _template(claim.signed)
+        *leading, self._last_name = claim.signed
+        self._leading_names: list[str] = leading
+        self._opening = "POST\n/\n\n" + "".join(f"{name}:%s\n" for name in leading) + f"{self._last_name}:"
+        self._ending = f"\n\n{';'.join(claim.signed)}\n"
         self._day = claim.scope.date
         self._scope = claim.scope.text
         self._last_moment = nextafter(key.expires_at, -inf)
@@ -148,18 +152,28 @@ class Signer:
         second = self._seconds.get(date) or self._second(date)
         if second is None or now < second.earliest or now > second.latest:
             return False
-        canonical = self._template % tuple([headers.get(name, "") for name in self._names])
-        if "  " in canonical or "\t" in canonical:
+        opening = second.opening
+        if opening is None or not opening.fits(headers, self._leading_names):
+            opening = second.opening = self._open(headers)
+        last_value = headers.get(self._last_name, "")
+        if opening is None or _has_runs(last_value):
             return False
-        canonical += sha256(body).hexdigest()
+        canonical = opening.hash.copy()
+        canonical.update(f"{last_value}{self._ending}{sha256(body).hexdigest()}".encode("latin-1"))
         inner = second.inner.copy()
-        inner.update(sha256(canonical.encode("latin-1")).hexdigest().encode())
+        inner.update(canonical.hexdigest().encode())
         outer = self._outer.copy()
         outer.update(inner.digest())
         if not compare_digest(outer.hexdigest().encode(), signature.encode()):
             raise signature_mismatch()
         self.used_at = second.moment
         return True
+
+    def _open(self, headers: dict[str, str]) -> _Opening | None:
+        """The canonical request up to the last signed header's value; None if a value has to be normalized."""
+        values = [headers.get(name, "") for name in self._leading_names]
+        text = self._opening % tuple(values)
+        return None if _has_runs(text) else _Opening(values, sha256(text.encode("latin-1")))
 
     def _second(self, date: str) -> _Second | None:
         """What all requests of one date have in common; None for a date that needs the exact way."""
@@ -186,9 +200,23 @@ class _Second:
         self.earliest = moment - ALLOWED_SKEW
         self.latest = latest
         self.inner = inner
+        self.opening: _Opening | None = None
+        """Of the last request."""
 
 
-def _usual_head(request: SignedRequest, claim: Claim) -> str | None:
+class _Opening:
+    """How canonical requests begin: the values of all signed headers but the last, and the hash over them."""
+
+    def __init__(self, values: list[str], hash: Any) -> None:  # noqa: A002
+        self.values = values
+        self.hash = hash
+
+    def fits(self, headers: dict[str, str], names: list[str]) -> bool:
+        values = self.values
+        return all(headers.get(name, "") == values[at] for at, name in enumerate(names))
+
+
+def _usual_head(request: Request, claim: Claim) -> str | None:
     """What the headers of requests that are signed in this way begin with; None for a way that no SDK takes."""
     authorization = request.headers.get("authorization", "")
     if (
@@ -205,11 +233,9 @@ def _usual_head(request: SignedRequest, claim: Claim) -> str | None:
     return authorization[:-_SIGNATURE_LENGTH]
 
 
-def _template(names: tuple[str, ...]) -> str:
-    """The canonical request of a POST to "/", with places for the values of the signed headers, without the hash
-    of the body."""
-    lines = "".join(f"{name}:%s\n" for name in names)
-    return f"POST\n/\n\n{lines}\n{';'.join(names)}\n"
+def _has_runs(text: str) -> bool:
+    """Whether the text has runs of blanks, or tabs, which a canonical request has not."""
+    return "  " in text or "\t" in text
 
 
 def _hmac_states(key: bytes) -> tuple[Any, Any]:

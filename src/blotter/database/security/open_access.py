@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from blotter.database.http.messages import Request
 from blotter.database.model.errors import DynamoDBError
-from blotter.database.security.identity import Identity, SignedRequest
+from blotter.database.security.identity import Identity
 from blotter.database.security.sigv4 import REGION, USUAL_HEADER, parse_authentication, parse_credential
 
 # Longer texts, which no SDK sends, are parsed each time instead of being cached.
@@ -26,7 +27,7 @@ class OpenAccess:
         self._identify = lru_cache(maxsize=1024)(self._identify_uncached)
         self._usual = lru_cache(maxsize=1024)(self._usual_uncached)
 
-    def authenticate(self, request: SignedRequest) -> Identity:
+    def authenticate(self, request: Request) -> Identity:
         """The caller that the request names. Raises DynamoDBError when it names none, or not completely."""
         headers = request.headers
         if "x-amz-date" in headers and request.target == "/":

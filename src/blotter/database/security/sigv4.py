@@ -24,8 +24,8 @@ from time import gmtime, strftime, strptime
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
+from blotter.database.http.messages import Request
 from blotter.database.model.errors import DynamoDBError
-from blotter.database.security.identity import SignedRequest
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
@@ -120,7 +120,7 @@ class Claim(NamedTuple):
     """The names of the signed headers."""
 
 
-def read_claim(request: SignedRequest, service: str, now: float) -> Claim:
+def read_claim(request: Request, service: str, now: float) -> Claim:
     """Reads the sender of a request to a service (its name in scopes) and checks all that needs no secret: form,
     date, scope. Its cost does not depend on the body. Raises DynamoDBError."""
     given = parse_authentication(request.headers, request.target)
@@ -136,7 +136,7 @@ def read_claim(request: SignedRequest, service: str, now: float) -> Claim:
     return Claim(given, scope, moment, signed)
 
 
-def check_signature(request: SignedRequest, claim: Claim, secret: str) -> None:
+def check_signature(request: Request, claim: Claim, secret: str) -> None:
     """Raises DynamoDBError unless the request was signed with the secret."""
     canonical = canonical_request(request, claim.signed, claim.given.presigned)
     to_sign = string_to_sign(_stamp(claim.moment), claim.scope, canonical)
@@ -193,7 +193,7 @@ def _check_scope(scope: Scope, moment: int, service: str) -> None:
         raise _invalid("".join(wrong))
 
 
-def canonical_request(request: SignedRequest, signed_headers: Sequence[str], presigned: bool) -> str:
+def canonical_request(request: Request, signed_headers: Sequence[str], presigned: bool) -> str:
     """The text whose hash is signed: method, path, query, signed headers, hash of the body. Its characters are the
     request's bytes (Latin-1). A body is always hashed: DynamoDB takes no UNSIGNED-PAYLOAD."""
     path, _, query = request.target.partition("?")

@@ -27,7 +27,7 @@ from blotter.database.audit.finished import Finished
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
-from blotter.database.security.identity import Identity, SignedRequest
+from blotter.database.security.identity import Identity
 from blotter.database.services.errors import ServiceError
 from blotter.database.services.form import MAX_BODY
 from blotter.database.services.model import Model, load_model
@@ -82,7 +82,7 @@ class Apart(msgspec.Struct, frozen=True):
 
 Operation = Direct | Reading | Writing | Apart
 
-Authenticate = Callable[[SignedRequest], Identity]
+Authenticate = Callable[[Request], Identity]
 
 
 class Audit(Protocol):

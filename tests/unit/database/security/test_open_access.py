@@ -16,12 +16,15 @@ def _request(credential: str, target: str = "/") -> Request:
     return Request("POST", target, {"authorization": header, "x-amz-date": "20261122T000000Z"}, b"")
 
 
+def _named(identity: Identity) -> tuple[object, ...]:
+    return identity.account, identity.region, identity.access_key, identity.principal
+
+
 def test_the_region_is_the_one_of_the_scope() -> None:
     access = OpenAccess("123456789012")
     for region in ("us-east-1", "eu-central-1", "local"):
-        assert access.authenticate(_request(f"any/20200101/{region}/dynamodb/aws4_request")) == Identity(
-            "123456789012", region, "any"
-        )
+        identity = access.authenticate(_request(f"any/20200101/{region}/dynamodb/aws4_request"))
+        assert _named(identity) == ("123456789012", region, "any", None)
 
 
 def test_a_presigned_request_counts_too() -> None:
@@ -30,7 +33,7 @@ def test_a_presigned_request_counts_too() -> None:
         "&X-Amz-Date=20200101T000000Z&X-Amz-SignedHeaders=host&X-Amz-Signature=0"
     )
     identity = OpenAccess("000000000000").authenticate(Request("POST", f"/?{query}", {}, b""))
-    assert identity == Identity("000000000000", "eu-west-1", "key")
+    assert _named(identity) == ("000000000000", "eu-west-1", "key", None)
 
 
 def test_silence_is_refused() -> None:
@@ -49,7 +52,8 @@ SIGNATURES = ("0", "abc123", "none-at-all", "", "a b", "a,b", "a=b", "x, SignedH
 def test_a_header_counts_or_is_refused_whatever_came_before_it(head: str, signature: str) -> None:
     def outcome(access: OpenAccess, header: str) -> object:
         try:
-            return access.authenticate(Request("POST", "/", {"authorization": header, "x-amz-date": "d"}, b""))
+            headers = {"authorization": header, "x-amz-date": "d"}
+            return _named(access.authenticate(Request("POST", "/", headers, b"")))
         except DynamoDBError as error:
             return (error.code, error.message)
 
@@ -60,7 +64,7 @@ def test_a_header_counts_or_is_refused_whatever_came_before_it(head: str, signat
     expected: object
     try:
         parse_authentication({"authorization": header, "x-amz-date": "d"}, "/")
-        expected = Identity("000000000000", "r", "k")
+        expected = ("000000000000", "r", "k", None)
     except DynamoDBError as error:
         expected = (error.code, error.message)
     assert outcome(access, header) == expected
