@@ -122,6 +122,46 @@ def test_refusals_of_lookups_and_of_other_operations(server: Serving) -> None:
         trail.describe_trails()
 
 
+def test_principals_secrets_and_strangers(enforced_server: Serving) -> None:
+    """With enforced access: users and role sessions with what they are, refusals by policies, what IAM hands out
+    hidden, and strangers, some of whom are recorded."""
+    root = (enforced_server.data_dir / "root-credentials").read_text().split()
+    keys = {"aws_access_key_id": root[root.index("aws_access_key_id") + 2], "aws_secret_access_key": root[-1]}
+    iam = _client(enforced_server, "iam", **keys)
+    iam.create_user(UserName="alice")
+    made = iam.create_access_key(UserName="alice")["AccessKey"]
+    alice = {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
+    with pytest.raises(botocore.exceptions.ClientError, match="not authorized to perform: dynamodb:DeleteTable"):
+        _client(enforced_server, "dynamodb", **alice).delete_table(TableName="music")
+    with pytest.raises(botocore.exceptions.ClientError, match="cloudtrail:LookupEvents"):
+        _client(enforced_server, "cloudtrail", **alice).lookup_events()
+    stranger = _client(enforced_server, "dynamodb", aws_access_key_id="AKIAIOSFODNN7EXAMPLE")
+    for _ in range(3):
+        with pytest.raises(botocore.exceptions.ClientError, match="security token"):
+            stranger.create_table(TableName="music", **_TABLE)
+    trail = _client(enforced_server, "cloudtrail", **keys)
+
+    def events(key: str, value: str) -> list[dict[str, Any]]:
+        asked = [{"AttributeKey": key, "AttributeValue": value}]
+        return [
+            json.loads(each["CloudTrailEvent"]) for each in trail.lookup_events(LookupAttributes=asked)["Events"]
+        ]
+
+    lookup, deletion = events("Username", "alice")
+    assert (deletion["eventName"], deletion["errorCode"]) == ("DeleteTable", "AccessDeniedException")
+    assert deletion["userIdentity"]["type"] == "IAMUser"
+    assert deletion["userIdentity"]["arn"].endswith(":user/alice")
+    assert (lookup["eventName"], lookup["errorCode"]) == ("LookupEvents", "AccessDenied")
+    (creation,) = events("ResourceName", made["AccessKeyId"])
+    assert creation["responseElements"]["accessKey"]["secretAccessKey"] == "HIDDEN_DUE_TO_SECURITY_REASONS"
+    wait_until(lambda: events("AccessKeyId", "AKIAIOSFODNN7EXAMPLE"))
+    unknown = events("AccessKeyId", "AKIAIOSFODNN7EXAMPLE")[0]
+    assert unknown["userIdentity"]["type"] == "Unknown"
+    assert unknown["errorCode"] == "UnrecognizedClientException"
+    assert unknown["requestParameters"] is None
+    assert made["SecretAccessKey"] not in _audit(enforced_server, "show", "--json")
+
+
 def test_killed_workers_lose_no_record_of_what_was_answered(serve: Serve) -> None:
     """Clients make tables while workers are killed: every table whose making was answered has its record, once,
     the trail verifies at every moment, and after a stop all records are in files."""

@@ -99,10 +99,12 @@ class Up(NamedTuple):
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
+def up(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Up]:
+    """`blotter up`, with the options that a test gives as the fixture's parameter."""
+    options: list[str] = getattr(request, "param", [])
     database, web = _free_port(), _free_port()
     process = subprocess.Popen(
-        [*UP, "--port", str(database), "--web-port", str(web), "--data-dir", str(tmp_path / "data")],
+        [*UP, "--port", str(database), "--web-port", str(web), "--data-dir", str(tmp_path / "data"), *options],
         cwd=ROOT,
         env=_environment(),
         stdout=subprocess.PIPE,
@@ -122,16 +124,19 @@ def up(tmp_path: Path) -> Iterator[Up]:
     process.stdout.close()
 
 
-def test_an_uploaded_file_is_found_by_any_dynamodb_client(up: Up) -> None:
+@pytest.mark.parametrize("up", [["--tls-self-signed"]], indirect=True)
+def test_an_uploaded_file_is_found_by_any_dynamodb_client(up: Up, tmp_path: Path) -> None:
+    """With TLS between the three parts, which every one of them follows."""
     sample = ROOT / "examples" / "chicago-crimes-2025-first-100.csv"
     with httpx.Client(base_url=f"http://127.0.0.1:{up.web}") as web:
         key = web.post("/api/files", files={"file": (sample.name, sample.read_bytes())}).json()["file_key"]
         table = boto3.resource(
             "dynamodb",
-            endpoint_url=f"http://127.0.0.1:{up.database}",
+            endpoint_url=f"https://127.0.0.1:{up.database}",
             region_name="us-east-1",
             aws_access_key_id="local",
             aws_secret_access_key="local",
+            verify=str(tmp_path / "data" / "tls" / "ca.pem"),
         ).Table("chicago-crimes-results-dev")
         deadline = time.monotonic() + 60
         while (item := table.get_item(Key={"file_key": key})["Item"])["status"] != "COMPLETED":

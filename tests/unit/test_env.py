@@ -11,7 +11,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blotter.config import Flags
-from blotter.env import REMOVED, env, exports, find_endpoint, for_fish, for_powershell, for_sh, root_credentials
+from blotter.env import (
+    REMOVED,
+    authority,
+    env,
+    exports,
+    find_endpoint,
+    for_fish,
+    for_powershell,
+    for_sh,
+    root_credentials,
+)
 from blotter.user_files import ConfigurationError
 
 FILE = """\
@@ -88,6 +98,23 @@ def test_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = CliRunner().invoke(env, ["--env", "prod"])
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith("blotter env: environment prod is on AWS")
+
+
+def test_the_authority_of_a_certificate_of_its_own(folder: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    data = {"BLOTTER_DATA_DIR": str(tmp_path)}
+    https = "https://127.0.0.1:8000"
+    file = tmp_path / "tls" / "ca.pem"
+    assert authority(https, data) is None
+    assert authority(https, data | {"BLOTTER_TLS_SELF_SIGNED": "yes"}) == file
+    file.parent.mkdir()
+    file.touch()
+    assert authority(https, data) == file
+    assert authority(https, data | {"BLOTTER_TLS_CERTIFICATE": "c.pem"}) is None
+    assert authority("http://127.0.0.1:8000", data) is None
+    assert authority("https://db.example.com", data) is None
+    assert exports(https, "us-east-1", trusted=file)["AWS_CA_BUNDLE"] == str(file)
+    for switch in ("BLOTTER_TLS_SELF_SIGNED", "BLOTTER_TLS_CERTIFICATE"):
+        assert find_endpoint(None, None, Flags(), {switch: "yes", "BLOTTER_PORT": "1"})[0] == "https://127.0.0.1:1"
 
 
 @settings(max_examples=25, deadline=None)

@@ -35,6 +35,7 @@ _READING = (
     "Describe",
     "Query",
     "Scan",
+    "Search",
     "BatchGet",
     "TransactGet",
     "Lookup",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from blotter.database.audit.events import Event, record_of
 from blotter.database.audit.parameters import HIDDEN, data_parameters, elements
+from blotter.database.audit.recorder import DATA_EVENTS
 from blotter.database.audit.statements import redacted_statement
 from blotter.database.http.messages import Request, TlsSession
+from blotter.database.operations.registry import OPERATIONS
 from blotter.database.security.identity import Identity
 from blotter.database.security.principal import Principal, Session
 
@@ -328,3 +331,8 @@ def test_no_value_of_an_item_is_recorded(request: tuple[str, dict[str, Any]]) ->
     """Whatever the request looks like, right or wrong."""
     operation, body = request
     assert _MARK not in json.dumps(data_parameters(operation, body, _keys))
+
+
+def test_operations_on_items_are_data_events_and_no_others() -> None:
+    on_items = re.compile("Item|Query|Scan|Statement|ExecuteTransaction|GetRecords|GetShardIterator|SearchVectors")
+    assert {name for name in OPERATIONS if on_items.search(name)} == DATA_EVENTS & OPERATIONS.keys()

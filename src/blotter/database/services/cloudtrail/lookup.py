@@ -206,6 +206,9 @@ def _resources(event: dict[str, Any]) -> list[Output]:
         for member, kind in _NAMED.items():
             if isinstance(parameters.get(member), str):
                 found.append({"ResourceType": kind, "ResourceName": parameters[member]})
+        made = (event.get("responseElements") or {}).get("accessKey")
+        if isinstance(made, dict):
+            found.append({"ResourceType": "AWS::IAM::AccessKey", "ResourceName": made["accessKeyId"]})
     return found
 
 
