@@ -105,8 +105,11 @@ class Plan(Protocol):
 
 
 @runtime_checkable
-class DividedPlan(Plan, Protocol):
-    """A plan whose parts succeed or fail by themselves: before it is executed, a part may be refused."""
+class DividedPlan(Protocol):
+    """A `Plan` whose parts succeed or fail by themselves: before it is executed, a part may be refused. It does
+    not inherit from `Plan`: a decorated class is none that mypyc compiles."""
+
+    def touches(self) -> Sequence[Touch]: ...
 
     def refuse(self, number: int, error: DynamoDBError) -> None:
         """Makes the error the result of the part that the touch of that number is about."""
