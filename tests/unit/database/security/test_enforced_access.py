@@ -6,6 +6,7 @@ Requests are signed by botocore, so the server's code does not check itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from blotter.database.http.messages import Request
@@ -419,3 +422,33 @@ def test_of_several_faults_the_first_in_aws_order_is_told(server: Server, sign: 
         "UnrecognizedClientException: The security token included in the request i",
         "InvalidSignatureException: The request signature we calculated does not",
     ]
+
+
+_TEXT = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_is_sent_is_taken_or_refused(data: st.DataObject) -> None:
+    """Nothing that a stranger writes into a request is an error of the server."""
+    server = Server()
+    parts = [
+        st.sampled_from(["AWS4-HMAC-SHA256", "AWS4-", " ", ",", "=", ", "]),
+        st.sampled_from(["Credential=", "SignedHeaders=", "Signature=", "0" * 64, "host;x-amz-date"]),
+        st.sampled_from(["AKIARZPUZDIKJVSGK3LP/20261130/eu-west-1/dynamodb/aws4_request", "a/b/c/d/e", "%2F"]),
+        _TEXT,
+    ]
+    written = st.lists(st.one_of(parts), max_size=12).map("".join)
+    dates = st.one_of(_TEXT, st.sampled_from([_stamp(NOW), "99991231T235959Z", "Mon, 01 Jan 0001 00:00:00 +2359"]))
+    names = [f"X-Amz-{name}" for name in ("Algorithm", "Credential", "Signature", "SignedHeaders", "Expires")]
+    pairs = st.tuples(st.sampled_from(names), st.one_of(_TEXT, written, dates))
+    query = data.draw(st.lists(pairs, max_size=6).map(lambda found: "&".join(f"{n}={v}" for n, v in found)))
+    if data.draw(st.booleans()):
+        query += f"&X-Amz-Date={data.draw(dates)}"
+    headers = {"host": "h", "authorization": data.draw(written), "x-amz-date": data.draw(dates)}
+    headers = {name: value for name, value in headers.items() if data.draw(st.booleans())}
+    if data.draw(st.booleans()):
+        headers["x-amz-security-token"] = data.draw(_TEXT)
+    request = Request("POST", data.draw(st.sampled_from(["/", f"/?{query}", f"/{query}"])), headers, b"")
+    with contextlib.suppress(DynamoDBError):
+        server.access.authenticate(request)
