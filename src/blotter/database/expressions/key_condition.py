@@ -128,9 +128,8 @@ class KeyCondition:
         for attribute in keys.attributes:
             if attribute.name in clauses:
                 _check_operands(clauses[attribute.name], attribute)
-        for attribute in keys.partition:
-            if clauses[attribute.name].operator != "=":
-                raise validation_error("Query key condition not supported")
+        if clauses[keys.partition[0].name].operator != "=":
+            raise validation_error("Query key condition not supported")
         _refuse_gap(clauses, keys)
         raise RuntimeError("a key condition was refused for no reason")
 
@@ -138,9 +137,20 @@ class KeyCondition:
 def _require_key_attributes(clauses: Mapping[str, KeyClause], keys: KeySchema) -> None:
     """A partition attribute without a condition, or a condition on something else where one on a sort attribute
     could stand."""
-    for attribute in keys.partition:
-        if attribute.name not in clauses:
-            raise _missed(attribute)
+    if len(keys.partition) > 1:
+        without_equality = [
+            attribute.name
+            for attribute in keys.partition
+            if attribute.name not in clauses or clauses[attribute.name].operator != "="
+        ]
+        if without_equality:
+            # The end of this message is not recorded; it is worded as that about sort attributes begins.
+            raise validation_error(
+                f"HASH key attributes {', '.join(without_equality)} must have equality conditions specified in "
+                "the query"
+            )
+    elif keys.partition[0].name not in clauses:
+        raise _missed(keys.partition[0])
     if any(name not in keys.names for name in clauses):
         for attribute in keys.sort:
             if attribute.name not in clauses:

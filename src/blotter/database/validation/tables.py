@@ -185,9 +185,8 @@ def _check_key_roles(keys: Sequence[KeySchemaElement]) -> None:
 def _check_global_key_roles(keys: Sequence[KeySchemaElement]) -> None:
     """Up to four partition attributes, then up to four sort attributes; one and one is reported as for a table.
     Messages: ack-api-quirks, DDB-TABLE-123 and -442."""
-    names = [key.AttributeName for key in keys]
     kinds = [key.KeyType for key in keys]
-    if len(keys) <= 2 and kinds != ["HASH", "HASH"]:
+    if _is_single(keys):
         _check_key_roles(keys)
         return
     if kinds[0] != "HASH":
@@ -197,8 +196,13 @@ def _check_global_key_roles(keys: Sequence[KeySchemaElement]) -> None:
     for kind in ("HASH", "RANGE"):
         if kinds.count(kind) > MAX_KEY_ATTRIBUTES:
             raise parameter_error(f"The KeySchema exceeds the maximum allowed number of {kind} key attributes")
-    if len(set(names)) < len(names):
+    if len({key.AttributeName for key in keys}) < len(keys):
         raise validation_error("The KeySchema contains multiple key attributes with the same name")
+
+
+def _is_single(keys: Sequence[KeySchemaElement]) -> bool:
+    """Whether a key is written as a table's is: one partition attribute, and perhaps one sort attribute."""
+    return len(keys) <= 2 and [key.KeyType for key in keys] != ["HASH", "HASH"]
 
 
 def _check_indexes(request: CreateTableInput, keys: Sequence[KeySchemaElement], defined: Sequence[str]) -> None:
@@ -212,6 +216,9 @@ def _check_indexes(request: CreateTableInput, keys: Sequence[KeySchemaElement], 
     every: list[AnyIndex] = [*(local or ()), *(indexes or ())]
     for index in every:
         check_index_keys_defined(index.KeySchema, defined)
+    for index in indexes or ():
+        if not _is_single(index.KeySchema):
+            _check_global_key_roles(index.KeySchema)
     vectors = request.VectorIndexes or ()
     _check_all_used(keys, every, vectors, defined)
     _check_local_indexes(local or (), keys, names)

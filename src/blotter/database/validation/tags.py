@@ -2,13 +2,13 @@
 table is known. CreateTable checks its tags by the same rules.
 
 A tag is refused before its table is looked up: keys and values of every tag first, then the set. Messages as
-recorded from AWS in the ACK project's notes (ack-api-quirks, DDB-TABLE-071, -107, -108, -110, -372, -442,
-2026-10); limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html"""
+recorded from AWS in the ACK project's notes (ack-api-quirks, DDB-TABLE-071, -107, -108, -109, -110, -372,
+-442, 2026-10); limits: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html"""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from blotter.database.model.arns import parse_arn
@@ -18,6 +18,8 @@ from blotter.database.wire.requests import ListTagsOfResourceInput, Tag, TagReso
 MAX_TAGS: Final = 50
 MAX_KEY_CHARACTERS: Final = 128
 MAX_VALUE_CHARACTERS: Final = 256
+MAX_BYTES: Final = 10240
+"""Of all keys and values of a table together."""
 RESERVED_PREFIX: Final = "aws:"
 
 _PUNCTUATION = frozenset("+-=._:/@")
@@ -60,8 +62,16 @@ def check_tags(tags: Sequence[Tag]) -> None:
         if tag.Key is not None and tag.Key in seen:
             raise validation_error(f"Duplicate Tag Keys provided as input: Duplicate Tag Key found {tag.Key}")
         seen.add(tag.Key or "")
+    check_tag_set([(tag.Key or "", tag.Value or "") for tag in tags])
+
+
+def check_tag_set(tags: Collection[tuple[str, str]]) -> None:
+    """Raises ValidationException for more tags than one table can have."""
     if len(tags) > MAX_TAGS:
         raise too_many_tags_error()
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in tags)
+    if size > MAX_BYTES:
+        raise validation_error(f"Tag set size {size} bytes is above max size limit of {MAX_BYTES} bytes")
 
 
 def too_many_tags_error() -> DynamoDBError:

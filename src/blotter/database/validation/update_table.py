@@ -54,6 +54,8 @@ def check_update_table(request: UpdateTableInput) -> None:
     updates = request.GlobalSecondaryIndexUpdates
     if updates is not None and not updates:
         raise parameter_error("List of GlobalSecondaryIndexUpdates is empty")
+    for index_update in updates or ():
+        _check_warm_throughput(index_update)
     _check_together(request, changes)
     if request.BillingMode == "PROVISIONED" and request.ProvisionedThroughput is None:
         raise parameter_error("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
@@ -111,6 +113,16 @@ def _check_together(request: UpdateTableInput, changes: set[str]) -> None:
             raise parameter_error("You cannot create or delete index while changing stream status")
 
 
+def _check_warm_throughput(update: GlobalSecondaryIndexUpdate) -> None:
+    """This is looked at before anything else in the request (ack-api-quirks, DDB-TABLE-457)."""
+    change = update.Update
+    if change is not None and change.WarmThroughput is not None and is_empty(change.WarmThroughput):
+        raise parameter_error(
+            "WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond specified for "
+            f"index: {change.IndexName}"
+        )
+
+
 def _check_index_updates(request: UpdateTableInput, updates: list[GlobalSecondaryIndexUpdate]) -> None:
     check_unique_definitions(request.AttributeDefinitions or ())
     names: set[str] = set()
@@ -137,11 +149,6 @@ def _check_index_updates(request: UpdateTableInput, updates: list[GlobalSecondar
 def _check_index_update(request: UpdateTableInput, update: GlobalSecondaryIndexUpdate) -> None:
     change, create = update.Update, update.Create
     if change is not None:
-        if change.WarmThroughput is not None and is_empty(change.WarmThroughput):
-            raise parameter_error(
-                "WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond specified for "
-                f"index: {change.IndexName}"
-            )
         check_units(change.ProvisionedThroughput)
         check_on_demand_range(change.OnDemandThroughput, f"index : {change.IndexName}", creating=False)
     if create is not None:

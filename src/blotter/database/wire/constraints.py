@@ -143,12 +143,12 @@ def _check_table_name(name: str, value: dict[str, Any]) -> None:
         return
     if any(member not in value for member in shape(name).required):
         return
-    problem = next(_table_name(shape(expected), table_name), None)
-    if problem is not None:
-        violation = Violation(
-            MemberPath("tableName", "TableName"), table_name, problem, newer=name in NEWER_INPUTS
-        )
-        raise validation_error(_report([violation]))
+    path, newer = MemberPath("tableName", "TableName"), name in NEWER_INPUTS
+    problems = list(_table_name(shape(expected), table_name))
+    if problems:
+        # The newer form is only known to be sent with one.
+        listed = problems[:1] if newer else problems
+        raise validation_error(_report([Violation(path, table_name, problem, newer=newer) for problem in listed]))
 
 
 def _structure(name: str, value: dict[str, Any], path: MemberPath) -> Iterator[Violation]:
@@ -203,7 +203,7 @@ def _string(expected: Shape, value: str) -> Iterator[str]:
             yield f"Member must satisfy enum value set: [{', '.join(expected.enum)}]"
         return
     if expected.arn:
-        yield from islice(_table_name(expected, value), 1)
+        yield from _table_name(expected, value)
         return
     if expected.pattern is not None and not _matches(expected.pattern, value):
         yield _pattern_message(expected.pattern)
@@ -216,8 +216,8 @@ def _table_name(expected: Shape, value: str) -> Iterator[str]:
         return
     if not value and expected.min_of_empty is not None:
         yield f"Member must have length greater than or equal to {expected.min_of_empty}"
-    else:
-        yield from _lengths(expected, len(value))
+        return
+    yield from _lengths(expected, len(value))
     if expected.pattern is not None and not _matches(expected.pattern, value):
         yield _pattern_message(expected.pattern)
 

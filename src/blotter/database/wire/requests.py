@@ -94,8 +94,8 @@ class CreateGlobalTableInput(Struct, frozen=True, kw_only=True):
 
 
 class AttributeDefinition(Struct, frozen=True, kw_only=True):
-    AttributeName: Annotated[str, Meta(min_length=1, max_length=255)]
     AttributeType: Literal["B", "N", "S"]
+    AttributeName: Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 class ProvisionedThroughput(Struct, frozen=True, kw_only=True):
@@ -146,7 +146,7 @@ class StreamSpecification(Struct, frozen=True, kw_only=True):
 class SSESpecification(Struct, frozen=True, kw_only=True):
     Enabled: bool | None = None
     SSEType: Literal["AES256", "KMS"] | None = None
-    KMSMasterKeyId: str | None = None
+    KMSMasterKeyId: Annotated[str, Meta(min_length=1)] | None = None
 
 
 class Tag(Struct, frozen=True, kw_only=True):
@@ -813,7 +813,7 @@ class ReplicaGlobalSecondaryIndex(Struct, frozen=True, kw_only=True):
 
 class CreateReplicationGroupMemberAction(Struct, frozen=True, kw_only=True):
     RegionName: str
-    KMSMasterKeyId: str | None = None
+    KMSMasterKeyId: Annotated[str, Meta(min_length=1)] | None = None
     ProvisionedThroughputOverride: ProvisionedThroughputOverride | None = None
     OnDemandThroughputOverride: OnDemandThroughputOverride | None = None
     GlobalSecondaryIndexes: Annotated[list[ReplicaGlobalSecondaryIndex], Meta(min_length=1)] | None = None
@@ -822,7 +822,7 @@ class CreateReplicationGroupMemberAction(Struct, frozen=True, kw_only=True):
 
 class UpdateReplicationGroupMemberAction(Struct, frozen=True, kw_only=True):
     RegionName: str
-    KMSMasterKeyId: str | None = None
+    KMSMasterKeyId: Annotated[str, Meta(min_length=1)] | None = None
     ProvisionedThroughputOverride: ProvisionedThroughputOverride | None = None
     OnDemandThroughputOverride: OnDemandThroughputOverride | None = None
     GlobalSecondaryIndexes: Annotated[list[ReplicaGlobalSecondaryIndex], Meta(min_length=1)] | None = None
@@ -920,8 +920,8 @@ class UpdateTableReplicaAutoScalingInput(Struct, frozen=True, kw_only=True):
 
 
 class TimeToLiveSpecification(Struct, frozen=True, kw_only=True):
-    Enabled: bool
     AttributeName: Annotated[str, Meta(min_length=1, max_length=255)]
+    Enabled: bool
 
 
 class UpdateTimeToLiveInput(Struct, frozen=True, kw_only=True):

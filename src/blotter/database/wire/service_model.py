@@ -37,7 +37,7 @@ class Shape(msgspec.Struct, frozen=True):
     min: int | None = None
     max: int | None = None
     min_of_empty: int | None = None
-    """What a message shows for an empty text instead of `min`."""
+    """What a message shows for an empty text instead of `min`, and nothing else is wrong with it then."""
     pattern: str | None = None
     enum: tuple[str, ...] = ()
     arn: bool = False

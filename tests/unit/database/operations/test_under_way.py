@@ -105,6 +105,7 @@ STREAM_BESIDE_INDEX = "Can't change stream status when an index is being created
         (ON_STREAM, ON_PROTECTION, ACCEPTED),
         (ON_BILLING, units(2), IOPS),
         (ON_BILLING, ON_STREAM, STREAM_BESIDE_IOPS),
+        (ON_BILLING, ON_MAXIMA, "OnDemandThroughput cannot be updated while BillingMode update is in progress"),
         (ON_BILLING, DELETE, UPDATED),
         (ON_BILLING, ON_WARMTH, ACCEPTED),
         (ON_BILLING, ON_PROTECTION, ACCEPTED),

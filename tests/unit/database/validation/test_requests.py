@@ -308,7 +308,7 @@ KEY_CONDITION = {"KeyConditionExpression": "a = :a"}
         (
             "Query",
             {"KeyConditions": {"a": CONDITION_VALUE}, "Select": "ALL_ATTRIBUTES", "AttributesToGet": ["a"]},
-            "Cannot specify the AttributesToGet when choosing to get ALL_ATTRIBUTES",
+            "1 validation error detected: Cannot specify the AttributesToGet when choosing to get ALL_ATTRIBUTES",
         ),
         (
             "Scan",

@@ -276,8 +276,8 @@ def item_request(**members: Any) -> dict[str, Any]:
             [
                 "Value 'X' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: "
                 "Member must satisfy enum value set: [B, N, S]",
-                f"Value null at 'attributeDefinitions.2.member.attributeName' {NOT_NULL}",
                 f"Value null at 'attributeDefinitions.2.member.attributeType' {NOT_NULL}",
+                f"Value null at 'attributeDefinitions.2.member.attributeName' {NOT_NULL}",
                 "Value 'X' at 'keySchema.1.member.keyType' failed to satisfy constraint: "
                 "Member must satisfy enum value set: [HASH, RANGE]",
             ],

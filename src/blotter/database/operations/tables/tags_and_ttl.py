@@ -21,7 +21,7 @@ from blotter.database.operations.tables.request import tag_pairs
 from blotter.database.operations.tables.under_way import check_settled
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
-from blotter.database.validation.tags import MAX_TAGS, too_many_tags_error
+from blotter.database.validation.tags import check_tag_set
 from blotter.database.wire import requests as wire
 
 
@@ -38,8 +38,7 @@ def tag_resource(request: wire.TagResourceInput, tx: WriteTransaction, context: 
     table = _resource(request.ResourceArn, tx, context)
     _check_present(table, context)
     tags = dict(table.tags) | dict(tag_pairs(request.Tags))
-    if len(tags) > MAX_TAGS:
-        raise too_many_tags_error()
+    check_tag_set(tags.items())
     _save_tags(tx, table, tags.items())
     return b""
 

@@ -42,6 +42,8 @@ _AWS_PRINCIPAL: Final = re.compile(
 
 def check(document: Any, text: str, *, trust: bool) -> None:
     """Raises MalformedPolicy. `text` is the document's, for the positions of syntax errors."""
+    if not trust:
+        _check_nothing(document, text)
     if not isinstance(document, dict):
         raise _syntax_error(text)
     for element in document:
@@ -62,6 +64,17 @@ def check(document: Any, text: str, *, trust: bool) -> None:
     sids = [statement["Sid"] for statement in statements if statement.get("Sid")] if listed else []
     if len(set(sids)) < len(sids):
         raise MalformedPolicy(_SIDS)
+
+
+def _check_nothing(document: Any, text: str) -> None:
+    """Documents that hold nothing, as recorded for resource policies (ack-api-quirks, DDB-TABLE-457)."""
+    if document is None:
+        raise MalformedPolicy("This text appears not to be a policy")
+    if document == []:
+        raise MalformedPolicy("This policy contains invalid Json")
+    if document == {}:
+        line, column = line_and_column(text, len(text))
+        raise MalformedPolicy(f"Syntax error at position ({line},{column})")
 
 
 def _check_statement(statement: Any, text: str, path: tuple[str | int, ...], *, trust: bool) -> None:
