@@ -42,35 +42,54 @@ ALL_PROJECTED_ATTRIBUTES: Final = "ALL_PROJECTED_ATTRIBUTES"
 SPECIFIC_ATTRIBUTES: Final = "SPECIFIC_ATTRIBUTES"
 
 
-class Touch(msgspec.Struct, frozen=True, gc=False):
+class Touch:
     """One access to one item, key range, table or stream.
 
     A GetItem of one attribute:
         Touch("dynamodb:GetItem", "results", {"id": {"S": "a"}}, (projection,), select="SPECIFIC_ATTRIBUTES")
     A Scan of an index:
         Touch("dynamodb:Scan", "results", index="by-date", select="ALL_PROJECTED_ATTRIBUTES")
+
+    action: as IAM spells it; batches and the actions of a transaction each have their own.
+    resource: a table's name or ARN or a stream's ARN, as the request has it, or EVERYTHING.
+    key: attributes with their values, the key's among them: the key, or the item of a put, or the equalities of a
+        key condition or WHERE clause. Which of them are the key only the table knows. None without an item.
+    expressions: what names further attributes.
+    select: of a read of items: ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES, SPECIFIC_ATTRIBUTES or COUNT.
+    return_values: of a write of an item, as UpdateItem's ReturnValues.
+    capacity: ReturnConsumedCapacity, if the request has it.
+    where: the WHERE clause of a SELECT.
+    tags: tags that the request sets, or removes (None).
     """
 
-    action: str
-    """As IAM spells it. Batches and the actions of a transaction each have their own."""
-    resource: str
-    """A table's name or ARN or a stream's ARN, as the request has it, or EVERYTHING."""
-    key: Item | None = None
-    """Attributes with their values, the key's among them: the key, or the item of a put, or the equalities of a
-    key condition or WHERE clause. Which of them are the key only the table knows. None when no item is named."""
-    expressions: tuple[NamesAttributes | None, ...] = ()
-    """What names further attributes."""
-    index: str | None = None
-    select: str = ""
-    """Of a read of items: ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES, SPECIFIC_ATTRIBUTES or COUNT."""
-    return_values: str = ""
-    """Of a write of an item, as UpdateItem's ReturnValues."""
-    capacity: str | None = None
-    """ReturnConsumedCapacity, if the request has it."""
-    where: FindsPartitions | None = None
-    """The WHERE clause of a SELECT."""
-    tags: tuple[tuple[str, str | None], ...] = ()
-    """Tags that the request sets, or removes (None)."""
+    __slots__ = (
+        *("action", "capacity", "expressions", "index", "key", "resource", "return_values", "select", "tags"),
+        "where",
+    )
+
+    def __init__(
+        self,
+        action: str,
+        resource: str,
+        key: Item | None = None,
+        expressions: tuple[NamesAttributes | None, ...] = (),
+        index: str | None = None,
+        select: str = "",
+        return_values: str = "",
+        capacity: str | None = None,
+        where: FindsPartitions | None = None,
+        tags: tuple[tuple[str, str | None], ...] = (),
+    ) -> None:
+        self.action: Final = action
+        self.resource: Final = resource
+        self.key: Final = key
+        self.expressions: Final = expressions
+        self.index: Final = index
+        self.select: Final = select
+        self.return_values: Final = return_values
+        self.capacity: Final = capacity
+        self.where: Final = where
+        self.tags: Final = tags
 
     @property
     def attributes(self) -> frozenset[str] | None:
