@@ -170,14 +170,15 @@ _DATE_LIMITS: Final = {
     "zone_minute": (0, 59),
 }
 _LATEST: Final = 2**63 - 1
+_MOST_DIGITS: Final = 40
 
 
 def is_date(text: str) -> bool:
     """Whether a value of a Date operator is a time: ISO 8601, or seconds since the epoch."""
     lowered = text.lower()
     if lowered.isascii() and lowered.isdigit():
-        return int(lowered) <= _LATEST
-    match = _DATE.fullmatch(lowered)
+        return len(lowered) < _MOST_DIGITS and int(lowered) <= _LATEST
+    match = _DATE.fullmatch(lowered) if len(lowered) < 2 * _MOST_DIGITS else None
     if match is None:
         return False
     parts = {name: int(value) for name, value in match.groupdict().items() if value is not None}

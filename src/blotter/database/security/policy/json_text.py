@@ -9,6 +9,7 @@ import json
 import re
 from typing import Any, Final
 
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]|\\u[dD]")
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
 
 
@@ -17,11 +18,15 @@ class NotJson(Exception):
 
 
 def read_json(text: str) -> Any:
-    """The value. Raises NotJson, also for a document that is nested too deeply to be read."""
+    """The value. Raises NotJson, also for a document that is nested too deeply to be read, or has half a character
+    (a lone surrogate)."""
     try:
-        return _DECODER.decode(text)
+        value = _DECODER.decode(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise NotJson from None
+    return value
 
 
 def place_of(text: str, path: tuple[str | int, ...]) -> tuple[int, int]:

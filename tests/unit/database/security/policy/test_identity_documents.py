@@ -143,3 +143,13 @@ def test_context_keys_are_those_of_conditions_and_variables() -> None:
     )
     keys = {"aws:username", "s3:Prefix", "aws:PrincipalTag/a", "aws:TagKeys"}
     assert parse_policy(text, "identity").context_keys == keys
+
+
+@pytest.mark.parametrize("date", ["9" * 20_000, "2016-" + "0" * 19_000, "0" * 50])
+def test_a_date_of_any_length_is_judged(date: str) -> None:
+    assert refusal(document(statement(Condition={"DateEquals": {"a": date}}))) == LEGACY
+
+
+def test_half_a_character_is_no_json() -> None:
+    assert refusal(document(statement(Sid="\ud800"))) == SYNTAX
+    assert parse_policy(document(statement(Sid="\U0001f600")), "identity").statements[0].sid == "\U0001f600"
