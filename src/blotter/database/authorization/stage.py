@@ -15,11 +15,11 @@ from typing import Final
 
 from blotter.database.authorization.item_context import item_context
 from blotter.database.http.messages import Request
-from blotter.database.model.arns import parse_arn, table_arn
+from blotter.database.model.arns import parse_arn, stream_arn, table_arn
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.table import Table
 from blotter.database.operations.context import Context
-from blotter.database.operations.touches import EVERYTHING, DividedPlan, Plan, Touch
+from blotter.database.operations.touches import EVERYTHING, Plan, Touch
 from blotter.database.security.access_state import AccessState
 from blotter.database.security.policy import PolicySet
 from blotter.database.security.policy.evaluation import Applicable, narrow
@@ -30,6 +30,9 @@ from blotter.database.storage.protocol import Storage, StorageUnavailable
 
 FindTable = Callable[[str, str, str], "Table | None"]
 """Account, region, name → the table."""
+
+Refuse = Callable[[int, DynamoDBError], None]
+"""Of a plan whose parts fail by themselves: the number of a touch, and the error of its part."""
 
 _NOTHING: Final[dict[int, DynamoDBError]] = {}
 _MOST_KEPT: Final = 10_000
@@ -98,7 +101,7 @@ class Authorization:
             known = self._known[id(principal)] = Known(principal)
             self._kept += 1
         region = context.region
-        divided: DividedPlan | None = None
+        refuse: Refuse | None = None
         refused: dict[int, DynamoDBError] = _NOTHING
         touches = plan.touches()
         for touch in touches:
@@ -108,12 +111,12 @@ class Authorization:
             if not verdict.allowed:
                 error = self._look_closer(verdict, touch, principal, request, context)
                 if error is not None:
-                    if not isinstance(plan, DividedPlan):
+                    refuse = getattr(plan, "refuse", None)
+                    if refuse is None:
                         raise error
-                    divided = plan
                     refused = {**refused, id(touch): error}
-        if divided is not None:
-            _refuse(divided, touches, refused)
+        if refuse is not None:
+            _refuse(refuse, touches, refused)
 
     def _forget(self) -> None:
         self._known = {}
@@ -160,13 +163,13 @@ class Authorization:
         return self._find_table(resource.account, resource.region, resource.table)
 
 
-def _refuse(plan: DividedPlan, touches: Sequence[Touch], refused: dict[int, DynamoDBError]) -> None:
+def _refuse(refuse: Refuse, touches: Sequence[Touch], refused: dict[int, DynamoDBError]) -> None:
     """Refuses parts of a plan; `refused` has the errors by the identities of the touches."""
     # From the last one on: a part that is refused touches nothing any more, so those behind it move up.
     for number in range(len(touches) - 1, -1, -1):
         error = refused.get(id(touches[number]))
         if error is not None:
-            plan.refuse(number, error)
+            refuse(number, error)
 
 
 def table_finder(storage: Storage) -> FindTable:
@@ -196,8 +199,13 @@ def resource_of(touch: Touch, account: str, region: str) -> Resource:
     parts = parse_arn(name)
     if parts is None:
         return Resource(name, account)
-    about = table_arn(parts.region, parts.account, parts.table) if parts.index_name is not None else name
-    return Resource(_of_index(name, touch.index), parts.account, parts.region, parts.table, about)
+    # Made anew, as policies spell it: the request may have it otherwise, in another partition for one.
+    arn = about = table_arn(parts.region, parts.account, parts.table)
+    if parts.stream is not None:
+        arn = about = stream_arn(parts.region, parts.account, parts.table, parts.stream)
+    elif parts.index_name is not None:
+        arn = _of_index(arn, parts.index_name)
+    return Resource(_of_index(arn, touch.index), parts.account, parts.region, parts.table, about)
 
 
 def _of_index(arn: str, index: str | None) -> str:

@@ -103,9 +103,15 @@ class Update:
         return tuple(action.path for action in self._program.actions)
 
     @property
-    def top_level_names(self) -> frozenset[str]:
+    def written_names(self) -> frozenset[str]:
         """The attributes it writes to."""
         return self._program.names
+
+    @property
+    def top_level_names(self) -> frozenset[str]:
+        """The attributes it writes to or reads from: one that is copied into another is read."""
+        actions = self._program.actions
+        return frozenset(head(path) for action in actions for path in (action.path, *action.reads))
 
     @property
     def nested_names(self) -> tuple[str, ...]:

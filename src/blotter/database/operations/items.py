@@ -38,7 +38,7 @@ from blotter.database.operations.answers import Result, answer, encoded, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, read_current, write_item
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, read_touch
+from blotter.database.operations.touches import Touch, read_touch, returned_at_most
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
@@ -112,7 +112,13 @@ class WriteOptions(NamedTuple):
 
     def touch(self, action: str, key: Item, update: Update | None = None) -> Touch:
         expressions = (self.condition, update)
-        return Touch(action, self.table, key, expressions, None, "", self.return_values, self.capacity)
+        return Touch(action, self.table, key, expressions, None, "", self.returned, self.capacity)
+
+    @property
+    def returned(self) -> str:
+        """What a policy is asked about under ReturnValues: the error of a failed condition may return all of the
+        old item too."""
+        return returned_at_most(self.return_values, self.return_item_on_failure)
 
 
 class PutPlan(NamedTuple):
@@ -316,7 +322,7 @@ def _written(table: Table, update: Update, old: Item | None, new: Item) -> Item:
     have values that an index made later cannot hold; they stay as they are."""
     if old is None:
         return new
-    names = update.top_level_names
+    names = update.written_names
     written = {name: new[name] for name in names if name in new}
     for index in table.indexes:
         for part in (index.keys.partition, index.keys.sort):

@@ -8,11 +8,10 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondy
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.table import KeySchema
 from blotter.database.model.values import AttributeValue, Item
 
@@ -109,6 +108,11 @@ class Touch:
         return frozenset(names)
 
 
+def returned_at_most(return_values: str, item_on_failure: bool) -> str:
+    """The ReturnValues of a write that may return the old item when its condition fails."""
+    return "ALL_OLD" if item_on_failure and return_values != "ALL_NEW" else return_values
+
+
 def read_touch(
     action: str, table: str, key: Item, projection: NamesAttributes | None, capacity: str | None
 ) -> Touch:
@@ -118,20 +122,13 @@ def read_touch(
 
 
 class Plan(Protocol):
-    """What `prepare` makes of a request: all that can be decided without the store. It never changes."""
+    """What `prepare` makes of a request: all that can be decided without the store. It never changes.
+
+    One whose parts succeed or fail by themselves also has `refuse(number, error)`, which makes the error the
+    result of the part that the touch of that number is about. It is called before the plan is executed, or never.
+    """
 
     def touches(self) -> Sequence[Touch]: ...
-
-
-@runtime_checkable
-class DividedPlan(Protocol):
-    """A `Plan` whose parts succeed or fail by themselves: before it is executed, a part may be refused. It does
-    not inherit from `Plan`: a decorated class is none that mypyc compiles."""
-
-    def touches(self) -> Sequence[Touch]: ...
-
-    def refuse(self, number: int, error: DynamoDBError) -> None:
-        """Makes the error the result of the part that the touch of that number is about."""
 
 
 class RequestPlan(msgspec.Struct, Generic[AnyRequest], frozen=True):

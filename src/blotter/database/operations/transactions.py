@@ -84,7 +84,16 @@ class TransactWritePlan(NamedTuple):
 
     def touches(self) -> list[Touch]:
         return [
-            Touch(_ACTIONS[kind], options.table, key, (options.condition, update), None, "", "NONE", self.capacity)
+            Touch(
+                _ACTIONS[kind],
+                options.table,
+                key,
+                (options.condition, update),
+                None,
+                "",
+                options.returned,
+                self.capacity,
+            )
             for kind, options, key, _, update in self.actions
         ]
 

@@ -114,6 +114,15 @@ def test_an_index_is_a_resource_of_its_own(database: GuardedDatabase) -> None:
     assert database.as_(user("a", allow("dynamodb:Query", f"{TABLES}notes/index/*"))).message("Query", query) == ""
 
 
+def test_a_table_is_the_same_however_the_request_names_it(database: GuardedDatabase) -> None:
+    database.as_(user("a", allow("*"), deny("*", f"{TABLES}notes*")))
+    for name in ("notes", f"{TABLES}notes", f"{TABLES}notes".replace("arn:aws:", "arn:aws-cn:")):
+        assert "explicit deny" in database.message("GetItem", GET | {"TableName": name})
+        assert "explicit deny" in database.message("ExecuteStatement", {"Statement": f'SELECT * FROM "{name}"'})
+        stream = {"StreamArn": f"{name}/stream/2026-11-28T18:00:00.000"}
+        assert name == "notes" or "explicit deny" in database.message("DescribeStream", stream)
+
+
 def test_a_stream_is_a_resource_of_its_own(database: GuardedDatabase) -> None:
     _, described = database.call("DescribeTable", NOTES)
     stream = {"StreamArn": described["Table"]["LatestStreamArn"]}
@@ -220,6 +229,15 @@ MY_KEY, MY_NOTE = {"p": {"S": "alice"}, "s": {"N": "1"}}, "p = 'alice'"
         ("ExecuteStatement", {"Statement": f"UPDATE notes SET x = 1 WHERE {MY_NOTE} AND s = 1"}, True),
         ("ExecuteStatement", {"Statement": "DELETE FROM notes WHERE p = 'bob' AND s = 1"}, False),
         ("ExecuteStatement", {"Statement": "INSERT INTO notes VALUE {'p': 'bob', 's': 1}"}, False),
+        ("ExecuteStatement", {"Statement": f"SELECT * FROM notes WHERE NOT ({MY_NOTE})"}, False),
+        ("ExecuteStatement", {"Statement": f"SELECT * FROM notes WHERE {MY_NOTE} AND p = 'bob'"}, True),
+        ("ExecuteStatement", {"Statement": "SELECT * FROM notes WHERE p >= 'alice'"}, False),
+        ("ExecuteStatement", {"Statement": "SELECT * FROM notes WHERE begins_with(p, 'alice')"}, False),
+        (
+            "ExecuteTransaction",
+            {"TransactStatements": [{"Statement": "SELECT * FROM notes WHERE p = 'bob' AND s = 1"}]},
+            False,
+        ),
     ],
 )
 def test_leading_keys(database: GuardedDatabase, operation: str, request_: dict[str, Any], allowed: bool) -> None:
@@ -271,11 +289,30 @@ SET_X = {"UpdateExpression": "SET x = :x", "ExpressionAttributeValues": {":x": {
         ("UpdateItem", GET | SET_X, True),
         ("UpdateItem", GET | SET_X | {"ReturnValues": "ALL_NEW"}, False),
         ("UpdateItem", GET | SET_X | {"ConditionExpression": "y = :x"}, False),
+        ("UpdateItem", GET | {"UpdateExpression": "SET x = y"}, False),
+        ("UpdateItem", GET | SET_X | {"UpdateExpression": "SET x = if_not_exists(y.z, :x)"}, False),
+        ("UpdateItem", GET | SET_X | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}, False),
+        ("DeleteItem", GET | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}, False),
+        ("DeleteItem", GET | {"ReturnValuesOnConditionCheckFailure": "NONE"}, True),
+        (
+            "TransactWriteItems",
+            {"TransactItems": [{"Put": NOTES | {"Item": KEY, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}}]},
+            False,
+        ),
         ("DeleteItem", GET, True),
         ("ExecuteStatement", {"Statement": "SELECT x FROM notes WHERE p = 'a'"}, True),
         ("ExecuteStatement", {"Statement": "SELECT * FROM notes WHERE p = 'a'"}, False),
         ("ExecuteStatement", {"Statement": "SELECT x FROM notes WHERE y = 'a'"}, False),
         ("ExecuteStatement", {"Statement": "UPDATE notes SET y = 1 WHERE p = 'a' AND s = 1"}, False),
+        ("ExecuteStatement", {"Statement": "UPDATE notes SET x = y WHERE p = 'a' AND s = 1"}, False),
+        (
+            "ExecuteStatement",
+            {
+                "Statement": "UPDATE notes SET x = 1 WHERE p = 'a' AND s = 1",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            },
+            False,
+        ),
         (
             "ExecuteStatement",
             {"Statement": "UPDATE notes SET x = 1 WHERE p = 'a' AND s = 1 RETURNING ALL NEW *"},

@@ -244,7 +244,8 @@ def test_returned_values(text: str, new: Any, old: Any) -> None:
 def test_what_an_update_touches() -> None:
     touches = update("SET a.b = c.d + e, f = if_not_exists(g[0], h) REMOVE i", {})
     assert touches.paths == (("a", "b"), ("f",), ("i",))
-    assert touches.top_level_names == {"a", "f", "i"}
+    assert touches.written_names == {"a", "f", "i"}
+    assert touches.top_level_names == {"a", "c", "e", "f", "g", "h", "i"}
     assert touches.nested_names == ("a", "c", "g")
 
 

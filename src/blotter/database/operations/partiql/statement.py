@@ -39,7 +39,7 @@ class StatementWritePlan(NamedTuple):
     capacity: str | None
 
     def touches(self) -> tuple[Touch]:
-        return (touch_of(self.statement),)
+        return (touch_of(self.statement, self.show_item),)
 
 
 def prepare_statement(request: wire.ExecuteStatementInput) -> StatementReadPlan | StatementWritePlan:

@@ -22,23 +22,25 @@ from blotter.database.operations.touches import (
     SPECIFIC_ATTRIBUTES,
     NamesAttributes,
     Touch,
+    returned_at_most,
 )
 
 
-def touch_of(statement: Statement) -> Touch:
+def touch_of(statement: Statement, show_item: bool = False) -> Touch:
+    """`show_item`: whether the error of a failed condition includes the item."""
     if isinstance(statement, InsertStatement):
         table, item = statement.table, statement.item
-        return Touch("dynamodb:PartiQLInsert", table, item, NOTHING_ELSE, return_values="NONE")
+        returned = returned_at_most("NONE", show_item)
+        return Touch("dynamodb:PartiQLInsert", table, item, NOTHING_ELSE, return_values=returned)
     if isinstance(statement, UpdateStatement):
-        returned = statement.returning or "NONE"
+        returned = returned_at_most(statement.returning or "NONE", show_item)
         return _write("dynamodb:PartiQLUpdate", statement.table, statement.where, statement.update, returned)
     if isinstance(statement, DeleteStatement):
-        return _write(
-            "dynamodb:PartiQLDelete", statement.table, statement.where, None, statement.returning or "NONE"
-        )
+        returned = returned_at_most(statement.returning or "NONE", show_item)
+        return _write("dynamodb:PartiQLDelete", statement.table, statement.where, None, returned)
     if isinstance(statement, ExistsStatement):
-        # It returns no attribute, only whether there is such an item.
-        return _select(statement.select, SPECIFIC_ATTRIBUTES)
+        # It returns no attribute, only whether there is such an item, or all of one that is not such.
+        return _select(statement.select, ALL_ATTRIBUTES if show_item else SPECIFIC_ATTRIBUTES)
     if statement.columns is not None:
         return _select(statement, SPECIFIC_ATTRIBUTES)
     return _select(statement, ALL_ATTRIBUTES if statement.index is None else ALL_PROJECTED_ATTRIBUTES)

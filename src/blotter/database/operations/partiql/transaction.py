@@ -54,7 +54,7 @@ class ReadTransactionPlan(NamedTuple):
     capacity: str | None
 
     def touches(self) -> list[Touch]:
-        return [touch_of(member.statement) for member in self.members]
+        return [touch_of(member.statement, member.show_item) for member in self.members]
 
 
 class WriteTransactionPlan(NamedTuple):
@@ -64,7 +64,7 @@ class WriteTransactionPlan(NamedTuple):
     fingerprint: bytes
 
     def touches(self) -> list[Touch]:
-        return [touch_of(member.statement) for member in self.members]
+        return [touch_of(member.statement, member.show_item) for member in self.members]
 
 
 class Opened(NamedTuple):
