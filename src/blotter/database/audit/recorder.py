@@ -20,6 +20,7 @@ import orjson
 from blotter.database.audit.events import Event, Resource, is_reading, lost_record, record_of
 from blotter.database.audit.finished import Finished
 from blotter.database.audit.parameters import data_parameters, elements
+from blotter.database.audit.recorded import Recorded
 from blotter.database.audit.trail import Trail
 from blotter.database.executor import Ends
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
@@ -111,9 +112,25 @@ class Recorder:
     # The pipeline's
 
     def ends(self, operation: str, ends: Ends) -> Ends | None:
-        if operation not in DATA_EVENTS:
-            return _Recorded(self, operation, ends, management=True)
-        return _Recorded(self, operation, ends, management=False) if self._data_events else None
+        management = operation not in DATA_EVENTS
+        if not (management or self._data_events):
+            return None
+
+        def record(
+            answer: Response,
+            request: Request,
+            context: Context | None,
+            plan: Plan | None,
+            outcome: Result | tuple[str, str],
+        ) -> Response | Pending:
+            try:
+                event = self._dynamodb_event(operation, management, request, context, plan, outcome)
+                return self.write(event, answer, _REFUSAL)
+            except Exception:
+                log.exception("request %s could not be recorded", request.id)
+                return _REFUSAL if management else answer
+
+        return Recorded(ends, record)
 
     def check(self) -> None:
         if self._trail.failing:
@@ -192,7 +209,7 @@ class Recorder:
         """The record of events that were lost."""
         return lost_record(count, self._account, self._region, self._clock())
 
-    def dynamodb_event(
+    def _dynamodb_event(
         self,
         operation: str,
         management: bool,
@@ -230,48 +247,6 @@ class Recorder:
             error=error,
             management=management,
         )
-
-
-class _Recorded(Ends):
-    """How requests of one operation end that are recorded."""
-
-    def __init__(self, recorder: Recorder, operation: str, ends: Ends, management: bool) -> None:
-        self._recorder = recorder
-        self._operation = operation
-        self._ends = ends
-        self._management = management
-
-    def succeeded(self, result: Result, request: Request, context: Context, plan: Plan) -> Response | Pending:
-        answer = self._ends.succeeded(result, request, context, plan)
-        return self._record(answer, request, context, plan, result)
-
-    def failed(
-        self, error: BaseException, request: Request, context: Context | None, plan: Plan | None
-    ) -> Response | Pending:
-        answer = self._ends.failed(error, request, context, plan)
-        refused = ("InternalServerError", "Internal server error")
-        if isinstance(error, DynamoDBError):
-            refused = (error.code, error.message)
-        return self._record(answer, request, context, plan, refused)
-
-    def _record(
-        self,
-        answer: Response | Pending,
-        request: Request,
-        context: Context | None,
-        plan: Plan | None,
-        outcome: Result | tuple[str, str],
-    ) -> Response | Pending:
-        if isinstance(answer, Pending):
-            return answer
-        try:
-            event = self._recorder.dynamodb_event(
-                self._operation, self._management, request, context, plan, outcome
-            )
-            return self._recorder.write(event, answer, _REFUSAL)
-        except Exception:
-            log.exception("request %s could not be recorded", request.id)
-            return _REFUSAL if self._management else answer
 
 
 _REFUSAL = Response(500, encode_error(_UNRECORDED))

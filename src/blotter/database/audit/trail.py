@@ -123,7 +123,7 @@ class FileTrail:
             return refusal
         self._waiting.append(waiting)
         self._flush()
-        return waiting
+        return waiting.pending
 
     def note(self, record: bytes) -> None:
         if self._pending_bytes > _KEPT_BYTES:
@@ -197,14 +197,14 @@ class FileTrail:
             self._fail(error)
             waiting, self._waiting = waiting + self._waiting, []
             for each in waiting:
-                each.settle(each.refusal)
+                each.pending.settle(each.refusal)
             self._flush_later(_RETRY_SECONDS)
         else:
             if self.failing:
                 self.failing = False
                 log.warning("the audit trail can be written again")
             for each in waiting:
-                each.settle(each.answer)
+                each.pending.settle(each.answer)
             if self._waiting or self._pending_bytes > _FLUSH_BYTES:
                 self._flush()
             elif self._pending:
@@ -322,13 +322,13 @@ class FileTrail:
         return True
 
 
-class _Waiting(Pending):
+class _Waiting:
     """An answer that waits for its record."""
 
-    __slots__ = ("answer", "refusal")
+    __slots__ = ("answer", "pending", "refusal")
 
     def __init__(self, answer: Response, refusal: Response) -> None:
-        super().__init__()
+        self.pending = Pending()
         self.answer = answer
         self.refusal = refusal
 

@@ -157,19 +157,19 @@ class ApiService:
         if isinstance(operation, Apart):
             apart = operation.run
             self._on_thread(lambda: apart(call), running.ended)
-            return running
+            return running.answer
         if isinstance(operation, Writing):
             write = operation.run
             self._storage.submit(lambda tx: write(call, tx), running.ended)
-            return running
+            return running.answer
         read = operation.run
         if operation.heavy:
             self._storage.submit_aside(lambda tx: read(call, tx), running.ended)
-            return running
+            return running.answer
         snapshot = self._storage.read()
         if snapshot is None:
             self._storage.submit_read(lambda tx: read(call, tx), running.ended)
-            return running
+            return running.answer
         with snapshot as tx:
             output = read(call, tx)
         return ending.succeeded(output)
@@ -236,23 +236,24 @@ class _Ending:
         return self._audit.finished(finished, answer, self.protocol.error(self._model, self.request, unrecorded))
 
 
-class _Running(Pending):
-    """The answer of an operation that ends later."""
+class _Running:
+    """An operation that ends later. It has its answer and is none: an interpreted class cannot inherit from a
+    compiled one."""
 
-    __slots__ = ("_ending",)
+    __slots__ = ("_ending", "answer")
 
     def __init__(self, ending: _Ending) -> None:
-        super().__init__()
         self._ending = ending
+        self.answer = Pending()
 
     def ended(self, output: Any, error: BaseException | None) -> None:
         """Settles it with what the operation returned or raised."""
         try:
             if error is not None:
                 raise error
-            self.settle_with(self._ending.succeeded(output))
+            self.answer.settle_with(self._ending.succeeded(output))
         except Exception as failure:
-            self.settle_with(self._ending.failed(failure))
+            self.answer.settle_with(self._ending.failed(failure))
 
 
 def _refusal(request: Request, error: Exception) -> ServiceError:
