@@ -16,6 +16,7 @@ from collections import deque
 from math import inf
 from typing import Any
 
+from blotter.database.http.accept_encoding import Coding
 from blotter.database.http.budget import SMALL
 from blotter.database.http.host import Host
 from blotter.database.http.messages import Pending, Request, Response, TlsSession
@@ -288,11 +289,13 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: Request, response: Response) -> bool:
         """Writes an answer; False when it is first compressed in another thread."""
-        if "accept-encoding" in request.headers and self._writer.wants_gzip(request, response):
-            if len(response.body) > INLINE_COMPRESSION:
-                self._wait_for_compression(request, response)
+        if "accept-encoding" in request.headers:
+            coding = self._writer.coding(request, response)
+            if coding and len(response.body) > INLINE_COMPRESSION:
+                self._wait_for_compression(request, response, coding)
                 return False
-            response = compress(response)
+            if coding:
+                response = compress(response, coding)
         reader = self._reader
         if response.close or self._ending:
             reader.last = True
@@ -325,7 +328,7 @@ class Connection(asyncio.Protocol):
         self._budget.used -= self.unsent
         self.unsent = 0
 
-    def _wait_for_compression(self, request: Request, response: Response) -> None:
+    def _wait_for_compression(self, request: Request, response: Response, coding: Coding) -> None:
         """Compresses in a thread, then answers; uncompressed where that fails."""
         answer = Pending()
 
@@ -333,7 +336,7 @@ class Connection(asyncio.Protocol):
             failed = done.cancelled() or done.exception() is not None
             answer.settle(response if failed else done.result())
 
-        self._loop.run_in_executor(None, compress, response).add_done_callback(compressed)
+        self._loop.run_in_executor(None, compress, response, coding).add_done_callback(compressed)
         self._wait_for(request.with_headers(_without_coding(request)), answer)
 
     def refuse(self, refusal: Refused) -> None:

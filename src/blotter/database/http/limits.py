@@ -29,5 +29,5 @@ class Limits(msgspec.Struct, frozen=True):
     """For a client to take an answer."""
     drain_timeout: float = 10.0
     """For requests in progress when the server is stopped."""
-    compress_from: int = 1024
-    """Answers of at least this size are compressed for clients that ask for gzip."""
+    compress_from: int = 4096
+    """Answers of at least this size are compressed for clients that ask for it, as DynamoDB does."""
