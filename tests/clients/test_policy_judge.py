@@ -13,6 +13,7 @@ import pytest
 
 from blotter.database.security.policy import AccessRequest, Caller, Decision, PolicySet, evaluate, parse_policy
 from blotter.database.security.policy.document import DocumentKind, Policy
+from blotter.database.security.policy.evaluation import narrow
 from tests.clients.generated_policies import HERE, Case, cases
 from tests.npm import node_with_packages
 
@@ -46,20 +47,41 @@ def test_decisions_are_those_of_the_simulator(node: str, seed: int, count: int) 
     assert min(seen[name] for name in NAMES.values()) > count // 10, seen
 
 
+def test_a_decision_that_is_kept_is_that_of_every_request() -> None:
+    constant = 0
+    for case in cases(3, 250):
+        policies = policies_of(case)
+        kept = narrow(caller(case), case["action"], case["resource"], policies).constant
+        if kept is not None:
+            constant += 1
+            for context in ({}, context_of(case)):
+                request = AccessRequest(case["action"], case["resource"], caller(case), context)
+                decision = evaluate(request, policies)
+                assert (kept.allowed, kept.reason) == (decision.allowed, decision.reason)
+    assert constant > 25
+
+
 def decide(case: Case) -> Decision:
-    context = {
+    request = AccessRequest(case["action"], case["resource"], caller(case), context_of(case))
+    return evaluate(request, policies_of(case))
+
+
+def context_of(case: Case) -> dict[str, tuple[str, ...]]:
+    return {
         key.lower(): tuple(value) if isinstance(value, list) else (value,)
         for key, value in case["context"].items()
     }
+
+
+def policies_of(case: Case) -> PolicySet:
     kind: DocumentKind = "trust" if case["action"] == "sts:AssumeRole" else "resource"
-    policies = PolicySet(
+    return PolicySet(
         tuple(parsed(policy, "identity") for policy in case["identity"]),
         parsed(case["boundary"], "identity") if "boundary" in case else None,
         (parsed(case["session"], "identity"),) if "session" in case else None,
         parsed(case["resourcePolicy"], kind) if "resourcePolicy" in case else None,
         HERE,
     )
-    return evaluate(AccessRequest(case["action"], case["resource"], caller(case), context), policies)
 
 
 def caller(case: Case) -> Caller:

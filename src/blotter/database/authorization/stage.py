@@ -38,7 +38,7 @@ _NOTHING: Final[dict[int, DynamoDBError]] = {}
 _MOST_KEPT: Final = 10_000
 """Decisions that are kept; beyond, all are made anew."""
 _LONGEST_KEPT: Final = 512
-"""Characters of a resource's name in a request. Longer ones name nothing."""
+"""Characters of the names of a resource and its index in a request. Longer ones name nothing."""
 
 
 class Verdict:
@@ -132,7 +132,7 @@ class Authorization:
             principal.policies, principal.boundary, principal.session_policies, policy, resource.account
         )
         verdict = Verdict(narrow(caller_of(principal), touch.action, resource.arn, policies), resource)
-        if len(touch.resource) <= _LONGEST_KEPT:
+        if len(touch.resource) + len(touch.index or "") <= _LONGEST_KEPT:
             if self._kept >= _MOST_KEPT:
                 self._forget()
                 self._known[id(principal)] = known

@@ -1,7 +1,7 @@
 """What an identity policy has to be like, and IAM's MalformedPolicyDocument messages, in the order of its checks.
 
-Source: the service's answers as moto records them (moto/iam/policy_validation.py and tests/test_iam/
-test_iam_policies.py); the message about a principal: https://repost.aws/knowledge-center/iam-principal-policy
+Source: the service's answers as LocalStack recorded them in February 2026 (tests/aws/services/iam/
+test_iam_policies.py) and moto before (tests/test_iam/test_iam_policies.py); the message about a principal: https://repost.aws/knowledge-center/iam-principal-policy
 """
 
 from __future__ import annotations
@@ -203,8 +203,8 @@ def _resource_problem(resource: str) -> str:
     if service in _NO_REGION and not rest.startswith(":") and not path.startswith(_WITH_REGION):
         return _NO_REGION[service].format(resource)
     first = path.partition("/")[0]
-    if service == "iam" and not path.startswith(_IAM_PATHS) and "*" not in first:
-        return f'IAM resource path must either be "*" or start with {", ".join(_IAM_PATHS)}.'
+    if service == "iam" and not path.startswith(_IAM_PATHS) and path != "root" and "*" not in first:
+        return f'IAM resource path must either be "*", root, or start with {", ".join(_IAM_PATHS)}.'
     return ""
 
 
