@@ -35,11 +35,13 @@ class KmsKey:
         return self._arn
 
     def wrap(self, material: bytes, context: str) -> bytes:
-        answer = self._call("encrypt", Plaintext=material, EncryptionContext={_CONTEXT: context})
+        answer = self._call("encrypt", KeyId=self._arn, Plaintext=material, EncryptionContext={_CONTEXT: context})
         return bytes(answer["CiphertextBlob"])
 
     def unwrap(self, wrapped: bytes, context: str) -> bytes:
-        answer = self._call("decrypt", CiphertextBlob=wrapped, EncryptionContext={_CONTEXT: context})
+        # An alias may name another key by now; what was encrypted says itself which key that was.
+        key = {} if ":alias/" in self._arn else {"KeyId": self._arn}
+        answer = self._call("decrypt", **key, CiphertextBlob=wrapped, EncryptionContext={_CONTEXT: context})
         return bytes(answer["Plaintext"])
 
     def _call(self, operation: str, **arguments: Any) -> Any:
@@ -48,7 +50,7 @@ class KmsKey:
         try:
             if self._client is None:
                 self._client = self._connect()
-            return getattr(self._client, operation)(KeyId=self._arn, **arguments)
+            return getattr(self._client, operation)(**arguments)
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             raise MasterKeyError(f"AWS KMS cannot be used with {self._arn}: {error}") from None
 

@@ -14,7 +14,7 @@ import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -25,6 +25,8 @@ from blotter.database.encryption.master_keys import MasterKey
 FILE_NAME: Final = "keys.json"
 FORMAT: Final = 1
 _SECRET = "secret key"
+
+Goal = Literal["encrypt", "decrypt", "rekey"]
 
 
 class WrappedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +56,13 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def newest(self) -> str | None:
         """The key under which new files are made."""
         return self.target if self.changing else self.current
+
+    @property
+    def unfinished(self) -> Goal | None:
+        """The `blotter keys` command that finishes the change in progress."""
+        if not self.changing:
+            return None
+        return "decrypt" if self.target is None else "encrypt" if self.current is None else "rekey"
 
     def key(self, key_id: str) -> WrappedKey:
         return next(key for key in self.keys if key.id == key_id)

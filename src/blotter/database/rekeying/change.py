@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -31,7 +31,7 @@ from blotter.database.encryption.directory_keys import (
     save_secret,
 )
 from blotter.database.encryption.errors import DamagedCiphertext, MasterKeyError
-from blotter.database.encryption.key_file import KeyFile
+from blotter.database.encryption.key_file import Goal, KeyFile
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.storage.data_directory import DataDirectory, open_lock_file, try_lock
 from blotter.database.storage.protocol import DataDirectoryError
@@ -43,7 +43,6 @@ FOLDERS: Final = ("audit",)
 
 LOCK: Final = "keys.lock"
 
-Goal = Literal["encrypt", "decrypt", "rekey"]
 Progress = Callable[[int, int], None]
 """Called now and then with bytes done and bytes expected of the database file."""
 
@@ -55,10 +54,7 @@ class Status(NamedTuple):
 
     @property
     def unfinished(self) -> Goal | None:
-        """The command that finishes a change in progress."""
-        if self.file is None or not self.file.changing:
-            return None
-        return "decrypt" if self.file.target is None else "encrypt" if self.file.current is None else "rekey"
+        return None if self.file is None else self.file.unfinished
 
 
 def status(directory: Path) -> Status:

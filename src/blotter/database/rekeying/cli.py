@@ -19,7 +19,7 @@ from blotter.database.encryption.option import master_key_option
 from blotter.usage import CommandGroup
 
 if TYPE_CHECKING:
-    from blotter.database.rekeying.change import Goal
+    from blotter.database.encryption.key_file import Goal
 
 T = TypeVar("T")
 

@@ -733,7 +733,7 @@ FAULTS = Path(__file__).parents[3] / "faults"
     [
         ("storage_kill.py", ["--rounds", "3"]),
         ("storage_power_loss.py", ["--crashes", "60", "--transactions", "200"]),
-        ("storage_power_loss.py", ["--crashes", "30", "--transactions", "100", "--encrypted"]),
+        ("storage_power_loss.py", ["--crashes", "20", "--transactions", "60", "--encrypted"]),
     ],
 )
 def test_acknowledged_writes_survive(script: str, arguments: list[str]) -> None:

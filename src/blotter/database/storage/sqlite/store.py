@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from blotter.database.storage.protocol import DataDirectoryError, Storage
 from blotter.database.storage.sqlite.reserve import DiskReserve
 from blotter.database.storage.sqlite.schema import FILE_NAME
 from blotter.database.storage.sqlite.storage import Shared, SqliteStorage
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -43,10 +46,21 @@ class SqliteStore:
                 self._keys = self._open_keys()
             if self._master_key is not None and self._keys.file is None:
                 self._keys = make_keys(self.directory, self._master_key)
+            self._warn_of_unfinished()
         except BaseException:
             self.release()
             raise
         DiskReserve(self.directory / FILE_NAME, self._shared.disk_is_full).look()
+
+    def _warn_of_unfinished(self) -> None:
+        file = self._claimed().file
+        if file is not None and file.unfinished is not None:
+            log.warning(
+                "%s: a change of keys was interrupted, some files may still be as they were; stop the server and "
+                "finish it with `blotter keys %s`",
+                self.directory,
+                file.unfinished,
+            )
 
     def _open_keys(self) -> DirectoryKeys:
         try:
