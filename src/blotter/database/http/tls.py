@@ -31,6 +31,9 @@ _HANDSHAKE = 22
 # The most that a record decrypts to (RFC 8446, 5.1).
 _RECORD = 16 * 1024
 
+# What goes through the buffers between socket and OpenSSL at a time: they keep the size they once had.
+_PIECE = 64 * 1024
+
 PLAIN_HTTP = "this port speaks TLS: use https:// in the endpoint"
 
 
@@ -89,11 +92,11 @@ class TlsLayer(asyncio.Protocol):
                 self._refuse_plain_http()
                 return
             self._session = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._incoming.write(data)
-        if self._connection is None:
-            self._shake_hands(self._session)
-        else:
-            self._pass_on()
+        if len(data) <= _PIECE:
+            self._take(data)
+            return
+        for piece in _pieces(data):
+            self._take(piece)
 
     def eof_received(self) -> bool:
         if self._connection is None or self._session is None:
@@ -119,13 +122,15 @@ class TlsLayer(asyncio.Protocol):
         if session is None:
             return
         try:
-            sent = session.write(data)
-            while sent < len(data):
-                sent += session.write(memoryview(data)[sent:])
+            if len(data) <= _PIECE:
+                session.write(data)
+                self._transport.write(self._outgoing.read())
+                return
+            for piece in _pieces(data):
+                session.write(piece)
+                self._transport.write(self._outgoing.read())
         except ssl.SSLError:  # An alert of the peer ended the session; the connection learns of it in a moment.
             self.abort()
-            return
-        self._transport.write(self._outgoing.read())
 
     def write_eof(self) -> None:
         self._say_goodbye()
@@ -164,6 +169,16 @@ class TlsLayer(asyncio.Protocol):
             self._transport.abort()
 
     # The work.
+
+    def _take(self, data: bytes | memoryview) -> None:
+        session = self._session
+        if session is None:
+            return  # An earlier piece ended it.
+        self._incoming.write(data)
+        if self._connection is None:
+            self._shake_hands(session)
+        else:
+            self._pass_on()
 
     def _shake_hands(self, session: ssl.SSLObject) -> None:
         try:
@@ -244,3 +259,8 @@ class TlsLayer(asyncio.Protocol):
         with contextlib.suppress(OSError):  # Nearly always: it would wait for the client's own.
             session.unwrap()
         self._flush()
+
+
+def _pieces(data: bytes) -> list[memoryview]:
+    view = memoryview(data)
+    return [view[at : at + _PIECE] for at in range(0, len(data), _PIECE)]
