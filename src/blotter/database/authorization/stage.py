@@ -198,7 +198,7 @@ def resource_of(touch: Touch, account: str, region: str) -> Resource:
         return Resource(_of_index(arn, touch.index), account, region, name, arn)
     parts = parse_arn(name)
     if parts is None:
-        return Resource(name, account)
+        return _other_resource(name, account)
     # Made anew, as policies spell it: the request may have it otherwise, in another partition for one.
     arn = about = table_arn(parts.region, parts.account, parts.table)
     if parts.stream is not None:
@@ -206,6 +206,14 @@ def resource_of(touch: Touch, account: str, region: str) -> Resource:
     elif parts.index_name is not None:
         arn = _of_index(arn, parts.index_name)
     return Resource(_of_index(arn, touch.index), parts.account, parts.region, parts.table, about)
+
+
+def _other_resource(arn: str, account: str) -> Resource:
+    """What is of no table, index or stream: its account is the one that its ARN names."""
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or parts[2] != "dynamodb":
+        return Resource(arn, account)
+    return Resource(":".join(("arn", "aws", *parts[2:])), parts[4] or account, parts[3])
 
 
 def _of_index(arn: str, index: str | None) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from blotter.database.authorization.stage import resource_of
+from blotter.database.operations.touches import Touch
 from blotter.database.security.principal import Session
 from tests.guarded import ROOT, TABLES, GuardedDatabase, allow, deny, session, user
 
@@ -121,6 +123,22 @@ def test_a_table_is_the_same_however_the_request_names_it(database: GuardedDatab
         assert "explicit deny" in database.message("ExecuteStatement", {"Statement": f'SELECT * FROM "{name}"'})
         stream = {"StreamArn": f"{name}/stream/2026-11-28T18:00:00.000"}
         assert name == "notes" or "explicit deny" in database.message("DescribeStream", stream)
+
+
+@pytest.mark.parametrize(
+    ("name", "arn", "account"),
+    [
+        ("notes", f"{TABLES}notes", "123456789012"),
+        (f"{TABLES}notes", f"{TABLES}notes", "123456789012"),
+        (f"{TABLES}notes/stream/2026-11-28T18:00:00.000",) * 2 + ("123456789012",),
+        ("arn:x:dynamodb:eu-west-1:1:table/t/backup/01", "arn:aws:dynamodb:eu-west-1:1:table/t/backup/01", "1"),
+        ("arn:aws:s3:::bucket", "arn:aws:s3:::bucket", "123456789012"),
+        ("arn:", "arn:", "123456789012"),
+    ],
+)
+def test_the_account_of_a_resource_is_that_of_its_arn(name: str, arn: str, account: str) -> None:
+    resource = resource_of(Touch("dynamodb:Any", name), "123456789012", "us-east-1")
+    assert (resource.arn, resource.account) == (arn, account)
 
 
 def test_a_stream_is_a_resource_of_its_own(database: GuardedDatabase) -> None:
