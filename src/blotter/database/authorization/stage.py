@@ -95,7 +95,7 @@ class Authorization:
         caller = context.caller
         principal = None if caller is None else caller.principal
         if principal is None:
-            return
+            raise RuntimeError("a request reached authorization without a principal")
         known = self._known.get(id(principal))
         if known is None or known.principal is not principal:
             known = self._known[id(principal)] = Known(principal)
