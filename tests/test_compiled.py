@@ -20,6 +20,8 @@ TESTS = (
     "tests/unit/database/http",
     "tests/unit/database/storage",
     "tests/unit/database/operations",
+    "tests/unit/database/authorization",
+    "tests/unit/database/security/policy",
     "tests/faults/test_server_processes.py",
     "tests/faults/test_linearizability.py",
 )
