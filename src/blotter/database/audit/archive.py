@@ -96,7 +96,8 @@ class Archive:
     def _write_file(
         self, journal: str, account: str, region: str, day: str, records: list[tuple[str, bytes]]
     ) -> FileDigest:
-        first, last = records[0][0], records[-1][0]
+        times = [time for time, _ in records]
+        first, last = min(times), max(times)  # Not the order of writing: a clock may have been set back.
         minute = last[:16].replace("-", "").replace(":", "")
         name = f"{account}_CloudTrail_{region}_{minute}Z_{unique_part(journal, account, region, day)}.json.gz"
         path = Path(LAYOUT, account, "CloudTrail", region, *day.split("-"), name)

@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import orjson
 
 from blotter.database.audit.archive import CURRENT, LAYOUT, file_content, records_in
@@ -36,15 +35,20 @@ class Reader:
     ) -> Iterator[dict[str, Any]]:
         """The events from `start` to `end` (ISO times, both included), the last one first. Reads a day's files
         when it comes to them."""
-        current: dict[str, list[bytes]] = {}
-        for record in self.current():
-            if wanted(record) and start <= (time := _time(record)) <= end and time:
-                current.setdefault(time[:10], []).append(record)
+        current = [record for record in self.current() if wanted(record) and start <= time_of(record) <= end]
         found = self._days(account, region)
-        days = {day for day in found if start[:10] <= day <= end[:10]} | current.keys()
+        days = {day for day in found if start[:10] <= day <= end[:10]} | {time_of(each)[:10] for each in current}
         for day in sorted(days, reverse=True):
-            records = [*current.get(day, ()), *self._archived(found.get(day, ()), wanted)]
-            yield from reversed(ordered(records, start, end, account, region))
+            # A file's name has the minute of its last record: those of all later names are older.
+            files = sorted(((minute_of(path), path) for path in found.get(day, ())), reverse=True)
+            waiting = ordered((each for each in current if time_of(each)[:10] == day), start, end, account, region)
+            for number, (_, path) in enumerate(files):
+                records = filter(wanted, self.records(path))
+                waiting = merged(waiting, ordered(records, start, end, account, region))
+                older = files[number + 1][0] if number + 1 < len(files) else ""
+                while waiting and waiting[-1]["eventTime"][:16] > older:
+                    yield waiting.pop()
+            yield from reversed(waiting)
 
     def current(self) -> Iterator[bytes]:
         """The records that are in no file yet."""
@@ -68,27 +72,28 @@ class Reader:
 
     def _days(self, account: str, region: str) -> dict[str, list[Path]]:
         days: dict[str, list[Path]] = {}
-        pattern = f"{LAYOUT}/{account}/CloudTrail/{region}/*/*/*/*.json.gz"
+        pattern = f"{LAYOUT}/{account}/CloudTrail/{region}/*/*/*/*_CloudTrail_*_*.json.gz"
         for path in sorted(self._folder.glob(pattern)):
             days.setdefault("-".join(path.parts[-4:-1]), []).append(path)
         return days
 
-    def _archived(self, paths: Iterable[Path], wanted: Wanted) -> Iterator[bytes]:
-        for path in paths:
-            yield from filter(wanted, self.records(path))
-
 
 def ordered(records: Iterable[bytes], start: str, end: str, account: str, region: str) -> list[dict[str, Any]]:
-    """The events in the order of their times and ids, each once."""
-    events: dict[str, dict[str, Any]] = {}
-    for event in decoded(records):
-        if (
-            start <= event["eventTime"] <= end
-            and account in ("*", event["recipientAccountId"])
-            and region in ("*", event["awsRegion"])
-        ):
-            events[event["eventID"]] = event
+    """The events from `start` to `end`, in the order of their times and ids, each once."""
+    inside = (record for record in records if start <= time_of(record) <= end)
+    events = {
+        event["eventID"]: event
+        for event in decoded(inside)
+        if account in ("*", event["recipientAccountId"]) and region in ("*", event["awsRegion"])
+    }
     return sorted(events.values(), key=order_of)
+
+
+def merged(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Both, in order, each event once."""
+    if not first or not second:
+        return first or second
+    return sorted({event["eventID"]: event for event in (*first, *second)}.values(), key=order_of)
 
 
 def decoded(records: Iterable[bytes]) -> Iterator[dict[str, Any]]:
@@ -107,13 +112,17 @@ def order_of(event: dict[str, Any]) -> tuple[str, str]:
     return event["eventTime"], event["eventID"]
 
 
-class _Time(msgspec.Struct):
-    eventTime: str  # noqa: N815
+_TIME = b'"eventTime":"'
+_TIME_LENGTH = len("2026-11-28T21:15:00Z")
 
 
-def _time(record: bytes) -> str:
-    """When it happened; "" for what is no record."""
-    try:
-        return msgspec.json.decode(record, type=_Time).eventTime
-    except UNREADABLE:
-        return ""
+def time_of(record: bytes) -> str:
+    """When it happened, found without decoding it; "" for what is no record."""
+    at = record.find(_TIME) + len(_TIME)
+    return record[at : at + _TIME_LENGTH].decode("ascii", "replace") if at >= len(_TIME) else ""
+
+
+def minute_of(path: Path) -> str:
+    """The minute of a file's last record, as times begin: "2026-11-28T21:15"."""
+    text = path.name.split("_")[-2]
+    return f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}"

@@ -17,6 +17,7 @@ import pytest
 from blotter.database.audit import archive, chain, files, journal
 from blotter.database.audit.archive import CURRENT
 from blotter.database.audit.files import Plain
+from blotter.database.audit.reading import Reader
 from blotter.database.audit.trail import RESERVE, FileTrail
 from blotter.database.http.messages import Pending, Response
 from tests.unit.database.audit.trails import KEYS, OnDisk, record
@@ -266,3 +267,24 @@ def test_a_file_holds_what_cloudtrail_holds(tmp_path: Path) -> None:
     assert paths[1].endswith(".json.gz")
     (found,) = archive.records_in((tmp_path / paths[1]).read_bytes())
     assert b'"eventName":"a"' in bytes(found)
+
+
+def test_events_are_read_newest_first_over_files_and_days(tmp_path: Path) -> None:
+    """Journals of several processes overlap, one is in use, a clock was set back, and pages end anywhere."""
+    trail = OnDisk(tmp_path)
+    times = [
+        f"2026-11-2{8 + hour // 24}T{hour % 24:02}:{minute:02}:00Z"
+        for hour in (1, 9, 23, 25)
+        for minute in range(9)
+    ]
+    for journal_number in range(4):
+        mine = times[journal_number::4]
+        kept = mine[:3] + mine[5:2:-1] + mine[6:]
+        trail.write([record(time, time=time) for time in kept], close=journal_number != 1)
+    reader = Reader(tmp_path, Plain())
+    everything = [event["eventName"] for event in reader.newest_first("", "9", lambda _: True)]
+    assert everything == sorted(times, reverse=True)
+    for start, end in ((times[3], times[20]), (times[9], times[9]), ("2026-11-29", "9")):
+        found = [event["eventName"] for event in reader.newest_first(start, end, lambda _: True)]
+        assert found == [time for time in everything if start <= time <= end]
+    assert list(reader.newest_first("", "9", lambda _: True, region="eu-west-1")) == []

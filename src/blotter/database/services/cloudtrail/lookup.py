@@ -163,7 +163,9 @@ def _most(arguments: dict[str, Any]) -> int:
 
 def _may_match(key: str, value: str) -> Callable[[bytes], bool]:
     """Rules most records out before they are decoded."""
-    wanted = orjson.dumps(value)[1:-1] if key in ("EventId", "EventName", "EventSource", "AccessKeyId") else b""
+    # The others' values are not in the record as they are looked for.
+    literal = key not in ("", "ReadOnly", "ResourceType") and (key, value) != ("Username", "root")
+    wanted = orjson.dumps(value)[1:-1] if literal else b""
     return lambda record: wanted in record and b'"eventCategory":"Data"' not in record[-512:]
 
 
