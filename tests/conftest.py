@@ -34,10 +34,11 @@ _MEMORY_NEEDED = 4 << 30
 if sys.platform == "linux" and os.access(_MEMORY, os.W_OK) and disk_usage(_MEMORY).free > _MEMORY_NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
-# No assertions on time: a busy machine must not fail a property.
-hypothesis.settings.register_profile(
-    "blotter", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+# No assertions on time: a busy machine must not fail a property. The same examples in every run, so that a change
+# is refused for what it broke; `--hypothesis-profile=random` looks for more, with the long rounds.
+_ANY_MACHINE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("random", _ANY_MACHINE)
+hypothesis.settings.register_profile("blotter", _ANY_MACHINE, derandomize=True)
 hypothesis.settings.load_profile("blotter")
 
 

@@ -105,6 +105,8 @@ def apply(endpoint: Recorded, name: str, raw: dict[str, Any]) -> Outcome:
 
 def reach(place: Place, first: dict[str, Any], second: dict[str, Any]) -> None:
     name, endpoint = f"t{uuid.uuid4().hex}", place.recorded()
+    if place.kind == "moto" and first.get("stream") and second.get("stream"):
+        second = second | {"stream": first["stream"]}  # moto never enables a stream again that was disabled
     place.make(name, place.possible(first))
     apply(endpoint, name, place.possible(second))
     assert endpoint.refused == []
