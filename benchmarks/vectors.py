@@ -12,6 +12,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from struct import pack
@@ -73,9 +74,10 @@ def _measured(plan: Plan, running: Running, count: int, kind: str) -> tuple[list
     tenant = 0 if kind == "partition" else None
     calls: list[workloads.Call] = [("SearchVectors", _search(query, tenant)) for query in queries]
     before = time.perf_counter()
-    running.call(*calls[0])
+    _first(running, calls[0])
     first = time.perf_counter() - before
-    measure(running, calls, MIDDLE, 1.0)  # every worker makes its copy
+    with ThreadPoolExecutor(MIDDLE) as pool:  # every worker makes its copy
+        list(pool.map(lambda call: _first(running, call), calls))
     name = f"{count:,} vectors" if tenant is None else f"{PARTITION:,} of {count:,} vectors"
     alone, together = measure(running, calls, 1, plan.seconds), measure(running, calls, MIDDLE, plan.seconds)
     print_result(f"SearchVectors, {name}", 1, running.server.name, alone.result)
@@ -87,6 +89,16 @@ def _measured(plan: Plan, running: Running, count: int, kind: str) -> tuple[list
         right += sum(result["Item"]["id"]["S"] == key for result, key in zip(results, keys, strict=True))
     shown = [first, alone.result.p50, alone.result.p99, together.result.rate, together.cost / 1000]
     return [name, *(number(value) for value in shown), number(running.total_memory())], right
+
+
+def _first(running: Running, call: workloads.Call) -> None:
+    """Until it is answered: a search goes on where the one before it was given up."""
+    while True:
+        try:
+            running.call(*call)
+        except TimeoutError:
+            continue
+        return
 
 
 def _search(query: npt.NDArray[np.float32], tenant: int | None) -> dict[str, Any]:

@@ -84,6 +84,11 @@ def test_a_scan_names_no_item() -> None:
     assert touches("Scan", {"TableName": "notes", "Select": "COUNT"}) == [touch("Scan", set(), None)]
 
 
+def test_a_search_names_its_index() -> None:
+    search = {"TableName": "notes", "IndexName": "vix", "SearchVector": [{"N": "1"}], "TopK": 1}
+    assert touches("SearchVectors", search) == [touch("SearchVectors", None, None, "vix")]
+
+
 def test_batches_have_a_touch_for_each_item_and_an_action_of_their_own() -> None:
     keys = [{"p": {"S": "a"}}, {"p": {"S": "b"}}]
     reads = touches("BatchGetItem", {"RequestItems": {"notes": {"Keys": keys}}})

@@ -130,10 +130,9 @@ def search_vectors(plan: SearchPlan, tx: ReadTransaction, context: Context) -> S
     if prefix is not None:
         partition = Partition(table, index, vector, prefix)
         neighbors, examined = yield from _nearest(tx, partition, plan, wanted, filters)
-    rows = yield from _items(tx, table, [neighbor.key[len(prefix or b"") :] for neighbor in neighbors])
-    results: list[bytes] = []
-    yield partial(_render, results, table, index, plan.projection, rows, neighbors)
-    return _result(plan, table, index, results, max(examined, MIN_REQUEST_BYTES))
+    response = _Response(table, index, plan.projection)
+    yield from _fill(response, tx, len(prefix or b""), neighbors)
+    return _result(plan, table, index, response.results, max(examined, MIN_REQUEST_BYTES))
 
 
 # What is searched
@@ -250,45 +249,60 @@ def _offer(search: Search, rows: list[Row], vector: VectorSettings, filters: Fil
 # The response
 
 
-def _items(tx: ReadTransaction, table: Table, keys: Sequence[bytes]) -> Generator[Work, None, list[bytes]]:
-    """The bodies of the items under these table keys."""
-    bodies: list[bytes] = []
-    size = 0
-    for key in keys:
-        stored = tx.get(table.space, key)
+class _Response:
+    """The results as they are made, from items that need not be kept."""
+
+    __slots__ = ("_index", "_projection", "_size", "_table", "results")
+
+    def __init__(self, table: Table, index: Index, projection: Projection | None) -> None:
+        self._table = table
+        self._index = index
+        self._projection = projection
+        self._size = 0
+        self.results: list[bytes] = []
+
+    def stored(self, tx: ReadTransaction, key: bytes) -> bytes:
+        stored = tx.get(self._table.space, key)
         if stored is None:
-            raise ValueError(f"an entry of {table.arn} has no item")
-        bodies.append(stored.body)
-        size += len(stored.body)
-        if size > _ITEM_BYTES:
-            yield None
-            size = 0
-    return bodies
+            raise ValueError(f"an entry of {self._table.arn} has no item")
+        return stored.body
+
+    def add(self, found: Sequence[tuple[bytes, Neighbor]]) -> None:
+        """On the thread. Raises ValidationException when the response becomes too large."""
+        for body, neighbor in found:
+            shown = orjson.dumps(self._shown(orjson.loads(body)))
+            self.results.append(b'{"Item":%b,"Score":%b}' % (shown, orjson.dumps(neighbor.score)))
+            self._size += len(self.results[-1])
+            if self._size > MAX_RESPONSE_BYTES:
+                raise validation_error(
+                    f"The response would have more than {MAX_RESPONSE_BYTES} bytes. Use a ProjectionExpression "
+                    "or a smaller TopK."
+                )
+
+    def _shown(self, item: Item) -> Item:
+        shown = projected_beside(self._table, self._index, item)
+        vector = self._index.vector
+        if self._projection is None or vector is None:
+            return shown
+        if vector.attribute in _read(self._projection) and projects_vector(self._index):
+            shown[vector.attribute] = _float_copy(item, vector)
+        return self._projection.project(shown)
 
 
-def _render(
-    results: list[bytes],
-    table: Table,
-    index: Index,
-    projection: Projection | None,
-    bodies: Sequence[bytes],
-    neighbors: Sequence[Neighbor],
-) -> None:
+def _fill(
+    response: _Response, tx: ReadTransaction, prefix_length: int, neighbors: Sequence[Neighbor]
+) -> Generator[Work, None, None]:
+    """Reads the items of neighbors, some at a time."""
+    found: list[tuple[bytes, Neighbor]] = []
     size = 0
-    for body, neighbor in zip(bodies, neighbors, strict=True):
-        item = orjson.loads(body)
-        shown = projected_beside(table, index, item)
-        if projection is not None:
-            if projects_vector(index) and index.vector is not None and index.vector.attribute in _read(projection):
-                shown[index.vector.attribute] = _float_copy(item, index.vector)
-            shown = projection.project(shown)
-        results.append(b'{"Item":%b,"Score":%b}' % (orjson.dumps(shown), orjson.dumps(neighbor.score)))
-        size += len(results[-1])
-        if size > MAX_RESPONSE_BYTES:
-            raise validation_error(
-                f"The response would have more than {MAX_RESPONSE_BYTES} bytes. Use a ProjectionExpression or a "
-                "smaller TopK."
-            )
+    for neighbor in neighbors:
+        found.append((response.stored(tx, neighbor.key[prefix_length:]), neighbor))
+        size += len(found[-1][0])
+        if size > _ITEM_BYTES:
+            yield partial(response.add, found)
+            found, size = [], 0
+    if found:
+        yield partial(response.add, found)
 
 
 def _read(projection: Projection) -> frozenset[str]:

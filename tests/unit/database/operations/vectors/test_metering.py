@@ -172,6 +172,20 @@ def test_sizes_that_are_described_are_the_metered_ones(database: InProcessDataba
     assert [each["ItemCount"] for each in table["VectorIndexes"]] == [0, 0]
 
 
+def test_a_response_has_sixteen_megabytes_at_most(database: InProcessDatabase) -> None:
+    for number in range(45):
+        written(database, Item=ITEM | {"id": {"S": f"{number}"}, "text": {"S": "x" * 380_000}})
+    search: dict[str, Any] = {"TableName": "docs", "IndexName": "everything", "SearchVector": VECTOR["L"]}
+    status, body = database.call("SearchVectors", search | {"TopK": 45})
+    assert (status, body["message"]) == (
+        400,
+        "The response would have more than 16777216 bytes. Use a ProjectionExpression or a smaller TopK.",
+    )
+    assert len(database.call("SearchVectors", search | {"TopK": 44})[1]["SearchResults"]) == 44
+    shown = database.call("SearchVectors", search | {"TopK": 45, "ProjectionExpression": "id"})[1]["SearchResults"]
+    assert len(shown) == 45
+
+
 def test_a_search_is_metered_by_what_it_examines(database: InProcessDatabase) -> None:
     search = {"IndexName": "everything", "SearchVector": [{"N": "1"}] * DIMENSIONS, "TopK": 1}
     assert consumed(database, "SearchVectors", **search) == {"VectorSearchRequestBytes": MINIMUM}
