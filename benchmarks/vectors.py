@@ -79,7 +79,8 @@ def _measured(plan: Plan, running: Running, count: int, kind: str) -> tuple[list
     with ThreadPoolExecutor(MIDDLE) as pool:  # every worker makes its copy
         list(pool.map(lambda call: _first(running, call), calls))
     name = f"{count:,} vectors" if tenant is None else f"{PARTITION:,} of {count:,} vectors"
-    alone, together = measure(running, calls, 1, plan.seconds), measure(running, calls, MIDDLE, plan.seconds)
+    seconds = max(plan.seconds, count / 50_000)
+    alone, together = (measure(running, calls, connections, seconds) for connections in (1, MIDDLE))
     print_result(f"SearchVectors, {name}", 1, running.server.name, alone.result)
     print_result(f"SearchVectors, {name}", MIDDLE, running.server.name, together.result)
     right = 0
