@@ -97,7 +97,7 @@ def _check_statement(statement: Any, text: str, path: tuple[str | int, ...], *, 
         value = statement.get(element, "*")
         if not is_text_or_texts(value):
             raise _syntax_error(text, *path, element)
-        if not value:
+        if _is_empty(value):
             raise MalformedPolicy(f"Missing required field {element}")
     for element in ("Principal", "NotPrincipal"):
         if element in statement:
@@ -105,6 +105,11 @@ def _check_statement(statement: Any, text: str, path: tuple[str | int, ...], *, 
     _check_condition(statement.get("Condition", {}), text, (*path, "Condition"))
     if trust:
         _check_trust_actions(statement)
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether an element has no value, or one that is no text: a list of one is the same as its value."""
+    return not value or (isinstance(value, list) and not all(value))
 
 
 def _check_effect(statement: dict[str, Any], text: str, path: tuple[str | int, ...]) -> None:
@@ -123,7 +128,7 @@ def _check_principal(principal: Any, text: str, path: tuple[str | int, ...]) -> 
     if not isinstance(principal, dict) or not principal:
         raise _syntax_error(text, *path)
     for kind, names in principal.items():
-        if kind not in _PRINCIPAL_TYPES or not is_text_or_texts(names) or not names:
+        if kind not in _PRINCIPAL_TYPES or not is_text_or_texts(names) or _is_empty(names):
             raise _syntax_error(text, *path, kind)
         for name in names if isinstance(names, list) else [names]:
             if kind == "AWS" and not _AWS_PRINCIPAL.fullmatch(name):

@@ -46,6 +46,8 @@ def trust(**elements: Any) -> dict[str, Any]:
         ("resource", document(statement(Resource=None)), "Missing required field Resource"),
         ("resource", document(statement(Principal=None)), "Missing required field Principal"),
         ("resource", document(statement(Action=None)), "Missing required field Action"),
+        ("resource", document(statement(Action=[])), "Missing required field Action"),
+        ("resource", document(statement(Resource=[""])), "Missing required field Resource"),
         ("resource", document(statement(Effect=None)), "Missing required field Effect"),
         ("resource", document(statement(Effect="Perhaps")), "Invalid effect: Perhaps"),
         (
