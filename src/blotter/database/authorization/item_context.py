@@ -33,6 +33,11 @@ _PARTS: Final = {
 _TRANSACTIONS: Final = ("TransactGetItems", "TransactWriteItems", "ExecuteTransaction")
 
 
+def is_about_touch(key: str) -> bool:
+    """Whether a key, lower-cased, is one of those made here."""
+    return key.startswith(("dynamodb:", _RESOURCE_TAG, _REQUEST_TAG)) or key == "aws:tagkeys"
+
+
 def item_context(touch: Touch, operation: str, keys: Iterable[str], find_table: FindTable) -> dict[str, Values]:
     """The values of those of the keys, which are lower-cased, that are about a touch and that it has."""
     found: dict[str, Values] = {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from blotter.database.authorization.item_context import item_context
+from blotter.database.authorization.item_context import is_about_touch, item_context
 from blotter.database.http.messages import Request
 from blotter.database.model.arns import parse_arn, stream_arn, table_arn
 from blotter.database.model.errors import DynamoDBError
@@ -43,15 +43,17 @@ _LONGEST_KEPT: Final = 512
 
 class Verdict:
     """What is known of an action on a resource by a principal before a request is looked at. `allowed`: whatever
-    the request; otherwise `applicable` decides."""
+    the request; otherwise `applicable` decides, by the keys of the touch and the global ones."""
 
-    __slots__ = ("allowed", "applicable", "resource")
+    __slots__ = ("allowed", "applicable", "global_keys", "resource", "touch_keys")
 
     def __init__(self, applicable: Applicable, resource: Resource) -> None:
         constant = applicable.constant
         self.allowed: Final = constant is not None and constant.allowed
         self.applicable: Final = applicable
         self.resource: Final = resource
+        self.touch_keys: Final = [key for key in applicable.context_keys if is_about_touch(key)]
+        self.global_keys: Final = [key for key in applicable.context_keys if not is_about_touch(key)]
 
 
 class Resource:
@@ -148,10 +150,12 @@ class Authorization:
         applicable, resource = verdict.applicable, verdict.resource
         decision = applicable.constant
         if decision is None:
-            keys = applicable.context_keys
-            facts = RequestFacts(principal, request, context.region, context.now, resource.account)
-            values = global_context(facts, keys)
-            values |= item_context(touch, context.operation, keys, lambda: self._table(resource))
+            values: dict[str, tuple[str, ...]] = {}
+            if verdict.touch_keys:
+                values = item_context(touch, context.operation, verdict.touch_keys, lambda: self._table(resource))
+            if verdict.global_keys:
+                facts = RequestFacts(principal, request, context.region, context.now, resource.account)
+                values.update(global_context(facts, verdict.global_keys))
             decision = applicable.decide(values)
         if decision.allowed:
             return None
