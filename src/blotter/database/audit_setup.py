@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol
 
 from blotter.database.audit.files import FileCipher
 from blotter.database.audit.keys import FOLDER, SECRET, AuditKeys
+from blotter.database.audit.reading import Reader
 from blotter.database.audit.recorder import Recorder
-from blotter.database.audit.trail import Trail
+from blotter.database.audit.trail import FileTrail, Trail
 from blotter.database.model.arns import parse_arn
 from blotter.database.services.cloudtrail.lookup import EventSource
 from blotter.database.settings import Settings
@@ -47,9 +48,6 @@ class AuditSetup:
 
             memory = MemoryTrail()
             return RunningAudit(self._recorder(memory, storage), memory, memory)
-        from blotter.database.audit.reading import Reader
-        from blotter.database.audit.trail import FileTrail
-
         folder = settings.data_dir / FOLDER
         trail = FileTrail(folder, self._keys, self._cipher)
         recorder = self._recorder(trail, storage)

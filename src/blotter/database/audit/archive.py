@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from blotter.database.audit.chain import Chain, FileDigest
-from blotter.database.audit.files import FileCipher, make_private_folder, sync_folder, write_whole
+from blotter.database.audit.files import FileCipher, make_private_folder, write_whole
 from blotter.database.audit.journal import SUFFIX, TAIL_SUFFIX, Contents, read_journal
 from blotter.database.audit.keys import AuditKeys
 
@@ -125,7 +125,6 @@ def records_in(content: bytes) -> list[msgspec.Raw]:
 
 def make_folders(folder: Path) -> None:
     make_private_folder(folder / CURRENT)
-    sync_folder(folder)
 
 
 def _safe(part: str) -> str:
