@@ -64,10 +64,21 @@ class _CannotStart(Exception):
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the database.  [default: the endpoint's]")
 @click.option("--web-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--data-dir", help="Folder of the data.  [default: blotter-data]")
+@click.option(
+    "--access", type=click.Choice(["open", "enforced"]), envvar="BLOTTER_ACCESS", help="Only open, for now."
+)
 @click.option("--tls-self-signed", "tls", is_flag=True, help="The database speaks TLS, with its own certificate.")
-def up(environment: str | None, port: int | None, web_port: int, data_dir: str | None, tls: bool) -> None:
+def up(
+    environment: str | None, port: int | None, web_port: int, data_dir: str | None, access: str | None, tls: bool
+) -> None:
     """Run database, tables and application on this machine until Ctrl-C."""
     try:
+        if access == "enforced":
+            raise _CannotStart(
+                "`blotter up` runs with open access only: for --access enforced start `blotter serve`, "
+                "`blotter tables apply` and `blotter crimes serve` yourself, each with a role of "
+                "its own (docs/security.md)"
+            )
         if names := missing():
             raise _CannotStart(explain(names))
         file = _configuration_file()

@@ -69,6 +69,18 @@ def test_a_configuration_that_is_no_good_is_said_as_everywhere(
     assert answer.stderr.startswith(f"blotter: {tmp_path}: is a directory")
 
 
+def test_enforced_access_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, variable in ((["--access", "enforced"], "open"), ([], "enforced")):
+        monkeypatch.setenv("BLOTTER_ACCESS", variable)
+        answer = CliRunner().invoke(main, ["up", *arguments])
+        assert (answer.exit_code, answer.stdout) == (1, "")
+        assert answer.stderr.startswith("blotter: `blotter up` runs with open access only")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_taken_port_ends_it(tmp_path: Path, other_port: int) -> None:
     (tmp_path / "blotter.toml").write_text(
         f'app = "x"\n[environments.dev]\nregion = "us-east-1"\nendpoint = "http://127.0.0.1:{other_port}"\n'
