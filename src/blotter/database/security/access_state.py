@@ -170,14 +170,15 @@ class AccessState:
             return None
         if access_key in view.credentials:
             return view.credentials[access_key]
-        credential = None
         record = view.find(account, AccessKey, access_key)
-        if record is not None:
-            try:
-                secret = self._sealer.unseal(record.sealed_secret, secret_context(account, record.id)).decode()
-                credential = Credential(record.id, account, record.user, secret, record.status == "Active")
-            except Unsealable as error:
-                log.error("access key %s cannot be used: its secret was %s", record.id, error)
+        if record is None:
+            return None  # Not kept: whoever reaches the port can make up any number of ids.
+        credential = None
+        try:
+            secret = self._sealer.unseal(record.sealed_secret, secret_context(account, record.id)).decode()
+            credential = Credential(record.id, account, record.user, secret, record.status == "Active")
+        except Unsealable as error:
+            log.error("access key %s cannot be used: its secret was %s", record.id, error)
         view.credentials[access_key] = credential
         return credential
 
@@ -224,10 +225,13 @@ class AccessState:
     def resource_policy(self, account: str, arn: str) -> Policy | None:
         """The policy of a table or stream of an account. Raises MalformedPolicy."""
         view = self._view
-        if arn not in view.resource_policies:
+        policy = view.resource_policies.get(arn)
+        if policy is None:
             record = view.find(account, ResourcePolicy, arn)
-            view.resource_policies[arn] = None if record is None else self._parse(record.document, "resource", arn)
-        return view.resource_policies[arn]
+            if record is None:
+                return None  # Not kept: a caller can name any number of tables that do not exist.
+            policy = view.resource_policies[arn] = self._parse(record.document, "resource", arn)
+        return policy
 
     def role(self, account: str, name: str) -> Role | None:
         return self._view.find(account, Role, name)
@@ -330,7 +334,7 @@ class _View:
         self.records = records
         self.credentials: dict[str, Credential | None] = {}
         self.users: dict[tuple[str, str], Principal | None] = {}
-        self.resource_policies: dict[str, Policy | None] = {}
+        self.resource_policies: dict[str, Policy] = {}
 
     def find(self, account: str, kind: type[R], name: str) -> R | None:
         body = self.records.get(record_key(account, kind, name))

@@ -144,6 +144,16 @@ def test_resource_policies_distinguish_case(store: Store) -> None:
     assert policy.text == document
 
 
+def test_made_up_names_take_no_memory(store: Store) -> None:
+    store.mine.refresh()
+    for number in range(3):
+        assert store.mine.find_access_key(new_access_key_id("AKIA", ACCOUNT)) is None
+        arn = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/unknown{number}"
+        assert store.mine.resource_policy(ACCOUNT, arn) is None
+    assert store.mine._view.credentials == {}
+    assert store.mine._view.resource_policies == {}
+
+
 def test_no_secret_is_in_a_representation(store: Store) -> None:
     access_key = new_access_key_id("AKIA", ACCOUNT)
     store.save(AccessKey(access_key, "", 1.0, store.sealer.seal(b"hidden", secret_context(ACCOUNT, access_key))))
