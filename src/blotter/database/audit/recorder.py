@@ -82,7 +82,10 @@ _NAMING = (
 # Messages of these errors may repeat values of items.
 _TELLING = frozenset({"ValidationException", "SerializationException"})
 
-_UNRECORDED = DynamoDBError("InternalServerError", "Internal server error", 500)
+
+def _unrecorded() -> DynamoDBError:
+    """The refusal of what cannot be recorded: a new one each time, because an error keeps the frames it passed."""
+    return DynamoDBError("InternalServerError", "Internal server error", 500)
 
 
 class Recorder:
@@ -134,7 +137,7 @@ class Recorder:
 
     def check(self) -> None:
         if self._trail.failing:
-            raise _UNRECORDED
+            raise _unrecorded()
 
     # The services'
 
@@ -249,7 +252,7 @@ class Recorder:
         )
 
 
-_REFUSAL = Response(500, encode_error(_UNRECORDED))
+_REFUSAL = Response(500, encode_error(_unrecorded()))
 
 
 def is_reading_output(operation: str) -> bool:
