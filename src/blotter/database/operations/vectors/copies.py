@@ -61,9 +61,10 @@ class Partition:
 
 class Copy:
     """A partition in memory. `busy` while a search makes it or lets it follow; `complete` once it holds a state,
-    which is `step`. One that is `too_large` is empty, and only says so."""
+    which is `step`. One that is `too_large` is empty, and only says so; one that is not `sound` is being changed,
+    or a change of it failed halfway."""
 
-    __slots__ = ("_after", "_base", "busy", "complete", "matrix", "step", "too_large")
+    __slots__ = ("_after", "_base", "busy", "complete", "matrix", "sound", "step", "too_large")
 
     def __init__(self, matrix: Matrix, step: Step) -> None:
         self.matrix = matrix
@@ -71,6 +72,7 @@ class Copy:
         self.busy = False
         self.complete = False
         self.too_large = False
+        self.sound = True
         self._base = step
         self._after: bytes | None = None
 
@@ -118,7 +120,7 @@ class Copy:
             size += sum([len(row[2]) for row in read])
             if last or len(rows) >= _PUT_ROWS or size >= _PUT_BYTES:
                 if rows:
-                    yield partial(self.matrix.put, rows)
+                    yield partial(self._change, rows, [])
                     self._after = rows[-1][0]
                     self._limit(copies)
                 rows, size = [], 0
@@ -128,8 +130,10 @@ class Copy:
         self.step = self._base
 
     def _change(self, rows: list[Row], gone: list[bytes]) -> None:
+        self.sound = False
         self.matrix.remove(gone)
         self.matrix.put(rows)
+        self.sound = True
 
 
 _CopyKey: TypeAlias = tuple[str, int, bytes]
@@ -190,6 +194,9 @@ def current_copy(
         while copy is not None and copy.busy:
             yield _turn  # the thread is busy for the one that uses it
             copy = copies.find(partition)
+        if copy is not None and not copy.sound:
+            copies.forget(partition, copy)
+            copy = None
         if copy is not None and copy.too_large and 0 <= step.number - copy.step.number < RING:
             return None
         if copy is not None and copy.too_large:

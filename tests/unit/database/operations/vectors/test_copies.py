@@ -180,6 +180,24 @@ def test_searches_and_writes_at_once(tmp_path: Path, store: str) -> None:
     database.close()
 
 
+def test_a_copy_whose_change_failed_halfway_is_made_anew(
+    database: InProcessDatabase, made: list[Copy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = filled(database)
+    table.check((1.0, 1.0))
+    table.put(item("one more", (1.0, 1.0), tenant="t"))
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Matrix, "put", fail)
+        status, _ = table.send("SearchVectors", {"TableName": table.name, **table.searching((1.0, 1.0))})
+        assert status == 500
+    table.check((1.0, 1.0))
+    assert len(made) == 2
+
+
 def test_expired_items_are_found_no_more(database: InProcessDatabase) -> None:
     table = filled(database)
     specification = {"Enabled": True, "AttributeName": "ttl"}
