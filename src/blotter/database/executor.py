@@ -31,6 +31,7 @@ from blotter.database.storage.protocol import (
     UNLIMITED,
     ReadTransaction,
     Snapshot,
+    SnapshotOutlived,
     SnapshotTooOld,
     Storage,
     TooMuchWork,
@@ -341,6 +342,9 @@ class _LongRead(Pending):
         except StopIteration as done:
             self.stop()
             return job.succeeded(done.value)
+        except SnapshotOutlived:
+            self.stop()
+            self._snapshots -= 1
         except SnapshotTooOld as error:
             self.stop()
             return job.failed(error) if self._snapshots >= MOST_SNAPSHOTS else None

@@ -354,3 +354,8 @@ class DataDirectoryError(Exception):
 
 class SnapshotTooOld(Exception):
     """The snapshot was open longer than the store allows; the caller opens another and continues from its key."""
+
+
+class SnapshotOutlived(SnapshotTooOld):
+    """The same, after time in which something was achieved that lasts: others were served in turn, or what the
+    next attempt needs was prepared. Such an attempt is repeated however often it takes."""

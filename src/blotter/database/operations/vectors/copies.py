@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from blotter.database.model.keys import prefix_end
 from blotter.database.model.table import Index, Table, VectorSettings
 from blotter.database.operations.vectors.journal import RING, Step, changed_keys, last_step, step_at
-from blotter.database.storage.protocol import ReadTransaction, Row
+from blotter.database.storage.protocol import ReadTransaction, Row, SnapshotOutlived, SnapshotTooOld
 
 if TYPE_CHECKING:
     from blotter.database.operations.vectors.matrix import Matrix
@@ -33,6 +33,9 @@ _PUT_BYTES: Final = 8 * 1024 * 1024
 """Entries that are gathered before they are added to a copy."""
 _STEPS_AT_ONCE: Final = 128
 
+LARGE_BYTES: Final = 64 * 1024 * 1024
+"""Searches of a larger copy take long enough to be put in order before they compute: otherwise all of them hold
+snapshots that become too old meanwhile."""
 MOST_BYTES: Final = 1024 * 1024 * 1024
 """What all copies of a process may take together, unless a setting says otherwise."""
 
@@ -64,7 +67,7 @@ class Copy:
     which is `step`. One that is `too_large` is empty, and only says so; one that is not `sound` is being changed,
     or a change of it failed halfway."""
 
-    __slots__ = ("_after", "_base", "busy", "complete", "matrix", "sound", "step", "too_large")
+    __slots__ = ("_after", "_base", "busy", "complete", "has_grown", "matrix", "sound", "step", "too_large")
 
     def __init__(self, matrix: Matrix, step: Step) -> None:
         self.matrix = matrix
@@ -73,8 +76,18 @@ class Copy:
         self.complete = False
         self.too_large = False
         self.sound = True
+        self.has_grown = False
+        """Whether it was filled further in the latest attempt."""
         self._base = step
         self._after: bytes | None = None
+
+    @property
+    def is_large(self) -> bool:
+        return self.matrix.size > LARGE_BYTES
+
+    def is_useless(self, step: Step) -> bool:
+        """Whether it has to be made anew: a change failed halfway, or it was too large long ago."""
+        return not self.sound or (self.too_large and not 0 <= step.number - self.step.number < RING)
 
     def follow(
         self, tx: ReadTransaction, partition: Partition, step: Step, copies: Copies
@@ -122,6 +135,7 @@ class Copy:
                 if rows:
                     yield partial(self._change, rows, [])
                     self._after = rows[-1][0]
+                    self.has_grown = True
                     self._limit(copies)
                 rows, size = [], 0
             else:
@@ -185,43 +199,61 @@ def current_copy(
     tx: ReadTransaction, partition: Partition, copies: Copies = COPIES
 ) -> Generator[Work, None, Copy | None]:
     """A copy in the state of the snapshot, made if there is none; None when there can be none: it would be too
-    large, or others have taken it further. It stays in that state until the next step of the caller's."""
-    step = last_step(tx, partition.vector.journal)
-    if _too_large(tx, partition, copies.limit):
-        return None
-    for _ in range(2):
-        copy = copies.find(partition)
-        while copy is not None and copy.busy:
-            yield _turn  # the thread is busy for the one that uses it
-            copy = copies.find(partition)
-        if copy is not None and not copy.sound:
-            copies.forget(partition, copy)
-            copy = None
-        if copy is not None and copy.too_large and 0 <= step.number - copy.step.number < RING:
-            return None
-        if copy is not None and copy.too_large:
-            copies.forget(partition, copy)
-            copy = None
-        if copy is not None and copy.complete and copy.step.number > step.number:
-            return None
-        if copy is None:
-            made: list[Copy] = []
-            yield partial(_make, partition.vector, step, made)
-            copy = copies.find(partition)
-            if copy is not None:  # another search was faster
-                continue
-            copy = made[0]
-            copies.add(partition, copy)
-        copy.busy = True
-        try:
-            if (yield from copy.follow(tx, partition, step, copies)):
+    large, or others have taken it further. It stays in that state until the next step of the caller's; a large one
+    is `busy` until the caller says otherwise, so that searches of it come one after another.
+
+    Raises SnapshotOutlived when the snapshot is of no use any more after others were waited for, or when a copy
+    was being made meanwhile, which the next attempt goes on with."""
+    waited = False
+    copy: Copy | None = None
+    try:
+        for _ in range(2):
+            step = last_step(tx, partition.vector.journal)
+            if _too_large(tx, partition, copies.limit):
+                return None
+            while (copy := copies.find(partition)) is not None and copy.busy:
+                waited = True
+                yield _turn  # the thread is busy for the one that uses it
+            if copy is not None and copy.is_useless(step):
+                copies.forget(partition, copy)
+                copy = None
+            if copy is not None and copy.too_large:
+                return None
+            if copy is not None and copy.complete and copy.step.number > step.number:
+                if waited and copy.is_large:
+                    raise SnapshotOutlived
+                return None
+            if copy is None:
+                made: list[Copy] = []
+                yield partial(_make, partition.vector, step, made)
+                if copies.find(partition) is not None:  # another search was faster
+                    continue
+                copy = made[0]
+                copies.add(partition, copy)
+            if (yield from _followed(tx, partition, step, copy, copies)):
                 return copy
-        finally:
-            copy.busy = False
-        if copy.too_large:
-            return None
-        copies.forget(partition, copy)
+            if copy.too_large:
+                return None
+            copies.forget(partition, copy)
+    except SnapshotOutlived:
+        raise
+    except SnapshotTooOld:
+        if waited or (copy is not None and not copy.complete and copy.has_grown):
+            raise SnapshotOutlived from None
+        raise
     return None
+
+
+def _followed(
+    tx: ReadTransaction, partition: Partition, step: Step, copy: Copy, copies: Copies
+) -> Generator[Work, None, bool]:
+    copy.busy = True
+    copy.has_grown = keep = False
+    try:
+        keep = yield from copy.follow(tx, partition, step, copies)
+        return keep
+    finally:
+        copy.busy = keep and copy.is_large
 
 
 def _too_large(tx: ReadTransaction, partition: Partition, limit: int) -> bool:

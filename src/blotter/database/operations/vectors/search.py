@@ -41,7 +41,7 @@ from blotter.database.operations.placeholders import expression_attributes
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.vectors.copies import COPIES, Partition, Work, current_copy
 from blotter.database.operations.vectors.entries import MIN_REQUEST_BYTES
-from blotter.database.storage.protocol import ReadTransaction, Row
+from blotter.database.storage.protocol import ReadTransaction, Row, SnapshotTooOld
 from blotter.database.validation.key_errors import empty_key_error
 from blotter.database.wire import requests as wire
 
@@ -205,6 +205,7 @@ def _nearest(
             return search.found, sum([row[1] for row in rows])
     copy = yield from current_copy(tx, partition)
     if copy is not None:
+        held = copy.busy  # by this search, if at all
         examined = copy.matrix.examined
         step = copy.step
         offered: list[bool] = []
@@ -214,7 +215,11 @@ def _nearest(
             if offered[0]:  # no other search has taken it further
                 copy.matrix.offer_all(search, filters)
 
-        yield offer
+        try:
+            yield offer
+        finally:
+            if held:
+                copy.busy = False
         if offered[0]:
             return search.found, examined
     return (yield from _streamed(tx, partition, search, rows or partition.rows(tx, None), filters))
@@ -230,7 +235,13 @@ def _streamed(
         yield partial(_offer, search, rows, partition.vector, filters)
         if partition.are_last(rows):
             return search.found, examined
-        rows = partition.rows(tx, rows[-1][0])
+        try:
+            rows = partition.rows(tx, rows[-1][0])
+        except SnapshotTooOld:
+            raise validation_error(
+                "The vector index is too large to be searched without a copy in memory; the server's setting "
+                "--vector-memory is what copies may take"
+            ) from None
 
 
 def _begin(searches: list[Search], vector: bytes, settings: VectorSettings, count: int) -> None:

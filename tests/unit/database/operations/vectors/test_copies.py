@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from blotter.database.background.time_to_live import TimeToLiveSweeper
+from blotter.database.executor import MOST_SNAPSHOTS
 from blotter.database.model.vectors import vector_entry
 from blotter.database.operations.vectors import copies, journal, matrix
 from blotter.database.operations.vectors.copies import COPIES, Copy
 from blotter.database.operations.vectors.matrix import Matrix
 from blotter.database.operations.vectors.scoring import Search, squared_lengths
+from blotter.database.storage.sqlite import SqliteStorage
 from tests.in_process import InProcessDatabase
 from tests.unit.database.model.test_vectors import indexed
 from tests.unit.database.operations.vectors.vector_table import VectorTable, distance, item
@@ -196,6 +198,56 @@ def test_a_copy_whose_change_failed_halfway_is_made_anew(
         assert status == 500
     table.check((1.0, 1.0))
     assert len(made) == 2
+
+
+class Watch:
+    """A clock by which the store's snapshots live for some looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.step = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_a_copy_is_made_over_as_many_snapshots_as_it_takes(
+    tmp_path: Path, made: list[Copy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "_PUT_ROWS", 4)
+    watch = Watch()
+    database = InProcessDatabase(
+        tmp_path / "data", store=lambda path, **clock: SqliteStorage.open(path, monotonic=watch, **clock)
+    )
+    table = filled(database)
+    table.put(*(item(f"more {number}", (number, 2.0), tenant="t") for number in range(40)))
+    attempts = []
+    last_step = copies.last_step
+    monkeypatch.setattr(copies, "last_step", lambda *about: attempts.append(about) or last_step(*about))
+    watch.step = 2.0  # seconds, of the ten that a snapshot has
+    results = table.search((1.0, 1.0), 2)
+    watch.step = 0.0
+    assert [result["Item"]["id"]["S"] for result in results] == [key for key, _ in table.expected((1.0, 1.0), 2)]
+    assert len(made) == 1
+    assert len(attempts) > MOST_SNAPSHOTS
+    database.close()
+
+
+def test_searches_of_a_large_copy_come_one_after_another(
+    database: InProcessDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "LARGE_BYTES", 0)
+    table = filled(database)
+    search = ("SearchVectors", {"TableName": table.name, **table.searching((1.0, 1.0))})
+    expected = [key for key, _ in table.expected((1.0, 1.0))]
+    for _ in range(5):
+        put = ("PutItem", {"TableName": table.name, "Item": table.items["key 1"] | {"more": {"S": "x"}}})
+        for status, body in database.call_together(search, search, put, search, search):
+            assert status == 200, body
+            found = [each["Item"]["id"]["S"] for each in body.get("SearchResults", ())]
+            assert found in ([], expected)
+    assert [copy.busy for copy in COPIES._copies.values()] == [False]
 
 
 def test_expired_items_are_found_no_more(database: InProcessDatabase) -> None:
