@@ -1,14 +1,14 @@
 """`blotter up`: database, tables and application on this machine, in that order.
 
 The database starts, `tables apply` sets the tables up, then the application starts: three ordinary `blotter`
-commands as child processes, so that what is seen here is what each of them does alone. They run with
-placeholder credentials (this database accepts any on loopback), never with the user's own, and talk to each
-other past any proxy. With TLS (an https:// endpoint, `--tls-self-signed`, the settings of `blotter serve`) the
-others trust the certificate that the database makes for itself. When one of them ends by itself, the others are
-stopped too. Whatever can be known to be
-wrong (a package that is missing, a port that is taken, a Blotter that runs already) is reported in one line before
-anything starts. Without a blotter.toml the declaration that is shipped with the package is used. Uses no
-database and no table beyond the configuration.
+commands as child processes, so that what is seen here is what each of them does alone. They run with placeholder
+credentials (this database accepts any on loopback), never with the user's own, and talk to each other past any
+proxy. With `--access enforced` each part has a role of its own instead (`blotter.up_roles`), and the workers run
+beside the pages, not below them. With TLS (an https:// endpoint, `--tls-self-signed`, the settings of `blotter
+serve`) the others trust the certificate that the database makes for itself. When one of them ends by itself, the
+others are stopped too. Whatever can be known to be wrong (a package that is missing, a port that is taken, a
+Blotter that runs already) is reported in one line before anything starts. Without a blotter.toml the declaration
+that is shipped with the package is used. Uses no database and no table beyond the configuration.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from blotter.config import FILE_NAME, Configuration, Flags, load_configuration
 from blotter.crimes.example import FILE_NAME as EXAMPLE
 from blotter.crimes.extra import explain, missing
 from blotter.crimes.storage.table_check import check_declaration
-from blotter.env import authority, authority_file, is_yes
+from blotter.env import authority, authority_file, is_yes, root_credentials
+from blotter.up_roles import Part, RolesError, set_up_roles
 from blotter.user_files import ConfigurationError
 
 READY_SECONDS = 20.0
@@ -46,6 +47,7 @@ STOP_SECONDS = 20.0
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WEB_HOST = "127.0.0.1"
+_WORKERS = 2  # as `blotter crimes serve` has
 
 # A person's own identity is never used for a database on this machine.
 _PERSONAL = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
@@ -65,7 +67,10 @@ class _CannotStart(Exception):
 @click.option("--web-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--data-dir", help="Folder of the data.  [default: blotter-data]")
 @click.option(
-    "--access", type=click.Choice(["open", "enforced"]), envvar="BLOTTER_ACCESS", help="Only open, for now."
+    "--access",
+    type=click.Choice(["open", "enforced"]),
+    envvar="BLOTTER_ACCESS",
+    help="enforced: the database checks who may do what, and each part has a role of its own.  [default: open]",
 )
 @click.option("--tls-self-signed", "tls", is_flag=True, help="The database speaks TLS, with its own certificate.")
 def up(
@@ -73,12 +78,6 @@ def up(
 ) -> None:
     """Run database, tables and application on this machine until Ctrl-C."""
     try:
-        if access == "enforced":
-            raise _CannotStart(
-                "`blotter up` runs with open access only: for --access enforced start `blotter serve`, "
-                "`blotter tables apply` and `blotter crimes serve` yourself, each with a role of "
-                "its own (docs/security.md)"
-            )
         if names := missing():
             raise _CannotStart(explain(names))
         file = _configuration_file()
@@ -92,11 +91,11 @@ def up(
         _check_ports(configuration, web_port)
     except (ConfigurationError, _CannotStart) as error:
         raise _failure(str(error)) from None
-    children = _Children(_environment_for(configuration, file, data_dir))
+    children = _Children(_environment_for(configuration, file, data_dir, access or "open"))
     with _stop_signals():
         try:
-            _start(children, configuration, web_port)
-            _tell(configuration, file, web_port, children.environ)
+            web = _start(children, configuration, web_port)
+            _tell(configuration, file, web_port, web)
             children.wait_for_any()
         except _Stopped:
             click.echo("\nStopping…")
@@ -171,7 +170,9 @@ def _other(port: int) -> int:
     return port + 1 if port < 65535 else port - 1
 
 
-def _environment_for(configuration: Configuration, file: Path | None, data_dir: str | None) -> dict[str, str]:
+def _environment_for(
+    configuration: Configuration, file: Path | None, data_dir: str | None, access: str
+) -> dict[str, str]:
     environ = {name: value for name, value in os.environ.items() if name not in _PERSONAL}
     environ |= {
         "AWS_ACCESS_KEY_ID": "local",
@@ -179,6 +180,7 @@ def _environment_for(configuration: Configuration, file: Path | None, data_dir: 
         "AWS_REGION": configuration.region,
         "AWS_ENDPOINT_URL_DYNAMODB": configuration.endpoint or "",
         "BLOTTER_ENV": configuration.environment,
+        "BLOTTER_ACCESS": access,
         "PYTHONUNBUFFERED": "1",
     }
     # Both spellings are read, and the lower one wins in Python: a proxy is never used for this machine.
@@ -193,12 +195,38 @@ def _environment_for(configuration: Configuration, file: Path | None, data_dir: 
     return environ
 
 
-def _start(children: _Children, configuration: Configuration, web_port: int) -> None:
+def _start(children: _Children, configuration: Configuration, web_port: int) -> dict[str, str]:
+    """The environment in which the pages run."""
     host, port = _database(configuration)
     encrypted = _encrypted(configuration)
     children.start_answering(host, port, "/", encrypted, "serve", "--host", host, "--port", str(port))
-    children.run("tables", "apply")
-    children.start_answering(_WEB_HOST, web_port, "/health", False, "crimes", "serve", "--port", str(web_port))
+    pages = ("crimes", "serve", "--port", str(web_port))
+    if children.environ["BLOTTER_ACCESS"] == "open":
+        children.run("tables", "apply")
+        children.start_answering(_WEB_HOST, web_port, "/health", False, *pages)
+        return children.environ
+    parts = _set_up_roles(children, configuration)
+    children.run("tables", "apply", environ=parts["tables"])
+    for _ in range(_WORKERS):
+        children.start("crimes", "worker", environ=parts["worker"])
+    children.start_answering(_WEB_HOST, web_port, "/health", False, *pages, "--workers", "0", environ=parts["web"])
+    return parts["web"]
+
+
+def _set_up_roles(children: _Children, configuration: Configuration) -> dict[Part, dict[str, str]]:
+    endpoint = configuration.endpoint or ""
+    root_file = root_credentials(endpoint, children.environ)
+    assert root_file is not None  # access is enforced, and the endpoint is on this machine
+    try:
+        return set_up_roles(
+            endpoint,
+            configuration.region,
+            root_file,
+            children.environ,
+            lambda role: children.output("tables", "policy", "--role", role),
+        )
+    except RolesError as error:
+        raise _failure(str(error)) from None
 
 
 def _tell(configuration: Configuration, file: Path | None, web_port: int, environ: dict[str, str]) -> None:
@@ -207,12 +235,20 @@ def _tell(configuration: Configuration, file: Path | None, web_port: int, enviro
     web = _web(web_port)
     trusted = authority(configuration.endpoint or "", environ)
     trust = "" if trusted is None else f" AWS_CA_BUNDLE={shlex.quote(str(trusted))}"
+    enforced = environ["BLOTTER_ACCESS"] == "enforced"
+    who = "users and roles: docs/iam.md" if enforced else "any credentials"
+    if enforced:
+        names = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE")
+        credentials = " ".join(f"{name}={shlex.quote(environ[name])}" for name in names)
+        credentials += "\n  unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
+    else:
+        credentials = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
     built_in = "" if file is None else f"\n  declaration  {file}, because there is no {FILE_NAME} here"
     click.echo(
         f"""
 Blotter is up.
   application  {web}
-  database     {configuration.endpoint}   any AWS SDK, any credentials, region {configuration.region}
+  database     {configuration.endpoint}   any AWS SDK, {who}, region {configuration.region}
   table        {table}{built_in}
 
 Try this:
@@ -221,7 +257,7 @@ Try this:
 
 Then, in another shell, read the item as any AWS client does:
   export{trust} AWS_ENDPOINT_URL={configuration.endpoint} AWS_DEFAULT_REGION={configuration.region} \\
-    AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+    {credentials}
   aws dynamodb get-item --table-name {table} --output json \\
     --key "$(aws dynamodb scan --table-name {table} --query 'Items[0].{{file_key: file_key}}' --output json)"
 
@@ -236,20 +272,43 @@ class _Children:
         self.environ = environ
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def run(self, *arguments: str) -> None:
-        code = subprocess.run(_command(*arguments), env=self.environ, check=False).returncode
+    def run(self, *arguments: str, environ: dict[str, str] | None = None) -> None:
+        code = subprocess.run(_command(*arguments), env=environ or self.environ, check=False).returncode
         if code:
             raise click.exceptions.Exit(code)
 
-    def start_answering(self, host: str, port: int, path: str, encrypted: bool, *arguments: str) -> None:
-        """Starts one and returns when it answers; when another program listens there, the child ends."""
-        taken = _listens(host, port)
+    def output(self, *arguments: str) -> str:
+        """What a command prints."""
+        ended = subprocess.run(
+            _command(*arguments), env=self.environ, check=False, stdout=subprocess.PIPE, text=True
+        )
+        if ended.returncode:
+            raise click.exceptions.Exit(ended.returncode)
+        return ended.stdout
+
+    def start(self, *arguments: str, environ: dict[str, str] | None = None) -> None:
         # A session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
         self._running.append(
             subprocess.Popen(
-                _command(*arguments), env=self.environ, start_new_session=True, preexec_fn=_end_with_parent
+                _command(*arguments),
+                env=environ or self.environ,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         )
+
+    def start_answering(
+        self,
+        host: str,
+        port: int,
+        path: str,
+        encrypted: bool,
+        *arguments: str,
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        """Starts one and returns when it answers; when another program listens there, the child ends."""
+        taken = _listens(host, port)
+        self.start(*arguments, environ=environ)
         deadline = time.monotonic() + READY_SECONDS
         while taken or not _answers(host, port, path, encrypted):
             self._exit_if_any_ended()

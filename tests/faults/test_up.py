@@ -5,6 +5,7 @@ What answers on a port may be anything, another DynamoDB included; it must not b
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import shlex
@@ -14,21 +15,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import boto3
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 from click.testing import CliRunner
 
 import blotter
 from blotter.cli import main
+from blotter.up_roles import RolesError, set_up_roles
 
 ROOT = Path(__file__).parents[2]
 UP = (sys.executable, "-m", "blotter", "up")
+Caller = Callable[[str], Any]  # a client of a service
 
 
 class _Other(BaseHTTPRequestHandler):
@@ -67,18 +71,6 @@ def test_a_configuration_that_is_no_good_is_said_as_everywhere(
     answer = CliRunner().invoke(main, ["up"])
     assert (answer.exit_code, answer.stdout) == (1, "")
     assert answer.stderr.startswith(f"blotter: {tmp_path}: is a directory")
-
-
-def test_enforced_access_is_refused_before_anything_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for arguments, variable in ((["--access", "enforced"], "open"), ([], "enforced")):
-        monkeypatch.setenv("BLOTTER_ACCESS", variable)
-        answer = CliRunner().invoke(main, ["up", *arguments])
-        assert (answer.exit_code, answer.stdout) == (1, "")
-        assert answer.stderr.startswith("blotter: `blotter up` runs with open access only")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_taken_port_ends_it(tmp_path: Path, other_port: int) -> None:
@@ -159,6 +151,108 @@ def test_an_uploaded_file_is_found_by_any_dynamodb_client(up: Up, tmp_path: Path
     assert up.process.wait(60) == 0
     assert not _listening(up.database)
     assert not _listening(up.web)
+
+
+@pytest.mark.parametrize("up", [["--access", "enforced", "--tls-self-signed"]], indirect=True)
+def test_with_enforced_access_each_part_may_do_its_own_and_nothing_else(up: Up, tmp_path: Path) -> None:
+    """The file completes with one role each for pages and workers; no part has the root's key."""
+    sample = ROOT / "examples" / "chicago-crimes-2025-first-100.csv"
+    worker, pages, tables = (_as_part(up, tmp_path / "data", part) for part in ("worker", "web", "tables"))
+    name = {"TableName": "chicago-crimes-results-dev"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{up.web}", timeout=60) as web:
+        key = web.post("/api/files", files={"file": (sample.name, sample.read_bytes())}).json()["file_key"]
+        one = {**name, "Key": {"file_key": {"S": key}}}
+        deadline = time.monotonic() + 120
+        while (item := worker("dynamodb").get_item(**one)["Item"])["status"]["S"] != "COMPLETED":
+            assert time.monotonic() < deadline, item
+            time.sleep(0.1)
+        assert item["rows_scored"]["N"] == "100"
+        assert pages("dynamodb").scan(**name)["Count"] == 1
+        assert web.get("/").status_code == 200
+        assert web.delete(f"/api/results/{key}").status_code == 204
+        assert "Item" not in worker("dynamodb").get_item(**one)
+    assert tables("dynamodb").describe_table(**name)["Table"]["TableStatus"] == "ACTIVE"
+    _everything_else_is_refused(worker, pages, tables, name, one)
+    private = [path for path in (tmp_path / "data" / "up").rglob("*") if path.is_file()]
+    assert len(private) == 6
+    assert {path.stat().st_mode & 0o077 for path in private} == {0}
+    if sys.platform == "linux":
+        _no_child_has_a_secret_in_its_environment(up.process.pid)
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(60) == 0
+
+
+def test_without_the_roots_key_it_says_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "root-credentials"
+    for text in (None, "secret without a section", "[default]\naws_access_key_id = secret\n"):
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(RolesError, match="blotter access reset-root") as raised:
+            set_up_roles("http://127.0.0.1:1", "us-east-1", file, {}, str)
+        assert str(file) in str(raised.value)
+        assert "secret" not in str(raised.value).replace(str(file), "")
+    assert not (tmp_path / "up").exists()
+
+
+def _everything_else_is_refused(
+    worker: Caller, pages: Caller, tables: Caller, name: dict[str, str], one: dict[str, Any]
+) -> None:
+    protected = {**name, "DeletionProtectionEnabled": True}
+    other = {"TableName": "other", "Key": {"file_key": {"S": "x"}}}
+    every: list[tuple[str, str, dict[str, Any]]] = [
+        ("dynamodb", "get_item", other),
+        ("dynamodb", "delete_item", other),
+        ("dynamodb", "delete_table", name),
+        ("dynamodb", "list_tables", {}),
+        (
+            "dynamodb",
+            "execute_statement",
+            {"Statement": f"DELETE FROM \"{name['TableName']}\" WHERE file_key = 'x'"},
+        ),
+        ("iam", "list_users", {}),
+        ("iam", "create_access_key", {"UserName": "blotter-up-web"}),
+        ("iam", "create_user", {"UserName": "more"}),
+        ("cloudtrail", "lookup_events", {}),
+    ]
+    own: list[tuple[Caller, list[tuple[str, str, dict[str, Any]]]]] = [
+        (worker, [("dynamodb", "delete_item", one), ("dynamodb", "describe_table", name)]),
+        (pages, [("dynamodb", "describe_table", name), ("dynamodb", "update_table", protected)]),
+        (tables, [("dynamodb", "get_item", one), ("dynamodb", "scan", name), ("dynamodb", "delete_item", one)]),
+    ]
+    for caller, calls in own:
+        for service, operation, parameters in [*every, *calls]:
+            with pytest.raises(ClientError, match="not authorized to perform"):
+                getattr(caller(service), operation)(**parameters)
+
+
+def _no_child_has_a_secret_in_its_environment(parent: int) -> None:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    assert len(children) == 4, "database, pages, two workers"
+    for child in children:
+        given = Path(f"/proc/{child}/environ").read_text().split("\0")
+        secrets = [entry for entry in given if entry.startswith("AWS_SECRET_ACCESS_KEY=")]
+        database = "serve\0--host" in Path(f"/proc/{child}/cmdline").read_text()
+        assert secrets == (["AWS_SECRET_ACCESS_KEY=local"] if database else [])
+        assert database or any(entry.startswith("AWS_PROFILE=blotter-up-") for entry in given)
+
+
+def _as_part(up: Up, data: Path, part: str) -> Caller:
+    """Makes clients with the role of a part, from the files that the part has."""
+    found = configparser.ConfigParser()
+    found.read([data / "up" / part / "config", data / "up" / part / "credentials"])
+    url, trusted = f"https://127.0.0.1:{up.database}", str(data / "tls" / "ca.pem")
+    user = boto3.Session(
+        found["key"]["aws_access_key_id"], found["key"]["aws_secret_access_key"], region_name="us-east-1"
+    )
+    with pytest.raises(ClientError, match="not authorized to perform"):
+        user.client("dynamodb", endpoint_url=url, verify=trusted).list_tables()
+    assumed = user.client("sts", endpoint_url=url, verify=trusted).assume_role(
+        RoleArn=found[f"profile blotter-up-{part}"]["role_arn"], RoleSessionName="test"
+    )["Credentials"]
+    role = boto3.Session(
+        assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"], region_name="us-east-1"
+    )
+    return lambda service: role.client(service, endpoint_url=url, verify=trusted)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")

@@ -34,7 +34,7 @@ class Finite(click.FloatRange):
 
 @click.command()
 @labels_argument
-@click.option("--role", type=click.Choice(["lambda", "api", "operator", "auditor"]), required=True)
+@click.option("--role", type=click.Choice(["lambda", "worker", "api", "operator", "auditor"]), required=True)
 @click.option(
     "--leading-key", metavar="PATTERN", help="Only items whose partition key matches, such as 'uploads/*'."
 )

@@ -29,6 +29,7 @@ class Grant(NamedTuple):
     service: str = "dynamodb"
 
 
+_WRITE = Grant("WriteResults", ("GetItem", "PutItem", "UpdateItem"), by_key=True)
 _STREAM = Grant(
     "ReadTheStream",
     ("DescribeStream", "GetRecords", "GetShardIterator"),
@@ -36,15 +37,24 @@ _STREAM = Grant(
     lambda table: table.stream,
 )
 
-# role → grants. lambda: the handler that writes results. api: what shows them and takes uploads. operator: what
-# `blotter tables apply` and the others need, and no item. auditor: sees everything about a table, and no item.
+# role → grants. lambda: the handler that writes results. worker: a process that does so and also looks for files
+# that were left unfinished. api: what shows results, takes uploads, cancels and deletes. operator: what `blotter
+# tables apply` and the others need, and no item. auditor: sees everything about a table, and no item.
 ROLES: dict[str, tuple[Grant, ...]] = {
     "lambda": (
-        Grant("WriteResults", ("GetItem", "PutItem", "UpdateItem"), by_key=True),
+        _WRITE,
         _STREAM,
     ),
+    "worker": (
+        _WRITE,
+        Grant("FindUnfinished", ("Scan",)),
+    ),
     "api": (
-        Grant("ReadAndAnnounceItems", ("GetItem", "BatchGetItem", "PutItem", "Query"), by_key=True),
+        Grant(
+            "ReadAnnounceAndEndItems",
+            ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"),
+            by_key=True,
+        ),
         Grant("QueryIndexes", ("Query",), "indexes", lambda table: table.indexes, by_key=True),
         Grant("ListItems", ("Scan",)),
     ),

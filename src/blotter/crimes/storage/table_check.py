@@ -46,12 +46,15 @@ def check_table(client: DynamoDBClient, name: str) -> None:
         table = client.describe_table(TableName=name)["Table"]
     except (BotoCoreError, ClientError) as error:
         response: dict[str, Any] = getattr(error, "response", {})
-        if response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+        code = response.get("Error", {}).get("Code")
+        if code == "ResourceNotFoundException":
             place = client.meta.endpoint_url
             raise ConfigurationError(
                 f"table {name} does not exist at {place}; run `blotter tables apply`"
             ) from None
-        _log.warning("table %s could not be described: %s", name, error)
+        # A role with the policy of `blotter tables policy` may not describe: that is no reason to worry anybody.
+        level = logging.DEBUG if code == "AccessDeniedException" else logging.WARNING
+        _log.log(level, "table %s could not be described: %s", name, error)
         return
     types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
     key = [(part["AttributeName"], types[part["AttributeName"]]) for part in table["KeySchema"]]

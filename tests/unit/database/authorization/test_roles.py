@@ -43,7 +43,12 @@ STREAMS = {"DescribeStream", "GetRecords", "GetShardIterator"}
 MAY: dict[str, set[str]] = {
     # A transaction or a PartiQL statement is no way around: these roles have only the actions of single items.
     "lambda": {"GetItem", "PutItem", "UpdateItem", "TransactGetItems", *STREAMS},
-    "api": {"GetItem", "BatchGetItem", "PutItem", "Query", "Query of the index", "Scan", "TransactGetItems"},
+    "worker": {"GetItem", "PutItem", "UpdateItem", "Scan", "TransactGetItems"},
+    # With DeleteItem goes a transaction that deletes.
+    "api": {
+        *("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Query of the index", "Scan"),
+        *("TransactGetItems", "TransactWriteItems"),
+    },
     "operator": {
         *("CreateTable", "DescribeTable", "UpdateTable", "TagResource", "UntagResource", "ListTagsOfResource"),
         *("UpdateTimeToLive", "DescribeTimeToLive"),
