@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from blotter.database.http.messages import Request
 from blotter.database.model.errors import DynamoDBError
+from blotter.database.security.hashing import SHORT, short_sha256
 from blotter.database.security.identity import Identity
 from blotter.database.security.principal import Principal
 from blotter.database.security.sigv4 import (
@@ -158,8 +159,9 @@ class Signer:
         last_value = headers.get(self._last_name, "")
         if opening is None or _has_runs(last_value):
             return False
+        payload = short_sha256(body) if len(body) <= SHORT else sha256(body)
         canonical = opening.hash.copy()
-        canonical.update(f"{last_value}{self._ending}{sha256(body).hexdigest()}".encode("latin-1"))
+        canonical.update(f"{last_value}{self._ending}{payload.hexdigest()}".encode("latin-1"))
         inner = second.inner.copy()
         inner.update(canonical.hexdigest().encode())
         outer = self._outer.copy()
@@ -173,7 +175,7 @@ class Signer:
         """The canonical request up to the last signed header's value; None if a value has to be normalized."""
         values = [headers.get(name, "") for name in self._leading_names]
         text = self._opening % tuple(values)
-        return None if _has_runs(text) else _Opening(values, sha256(text.encode("latin-1")))
+        return None if _has_runs(text) else _Opening(values, short_sha256(text.encode("latin-1")))
 
     def _second(self, date: str) -> _Second | None:
         """What all requests of one date have in common; None for a date that needs the exact way."""
@@ -241,4 +243,5 @@ def _has_runs(text: str) -> bool:
 def _hmac_states(key: bytes) -> tuple[Any, Any]:
     """HMAC-SHA256's inner and outer hash after the padded key (RFC 2104)."""
     padded = key.ljust(_BLOCK, b"\0")
-    return sha256(bytes(byte ^ 0x36 for byte in padded)), sha256(bytes(byte ^ 0x5C for byte in padded))
+    inner, outer = (bytes(byte ^ pad for byte in padded) for pad in (0x36, 0x5C))
+    return short_sha256(inner), short_sha256(outer)
