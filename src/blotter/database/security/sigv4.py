@@ -129,6 +129,9 @@ def read_claim(request: Request, service: str, now: float) -> Claim:
     signed = _signed_names(given.signed_headers)
     if "host" not in signed:
         raise _invalid("'Host' must be a 'SignedHeader' in the AWS Authorization.")
+    if given.presigned and "x-amz-target" in request.headers and "x-amz-target" not in signed:
+        # A presigned URL is handed on: whoever has it must not choose another operation for the same body.
+        raise _invalid("'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.")
     if given.algorithm != ALGORITHM:
         raise _incomplete(f"Unsupported AWS 'algorithm': '{given.algorithm}' (only {ALGORITHM} for now). ")
     scope = parse_credential(given.credential)

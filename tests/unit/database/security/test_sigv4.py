@@ -318,3 +318,13 @@ def test_a_presigned_request_is_good_for_its_time() -> None:
     assert _refusal(request, now=_MOMENT + 901)[0] == "InvalidSignatureException"
     assert _refusal(_presigned(expires="604801"))[0] == "IncompleteSignatureException"
     assert _refusal(_presigned(expires="soon"))[0] == "IncompleteSignatureException"
+
+
+def test_a_presigned_request_is_for_one_operation() -> None:
+    request = _presigned().with_headers(
+        {"host": "example.amazonaws.com", "x-amz-target": "DynamoDB_20120810.DeleteItem"}
+    )
+    assert _refusal(request) == (
+        "InvalidSignatureException",
+        "'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.",
+    )

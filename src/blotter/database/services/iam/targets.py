@@ -116,11 +116,17 @@ def all_roles(call: IamCall, tx: ReadTransaction) -> Target:  # noqa: ARG001
 
 
 def simulated_principal(call: IamCall, tx: ReadTransaction) -> Target:
-    """The user, group or role whose policies are simulated."""
+    """The user, group or role whose policies are simulated. It is found by its name, so it is authorized by the
+    ARN that it has, whatever path the request gives."""
     arn = str(call.arguments["PolicySourceArn"])
-    name = arn.rpartition("/")[2]
-    user = find(tx, call.account, User, name) if ":user/" in arn else None
-    return Target(arn) if user is None else Target(user_arn(call.account, user), user.tags)
+    kind, name = arn.split(":", 5)[-1].partition("/")[0], arn.rpartition("/")[2]
+    if kind == "user" and (user := find(tx, call.account, User, name)) is not None:
+        return Target(user_arn(call.account, user), user.tags)
+    if kind == "role" and (role := find(tx, call.account, Role, name)) is not None:
+        return Target(role_arn(call.account, role), role.tags)
+    if kind == "group" and (group := find(tx, call.account, Group, name)) is not None:
+        return Target(group_arn(call.account, group))
+    return Target(arn)
 
 
 def context_of(call: IamCall, target: Target) -> dict[str, tuple[str, ...]]:

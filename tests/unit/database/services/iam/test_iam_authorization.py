@@ -169,6 +169,18 @@ def test_role_sessions_can(ann: IamInProcess) -> None:
     assert not _is_allowed(ann, "ListRoles")
 
 
+def test_a_made_up_path_does_not_open_another_principal_to_simulation(ann: IamInProcess) -> None:
+    ann.caller = _root(ann)
+    ann.call("CreateRole", RoleName="r", AssumeRolePolicyDocument=trust(f"{IAM}:root"))
+    ann.call("CreateGroup", GroupName="g")
+    _grant(ann, allow("iam:Simulate*", "iam:GetContextKeys*", resource=f"{IAM}:*/mine/*"))
+    for principal in ("role/mine/r", "group/mine/g", "user/mine/eve", "role/mine/x:user/r"):
+        arn = f"{IAM}:{principal}"
+        simulated = ann.refusal("SimulatePrincipalPolicy", PolicySourceArn=arn, ActionNames=["a:b"])
+        assert simulated[1] == "AccessDenied", principal
+        assert ann.refusal("GetContextKeysForPrincipalPolicy", PolicySourceArn=arn)[1] == "AccessDenied"
+
+
 ARGUMENTS = {
     "UserName": "eve",
     "GroupName": "g",
