@@ -214,14 +214,14 @@ def current_copy(
             while (copy := copies.find(partition)) is not None and copy.busy:
                 waited = True
                 yield _turn  # the thread is busy for the one that uses it
+            if copy is not None and waited and copy.is_large:
+                raise SnapshotOutlived  # with a new one, there is time for the search
             if copy is not None and copy.is_useless(step):
                 copies.forget(partition, copy)
                 copy = None
             if copy is not None and copy.too_large:
                 return None
             if copy is not None and copy.complete and copy.step.number > step.number:
-                if waited and copy.is_large:
-                    raise SnapshotOutlived
                 return None
             if copy is None:
                 made: list[Copy] = []
