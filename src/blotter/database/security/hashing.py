@@ -1,8 +1,8 @@
 """SHA-256 for short texts: Python's own implementation, not OpenSSL's.
 
 OpenSSL's is faster for each byte, but makes, copies and frees a context through much code, which is out of the
-processor's caches by the time of the next request: a GetItem whose four hashes were OpenSSL's took 63 µs, 54 µs
-with these (docs/decisions/0011-signers.md). A Python without the module gets `hashlib`'s.
+processor's caches by the time of the next request (docs/decisions/0011-signers.md has the figures). A Python
+without the module gets `hashlib`'s.
 """
 
 from __future__ import annotations
