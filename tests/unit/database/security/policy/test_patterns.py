@@ -77,3 +77,12 @@ def test_arns_are_compared_part_by_part(pattern: str, arn: str, expected: bool) 
 
 def test_a_short_arn_of_an_identity_policy_stands_for_all_that_start_so() -> None:
     assert ArnPattern("arn:aws:dynamodb", variables=True, short_matches=True).matches(TABLE, {})
+
+
+def test_a_hostile_pattern_and_a_long_text_take_no_time() -> None:
+    """Place by place, this would be a quarter of a billion comparisons."""
+    text = "a" * 60_000
+    glob = Template(f"*{'a?' * 4000}b*", variables=False).constant
+    assert glob is not None
+    assert not glob.matches(text)
+    assert glob.matches(f"{text}b")
