@@ -32,6 +32,7 @@ from blotter.tables.planning.plan import creation, key_change, make_plan, read_s
 BRIEF_TRIES = 5  # failures in a row of the kind that is retried briefly
 SETTLE_S = 20.0  # how long an accepted request may take to show in what is described
 MOST_REPEATS = 3  # of one accepted request without effect
+MOST_REFUSALS = 3  # of one request that still seems to be needed
 
 Result = TypeVar("Result")
 Work = Generator[float, None, Result]
@@ -100,7 +101,7 @@ class Applying:
         self._shared, self._may_delete, self._account = step, may_delete, account
         self._changed: list[str] = []
         self._sent: dict[str, tuple[int, float]] = {}
-        self._refused: dict[str, SetupError] = {}
+        self._refused: dict[str, int] = {}
         self._doing = "not yet looked at"
 
     def work(self) -> Work[Outcome]:
@@ -155,12 +156,11 @@ class Applying:
         before repeating it.
 
         A refusal is not the end yet: another run may have done the same a moment ago, and then DynamoDB refuses
-        because it is done already. So the table is described once more, and the refusal counts only if the same
-        request would still have to be sent.
+        because it is done already. So the table is described once more. If the same request would still have to be
+        sent, it is: a third run, late, may have undone it meanwhile (a stream is disabled before it is enabled
+        with another view). Only MOST_REFUSALS in all are the end.
         """
         identity, now = request.identity(), self._shared.clock.now()
-        if refused := self._refused.get(identity):
-            raise refused
         times, last = self._sent.get(identity, (0, 0.0))
         self._say(doing)
         if times and now - last < SETTLE_S:
@@ -175,7 +175,9 @@ class Applying:
         except SetupError as error:
             if error.exit_code is not Exit.REFUSED or error.retry is not Retry.NEVER:
                 raise
-            self._refused[identity] = error
+            refusals = self._refused[identity] = self._refused.get(identity, 0) + 1
+            if refusals == MOST_REFUSALS:
+                raise
             self._say(f"looking again, because {error}")
             return False
         self._sent[identity] = (times + 1, now)
