@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
             host = self._host
             self._enter(state)
             self.since = host.next_number()
-            self._deadline = host.now + host.timeouts[state]
+            self._deadline = host.now + host.timeouts[reader.phase]
 
     def _wait_for(self, request: Request, answer: Pending) -> None:
         self._current = request

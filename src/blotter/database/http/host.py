@@ -9,7 +9,7 @@ from typing import Protocol
 from blotter.database.http.budget import MemoryBudget
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Handler, Response
-from blotter.database.http.states import State
+from blotter.database.http.reader import Phase
 from blotter.database.http.writer import ResponseWriter
 
 
@@ -42,7 +42,7 @@ class Host(Protocol):
     failure: Response
     overloaded: Response
     limits: Limits
-    timeouts: dict[State, float]
+    timeouts: dict[Phase, float]
     writer: ResponseWriter
     budget: MemoryBudget
     loop: AbstractEventLoop

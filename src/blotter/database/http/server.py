@@ -22,8 +22,8 @@ from blotter.database.http.connection import Connection
 from blotter.database.http.host import Host, HostedConnection
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Handler, Response
+from blotter.database.http.reader import Phase
 from blotter.database.http.request_ids import request_ids
-from blotter.database.http.states import State
 from blotter.database.http.tls import TlsLayer
 from blotter.database.http.writer import ResponseWriter
 
@@ -91,10 +91,10 @@ class HttpServer:
         """What a request gets whose handler raised, which is a bug."""
         self.overloaded = _OVERLOADED
         self.limits = limits
-        self.timeouts = {
-            State.IDLE: limits.idle_timeout,
-            State.HEAD: limits.header_timeout,
-            State.BODY: limits.body_timeout,
+        self.timeouts: dict[Phase, float] = {
+            "idle": limits.idle_timeout,
+            "head": limits.header_timeout,
+            "body": limits.body_timeout,
         }
         self.writer = ResponseWriter(limits.compress_from)
         self.budget = MemoryBudget(limits.buffered)
