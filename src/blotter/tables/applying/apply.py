@@ -101,7 +101,7 @@ class Applying:
         self._shared, self._may_delete, self._account = step, may_delete, account
         self._changed: list[str] = []
         self._sent: dict[str, tuple[int, float]] = {}
-        self._refused: dict[str, int] = {}
+        self._refused: dict[str, tuple[int, SetupError]] = {}
         self._doing = "not yet looked at"
 
     def work(self) -> Work[Outcome]:
@@ -158,9 +158,13 @@ class Applying:
         A refusal is not the end yet: another run may have done the same a moment ago, and then DynamoDB refuses
         because it is done already. So the table is described once more. If the same request would still have to be
         sent, it is: a third run, late, may have undone it meanwhile (a stream is disabled before it is enabled
-        with another view). Only MOST_REFUSALS in all are the end.
+        with another view). Only MOST_REFUSALS in all are the end. A refusal that is not about the table's state,
+        but about a limit or a permission, ends the run at the second look.
         """
         identity, now = request.identity(), self._shared.clock.now()
+        refusals, refused = self._refused.get(identity) or (0, None)
+        if refused is not None and refused.code != "ValidationException":
+            raise refused
         times, last = self._sent.get(identity, (0, 0.0))
         self._say(doing)
         if times and now - last < SETTLE_S:
@@ -175,8 +179,8 @@ class Applying:
         except SetupError as error:
             if error.exit_code is not Exit.REFUSED or error.retry is not Retry.NEVER:
                 raise
-            refusals = self._refused[identity] = self._refused.get(identity, 0) + 1
-            if refusals == MOST_REFUSALS:
+            self._refused[identity] = (refusals + 1, error)
+            if refusals + 1 == MOST_REFUSALS:
                 raise
             self._say(f"looking again, because {error}")
             return False
