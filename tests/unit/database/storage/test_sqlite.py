@@ -396,6 +396,7 @@ def test_a_foreign_reader_that_keeps_the_wal_is_named_in_the_log_once(
     foreign.execute("BEGIN; SELECT count(*) FROM items").get  # noqa: B018
     for n in range(10):
         run(storage.write(put(b"%d" % n, b"x" * 100_000)))
+        run(until(lambda: not storage._checkpoints._running))  # a checkpoint under way would be the only one
     found = [record for record in caplog.records if "cannot be started over" in record.getMessage()]
     assert len(found) == 1
     foreign.close()
