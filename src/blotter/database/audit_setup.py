@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from blotter.database.audit.files import FileCipher
 from blotter.database.audit.keys import FOLDER, SECRET, AuditKeys
 from blotter.database.audit.reading import Reader
 from blotter.database.audit.recorder import Recorder
 from blotter.database.audit.trail import FileTrail, Trail
+from blotter.database.encryption.files import FileCipher
 from blotter.database.model.arns import parse_arn
 from blotter.database.services.cloudtrail.lookup import EventSource
 from blotter.database.settings import Settings

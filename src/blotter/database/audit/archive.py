@@ -24,9 +24,10 @@ from pathlib import Path
 import msgspec
 
 from blotter.database.audit.chain import Chain, FileDigest
-from blotter.database.audit.files import FileCipher, make_private_folder, write_whole
+from blotter.database.audit.files import make_private_folder, write_whole
 from blotter.database.audit.journal import SUFFIX, TAIL_SUFFIX, Contents, read_journal
 from blotter.database.audit.keys import AuditKeys
+from blotter.database.encryption.files import FileCipher
 
 log = logging.getLogger(__name__)
 

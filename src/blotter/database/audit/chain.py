@@ -22,8 +22,6 @@ from typing import Literal
 import msgspec
 
 from blotter.database.audit.files import (
-    FileCipher,
-    frame,
     frames,
     locked,
     open_private,
@@ -32,6 +30,7 @@ from blotter.database.audit.files import (
 )
 from blotter.database.audit.keys import AuditKeys
 from blotter.database.encryption.errors import DamagedCiphertext
+from blotter.database.encryption.files import FileCipher, frame
 
 log = logging.getLogger(__name__)
 

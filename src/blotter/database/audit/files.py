@@ -1,6 +1,5 @@
-"""Files of the trail: private, durable, whole whenever they have their name; and frames, which make a journal.
-
-A frame is 4 bytes of length (big-endian) and as many bytes of content. A crash may leave a torn one at the end.
+"""Files of the trail: private, durable, whole whenever they have their name; and the frames of a journal
+(`encryption.files`), of which a crash may leave a torn one at the end.
 """
 
 from __future__ import annotations
@@ -10,41 +9,18 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+
+from blotter.database.durable_files import sync_directory
+from blotter.database.encryption.files import FRAME_LENGTH_BYTES
 
 DRAFT_SUFFIX = ".new"
-_LENGTH_BYTES = 4
-
-
-class FileCipher(Protocol):
-    """How content is stored: encrypted, if the data directory is."""
-
-    def encode(self, content: bytes) -> bytes:
-        """The content as it is to be stored."""
-
-    def decode(self, stored: bytes) -> bytes:
-        """The content of what was stored. Raises DamagedCiphertext."""
-
-
-class Plain:
-    """The cipher of a directory that is not encrypted."""
-
-    def encode(self, content: bytes) -> bytes:
-        return content
-
-    def decode(self, stored: bytes) -> bytes:
-        return stored
-
-
-def frame(stored: bytes) -> bytes:
-    return len(stored).to_bytes(_LENGTH_BYTES, "big") + stored
 
 
 def frames(stored: bytes, start: int = 0) -> Iterator[tuple[bytes, int]]:
     """The contents of complete frames, each with where it ends."""
     at = start
-    while at + _LENGTH_BYTES <= len(stored):
-        begin = at + _LENGTH_BYTES
+    while at + FRAME_LENGTH_BYTES <= len(stored):
+        begin = at + FRAME_LENGTH_BYTES
         at = begin + int.from_bytes(stored[at:begin], "big")
         if at > len(stored):
             return
@@ -57,7 +33,7 @@ def make_private_folder(folder: Path) -> None:
         return
     make_private_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
-    sync_folder(folder.parent)
+    sync_directory(folder.parent)
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -80,21 +56,13 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
         os.close(descriptor)
     draft.rename(path)
     if durable:
-        sync_folder(path.parent)
+        sync_directory(path.parent)
 
 
 def write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

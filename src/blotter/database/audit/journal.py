@@ -21,9 +21,11 @@ from pathlib import Path
 
 import msgspec
 
-from blotter.database.audit.files import FileCipher, frame, frames, open_private, sync_folder, write_all
+from blotter.database.audit.files import frames, open_private, write_all
 from blotter.database.audit.keys import MAC_BYTES, AuditKeys
+from blotter.database.durable_files import sync_directory
 from blotter.database.encryption.errors import DamagedCiphertext
+from blotter.database.encryption.files import FileCipher, frame
 
 SUFFIX = ".journal"
 TAIL_SUFFIX = ".tail"
@@ -74,7 +76,7 @@ class Journal:
             journal._write([msgspec.json.encode(head)])
             journal._write_tail()
             draft.rename(path)
-            sync_folder(folder)
+            sync_directory(folder)
         except BaseException:
             os.close(descriptor)
             if tail >= 0:

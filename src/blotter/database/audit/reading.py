@@ -16,8 +16,8 @@ import orjson
 
 from blotter.database.audit.archive import CURRENT, LAYOUT, file_content, records_in
 from blotter.database.audit.chain import UNREADABLE
-from blotter.database.audit.files import FileCipher
 from blotter.database.audit.journal import SUFFIX, raw_records
+from blotter.database.encryption.files import FileCipher
 
 Wanted = Callable[[bytes], bool]
 """Whether a record may be looked for, by its JSON, before it is decoded."""

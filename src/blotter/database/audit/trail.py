@@ -25,10 +25,11 @@ from typing import Protocol
 
 from blotter.database.audit.archive import CURRENT, Archive, make_folders
 from blotter.database.audit.chain import Chain
-from blotter.database.audit.files import FileCipher, open_private
+from blotter.database.audit.files import open_private
 from blotter.database.audit.journal import Journal
 from blotter.database.audit.keys import AuditKeys
 from blotter.database.audit.times import iso
+from blotter.database.encryption.files import FileCipher
 from blotter.database.http.messages import Pending, Response
 from blotter.database.work_thread import WorkThread
 

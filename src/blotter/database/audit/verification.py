@@ -14,10 +14,11 @@ import msgspec
 
 from blotter.database.audit.archive import CURRENT, LAYOUT, file_content, records_in, unique_part
 from blotter.database.audit.chain import FILE_NAME, HEAD_NAME, UNREADABLE, Entry, FileDigest, read_chain
-from blotter.database.audit.files import DRAFT_SUFFIX, FileCipher
+from blotter.database.audit.files import DRAFT_SUFFIX
 from blotter.database.audit.journal import SUFFIX, read_journal
 from blotter.database.audit.keys import AuditKeys
 from blotter.database.encryption.errors import DamagedCiphertext
+from blotter.database.encryption.files import FileCipher
 
 
 class Verdict(msgspec.Struct):

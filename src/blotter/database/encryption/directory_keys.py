@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from blotter.database.durable_files import write_durably
 from blotter.database.encryption import key_file
 from blotter.database.encryption.data_keys import ID_BYTES, KEY_BYTES, DataKey, derive
 from blotter.database.encryption.errors import MasterKeyError
@@ -184,7 +185,7 @@ def existing_secret(directory: Path) -> bytes:
 
 
 def save_secret(directory: Path, secret: bytes) -> None:
-    key_file.write_durably(directory / SECRET_KEY_FILE, secret)
+    write_durably(directory / SECRET_KEY_FILE, secret)
 
 
 def remove_secret(directory: Path) -> None:
@@ -200,7 +201,7 @@ def _secret_of_plain(directory: Path) -> bytes:
 def _make_secret(directory: Path) -> bytes:
     path = directory / SECRET_KEY_FILE
     try:
-        key_file.write_durably(path, secrets.token_bytes(KEY_BYTES), replace=False)
+        write_durably(path, secrets.token_bytes(KEY_BYTES), replace=False)
     except FileExistsError:
         pass
     except OSError as error:

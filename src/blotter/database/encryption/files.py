@@ -29,7 +29,7 @@ CHUNK_BYTES: Final = 64 * 1024
 _TAG_BYTES = 16
 _SALT_BYTES = 32
 HEADER_BYTES: Final = len(MAGIC) + ID_BYTES + _SALT_BYTES
-_FRAME_LENGTH_BYTES = 4
+FRAME_LENGTH_BYTES: Final = 4
 
 
 class FileCipher:
@@ -91,12 +91,12 @@ def key_of(head: bytes) -> bytes:
 
 def frame(stored: bytes) -> bytes:
     """An encoded record as it is appended to a journal."""
-    return len(stored).to_bytes(_FRAME_LENGTH_BYTES, "big") + stored
+    return len(stored).to_bytes(FRAME_LENGTH_BYTES, "big") + stored
 
 
 def read_frames(source: BinaryIO) -> Iterator[bytes]:
     """The encoded records of a journal, in order. A torn last one, which a crash leaves, ends it."""
-    while len(length := source.read(_FRAME_LENGTH_BYTES)) == _FRAME_LENGTH_BYTES:
+    while len(length := source.read(FRAME_LENGTH_BYTES)) == FRAME_LENGTH_BYTES:
         size = int.from_bytes(length, "big")
         stored = source.read(size)
         if len(stored) < size:
@@ -106,7 +106,7 @@ def read_frames(source: BinaryIO) -> Iterator[bytes]:
 
 def is_under(stored: bytes, key: DataKey | None) -> bool:
     """Whether a file with this beginning (a journal's: its first record's) is under a key, or plain for None."""
-    head = stored[_FRAME_LENGTH_BYTES:] if _is_journal(stored) else stored
+    head = stored[FRAME_LENGTH_BYTES:] if _is_journal(stored) else stored
     return key_of(head) == (b"" if key is None else key.id)
 
 

@@ -9,15 +9,14 @@ replaced as a whole and synced, so that a crash leaves the old one or the new on
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
+from blotter.database.durable_files import sync_directory, write_durably
 from blotter.database.encryption.data_keys import DataKey
 from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.master_keys import MasterKey
@@ -123,36 +122,6 @@ def save(path: Path, file: KeyFile) -> None:
 def remove(path: Path) -> None:
     path.unlink()
     sync_directory(path.parent)
-
-
-def write_durably(path: Path, content: bytes, *, replace: bool = True) -> None:
-    """Writes a file as a whole, private and synced: a crash leaves the old content or the new. Without `replace`,
-    raises FileExistsError if there is one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            temporary.replace(path)
-        else:
-            path.hardlink_to(temporary)
-            temporary.unlink()
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _now() -> str:

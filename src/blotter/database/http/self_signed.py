@@ -37,6 +37,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from blotter.database.durable_files import write_durably
 from blotter.database.http.certificates import CertificateError
 
 FOLDER = "tls"
@@ -61,7 +62,7 @@ def ensure(folder: Path, names: Iterable[str], now: datetime | None = None) -> N
         with _locked(folder):
             authority, key = _authority(folder, now)
             if not _is_good(folder / SERVER, authority, set(names), now):
-                _write(folder / SERVER, _server(authority, key, sorted(set(names)), now))
+                write_durably(folder / SERVER, _server(authority, key, sorted(set(names)), now))
     except OSError as error:
         raise CertificateError(f"the certificate in {folder} cannot be written: {error.strerror}") from None
 
@@ -97,8 +98,8 @@ def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.Ellipt
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write(folder / _AUTHORITY_KEY, _private(key))
-    _write(folder / AUTHORITY, certificate.public_bytes(Encoding.PEM))
+    write_durably(folder / _AUTHORITY_KEY, _private(key))
+    write_durably(folder / AUTHORITY, certificate.public_bytes(Encoding.PEM))
     return certificate, key
 
 
@@ -182,18 +183,6 @@ def _public(key: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
 
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, contents: bytes) -> None:
-    """Writes a private file that is complete whenever it has its name."""
-    draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(contents)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
 
 
 @contextlib.contextmanager

@@ -13,15 +13,15 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from blotter.database.durable_files import sync_directory, write_durably
 from blotter.database.encryption.directory_keys import KEY_FILES
-from blotter.database.encryption.key_file import write_durably
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.inspection.check import Report, check
 from blotter.database.storage.data_directory import mark_incomplete, mark_whole
 from blotter.database.storage.protocol import DataDirectoryError
 from blotter.database.storage.sqlite.copying import Progress, copy_file
 from blotter.database.storage.sqlite.read_only import ReadOnlyFile
-from blotter.database.storage.sqlite.schema import FILE_NAME, sync_directory
+from blotter.database.storage.sqlite.schema import FILE_NAME
 
 
 class UnsoundCopy(Exception):

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from blotter.database.durable_files import sync_directory
 from blotter.database.encryption import files, key_file
 from blotter.database.encryption.data_keys import DataKey
 from blotter.database.encryption.directory_keys import (
@@ -214,4 +215,4 @@ def _convert_file(path: Path, cipher: files.FileCipher) -> None:
             os.utime(target.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
             os.fsync(target.fileno())
     new.replace(path)
-    key_file.sync_directory(path.parent)
+    sync_directory(path.parent)

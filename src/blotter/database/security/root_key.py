@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from blotter.database.durable_files import sync_directory, write_private_file
 from blotter.database.security.access_records import (
     AccessKey,
     Account,
@@ -30,7 +31,7 @@ from blotter.database.security.access_records import (
 )
 from blotter.database.security.access_state import secret_context
 from blotter.database.security.identifiers import account_of, new_access_key_id, new_secret
-from blotter.database.security.sealing import Sealer, Unsealable, sync_directory, write_private_file
+from blotter.database.security.sealing import Sealer, Unsealable
 from blotter.database.storage.protocol import (
     DataDirectoryError,
     ReadTransaction,

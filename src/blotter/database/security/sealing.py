@@ -14,10 +14,8 @@ The key is the store's (`Store.secret_key`): on disk it is as well protected as 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,23 +78,3 @@ def sealer_in_memory() -> Sealer:
     """A sealer whose key ends with the process (and with those forked from it)."""
     key = secrets.token_bytes(_KEY_BYTES)
     return Sealer(lambda: key)
-
-
-def write_private_file(path: Path, content: bytes) -> None:
-    """Makes a file that only its owner can read, whatever the umask is, and syncs it. Raises FileExistsError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

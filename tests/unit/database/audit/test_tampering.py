@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from blotter.database.audit.archive import CURRENT, LAYOUT
 from blotter.database.audit.chain import Chain
-from blotter.database.audit.files import Plain, frame, frames
+from blotter.database.audit.files import frames
 from blotter.database.audit.keys import AuditKeys
-from tests.unit.database.audit.trails import KEYS, NOW, OnDisk, record
+from blotter.database.encryption.files import frame
+from tests.unit.database.audit.trails import KEYS, NOW, PLAIN, OnDisk, record
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def _rewrite_chain(trail: OnDisk) -> None:
     """A chain of somebody without the key."""
     for path in (trail.folder / "digests", trail.folder / "head"):
         path.unlink()
-    chain = Chain(trail.folder, AuditKeys(b"x" * 32), Plain(), lambda: NOW)
+    chain = Chain(trail.folder, AuditKeys(b"x" * 32), PLAIN, lambda: NOW)
     chain.opened("0" * 32)
 
 

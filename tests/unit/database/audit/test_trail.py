@@ -16,11 +16,10 @@ import pytest
 
 from blotter.database.audit import archive, chain, files, journal
 from blotter.database.audit.archive import CURRENT
-from blotter.database.audit.files import Plain
 from blotter.database.audit.reading import Reader
 from blotter.database.audit.trail import RESERVE, FileTrail
 from blotter.database.http.messages import Pending, Response
-from tests.unit.database.audit.trails import KEYS, OnDisk, record
+from tests.unit.database.audit.trails import KEYS, PLAIN, OnDisk, record
 from tests.waiting import until
 
 _ANSWER, _REFUSAL = Response(200), Response(500)
@@ -31,7 +30,7 @@ def _lost(count: int) -> bytes:
 
 
 def _trail(folder: Path, **more: Any) -> FileTrail:
-    trail = FileTrail(folder, KEYS, Plain(), **more)
+    trail = FileTrail(folder, KEYS, PLAIN, **more)
     trail.start(_lost)
     return trail
 
@@ -281,7 +280,7 @@ def test_events_are_read_newest_first_over_files_and_days(tmp_path: Path) -> Non
         mine = times[journal_number::4]
         kept = mine[:3] + mine[5:2:-1] + mine[6:]
         trail.write([record(time, time=time) for time in kept], close=journal_number != 1)
-    reader = Reader(tmp_path, Plain())
+    reader = Reader(tmp_path, PLAIN)
     everything = [event["eventName"] for event in reader.newest_first("", "9", lambda _: True)]
     assert everything == sorted(times, reverse=True)
     for start, end in ((times[3], times[20]), (times[9], times[9]), ("2026-11-29", "9")):

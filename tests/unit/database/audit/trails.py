@@ -10,14 +10,15 @@ from typing import Any
 from blotter.database.audit.archive import CURRENT, Archive, make_folders
 from blotter.database.audit.chain import Chain
 from blotter.database.audit.events import event_id
-from blotter.database.audit.files import Plain
 from blotter.database.audit.journal import Journal
 from blotter.database.audit.keys import AuditKeys
 from blotter.database.audit.reading import Reader
 from blotter.database.audit.verification import Verdict, verify
+from blotter.database.encryption.files import FileCipher
 
 KEYS = AuditKeys(b"k" * 32)
 NOW = "2026-11-28T21:15:00Z"
+PLAIN = FileCipher(None, lambda _: None)
 
 
 def record(name: str, time: str = NOW, **more: Any) -> bytes:
@@ -41,11 +42,11 @@ class OnDisk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         make_folders(folder)
-        self.chain = Chain(folder, KEYS, Plain(), lambda: NOW)
-        self.archive = Archive(folder, KEYS, Plain(), self.chain)
+        self.chain = Chain(folder, KEYS, PLAIN, lambda: NOW)
+        self.archive = Archive(folder, KEYS, PLAIN, self.chain)
 
     def open(self) -> Journal:
-        journal = Journal.create(self.folder / CURRENT, KEYS, Plain(), 0.0)
+        journal = Journal.create(self.folder / CURRENT, KEYS, PLAIN, 0.0)
         try:
             self.chain.opened(journal.head.journal)
         except BaseException:
@@ -64,8 +65,8 @@ class OnDisk:
 
     def names(self) -> list[str]:
         """The names of all events, in the order of their ids."""
-        events = Reader(self.folder, Plain()).newest_first("", "9", lambda _: True)
+        events = Reader(self.folder, PLAIN).newest_first("", "9", lambda _: True)
         return [event["eventName"] for event in events][::-1]
 
     def verdict(self) -> Verdict:
-        return verify(self.folder, KEYS, Plain())
+        return verify(self.folder, KEYS, PLAIN)

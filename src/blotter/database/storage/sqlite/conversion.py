@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import apsw
 
+from blotter.database.durable_files import sync_directory
 from blotter.database.encryption.data_keys import DataKey
 from blotter.database.storage.protocol import DataDirectoryError
 from blotter.database.storage.sqlite import checksums, schema
@@ -48,7 +49,7 @@ def convert(path: Path, source: DataKey | None, target: DataKey | None, progress
         raise DataDirectoryError(f"{path} is in use by another program; nothing was replaced")
     _sync(copy)
     copy.replace(path)
-    schema.sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def discard(path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import apsw
 
+from blotter.database.durable_files import sync_directory
 from blotter.database.encryption.data_keys import DataKey
 from blotter.database.model.keys import KEY_FORMAT
 from blotter.database.storage.change_log import STREAMS
@@ -174,15 +175,6 @@ def not_a_database(path: Path, key: DataKey | None, error: apsw.Error) -> DataDi
     if key is not None:
         return DataDirectoryError(f"{path} is damaged: its first page does not authenticate")
     return DataDirectoryError(f"{path} is not a SQLite file, or is encrypted and has lost its keys.json: {error}")
-
-
-def sync_directory(path: Path) -> None:
-    """Makes the names in a directory durable: a synced file is lost with its name."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_sizes(path: Path, *, encrypted: bool = False) -> None:
