@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
 from blotter.usage import CommandGroup
@@ -23,13 +24,6 @@ from blotter.usage import CommandGroup
 if TYPE_CHECKING:
     from blotter.database.security.root_key import RootKeys
 
-_DATA_DIR = click.Option(
-    ["--data-dir"],
-    default="blotter-data",
-    envvar="BLOTTER_DATA_DIR",
-    metavar="DIR",
-    help="Directory that holds the data.  [BLOTTER_DATA_DIR; default: blotter-data]",
-)
 _ACCOUNT = click.Option(
     ["--account"],
     default="123456789012",
@@ -37,7 +31,6 @@ _ACCOUNT = click.Option(
     metavar="ACCOUNT",
     help="The account, 12 digits.  [BLOTTER_ACCOUNT; default: 123456789012]",
 )
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 class _Refused(Exception):
@@ -113,8 +106,8 @@ def _fail(command: str, message: str, status: int) -> NoReturn:
 reset_root = click.Command(
     "reset-root",
     callback=_reset_root,
-    params=[_DATA_DIR, _ACCOUNT, master_key_option()],
-    context_settings=_SETTINGS,
+    params=[data_dir_option(), _ACCOUNT, master_key_option()],
+    context_settings=CONTEXT_SETTINGS,
     short_help="Make a new root key for an account; the old ones end.",
     help="""Make a new root key for an account, delete those that it has, and write the new one to the file from
 which it was read first, root-credentials in the data directory. The server must be down.
@@ -125,8 +118,8 @@ Exit status: 0 done, 1 the directory is in use or cannot be written, 2 there is 
 add_account = click.Command(
     "add-account",
     callback=_add_account,
-    params=[click.Argument(["account"], metavar="ACCOUNT"), _DATA_DIR, master_key_option()],
-    context_settings=_SETTINGS,
+    params=[click.Argument(["account"], metavar="ACCOUNT"), data_dir_option(), master_key_option()],
+    context_settings=CONTEXT_SETTINGS,
     short_help="Add an account, with tables and users of its own.",
     help="""Add an account (12 digits) and write its root key to root-credentials-ACCOUNT in the data directory
 (root-credentials for the directory's first account). The server must be down. Accounts share nothing but the
@@ -139,7 +132,7 @@ account already.""",
 access = CommandGroup(
     "access",
     commands=[reset_root, add_account],
-    context_settings=_SETTINGS,
+    context_settings=CONTEXT_SETTINGS,
     short_help="Root keys and accounts of a data directory whose server is down.",
     help="""Root keys and accounts of a data directory whose server is down.
 

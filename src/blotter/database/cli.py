@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from blotter.database.command_line import CONTEXT_SETTINGS
 from blotter.database.settings import SETTINGS, Setting, SettingsError, load
 
 
@@ -51,7 +52,7 @@ serve = click.Command(
     callback=_serve,
     help=_HELP,
     short_help="Run the database: DynamoDB's API on this machine.",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings=CONTEXT_SETTINGS,
     params=[
         *(_option(setting) for setting in SETTINGS),
         click.Option(

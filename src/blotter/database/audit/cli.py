@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
 from blotter.printable import printable
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
     from blotter.database.audit.reading import Reader
     from blotter.database.encryption.directory_keys import DirectoryKeys
 
-_DATA_DIR = click.Option(
-    ["--data-dir"],
-    default="blotter-data",
-    envvar="BLOTTER_DATA_DIR",
-    metavar="DIR",
-    help="Directory that holds the data.  [BLOTTER_DATA_DIR; default: blotter-data]",
-)
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _AGO = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FOLLOW_SECONDS = 0.5
@@ -244,7 +237,7 @@ show = click.Command(
     "show",
     callback=_show,
     params=[
-        _DATA_DIR,
+        data_dir_option(),
         click.Option(["--follow", "-f"], is_flag=True, help="Go on with each event that is added, until Ctrl-C."),
         click.Option(["--user"], metavar="NAME", help="Only of this user, role, session, ARN or access key."),
         click.Option(["--operation"], metavar="NAME", help="Only this operation, as in CreateTable."),
@@ -253,7 +246,7 @@ show = click.Command(
         click.Option(["--json", "as_json"], is_flag=True, help="Print each event as a line of JSON."),
         master_key_option(),
     ],
-    context_settings=_SETTINGS,
+    context_settings=CONTEXT_SETTINGS,
     short_help="Show the events of the audit trail.",
     help="""Show the events of the audit trail, one a line: time (UTC), who, operation, table or subject, how it
 ended, address. The server may run.""",
@@ -263,11 +256,11 @@ verify_command = click.Command(
     "verify",
     callback=_verify,
     params=[
-        _DATA_DIR,
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
+        data_dir_option(),
+        json_option(),
         master_key_option(),
     ],
-    context_settings=_SETTINGS,
+    context_settings=CONTEXT_SETTINGS,
     short_help="Check that the audit trail was not changed.",
     help="""Check that the audit trail was not changed: that no file, journal or record was removed, changed,
 inserted or moved. The server may run.
@@ -280,5 +273,5 @@ audit = CommandGroup(
     commands=[show, verify_command],
     help="Show and check the audit trail of a database.",
     short_help="Show and check the audit trail.",
-    context_settings=_SETTINGS,
+    context_settings=CONTEXT_SETTINGS,
 )

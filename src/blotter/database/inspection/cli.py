@@ -15,6 +15,7 @@ from typing import NoReturn, TypeVar
 
 import click
 
+from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
 
@@ -22,16 +23,6 @@ T = TypeVar("T")
 
 PROGRESS_SECONDS = 2.0
 LARGE_BYTES = 100 << 20
-
-_DATA_DIR = click.Option(
-    ["--data-dir"],
-    default="blotter-data",
-    envvar="BLOTTER_DATA_DIR",
-    metavar="DIR",
-    help="Directory that holds the data.  [BLOTTER_DATA_DIR; default: blotter-data]",
-)
-_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON.")
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 def _check(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None:
@@ -125,8 +116,8 @@ def _print_json(value: object) -> None:
 check_command = click.Command(
     "check",
     callback=_check,
-    params=[_DATA_DIR, master_key_option(), _JSON],
-    context_settings=_SETTINGS,
+    params=[data_dir_option(), master_key_option(), json_option()],
+    context_settings=CONTEXT_SETTINGS,
     short_help="Check a data directory for damage; a server may run on it.",
     help="""Check a data directory for damage, without changing anything. A server may run on it meanwhile.
 
@@ -140,8 +131,8 @@ Exit status: 0 no damage, 1 damage, 2 the directory cannot be checked.""",
 inspect_command = click.Command(
     "inspect",
     callback=_inspect,
-    params=[_DATA_DIR, master_key_option(), _JSON],
-    context_settings=_SETTINGS,
+    params=[data_dir_option(), master_key_option(), json_option()],
+    context_settings=CONTEXT_SETTINGS,
     short_help="Show what a data directory holds; a server may run on it.",
     help="""Show what a data directory holds: format, sizes, tables, indexes, streams, the change log, its readers.
 
@@ -153,8 +144,8 @@ Exit status: 0 shown, 1 damage, 2 the directory cannot be read.""",
 snapshot_command = click.Command(
     "snapshot",
     callback=_snapshot,
-    params=[click.Argument(["directory"], metavar="DIR"), _DATA_DIR, master_key_option()],
-    context_settings=_SETTINGS,
+    params=[click.Argument(["directory"], metavar="DIR"), data_dir_option(), master_key_option()],
+    context_settings=CONTEXT_SETTINGS,
     short_help="Copy a data directory, also one in use by a server.",
     help="""Copy a data directory to DIR, which must be missing or empty. A server may run on it meanwhile.
 

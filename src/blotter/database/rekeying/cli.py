@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
 from blotter.usage import CommandGroup
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PROGRESS_SECONDS = 2.0
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-_DATA_DIR = click.Option(
-    ["--data-dir"],
-    default="blotter-data",
-    envvar="BLOTTER_DATA_DIR",
-    metavar="DIR",
-    help="Directory that holds the data.  [BLOTTER_DATA_DIR; default: blotter-data]",
-)
 
 
 class _Progress:
@@ -112,8 +105,8 @@ def _command(name: str, callback: Any, short_help: str, text: str, *options: cli
     return click.Command(
         name,
         callback=callback,
-        params=[_DATA_DIR, *options],
-        context_settings=_SETTINGS,
+        params=[data_dir_option(), *options],
+        context_settings=CONTEXT_SETTINGS,
         short_help=short_help,
         help=text,
     )
@@ -126,7 +119,7 @@ until then the data can be used as they are."""
 
 keys = CommandGroup(
     "keys",
-    context_settings=_SETTINGS,
+    context_settings=CONTEXT_SETTINGS,
     short_help="Encrypt a data directory, change its keys.",
     help="""Encrypt a data directory, decrypt it, change its keys.
 
