@@ -7,7 +7,7 @@ empty. Operations that would make one are refused by name.
 from __future__ import annotations
 
 from blotter.database.services.api import Output
-from blotter.database.services.iam.calls import IamCall, get_role, get_user, own_user_name
+from blotter.database.services.iam.calls import IamCall, get_user, named_role, named_user, own_user_name
 from blotter.database.services.iam.errors import no_such_entity
 from blotter.database.storage.protocol import ReadTransaction
 
@@ -29,9 +29,9 @@ _MEMBERS = {
 def list_nothing(call: IamCall, tx: ReadTransaction) -> Output:
     """An empty list; of a user or a role that exists."""
     if "UserName" in call.arguments:
-        get_user(tx, call.account, call.arguments["UserName"])
+        named_user(call, tx)
     if "RoleName" in call.arguments:
-        get_role(tx, call.account, call.arguments["RoleName"])
+        named_role(call, tx)
     return {_MEMBERS[call.operation]: [], "IsTruncated": False}
 
 

@@ -9,7 +9,7 @@ from blotter.database.security.access_records import Group, ManagedPolicy, Role,
 from blotter.database.services.api import Output
 from blotter.database.services.iam import limits
 from blotter.database.services.iam.aws_policies import find_aws_policy
-from blotter.database.services.iam.calls import IamCall, group_arn, role_arn
+from blotter.database.services.iam.calls import IamCall
 from blotter.database.services.iam.groups import groups_of
 from blotter.database.services.iam.managed_policies import Usage, holders
 from blotter.database.services.iam.paging import page
@@ -18,11 +18,11 @@ from blotter.database.services.iam.roles import use_of_role
 from blotter.database.services.iam.users import keys_of
 from blotter.database.services.iam.views import (
     attached_views,
-    boundary_view,
-    document_view,
+    boundary_of,
     group_view,
     inline_views,
     policy_view,
+    role_core,
     role_use,
     tags_view,
     user_view,
@@ -130,32 +130,29 @@ def _user(tx: ReadTransaction, account: str, user: User) -> dict[str, Any]:
             "AttachedManagedPolicies": attached_views(user.attached),
             "Tags": tags_view(user.tags),
         }
-        | _boundary(user)
+        | boundary_of(user)
     )
 
 
 def _group(account: str, group: Group) -> dict[str, Any]:
     return group_view(account, group) | {
-        "Arn": group_arn(account, group),
         "GroupPolicyList": inline_views(group),
         "AttachedManagedPolicies": attached_views(group.attached),
     }
 
 
 def _role(tx: ReadTransaction, account: str, role: Role) -> dict[str, Any]:
-    return {
-        "Path": role.path,
-        "RoleName": role.name,
-        "RoleId": role.id,
-        "Arn": role_arn(account, role),
-        "CreateDate": role.created,
-        "AssumeRolePolicyDocument": document_view(role.trust),
-        "InstanceProfileList": [],
-        "RolePolicyList": inline_views(role),
-        "AttachedManagedPolicies": attached_views(role.attached),
-        "Tags": tags_view(role.tags),
-        "RoleLastUsed": role_use(use_of_role(tx, account, role)),
-    } | _boundary(role)
+    return (
+        role_core(account, role)
+        | {
+            "InstanceProfileList": [],
+            "RolePolicyList": inline_views(role),
+            "AttachedManagedPolicies": attached_views(role.attached),
+            "Tags": tags_view(role.tags),
+            "RoleLastUsed": role_use(use_of_role(tx, account, role)),
+        }
+        | boundary_of(role)
+    )
 
 
 def _policy(account: str, policy: ManagedPolicy, usage: Usage) -> dict[str, Any]:
@@ -163,7 +160,3 @@ def _policy(account: str, policy: ManagedPolicy, usage: Usage) -> dict[str, Any]
     view["AttachmentCount"], view["PermissionsBoundaryUsageCount"] = usage.of(view["Arn"])
     newest_first = reversed(policy.versions)
     return view | {"PolicyVersionList": [full_version_view(policy, version) for version in newest_first]}
-
-
-def _boundary(holder: User | Role) -> dict[str, Any]:
-    return {"PermissionsBoundary": boundary_view(holder.boundary)} if holder.boundary else {}

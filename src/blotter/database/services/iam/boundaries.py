@@ -6,9 +6,9 @@ import re
 
 import msgspec
 
-from blotter.database.security.access_records import save
+from blotter.database.security.access_records import Role, User, save
 from blotter.database.services.api import Output
-from blotter.database.services.iam.calls import IamCall, get_role, get_user
+from blotter.database.services.iam.calls import IamCall, named_role, named_user
 from blotter.database.services.iam.errors import invalid_input, no_such_entity
 from blotter.database.services.iam.managed_policies import find_policy
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -30,28 +30,28 @@ def checked_boundary(call: IamCall, tx: ReadTransaction) -> str:
 
 
 def put_user_boundary(call: IamCall, tx: WriteTransaction) -> Output:
-    user = get_user(tx, call.account, call.arguments["UserName"])
-    save(tx, call.account, msgspec.structs.replace(user, boundary=checked_boundary(call, tx)))
-    return {}
+    return _put(call, tx, named_user(call, tx))
 
 
 def delete_user_boundary(call: IamCall, tx: WriteTransaction) -> Output:
-    user = get_user(tx, call.account, call.arguments["UserName"])
-    if not user.boundary:
-        raise no_such_entity(f"The user with name {user.name} does not have a permissions boundary.")
-    save(tx, call.account, msgspec.structs.replace(user, boundary=""))
-    return {}
+    return _delete(call, tx, named_user(call, tx))
 
 
 def put_role_boundary(call: IamCall, tx: WriteTransaction) -> Output:
-    role = get_role(tx, call.account, call.arguments["RoleName"])
-    save(tx, call.account, msgspec.structs.replace(role, boundary=checked_boundary(call, tx)))
-    return {}
+    return _put(call, tx, named_role(call, tx))
 
 
 def delete_role_boundary(call: IamCall, tx: WriteTransaction) -> Output:
-    role = get_role(tx, call.account, call.arguments["RoleName"])
-    if not role.boundary:
-        raise no_such_entity(f"The role with name {role.name} does not have a permissions boundary.")
-    save(tx, call.account, msgspec.structs.replace(role, boundary=""))
+    return _delete(call, tx, named_role(call, tx))
+
+
+def _put(call: IamCall, tx: WriteTransaction, holder: User | Role) -> Output:
+    save(tx, call.account, msgspec.structs.replace(holder, boundary=checked_boundary(call, tx)))
+    return {}
+
+
+def _delete(call: IamCall, tx: WriteTransaction, holder: User | Role) -> Output:
+    if not holder.boundary:
+        raise no_such_entity(f"The {holder.kind} with name {holder.name} does not have a permissions boundary.")
+    save(tx, call.account, msgspec.structs.replace(holder, boundary=""))
     return {}

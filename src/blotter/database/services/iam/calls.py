@@ -49,6 +49,19 @@ def get_role(tx: ReadTransaction, account: str, name: str) -> Role:
     return role
 
 
+def named_user(call: IamCall, tx: ReadTransaction) -> User:
+    """The user that the request names; as for the others, NoSuchEntity if there is none."""
+    return get_user(tx, call.account, call.arguments["UserName"])
+
+
+def named_group(call: IamCall, tx: ReadTransaction) -> Group:
+    return get_group(tx, call.account, call.arguments["GroupName"])
+
+
+def named_role(call: IamCall, tx: ReadTransaction) -> Role:
+    return get_role(tx, call.account, call.arguments["RoleName"])
+
+
 def own_user_name(call: IamCall) -> str:
     """The user that an operation without a UserName is about: the caller, "" for the root."""
     if call.caller.kind == "user":

@@ -9,7 +9,7 @@ import msgspec
 from blotter.database.security.access_records import Group, User, count, delete, every, find, save
 from blotter.database.security.identifiers import new_principal_id
 from blotter.database.services.api import Output
-from blotter.database.services.iam.calls import IamCall, get_group, get_user
+from blotter.database.services.iam.calls import IamCall, get_group, named_group, named_user
 from blotter.database.services.iam.errors import already_exists, must_first, quota_exceeded
 from blotter.database.services.iam.limits import GROUPS, GROUPS_OF_USER
 from blotter.database.services.iam.paging import page, start_after
@@ -29,7 +29,7 @@ def create_group(call: IamCall, tx: WriteTransaction) -> Output:
 
 
 def get_group_operation(call: IamCall, tx: ReadTransaction) -> Output:
-    group = get_group(tx, call.account, call.arguments["GroupName"])
+    group = named_group(call, tx)
     members = _members(tx, call.account, group, start_after(call))
     output = page(
         call, members, lambda user: user.name.lower(), lambda user: user_view(call.account, user), "Users"
@@ -46,7 +46,7 @@ def list_groups(call: IamCall, tx: ReadTransaction) -> Output:
 
 
 def update_group(call: IamCall, tx: WriteTransaction) -> Output:
-    group = get_group(tx, call.account, call.arguments["GroupName"])
+    group = named_group(call, tx)
     name = call.argument("NewGroupName") or group.name
     if name.lower() != group.name.lower() and find(tx, call.account, Group, name) is not None:
         raise already_exists("Group", name)
@@ -63,7 +63,7 @@ def update_group(call: IamCall, tx: WriteTransaction) -> Output:
 
 
 def delete_group(call: IamCall, tx: WriteTransaction) -> Output:
-    group = get_group(tx, call.account, call.arguments["GroupName"])
+    group = named_group(call, tx)
     if any(True for _ in _members(tx, call.account, group)):
         raise must_first("remove users from group")
     if group.attached:
@@ -75,8 +75,8 @@ def delete_group(call: IamCall, tx: WriteTransaction) -> Output:
 
 
 def add_user_to_group(call: IamCall, tx: WriteTransaction) -> Output:
-    user = get_user(tx, call.account, call.arguments["UserName"])
-    group = get_group(tx, call.account, call.arguments["GroupName"])
+    user = named_user(call, tx)
+    group = named_group(call, tx)
     if group.name.lower() in user.groups:
         return {}
     if len(user.groups) >= GROUPS_OF_USER:
@@ -87,8 +87,8 @@ def add_user_to_group(call: IamCall, tx: WriteTransaction) -> Output:
 
 def remove_user_from_group(call: IamCall, tx: WriteTransaction) -> Output:
     """Also of a user who is no member, as on AWS."""
-    user = get_user(tx, call.account, call.arguments["UserName"])
-    group = get_group(tx, call.account, call.arguments["GroupName"])
+    user = named_user(call, tx)
+    group = named_group(call, tx)
     if group.name.lower() in user.groups:
         groups = tuple(name for name in user.groups if name != group.name.lower())
         save(tx, call.account, msgspec.structs.replace(user, groups=groups))
@@ -96,7 +96,7 @@ def remove_user_from_group(call: IamCall, tx: WriteTransaction) -> Output:
 
 
 def list_groups_for_user(call: IamCall, tx: ReadTransaction) -> Output:
-    user = get_user(tx, call.account, call.arguments["UserName"])
+    user = named_user(call, tx)
     return _page_of_groups(call, groups_of(tx, call.account, user))
 
 

@@ -8,7 +8,7 @@ from blotter.database.security.access_records import KeyUse, Role, count, delete
 from blotter.database.security.identifiers import new_principal_id
 from blotter.database.services.api import Output
 from blotter.database.services.iam.boundaries import checked_boundary
-from blotter.database.services.iam.calls import IamCall, get_role, role_arn
+from blotter.database.services.iam.calls import IamCall, named_role, role_arn
 from blotter.database.services.iam.documents import check_trust_policy, rewrite_principal
 from blotter.database.services.iam.errors import already_exists, must_first, quota_exceeded
 from blotter.database.services.iam.limits import ROLES, SHORTEST_SESSION
@@ -42,7 +42,7 @@ def create_role(call: IamCall, tx: WriteTransaction) -> Output:
 
 
 def get_role_operation(call: IamCall, tx: ReadTransaction) -> Output:
-    role = get_role(tx, call.account, call.arguments["RoleName"])
+    role = named_role(call, tx)
     return {"Role": full_role_view(call.account, role, use_of_role(tx, call.account, role))}
 
 
@@ -58,7 +58,7 @@ def list_roles(call: IamCall, tx: ReadTransaction) -> Output:
 
 def update_role(call: IamCall, tx: WriteTransaction) -> Output:
     """What is not given stays as it is."""
-    role = get_role(tx, call.account, call.arguments["RoleName"])
+    role = named_role(call, tx)
     description, seconds = call.argument("Description"), call.argument("MaxSessionDuration")
     changed = msgspec.structs.replace(
         role,
@@ -70,14 +70,14 @@ def update_role(call: IamCall, tx: WriteTransaction) -> Output:
 
 
 def update_role_description(call: IamCall, tx: WriteTransaction) -> Output:
-    role = get_role(tx, call.account, call.arguments["RoleName"])
+    role = named_role(call, tx)
     changed = msgspec.structs.replace(role, description=call.arguments["Description"])
     save(tx, call.account, changed)
     return {"Role": described_role_view(call.account, changed)}
 
 
 def update_assume_role_policy(call: IamCall, tx: WriteTransaction) -> Output:
-    role = get_role(tx, call.account, call.arguments["RoleName"])
+    role = named_role(call, tx)
     trust = call.arguments["PolicyDocument"]
     check_trust_policy(tx, trust)
     save(tx, call.account, msgspec.structs.replace(role, trust=trust))
@@ -85,7 +85,7 @@ def update_assume_role_policy(call: IamCall, tx: WriteTransaction) -> Output:
 
 
 def delete_role(call: IamCall, tx: WriteTransaction) -> Output:
-    role = get_role(tx, call.account, call.arguments["RoleName"])
+    role = named_role(call, tx)
     if role.attached:
         raise must_first("detach all policies")
     if role.inline:

@@ -6,14 +6,14 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from blotter.database.security.access_records import ManagedPolicy, Role, User, save
 from blotter.database.services.api import Output
-from blotter.database.services.iam.calls import IamCall, get_role, get_user
+from blotter.database.services.iam.calls import IamCall, named_role, named_user
 from blotter.database.services.iam.errors import quota_exceeded
 from blotter.database.services.iam.limits import TAGS
 from blotter.database.services.iam.managed_policies import get_own_policy
@@ -21,77 +21,67 @@ from blotter.database.services.iam.paging import page
 from blotter.database.services.iam.request_tags import Tags, new_tags
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 
+Tagged = User | Role | ManagedPolicy
+
 
 def tag_user(call: IamCall, tx: WriteTransaction) -> Output:
-    user = get_user(tx, call.account, call.arguments["UserName"])
-    tags = _merged(user.tags, new_tags(call), "TagsPerUser")
-    save(tx, call.account, msgspec.structs.replace(user, tags=tags))
-    return {}
+    return _tag(call, tx, named_user(call, tx), "TagsPerUser")
 
 
 def untag_user(call: IamCall, tx: WriteTransaction) -> Output:
-    user = get_user(tx, call.account, call.arguments["UserName"])
-    save(tx, call.account, msgspec.structs.replace(user, tags=_without(user.tags, call)))
-    return {}
+    return _untag(call, tx, named_user(call, tx))
 
 
 def list_user_tags(call: IamCall, tx: ReadTransaction) -> Output:
-    return _list(call, get_user(tx, call.account, call.arguments["UserName"]))
+    return _list(call, named_user(call, tx))
 
 
 def tag_role(call: IamCall, tx: WriteTransaction) -> Output:
-    role = get_role(tx, call.account, call.arguments["RoleName"])
-    tags = _merged(role.tags, new_tags(call), "TagsPerRole")
-    save(tx, call.account, msgspec.structs.replace(role, tags=tags))
-    return {}
+    return _tag(call, tx, named_role(call, tx), "TagsPerRole")
 
 
 def untag_role(call: IamCall, tx: WriteTransaction) -> Output:
-    role = get_role(tx, call.account, call.arguments["RoleName"])
-    save(tx, call.account, msgspec.structs.replace(role, tags=_without(role.tags, call)))
-    return {}
+    return _untag(call, tx, named_role(call, tx))
 
 
 def list_role_tags(call: IamCall, tx: ReadTransaction) -> Output:
-    return _list(call, get_role(tx, call.account, call.arguments["RoleName"]))
+    return _list(call, named_role(call, tx))
 
 
 def tag_policy(call: IamCall, tx: WriteTransaction) -> Output:
-    policy = get_own_policy(call, tx)
-    given = new_tags(call, ignore_case=False)
-    tags = _merged(policy.tags, given, "TagsPerPolicy", ignore_case=False)
-    save(tx, call.account, msgspec.structs.replace(policy, tags=tags))
-    return {}
+    return _tag(call, tx, get_own_policy(call, tx), "TagsPerPolicy", ignore_case=False)
 
 
 def untag_policy(call: IamCall, tx: WriteTransaction) -> Output:
-    policy = get_own_policy(call, tx)
-    tags = _without(policy.tags, call, ignore_case=False)
-    save(tx, call.account, msgspec.structs.replace(policy, tags=tags))
-    return {}
+    return _untag(call, tx, get_own_policy(call, tx), ignore_case=False)
 
 
 def list_policy_tags(call: IamCall, tx: ReadTransaction) -> Output:
     return _list(call, get_own_policy(call, tx))
 
 
-def _merged(tags: Mapping[str, str], new: Tags, quota: str, *, ignore_case: bool = True) -> Tags:
+def _tag(call: IamCall, tx: WriteTransaction, tagged: Tagged, quota: str, *, ignore_case: bool = True) -> Output:
     """A tag replaces the one of its key; its spelling replaces the other's too."""
-    replaced = {key.lower() for key in new} if ignore_case else set(new)
-    kept = {key: value for key, value in tags.items() if (key.lower() if ignore_case else key) not in replaced}
-    merged = kept | new
-    if len(merged) > TAGS:
+    new = new_tags(call, ignore_case=ignore_case)
+    tags = _without(tagged.tags, new, ignore_case) | new
+    if len(tags) > TAGS:
         raise quota_exceeded(quota, TAGS)
-    return merged
+    save(tx, call.account, msgspec.structs.replace(tagged, tags=tags))
+    return {}
 
 
-def _without(tags: Mapping[str, str], call: IamCall, *, ignore_case: bool = True) -> Tags:
-    keys = call.arguments["TagKeys"]
+def _untag(call: IamCall, tx: WriteTransaction, tagged: Tagged, *, ignore_case: bool = True) -> Output:
+    tags = _without(tagged.tags, call.arguments["TagKeys"], ignore_case)
+    save(tx, call.account, msgspec.structs.replace(tagged, tags=tags))
+    return {}
+
+
+def _without(tags: Mapping[str, str], keys: Iterable[str], ignore_case: bool) -> Tags:
     removed = {key.lower() for key in keys} if ignore_case else set(keys)
     return {key: value for key, value in tags.items() if (key.lower() if ignore_case else key) not in removed}
 
 
-def _list(call: IamCall, tagged: User | Role | ManagedPolicy) -> Output:
+def _list(call: IamCall, tagged: Tagged) -> Output:
     return page(call, sorted(tagged.tags.items()), lambda tag: tag[0], _view, "Tags")
 
 

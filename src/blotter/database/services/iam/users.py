@@ -8,7 +8,7 @@ from blotter.database.security.access_records import AccessKey, Account, User, c
 from blotter.database.security.identifiers import new_principal_id
 from blotter.database.services.api import Output
 from blotter.database.services.iam.boundaries import checked_boundary
-from blotter.database.services.iam.calls import IamCall, get_user, own_user_name, user_arn
+from blotter.database.services.iam.calls import IamCall, get_user, named_user, own_user_name, user_arn
 from blotter.database.services.iam.documents import rewrite_principal
 from blotter.database.services.iam.errors import already_exists, must_first, quota_exceeded
 from blotter.database.services.iam.limits import USERS
@@ -55,7 +55,7 @@ def list_users(call: IamCall, tx: ReadTransaction) -> Output:
 
 
 def update_user(call: IamCall, tx: WriteTransaction) -> Output:
-    user = get_user(tx, call.account, call.arguments["UserName"])
+    user = named_user(call, tx)
     name = call.argument("NewUserName") or user.name
     if name.lower() != user.name.lower() and find(tx, call.account, User, name) is not None:
         raise already_exists("User", name)
@@ -71,7 +71,7 @@ def update_user(call: IamCall, tx: WriteTransaction) -> Output:
 
 
 def delete_user(call: IamCall, tx: WriteTransaction) -> Output:
-    user = get_user(tx, call.account, call.arguments["UserName"])
+    user = named_user(call, tx)
     if user.groups:
         raise must_first("remove users from group")
     if keys_of(tx, call.account, user.name):

@@ -37,7 +37,7 @@ def user_view(account: str, user: User) -> View:
 
 
 def full_user_view(account: str, user: User) -> View:
-    return user_view(account, user) | _boundary(user) | _some_tags(user.tags)
+    return user_view(account, user) | boundary_of(user) | _some_tags(user.tags)
 
 
 def group_view(account: str, group: Group) -> View:
@@ -52,16 +52,16 @@ def group_view(account: str, group: Group) -> View:
 
 def new_role_view(account: str, role: Role) -> View:
     """A role in the answer to CreateRole."""
-    return _role(account, role) | _boundary(role) | _some_tags(role.tags)
+    return role_core(account, role) | boundary_of(role) | _some_tags(role.tags)
 
 
 def role_view(account: str, role: Role) -> View:
     """A role in a list."""
-    return _role(account, role) | _description(role.description) | {"MaxSessionDuration": role.max_session}
+    return role_core(account, role) | _description(role.description) | {"MaxSessionDuration": role.max_session}
 
 
 def full_role_view(account: str, role: Role, use: KeyUse | None) -> View:
-    return role_view(account, role) | _boundary(role) | _some_tags(role.tags) | {"RoleLastUsed": role_use(use)}
+    return role_view(account, role) | boundary_of(role) | _some_tags(role.tags) | {"RoleLastUsed": role_use(use)}
 
 
 def role_use(use: KeyUse | None) -> View:
@@ -70,10 +70,11 @@ def role_use(use: KeyUse | None) -> View:
 
 def described_role_view(account: str, role: Role) -> View:
     """A role in the answer to UpdateRoleDescription."""
-    return _role(account, role) | _description(role.description)
+    return role_core(account, role) | _description(role.description)
 
 
-def _role(account: str, role: Role) -> View:
+def role_core(account: str, role: Role) -> View:
+    """What every view of a role has."""
     return {
         "Path": role.path,
         "RoleName": role.name,
@@ -119,7 +120,7 @@ def boundary_view(arn: str) -> View:
     return {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}
 
 
-def _boundary(holder: User | Role) -> View:
+def boundary_of(holder: User | Role) -> View:
     return {"PermissionsBoundary": boundary_view(holder.boundary)} if holder.boundary else {}
 
 
