@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from blotter.database.audit.times import iso
 from blotter.database.http.messages import Request
+from blotter.database.model.timestamps import iso
 from blotter.database.security.identity import Identity
 from blotter.database.security.principal import Principal
 

@@ -1,13 +1,8 @@
-"""The forms of time in CloudTrail's records."""
+"""The form of time inside of CloudTrail's parameters and elements."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-
-
-def iso(seconds: float) -> str:
-    """ "2026-11-28T21:15:00Z", for seconds since the epoch."""
-    return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def shown(seconds: float) -> str | float:

@@ -28,9 +28,9 @@ from blotter.database.audit.chain import Chain
 from blotter.database.audit.files import open_private
 from blotter.database.audit.journal import Journal
 from blotter.database.audit.keys import AuditKeys
-from blotter.database.audit.times import iso
 from blotter.database.encryption.files import FileCipher
 from blotter.database.http.messages import Pending, Response
+from blotter.database.model.timestamps import iso
 from blotter.database.work_thread import WorkThread
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-ke
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from blotter.database.http.messages import Request
+from blotter.database.model.timestamps import iso
 from blotter.database.security.policy import Caller
 from blotter.database.security.principal import Principal
 
@@ -63,10 +63,6 @@ def tag_values(tags: Iterable[tuple[str, str | None]], name: str) -> Values:
     return found
 
 
-def time_text(seconds: float) -> str:
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _one(text: str) -> Values:
     return (text,) if text else ()
 
@@ -81,7 +77,7 @@ def _username(facts: RequestFacts) -> Values:
 
 def _token_issue_time(facts: RequestFacts) -> Values:
     session = facts.principal.session
-    return () if session is None else (time_text(session.issued_at),)
+    return () if session is None else (iso(session.issued_at),)
 
 
 def _multi_factor(facts: RequestFacts) -> Values:
@@ -106,7 +102,7 @@ _TYPES: Final = {
     "federated-user": "FederatedUser",
 }
 _KEYS: Final[dict[str, Callable[[RequestFacts], Values]]] = {
-    "aws:currenttime": lambda facts: (time_text(facts.now),),
+    "aws:currenttime": lambda facts: (iso(facts.now),),
     "aws:epochtime": lambda facts: (str(int(facts.now)),),
     "aws:multifactorauthpresent": _multi_factor,
     "aws:principalaccount": lambda facts: (facts.principal.account,),

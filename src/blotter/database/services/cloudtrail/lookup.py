@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import orjson
 
 from blotter.database.audit.reading import Wanted, order_of
-from blotter.database.audit.times import iso
+from blotter.database.model.timestamps import iso
 from blotter.database.services.api import Call, Output
 from blotter.database.services.errors import ServiceError, serialization_error, shortened
 

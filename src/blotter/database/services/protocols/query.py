@@ -21,10 +21,10 @@ codes.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 from blotter.database.http.messages import Request, Response
+from blotter.database.model.timestamps import iso
 from blotter.database.services.errors import ServiceError, shortened
 from blotter.database.services.form import form_text, parameters
 from blotter.database.services.model import Model, Shape
@@ -188,7 +188,7 @@ def _content(model: Model, of: str, value: Any) -> str:
     if shape.type == "boolean":
         return "true" if value else "false"
     if shape.type == "timestamp":
-        return datetime.fromtimestamp(int(value), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return iso(value)
     return as_text(str(value))
 
 
