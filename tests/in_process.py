@@ -10,7 +10,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from blotter.database.background.jobs import JobRunner
 from blotter.database.background.tables import TableKeeper
+from blotter.database.copies.jobs import Tools
+from blotter.database.copies.objects import MEMORY
+from blotter.database.encryption.files import FileCipher
 from blotter.database.http.messages import Request
 from blotter.database.pipeline import Account, Pipeline
 from blotter.database.security.open_access import OpenAccess
@@ -79,8 +83,8 @@ STORES: dict[str, Open] = {
 
 class InProcessDatabase:
     """`call` is a `golden.Call`. Tables settle after `table_delay` seconds, at once by default. The upkeep of
-    tables runs after every request unless `background` is False; `clock` may be moved by the test. `store` is a
-    name of STORES, or opens one."""
+    tables and jobs run after every request unless `background` is False; `clock` may be moved by the test. `store`
+    is a name of STORES, or opens one; `objects` is the URL of the store of copies."""
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class InProcessDatabase:
         background: bool = True,
         account: Account | None = None,
         store: str | Open = "sqlite",
+        objects: str = MEMORY,
     ) -> None:
         self.background = background
         self._loop = asyncio.new_event_loop()
@@ -97,6 +102,9 @@ class InProcessDatabase:
         authenticate = OpenAccess(ACCOUNT).authenticate
         self.pipeline = Pipeline(self.storage, authenticate, clock=clock, table_delay=table_delay, account=account)
         self._keeper = TableKeeper(self.storage, clock)
+        cipher = FileCipher(None, lambda _: None)
+        self.tools = Tools(self.storage, objects, cipher, folder / "scratch", clock)
+        self._jobs = JobRunner(self.tools)
 
     def call(self, operation: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return self.call_raw(operation, json.dumps(request).encode())
@@ -120,7 +128,7 @@ class InProcessDatabase:
             headers["content-encoding"] = encoding
         answer = self.pipeline.answer(Request("POST", "/", headers, body))
         response = await answer if inspect.isawaitable(answer) else answer
-        while self.background and await self._keeper.run_once():
+        while self.background and (await self._keeper.run_once() or await self._jobs.run_once()):
             pass
         return response.status, json.loads(response.body or b"{}")
 

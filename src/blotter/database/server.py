@@ -33,6 +33,8 @@ from blotter.database.access_setup import AccessSetup
 from blotter.database.audit_setup import AuditSetup, RunningAudit
 from blotter.database.authorization.stage import Authorization, table_finder
 from blotter.database.background.runner import Background
+from blotter.database.copies.jobs import Tools
+from blotter.database.copies.objects import SCRATCH_FOLDER
 from blotter.database.http.certificates import CertificateError, Certificates
 from blotter.database.http.messages import Pending, Response
 from blotter.database.http.origins import Origins
@@ -174,9 +176,11 @@ def open_storage(store: Store) -> Storage:
         raise StartError(str(error)) from None
 
 
-async def background(storage: Storage) -> None:
+async def background(storage: Storage, settings: Settings, store: Store) -> None:
     """Background work on tables, which no request waits for. Runs until its task is canceled."""
-    await Background(storage).run()
+    scratch = None if settings.in_memory else settings.data_dir / SCRATCH_FOLDER
+    tools = Tools(storage, settings.objects_url, store.file_cipher(), scratch)
+    await Background(storage, tools=tools).run()
 
 
 def _open_descriptors(ready_fd: int | None) -> list[int]:
@@ -220,7 +224,7 @@ def _roles(settings: Settings, shared: Shared) -> list[Role]:
     workers = [_worker(settings, shared, counts, slot) for slot in range(settings.workers)]
     if shared.store.single_process:
         return workers
-    return [*workers, Role("background", lambda link: _run(_background(shared.store, link)))]
+    return [*workers, Role("background", lambda link: _run(_background(settings, shared.store, link)))]
 
 
 def _worker(settings: Settings, shared: Shared, counts: memoryview[int], slot: int) -> Role:
@@ -258,7 +262,7 @@ async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, li
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
     server.start(shared.listener)
-    task = asyncio.create_task(background(storage)) if store.single_process else None
+    task = asyncio.create_task(background(storage, settings, store)) if store.single_process else None
     if certificates is not None:
         _follow(certificates)
     _give_signs_of_life(link)
@@ -271,10 +275,10 @@ async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, li
     await storage.close()
 
 
-async def _background(store: Store, link: Link) -> None:
+async def _background(settings: Settings, store: Store, link: Link) -> None:
     stop = _stop_requested(link)
     storage = open_storage(store)
-    task = asyncio.create_task(background(storage))
+    task = asyncio.create_task(background(storage, settings, store))
     _give_signs_of_life(link)
     link.ready()
     await _until(stop, task)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
+from blotter.database.copies.objects import MEMORY, OBJECTS_FOLDER, open_objects
 from blotter.database.encryption.master_keys import FORMS, MasterKey, parse_master_key
 from blotter.database.http.limits import Limits
 from blotter.hosts import is_loopback
@@ -95,6 +96,15 @@ def _shown_master_key(key: MasterKey | None) -> str:
     return "" if key is None else key.text
 
 
+def _objects(text: str) -> str:
+    if text:
+        try:
+            open_objects(text)
+        except ValueError:
+            raise ValueError("file:///FOLDER or s3://BUCKET/PREFIX") from None
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
@@ -159,6 +169,17 @@ class Settings(msgspec.Struct, frozen=True):
             secret=True,
         ),
     ] = None
+    objects: Annotated[
+        str,
+        Declared(
+            _objects,
+            "Where backups, exports and imports are: `file:///FOLDER`, or `s3://BUCKET/PREFIX` in any "
+            "S3-compatible store, with the credentials, region and endpoint that the AWS SDKs would take "
+            "(`AWS_ENDPOINT_URL_S3`). An `S3Bucket` in a request is a folder there, or the bucket of that name. "
+            "Default: `objects` in the data directory; with `--in-memory`, memory.",
+            default="a folder in the data directory",
+        ),
+    ] = ""
     workers: Annotated[
         int,
         Declared(
@@ -332,6 +353,13 @@ class Settings(msgspec.Struct, frozen=True):
     def store(self) -> str:
         """The location of the store, as `storage.stores` reads it."""
         return "memory:" if self.in_memory else f"sqlite:{self.data_dir}"
+
+    @property
+    def objects_url(self) -> str:
+        """Where copies go, as `copies.objects` reads it."""
+        if self.objects:
+            return self.objects
+        return MEMORY if self.in_memory else (self.data_dir.absolute() / OBJECTS_FOLDER).as_uri()
 
     @property
     def tls(self) -> bool:

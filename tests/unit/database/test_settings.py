@@ -94,7 +94,7 @@ def test_the_documentation_is_what_is_declared() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_defaults_are_what_they_are_said_to_be(setting: Setting) -> None:
-    texts = {"one per core": str(cores()), "none": ""}
+    texts = {"one per core": str(cores()), "none": "", "a folder in the data directory": ""}
     shown = setting.shown
     assert load({setting.name: texts.get(shown, shown)}, {}) == load({}, {})
 

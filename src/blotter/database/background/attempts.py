@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, NamedTuple
 
+from blotter.database.copies.objects import ObjectsUnavailable
 from blotter.database.storage.protocol import SnapshotTooOld, StorageUnavailable
 
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -65,7 +66,7 @@ class Attempts:
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(count - 1, 30))
         self._failures[job] = _Failure(count, self._monotonic() + pause * (1 - self._chance() / 2))
         if before is None:
-            expected = isinstance(error, StorageUnavailable | SnapshotTooOld)
+            expected = isinstance(error, StorageUnavailable | SnapshotTooOld | ObjectsUnavailable)
             log.error(
                 "%s: failed, and will be tried again until it succeeds: %s: %s",
                 name,

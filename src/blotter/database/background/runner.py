@@ -17,10 +17,12 @@ from typing import NamedTuple
 
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.change_log import ChangeLogTrimmer
+from blotter.database.background.jobs import JobRunner
 from blotter.database.background.steady_clock import SteadyClock, boot_time
 from blotter.database.background.tables import TableKeeper
 from blotter.database.background.time_to_live import TimeToLiveSweeper
 from blotter.database.background.tokens import TokenSweeper
+from blotter.database.copies.jobs import Tools
 from blotter.database.storage.protocol import Storage
 
 TABLES_SECONDS = 5.0
@@ -41,7 +43,7 @@ class _Chore(NamedTuple):
 
 class Background:
     """`clock` gives seconds since the epoch, `monotonic` measures pauses; the others are seconds between the
-    rounds of a chore."""
+    rounds of a chore. `tools` is for jobs; without, none are run."""
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Background:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = boot_time,
         *,
+        tools: Tools | None = None,
         tables_seconds: float = TABLES_SECONDS,
         time_to_live_seconds: float = TIME_TO_LIVE_SECONDS,
         trim_seconds: float = TRIM_SECONDS,
@@ -57,9 +60,13 @@ class Background:
         self._monotonic = monotonic
         self._attempts = Attempts(monotonic)
         self._awake = asyncio.Event()
+        self._jobs_awake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tables_seconds = tables_seconds
         self._keeper = TableKeeper(storage, clock, monotonic, self._attempts, self._awake.set)
+        self._jobs: JobRunner | None = None
+        if tools is not None:
+            self._jobs = JobRunner(tools, monotonic, self._attempts, self._jobs_awake.set)
         steady = SteadyClock(clock, monotonic)
         sweeper = TimeToLiveSweeper(storage, steady, attempts=self._attempts)
         self._chores = (
@@ -74,34 +81,40 @@ class Background:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_tables())
+                if self._jobs is not None:
+                    group.create_task(self._run_jobs(self._jobs))
                 for chore in self._chores:
                     group.create_task(self._repeat(chore))
         finally:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
             await self._keeper.stop()
+            if self._jobs is not None:
+                await self._jobs.stop()
 
     def stop(self) -> None:
         """`run` returns when the rounds under way are done."""
         self._stopping.set()
         self._awake.set()
+        self._jobs_awake.set()
 
     async def run_once(self) -> None:
         """One round of everything, without waiting for its time: for callers without an event loop that runs
         on."""
-        while await self._keeper.run_once():
+        while await self._keeper.run_once() or (self._jobs is not None and await self._jobs.run_once()):
             pass
         for chore in self._chores:
             await chore.run_once()
 
     async def _listen(self) -> None:
-        """Notifies the table keeper when the catalog changes."""
+        """Notifies the table keeper and the jobs when the catalog changes or a request has made work."""
         while True:
             if not await self._attempts.run(
                 "listen", "waiting for changes", self._storage.wait_for_catalog_change
             ):
                 await asyncio.sleep(self._attempts.pause("listen"))
             self._awake.set()
+            self._jobs_awake.set()
 
     async def _keep_tables(self) -> None:
         while not self._stopping.is_set():
@@ -109,6 +122,13 @@ class Background:
             await self._attempts.run("tables", "looking at the tables", self._keeper.start_due)
             pause = min(self._keeper.pause(), self._tables_seconds)
             await _wait(self._awake, max(pause, self._attempts.pause("tables")))
+
+    async def _run_jobs(self, jobs: JobRunner) -> None:
+        while not self._stopping.is_set():
+            self._jobs_awake.clear()
+            await self._attempts.run("jobs", "looking at the jobs", jobs.start_due)
+            pause = min(jobs.pause(), self._tables_seconds)
+            await _wait(self._jobs_awake, max(pause, self._attempts.pause("jobs")))
 
     async def _repeat(self, chore: _Chore) -> None:
         while not self._stopping.is_set():

@@ -141,7 +141,7 @@ class TableKeeper:
 
         write = self._storage.write
         if table.deleting_until is not None:
-            if has_come(table.deleting_until):
+            if has_come(table.deleting_until) and not table.is_being_copied:
                 work = partial(write, partial(_remove_table, table=table))
                 yield _Job(("delete", table.id, 0), f"deleting table {table.arn}", work)
             return
@@ -219,7 +219,7 @@ def _settle(tx: WriteTransaction, table: Table, over: frozenset[float]) -> None:
 
 def _remove_table(tx: WriteTransaction, table: Table) -> None:
     current = same_table(tx, table)
-    if current is not None and current.deleting_until is not None:
+    if current is not None and current.deleting_until is not None and not current.is_being_copied:
         remove_policies(tx, current)
         tx.remove_table(current)
 

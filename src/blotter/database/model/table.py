@@ -35,6 +35,10 @@ def is_over(moment: float, now: float) -> bool:
     return now >= moment or moment - now > LONGEST_STATE_SECONDS
 
 
+COPY_READER: Final = "copy/"
+"""How the names of those readers of the change log begin that a copy of the table registers (`copies.copier`)."""
+
+
 class TableStatus(StrEnum):
     CREATING = "CREATING"
     UPDATING = "UPDATING"
@@ -218,6 +222,15 @@ class Before(msgspec.Struct, frozen=True):
     on_demand_since: float | None
 
 
+class RestoreSummary(msgspec.Struct, frozen=True):
+    """Where the items of a table come from that is being restored."""
+
+    source_table_arn: str
+    restored_to: float
+    """The moment whose items it gets, in seconds since the epoch."""
+    source_backup_arn: str | None = None
+
+
 class Table(msgspec.Struct, frozen=True, dict=True):
     """A table as the catalog stores it. Times are seconds since the epoch."""
 
@@ -244,6 +257,10 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     stream: StreamSettings | None = None
     log_readers: tuple[str, ...] = ()
     """The readers of the change log that read this table's changes, beside its stream."""
+    loading: str | None = None
+    """The job that fills the table (`copies.jobs`): until it ends, the table is CREATING."""
+    restore: RestoreSummary | None = None
+    """Shown while the table is loading."""
     time_to_live: TimeToLive | None = None
     encryption: dict[str, str | float] | None = None
     encryption_before: dict[str, str | float] | None = None
@@ -295,13 +312,18 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         return replace(self, indexes=tuple(index for index in self.indexes if not index.is_gone_at(now)))
 
     def is_gone_at(self, now: float) -> bool:
-        return self.deleting_until is not None and is_over(self.deleting_until, now)
+        return self.deleting_until is not None and is_over(self.deleting_until, now) and not self.is_being_copied
+
+    @property
+    def is_being_copied(self) -> bool:
+        """Whether a copy of its items is under way, which a deletion waits for."""
+        return any(reader.startswith(COPY_READER) for reader in self.log_readers)
 
     def status_at(self, now: float) -> TableStatus:
         """The status of a table that is not gone."""
         if self.deleting_until is not None:
             return TableStatus.DELETING
-        if not is_over(self.active_at, now):
+        if self.loading is not None or not is_over(self.active_at, now):
             return TableStatus.CREATING
         if not is_over(self.updating_until, now):
             return TableStatus.UPDATING
@@ -309,7 +331,11 @@ class Table(msgspec.Struct, frozen=True, dict=True):
 
     def has_items_at(self, now: float) -> bool:
         """Whether items can be read and written: the table is ACTIVE or UPDATING."""
-        return self.deleting_until is None and (now >= self.active_at or is_over(self.active_at, now))
+        return (
+            self.deleting_until is None
+            and self.loading is None
+            and (now >= self.active_at or is_over(self.active_at, now))
+        )
 
     def index(self, name: str) -> Index | None:
         for index in self.indexes:

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from blotter.database.copies.objects import OBJECTS_FOLDER, SCRATCH_FOLDER
 from blotter.database.durable_files import sync_directory
 from blotter.database.encryption import files, key_file
 from blotter.database.encryption.data_keys import DataKey
@@ -39,7 +40,7 @@ from blotter.database.storage.protocol import DataDirectoryError
 from blotter.database.storage.sqlite.conversion import SUFFIX, convert, discard
 from blotter.database.storage.sqlite.schema import FILE_NAME
 
-FOLDERS: Final = ("audit",)
+FOLDERS: Final = ("audit", OBJECTS_FOLDER, SCRATCH_FOLDER)
 """Folders of the data directory whose files are under the data key as well."""
 
 LOCK: Final = "keys.lock"

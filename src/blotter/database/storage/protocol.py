@@ -178,6 +178,11 @@ class ReadTransaction(Protocol):
     def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
         """Sequence and time of the entries that `log` would return, without the cost of reading them."""
 
+    def log_keys(self, table_id: str, after: int, limit: int) -> list[tuple[int, bytes | None]]:
+        """The sequences of the entries that `log` would return, each with the key of the item of this table that
+        it changes, None for what is about other tables or about no item. Without the cost of reading the
+        bodies."""
+
     def log_readers(self) -> list[LogReader]:
         """By name."""
 
@@ -227,6 +232,10 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def trim_log(self, through: int, limit: int) -> int:
         """Removes up to `limit` of the oldest entries, up to a sequence; returns how many. For `change_log`."""
+
+    def notify_background(self) -> None:
+        """After the commit, `wait_for_catalog_change` returns in the process that waits there: there is work for
+        it."""
 
     def in_lock(self, action: Callable[[WriteTransaction], object]) -> None:
         """Calls `action` with the transaction that has the write lock: at once, or, for a handler that is run
@@ -295,9 +304,10 @@ class Storage(Protocol):
         calls this."""
 
     async def wait_for_catalog_change(self) -> None:
-        """Returns once a commit has changed the catalog, made by any process that shares this store, since this
-        last returned; the first call returns at once. For one waiting task at a time. A hint: it may also return
-        for nothing, and what is missed when a process dies is found by looking now and then."""
+        """Returns once a commit has changed the catalog or a handler has called `notify_background`, in any
+        process that shares this store, since this last returned; the first call returns at once. For one waiting
+        task at a time. A hint: it may also return for nothing, and what is missed when a process dies is found by
+        looking now and then."""
 
     async def close(self) -> None:
         """Finishes the work that was accepted, checkpoints, releases files. Safe to call twice."""

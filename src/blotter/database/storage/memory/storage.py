@@ -105,7 +105,7 @@ class MemoryStorage:
             maps.commit()
         self._queue: deque[Submission] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._seen_version: int | None = None
+        self._seen_notices: int | None = None
         self._catalog_changed: asyncio.Future[None] | None = None
         self._idle: asyncio.Future[None] | None = None
         self._closed = False
@@ -163,10 +163,10 @@ class MemoryStorage:
         """There is no upkeep."""
 
     async def wait_for_catalog_change(self) -> None:
-        if self._seen_version == self._writer.catalog_version():
+        if self._seen_notices == self._writer.notices:
             self._catalog_changed = asyncio.get_running_loop().create_future()
             await self._catalog_changed
-        self._seen_version = self._writer.catalog_version()
+        self._seen_notices = self._writer.notices
 
     async def close(self) -> None:
         self._closed = True
@@ -180,10 +180,10 @@ class MemoryStorage:
     def _run_batch(self) -> None:
         """Runs handlers from the queue, commits, settles. The queue keeps what is not settled yet, so that no
         second batch is scheduled meanwhile."""
-        version = self._writer.catalog_version()
+        notices = self._writer.notices
         batch = self._run_queue()
         self._maps.commit()
-        if self._writer.catalog_version() != version:
+        if self._writer.notices != notices:
             self._notify()
         for submission in batch:
             submission.settle()

@@ -45,6 +45,7 @@ _VERSIONS: Final = -7
 _LAST_SPACE: Final = b"space"
 _LAST_CHANGE: Final = b"change"
 _CATALOG_VERSION: Final = b"catalog"
+_NOTICES: Final = b"notices"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -138,6 +139,12 @@ class MemoryReader:
     def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
         return [(change.sequence, change.time) for change in self.log(after, limit)]
 
+    def log_keys(self, table_id: str, after: int, limit: int) -> list[tuple[int, bytes | None]]:
+        return [
+            (change.sequence, change.key if change.table_id == table_id and change.kind == "item" else None)
+            for change in self.log(after, limit)
+        ]
+
     def log_readers(self) -> list[LogReader]:
         return list(self._range(_LOG_READERS, b"", None))
 
@@ -197,6 +204,11 @@ class MemoryWriter(MemoryReader):
         self.actions: list[Action] = []
         """What the running handler has registered with `after_commit`."""
 
+    @property
+    def notices(self) -> int:
+        """How often there was something that the background process is notified of."""
+        return self._counter(_NOTICES)
+
     def limit_work(self, limit: int) -> None:
         self._work_left = limit
 
@@ -207,6 +219,7 @@ class MemoryWriter(MemoryReader):
         self._log_table(table, table)
         self._maps.put(_CATALOG, _catalog_key(table.account, table.region, table.name), table)
         self._next(_CATALOG_VERSION)
+        self.notify_background()
 
     def remove_table(self, table: Table) -> None:
         self._log_table(table, None)
@@ -214,6 +227,7 @@ class MemoryWriter(MemoryReader):
         if self._get(_CATALOG, key) is not None:
             self._maps.delete(_CATALOG, key)
         self._next(_CATALOG_VERSION)
+        self.notify_background()
         self.drop_space(table.space)
         for index in table.indexes:
             for space in index.spaces:
@@ -262,6 +276,9 @@ class MemoryWriter(MemoryReader):
         if oldest:
             self._grow(LOG_SPACE, -len(oldest), -sum(change_size(change) for change in oldest))
         return len(oldest)
+
+    def notify_background(self) -> None:
+        self._next(_NOTICES)
 
     def in_lock(self, action: Callable[[WriteTransaction], object]) -> None:
         action(self)

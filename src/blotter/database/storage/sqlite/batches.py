@@ -80,7 +80,7 @@ class Batches:
         """Called on the loop when a write did not find room on the disk. May return work that makes room, to be
         done in the thread under the lock."""
         self.catalog_changed: Callable[[], None] = lambda: None
-        """Called on the loop after a commit that changed the catalog."""
+        """Called on the loop after a commit that changed the catalog or made work for the background."""
 
     def submit(self, handler: Handler, settled: Settled, loop: asyncio.AbstractEventLoop) -> Submission:
         if self.refusal is not None:
@@ -267,7 +267,7 @@ class Batches:
             if error is not None:
                 work = self._not_stored(batch, error)
             else:
-                if self.transaction.writer.changed_catalog():
+                if self.transaction.writer.must_notify():
                     self.catalog_changed()
                 work = self.after_commit(not released)
             if not released:

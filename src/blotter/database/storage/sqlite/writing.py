@@ -74,6 +74,7 @@ class Writer(Reader):
         self._counters: dict[int, int] = {}
         self._growth: dict[int, list[int]] = {}
         self._changed_tables: dict[tuple[str, str, str], Table | None] = {}
+        self._has_work_for_background = False
 
     def begin(self) -> None:
         """Clears what an earlier batch left; the SQLite transaction has just begun."""
@@ -82,6 +83,7 @@ class Writer(Reader):
         self._counters.clear()
         self._growth.clear()
         self._changed_tables.clear()
+        self._has_work_for_background = False
         self._generation = self._counter(CATALOG_GENERATION)
 
     def limit_work(self, limit: int) -> None:
@@ -96,9 +98,9 @@ class Writer(Reader):
         for space, (items, size) in self._growth.items():
             self._execute(_ADD_STATISTICS, (space, items, size))
 
-    def changed_catalog(self) -> bool:
-        """Whether the batch has changed the catalog."""
-        return bool(self._changed_tables)
+    def must_notify(self) -> bool:
+        """Whether the batch has changed the catalog or made work for the background."""
+        return self._has_work_for_background or bool(self._changed_tables)
 
     # Reading, with what is not yet flushed
 
@@ -193,6 +195,10 @@ class Writer(Reader):
             self._execute("DELETE FROM changes WHERE sequence <= ?", (oldest[-1][0],))
             self._grow(LOG_SPACE, -len(oldest), -sum([size for _, size in oldest]))
         return len(oldest)
+
+    def notify_background(self) -> None:
+        self.writes += 1
+        self._has_work_for_background = True
 
     def in_lock(self, action: Callable[[WriteTransaction], object]) -> None:
         action(self)

@@ -1,0 +1,197 @@
+"""Objects in a bucket of S3 or of another store that speaks its protocol.
+
+Data move through obstore, which uploads and retries by itself; listing is done by boto3, because obstore's listing
+ends at the first key that it does not like (an empty segment, a control character). Credentials, region and
+endpoint are those of a boto3 session, as for every AWS program: profiles, roles, AWS_ENDPOINT_URL_S3. Both
+libraries are imported by the first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from blotter.database.copies.objects import (
+    PIECE_BYTES,
+    ObjectInfo,
+    ObjectNotFound,
+    ObjectsDenied,
+    ObjectsUnavailable,
+    check_name,
+)
+
+# How long the store keeps credentials before it gets them from botocore again, which renews temporary ones in
+# time.
+_CREDENTIALS_KEPT: Final = timedelta(minutes=5)
+_RETRIES: Final = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+_TIMEOUT: Final = "60s"
+# Bytes of one part of an upload and how many may be on their way. S3 requires parts of at least 5 MiB.
+_PART_BYTES: Final = 8 * 1024 * 1024
+_PARTS_UNDER_WAY: Final = 2
+
+
+class S3Objects:
+    """See `objects.Objects`. `session`: a boto3 session, by default that of the environment."""
+
+    def __init__(self, bucket: str, prefix: str = "", session: Any = None, opened: dict[str, Any] | None = None):
+        self._bucket = bucket
+        self._prefix = f"{check_name(prefix)}/" if prefix else ""
+        self._session = session
+        self._opened: dict[str, Any] = {} if opened is None else opened
+        """Shared by all views of one bucket: the session, boto3's client, obstore's store."""
+        self.place = f"s3://{bucket}/{prefix}".rstrip("/")
+
+    def put(self, name: str, content: bytes) -> None:
+        import obstore
+
+        full = self._full(name)
+        with self._as_unavailable(name):
+            obstore.put(self._store(), full, content)
+
+    def upload(self, name: str, pieces: Iterable[bytes]) -> int:
+        import obstore
+
+        full, size = self._full(name), 0
+        with self._as_unavailable(name):
+            sink = obstore.open_writer(
+                self._store(), full, buffer_size=_PART_BYTES, max_concurrency=_PARTS_UNDER_WAY
+            )
+        for piece in pieces:  # what it raises is the caller's; without `close` nothing becomes visible
+            with self._as_unavailable(name):
+                sink.write(piece)
+            size += len(piece)
+        with self._as_unavailable(name):
+            sink.close()
+        return size
+
+    def get(self, name: str) -> bytes:
+        import obstore
+
+        full = self._full(name)
+        with self._as_unavailable(name):
+            return bytes(obstore.get(self._store(), full).bytes())
+
+    def read(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """One ranged request for each piece, all of the same version: a single long response would run into a
+        time-out with a slow consumer."""
+        import obstore
+
+        full = self._full(name)
+        with self._as_unavailable(name):
+            meta = obstore.head(self._store(), full)
+        for position in range(start, meta["size"], PIECE_BYTES):
+            options: Any = {"range": (position, min(position + PIECE_BYTES, meta["size"]))}
+            if meta["e_tag"]:
+                options["if_match"] = meta["e_tag"]
+            with self._as_unavailable(name):
+                piece = bytes(obstore.get(self._store(), full, options=options).bytes())
+            yield piece
+
+    def find(self, name: str) -> ObjectInfo | None:
+        import obstore
+
+        full = self._full(name)
+        try:
+            with self._as_unavailable(name):
+                meta = obstore.head(self._store(), full)
+        except ObjectNotFound:
+            return None
+        return ObjectInfo(name, meta["size"], meta["last_modified"].timestamp())
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        with self._as_unavailable(prefix):
+            pages = self._client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
+                for entry in page.get("Contents", []):
+                    name = entry["Key"].removeprefix(self._prefix)
+                    with suppress(ValueError):
+                        check_name(name)
+                        yield ObjectInfo(name, entry["Size"], entry["LastModified"].timestamp())
+
+    def delete(self, name: str) -> None:
+        import obstore
+
+        full = self._full(name)
+        with suppress(ObjectNotFound), self._as_unavailable(name):
+            obstore.delete(self._store(), full)
+
+    def within(self, folder: str) -> S3Objects:
+        return S3Objects(self._bucket, self._full(folder), self._session, self._opened)
+
+    def bucket(self, name: str) -> S3Objects:
+        return S3Objects(check_name(name), "", self._session)
+
+    def has_bucket(self, name: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        with self._as_unavailable(""):
+            try:
+                self._client().head_bucket(Bucket=name)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return False
+                raise
+        return True
+
+    def _full(self, name: str) -> str:
+        return self._prefix + check_name(name)
+
+    def _client(self) -> Any:
+        if "client" not in self._opened:
+            import boto3
+
+            session = self._opened["session"] = self._session or boto3.Session()
+            self._opened["client"] = session.client("s3")
+        return self._opened["client"]
+
+    def _store(self) -> Any:
+        if "store" not in self._opened:
+            from obstore.auth.boto3 import Boto3CredentialProvider
+            from obstore.store import S3Store
+
+            client = self._client()
+            endpoint = client.meta.endpoint_url
+            options: dict[str, Any] = {"region": client.meta.region_name, "retry_config": _RETRIES}
+            client_options: Any = {"timeout": _TIMEOUT}
+            if not (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+                options["endpoint"] = endpoint
+                client_options["allow_http"] = endpoint.startswith("http://")
+            credentials = Boto3CredentialProvider(self._opened["session"], ttl=_CREDENTIALS_KEPT)
+            self._opened["store"] = S3Store(
+                self._bucket, credential_provider=credentials, client_options=client_options, **options
+            )
+        return self._opened["store"]
+
+    @contextmanager
+    def _as_unavailable(self, name: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+        place = f"{self.place}/{name}".rstrip("/")
+        try:
+            yield
+        except FileNotFoundError:
+            raise ObjectNotFound(place) from None
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise _denied(place, error) from error
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (401, 403):
+                raise _denied(place, error) from error
+            raise ObjectsUnavailable(f"{place} cannot be used: {_first_line(error)}") from error
+        except (BaseError, BotoCoreError, OSError) as error:
+            raise ObjectsUnavailable(f"{place} cannot be used: {_first_line(error)}") from error
+
+
+def _denied(place: str, error: Exception) -> ObjectsDenied:
+    return ObjectsDenied(
+        f"{place}: the credentials are refused or have expired; renew them where the AWS SDKs look for them "
+        f"({_first_line(error)})"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    """The message of an error without the debugging details that follow it."""
+    return next(iter(str(error).splitlines()), "")[:300] or type(error).__name__
