@@ -16,6 +16,7 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from blotter.database.http.messages import Request, Response
+from blotter.database.security import access_records
 from blotter.database.security.access import Access
 from blotter.database.security.access_state import AccessState
 from blotter.database.security.identity import Identity
@@ -57,6 +58,10 @@ class IamInProcess:
         )
         self._dispatch = make_dispatcher(lambda _: Response(500), self.access, self.storage)
         self._loop = asyncio.new_event_loop()
+        # As the first start of a server makes it, with the root key.
+        self._loop.run_until_complete(
+            self.storage.write(lambda tx: access_records.save(tx, ACCOUNT, access_records.Account(ACCOUNT, 0.0)))
+        )
 
     def close(self) -> None:
         self._loop.run_until_complete(self.storage.close())

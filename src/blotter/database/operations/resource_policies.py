@@ -21,6 +21,7 @@ from blotter.database.operations.context import Context, find_table
 from blotter.database.operations.stream_registry import find_stream
 from blotter.database.operations.tables.under_way import check_settled
 from blotter.database.security.access_records import ResourcePolicy, delete, every, find, save
+from blotter.database.security.named_principals import missing_principal
 from blotter.database.security.policy import Policy, PolicySet
 from blotter.database.security.policy.canonical import canonical, shown
 from blotter.database.security.policy.evaluation import narrow
@@ -49,7 +50,8 @@ class _Target(NamedTuple):
 def put_resource_policy(request: wire.PutResourcePolicyInput, tx: WriteTransaction, context: Context) -> bytes:
     """Raises, in this order: ValidationException for the ARN, then for the document; ResourceNotFoundException;
     PolicyNotFoundException for another revision; AccessDeniedException when the caller could not change the policy
-    again; ResourceInUseException for a table that is being deleted."""
+    again; ValidationException for a principal that does not exist; ResourceInUseException for a table that is
+    being deleted."""
     target = _target(request.ResourceArn, context)
     policy = parse_resource_policy(request.Policy, stream=target.parts.stream is not None)
     table = _find(target, tx, context)
@@ -69,10 +71,13 @@ def attach(
     found: ResourcePolicy | None = None,
     table: Table | None = None,
 ) -> str:
-    """Makes a parsed policy that of a table or stream in place of the one found; returns the revision."""
+    """Makes a parsed policy that of a table or stream in place of the one found; returns the revision. Raises
+    ValidationException for a principal of an account of this server that does not exist."""
     document = canonical(policy.text)
     if found is not None and found.document == document:
         return found.revision
+    if missing_principal(tx, policy) is not None:
+        raise parameter_error("Invalid principal in policy document.")
     if table is not None and table.deleting_until is not None:
         check_settled(table, context)
     revision = max(int(context.now * 1000), 0 if found is None else int(found.revision) + 1)

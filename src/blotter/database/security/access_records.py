@@ -59,6 +59,8 @@ class Account(Record, frozen=True, omit_defaults=True):
 
     id: str
     created: float
+    root_replaced: float = 0.0
+    """When its root key was last replaced: the root's sessions from before have ended."""
 
     @property
     def key_name(self) -> str:

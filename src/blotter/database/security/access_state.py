@@ -21,6 +21,7 @@ import msgspec
 from blotter.database.security.access_records import (
     RECORDS,
     AccessKey,
+    Account,
     Group,
     ManagedPolicy,
     Record,
@@ -191,7 +192,8 @@ class AccessState:
         return view.users[key]
 
     def principal_of(self, claims: SessionClaims) -> Principal | None:
-        """The principal of a session; None when its user or role is not there any more. Raises MalformedPolicy."""
+        """The principal of a session; None when its user, role or root key is not there any more. Raises
+        MalformedPolicy."""
         view = self._view
         session = Session(
             claims.issued_at,
@@ -208,6 +210,8 @@ class AccessState:
             claims.account, claims.issuer if claims.kind == "federated-user" else claims.name
         )
         if owner is None or owner.user_id != claims.unique_id:
+            return None
+        if owner.kind == "root" and claims.issued_at <= _root_replaced(view, claims.account):
             return None
         if claims.kind != "federated-user":
             return msgspec.structs.replace(owner, session=session)
@@ -344,6 +348,11 @@ class _View:
 def secret_context(account: str, access_key: str) -> bytes:
     """What the secret of an access key is sealed for (`Sealer`)."""
     return f"access key {account} {access_key}".encode()
+
+
+def _root_replaced(view: _View, account: str) -> float:
+    record = view.find(account, Account, account)
+    return 0.0 if record is None else record.root_replaced
 
 
 def _allows_nothing(name: str) -> Policy:

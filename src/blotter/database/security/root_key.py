@@ -19,6 +19,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from blotter.database.durable_files import sync_directory, write_private_file
 from blotter.database.security.access_records import (
     AccessKey,
@@ -157,8 +159,11 @@ def _replace(tx: WriteTransaction, account: str, record: AccessKey) -> None:
         if not key.user:
             delete(tx, account, key)
     save(tx, account, record)
-    if find(tx, account, Account, account) is None:
+    made = find(tx, account, Account, account)
+    if made is None:
         save(tx, account, Account(account, record.created))
+    else:
+        save(tx, account, msgspec.structs.replace(made, root_replaced=record.created))
 
 
 def _text(access_key: str, secret: str) -> bytes:

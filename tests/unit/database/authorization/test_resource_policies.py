@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from blotter.database.security.access_records import Account, Record, Role, User, save
 from blotter.database.security.policy import Policy
 from tests.guarded import ROOT, TABLES, GuardedDatabase, allow, document, session, statement, user
+from tests.in_process import ACCOUNT
 
 NOTES = f"{TABLES}notes"
 KEY = {"p": {"S": "a"}}
@@ -139,3 +141,29 @@ def test_a_policy_goes_with_its_table(database: GuardedDatabase) -> None:
     assert database.message("DeleteTable", {"TableName": "notes"}) == ""
     assert database.message("CreateTable", table()) == ""
     assert not database.as_(outsider(allow("dynamodb:*"))).allows("DescribeTable", {"TableName": NOTES})
+
+
+@pytest.mark.parametrize("principal", ["user/a/bob", "role/worker"])
+def test_a_policy_names_nobody_who_is_not_there(database: GuardedDatabase, principal: str) -> None:
+    """Or whoever makes one of that name later had the access. Recorded from AWS in October 2026
+    (aws-controllers-k8s/dynamodb-controller, docs/api-quirks, DDB-TABLE-210, -352)."""
+    refused = (
+        "ValidationException: One or more parameter values were invalid: Invalid principal in policy document."
+    )
+    policy = granting(f"arn:aws:iam::{ACCOUNT}:{principal}", "dynamodb:GetItem")
+    assert put(database, policy) == "", "nobody is known of an account that is not on this server"
+
+    database.run(database.storage.write(lambda tx: save(tx, ACCOUNT, Account(ACCOUNT, 0.0))))
+    other = granting(f"arn:aws:iam::{ACCOUNT}:{principal}", "dynamodb:PutItem")
+    assert put(database, other) == refused
+    created = table(TableName="other", ResourcePolicy=other)
+    assert database.as_(ROOT).message("CreateTable", created) == refused
+    assert get(database.as_(ROOT), "other").startswith("ResourceNotFoundException")
+    assert put(database, policy) == "", "nothing changes"
+
+    kinds: dict[str, Record] = {
+        "user/a/bob": User("bob", "/a/", "AIDA1", 0.0),
+        "role/worker": Role("worker", "/", "AROA1", 0.0),
+    }
+    database.run(database.storage.write(lambda tx: save(tx, ACCOUNT, kinds[principal])))
+    assert put(database, other) == ""

@@ -6,11 +6,12 @@ import asyncio
 import configparser
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from blotter.database.security import root_key
 from blotter.database.security.access_records import AccessKey, delete, every
@@ -18,6 +19,7 @@ from blotter.database.security.access_state import AccessState
 from blotter.database.security.identifiers import account_of
 from blotter.database.security.root_key import RootKeys
 from blotter.database.security.sealing import sealer_in_memory
+from blotter.database.security.session_tokens import SessionClaims
 from blotter.database.storage.memory import MemoryStore
 from blotter.database.storage.protocol import DataDirectoryError
 
@@ -117,6 +119,24 @@ def test_a_new_root_key_ends_the_old_one(directory: Directory) -> None:
     old.write_bytes(path.read_bytes())
     directory.replace()
     assert (directory.valid(path), directory.valid(old)) == (True, False)
+
+
+def test_a_new_root_key_ends_the_sessions_of_the_old_one(directory: Directory) -> None:
+    """Those of the root and of federated users for whom it vouched; those of users and roles go on."""
+    directory.ensure()
+    of_root = SessionClaims("root", FIRST, "", FIRST, directory.clock(), 9e9)
+    sessions = (of_root, replace(of_root, kind="federated-user", name="ann"))
+
+    def valid(sessions: Sequence[SessionClaims]) -> list[bool]:
+        state = AccessState(directory.storage, directory.sealer)
+        state.refresh()
+        return [state.principal_of(claims) is not None for claims in sessions]
+
+    directory.replace(SECOND)
+    assert valid(sessions) == [True, True]
+    directory.replace(FIRST)
+    assert valid(sessions) == [False, False]
+    assert valid([replace(claims, issued_at=directory.clock()) for claims in sessions]) == [True, True]
 
 
 @pytest.mark.parametrize("first_start", [True, False])

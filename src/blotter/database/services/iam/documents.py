@@ -5,21 +5,19 @@ In this order, so that no long document is parsed in the write lock.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import orjson
 
-from blotter.database.security.access_records import ResourcePolicy, Role, User, accounts, every, find, save
+from blotter.database.security.access_records import ResourcePolicy, Role, accounts, every, save
+from blotter.database.security.named_principals import missing_principal
 from blotter.database.security.policy import MalformedPolicy, Policy, parse_policy
 from blotter.database.security.policy.json_text import place_of
 from blotter.database.services.iam.errors import limit_exceeded, malformed_policy, quota_exceeded
 from blotter.database.services.iam.limits import INLINE_SIZE, POLICY_SIZE, TRUST_SIZE
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
-
-_ENTITY = re.compile(r"arn:aws:iam::([0-9]{12}):(user|role)/(?:[\x21-\x7e]*/)?([\w+=,.@-]+)", re.ASCII)
 
 
 def check_identity_policy(text: str) -> None:
@@ -45,10 +43,9 @@ def check_trust_policy(tx: ReadTransaction, text: str) -> None:
     if size_of(text) > TRUST_SIZE:
         raise quota_exceeded("ACLSizePerRole", TRUST_SIZE)
     policy = _parse(text, trust=True)
-    for statement in policy.statements:
-        for named in sorted(statement.principal.arns) if statement.principal is not None else ():
-            if not _may_exist(tx, named):
-                raise malformed_policy(f'Invalid principal in policy: "AWS":"{named}"')
+    named = missing_principal(tx, policy)
+    if named is not None:
+        raise malformed_policy(f'Invalid principal in policy: "AWS":"{named}"')
 
 
 def size_of(text: str) -> int:
@@ -108,15 +105,3 @@ def _parse(text: str, *, trust: bool) -> Policy:
         return parse_policy(text, "trust" if trust else "identity")
     except MalformedPolicy as error:
         raise malformed_policy(error.message) from None
-
-
-def _may_exist(tx: ReadTransaction, named: str) -> bool:
-    """Whether an AWS principal of a policy can be one: a user or role of an account that is on this server has to
-    exist."""
-    match = _ENTITY.fullmatch(named)
-    if match is None:
-        return True
-    account, kind, name = match.groups()
-    if account not in accounts(tx):
-        return True
-    return find(tx, account, User if kind == "user" else Role, name) is not None
