@@ -1,6 +1,6 @@
 """`python -m benchmarks`: everything in one command, into docs/performance.md with --write.
 
-    python -m benchmarks --write               all but hostile and soak: under twenty minutes on two cores
+    python -m benchmarks --write               all but protection, hostile and soak: twenty minutes on two cores
     python -m benchmarks --only compare --peers dynalite --rounds 1 --connections 16
     python -m benchmarks --only growth --items 1000000
     python -m benchmarks --only vectors --vectors 10000,100000,1000000 --write
@@ -27,6 +27,7 @@ from benchmarks import (
     client_cost,
     growth,
     hostile,
+    protection,
     report,
     scaling,
     servers,
@@ -66,6 +67,7 @@ PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "client": lambda plan, _: client_cost.run(plan),
     "compare": _compare,
     "signatures": lambda plan, _: signatures.run(plan),
+    "protection": lambda plan, chosen: protection.run(plan, chosen.items),
     "scaling": lambda plan, _: scaling.run(plan),
     "stalls": lambda plan, _: stalls.run(plan),
     "growth": lambda plan, chosen: growth.run(plan, chosen.items),
@@ -73,7 +75,7 @@ PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "hostile": lambda plan, _: hostile.run(plan),
     "soak": lambda plan, chosen: soak.run(plan, chosen.minutes),
 }
-_USUAL = ",".join(name for name in PARTS if name not in ("hostile", "soak"))
+_USUAL = ",".join(name for name in PARTS if name not in ("protection", "hostile", "soak"))
 
 
 def main() -> None:
@@ -109,7 +111,7 @@ def _arguments() -> argparse.Namespace:
     add("--connections", default="1,16,64", help="of `compare` [%(default)s]")
     add("--rounds", type=int, default=3)
     add("--seconds", type=float, default=1.0, help="of each measurement; wrk knows whole ones")
-    add("--items", type=int, default=10_000_000, help="the large table of `growth`")
+    add("--items", type=int, default=10_000_000, help="the large table of `growth` and `protection`")
     add("--vectors", default="10000,100000", help="sizes of `vectors` [%(default)s]")
     add("--minutes", type=float, default=10.0, help="of `soak`")
     add("--write", action="store_true", help="write the figures into docs/performance.md")

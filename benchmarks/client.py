@@ -20,10 +20,16 @@ def name() -> str:
     return "wrk" if wrk.is_here() else "benchmarks/load.py"
 
 
-def run(address: tuple[str, int], requests: Sequence[bytes], connections: int, seconds: float) -> Result:
-    """Replays requests in their order for some seconds over some connections. Raises load.NoAnswer."""
-    replay: Replay = wrk.run if wrk.is_here() else load.run
-    return replay(address, requests, connections, seconds)
+def run(
+    address: tuple[str, int], requests: Sequence[bytes], connections: int, seconds: float, *, tls: bool = False
+) -> Result:
+    """Replays requests in their order for some seconds over some connections. Raises load.NoAnswer, and
+    RuntimeError for TLS without wrk."""
+    if wrk.is_here():
+        return wrk.run(address, requests, connections, seconds, tls=tls)
+    if tls:
+        raise RuntimeError("measuring TLS needs wrk: install it with the system's packages")
+    return load.run(address, requests, connections, seconds)
 
 
 def main() -> None:

@@ -30,14 +30,14 @@ SMALL = 10_000
 _ACCOUNT, _REGION = "123456789012", "us-east-1"
 _PARTITIONS_A_COMMIT = 50
 _REQUESTS_A_ROUND = 40_000
-_KINDS = {"GetItem": workloads.get, "Query 10 of 100": workloads.query, "PutItem": workloads.put}
+KINDS = {"GetItem": workloads.get, "Query 10 of 100": workloads.query, "PutItem": workloads.put}
 
 
 def run(plan: Plan, items: int) -> dict[str, str]:
     """Measures both sizes; a table and a line about the load."""
     started, load_before = time.time(), load_average()
     folders = {SMALL: plan.data / "small", items: plan.data / "large"}
-    loaded = {count: _fill(folder, plan.cache, count) for count, folder in folders.items()}
+    loaded = {count: fill(folder, plan.cache, count) for count, folder in folders.items()}
     taken: dict[tuple[str, int], list[Sample]] = defaultdict(list)
     choose = random.Random(4)
     with (
@@ -45,13 +45,13 @@ def run(plan: Plan, items: int) -> dict[str, str]:
         Running(BLOTTER, plan.cache, folders[items]) as large,
     ):
         for _ in range(plan.rounds + 1):  # the first one warms caches that a server in use has warm
-            for kind, made in _KINDS.items():
+            for kind, made in KINDS.items():
                 for count, server in ((SMALL, small), (items, large)):
                     calls = [made(choose.randrange(count)) for _ in range(_REQUESTS_A_ROUND)]
                     sample = measure(server, calls, MIDDLE, plan.seconds)
                     print_result(kind, MIDDLE, f"{count:,} items", sample.result)
                     taken[kind, count].append(sample)
-    rows = [_row(kind, [taken[kind, count][1:] for count in folders]) for kind in _KINDS]
+    rows = [_row(kind, [taken[kind, count][1:] for count in folders]) for kind in KINDS]
     heads = [f"{count:,} items, requests/s" for count in folders]
     shown = table(["", *heads, "times the cost", "CPU, µs/request", "p50, ms", "p99, ms"], rows)
     took, size = loaded[items]
@@ -70,7 +70,7 @@ def _row(kind: str, taken: list[list[Sample]]) -> list[str]:
     return [kind, number(small), number(large), f"{small / large:.2f}", cpu, p50, p99]
 
 
-def _fill(folder: Path, cache: Path, items: int) -> tuple[float, int]:
+def fill(folder: Path, cache: Path, items: int) -> tuple[float, int]:
     """Makes the table through a server, its items through the storage; seconds and bytes on disk."""
     with Running(BLOTTER, cache, folder) as server:
         make_table(server.call, workloads.TABLES[0])

@@ -52,7 +52,7 @@ def measure(running: Running, calls: list[workloads.Call], connections: int, sec
     requests = signing.requests(calls, running.host)
     before = running.cpu_seconds()
     try:
-        result = client.run(running.address, requests, connections, seconds)
+        result = client.run(running.address, requests, connections, seconds, tls=running.server.tls)
     finally:
         running.settle()
     return Sample(result, running.cpu_seconds() - before)

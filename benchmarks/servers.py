@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -24,6 +25,9 @@ from benchmarks import signing, wheel, workloads
 _ROOT = Path(__file__).parent.parent
 _TICKS = os.sysconf("SC_CLK_TCK")
 _DYNOXIDE_FEATURES = ("--no-default-features", "--features", "native-sqlite,http-server,cli")
+MASTER_KEY_NAME = "BLOTTER_BENCHMARK_KEY"
+MASTER_KEY = "5e" * 32
+"""The master key of encrypted servers, which keep nothing that is secret."""
 _MAVEN_COPY = ("dependency:copy-dependencies", "-DoutputDirectory=lib")
 # DynamoDB Local 3.3.1 names versions of these four that Maven Central does not have.
 _POM = """<project><modelVersion>4.0.0</modelVersion>
@@ -53,18 +57,21 @@ class Server(NamedTuple):
     """Measured with the middle number of connections only: it is far from being the fastest."""
     once: bool = False
     """Measured in the first round only, three times as long: it answers a few hundred requests a second."""
+    tls: bool = False
 
 
 def _blotter(
-    *options: str, module: str = "blotter", compiled: bool = True
+    *options: str, module: str = "blotter", compiled: bool = True, master_key: str = ""
 ) -> Callable[[Path, int, Path], list[str]]:
     def command(cache: Path, port: int, data: Path) -> list[str]:
         code = [str(wheel.unpacked(cache))] if compiled else []
+        key = [f"{MASTER_KEY_NAME}={master_key}"] if master_key else []
+        encrypted = ["--master-key", f"env:{MASTER_KEY_NAME}"] if master_key else []
         return [
             # The checkout comes after it, for `benchmarks`.
-            *["env", f"PYTHONPATH={os.pathsep.join([*code, str(_ROOT / 'src'), str(_ROOT)])}"],
+            *["env", f"PYTHONPATH={os.pathsep.join([*code, str(_ROOT / 'src'), str(_ROOT)])}", *key],
             *[sys.executable, "-m", module, "serve"],
-            *["--port", str(port), "--data-dir", str(data), *options],
+            *["--port", str(port), "--data-dir", str(data), *options, *encrypted],
         ]
 
     return command
@@ -104,6 +111,8 @@ VERIFYING = Server(
     _SYNCED,
     _blotter("--access", "enforced", module="benchmarks.verifying_server"),
 )
+BLOTTER_TLS = Server("Blotter, TLS", "compiled", _SYNCED, _blotter("--tls-self-signed"), tls=True)
+BLOTTER_ENCRYPTED = Server("Blotter, encrypted", "compiled", _SYNCED, _blotter(master_key=MASTER_KEY))
 PEERS = (
     Server(
         "Dynoxide",
@@ -132,6 +141,11 @@ PEERS = (
     ),
     Server("moto", "5.2.5", "memory only", _moto, middle_only=True, once=True),
 )
+
+
+_UNVERIFIED = ssl.create_default_context()
+_UNVERIFIED.check_hostname = False
+_UNVERIFIED.verify_mode = ssl.CERT_NONE
 
 
 class Unavailable(Exception):
@@ -187,7 +201,7 @@ class Running:
         raise Unavailable(f"{self.server.name} did not start; its output is in {self._output.name}")
 
     def call(self, operation: str, body: dict[str, Any]) -> bytes:
-        return ask(self.address, operation, body)
+        return ask(self.address, operation, body, tls=self.server.tls)
 
     def settle(self, seconds: float = 20.0) -> None:
         """Waits until its processes are idle, so that no measurement includes earlier requests."""
@@ -263,18 +277,20 @@ class Running:
         self.stop()
 
 
-def send(address: tuple[str, int], request: bytes) -> tuple[int, bytes]:
-    """One request on a connection of its own; status and body of its answer."""
-    with socket.create_connection(address, 30) as client:
+def send(address: tuple[str, int], request: bytes, *, tls: bool = False) -> tuple[int, bytes]:
+    """One request on a connection of its own; status and body of its answer. With `tls`, whoever answers is
+    believed."""
+    connected = socket.create_connection(address, 30)
+    with _UNVERIFIED.wrap_socket(connected) if tls else connected as client:
         client.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
         answer = http.client.HTTPResponse(client)
         answer.begin()
         return answer.status, answer.read()
 
 
-def ask(address: tuple[str, int], operation: str, body: dict[str, Any]) -> bytes:
+def ask(address: tuple[str, int], operation: str, body: dict[str, Any], *, tls: bool = False) -> bytes:
     """The body of an answer; raises RuntimeError unless its status is 200."""
-    status, content = send(address, signing.request("{}:{}".format(*address), operation, body))
+    status, content = send(address, signing.request("{}:{}".format(*address), operation, body), tls=tls)
     if status != 200:
         raise RuntimeError(f"{operation}: {content.decode()[:300]}")
     return content

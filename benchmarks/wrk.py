@@ -27,7 +27,9 @@ def is_here() -> bool:
     return shutil.which("wrk") is not None
 
 
-def run(address: tuple[str, int], requests: Sequence[bytes], connections: int, seconds: float) -> Result:
+def run(
+    address: tuple[str, int], requests: Sequence[bytes], connections: int, seconds: float, *, tls: bool = False
+) -> Result:
     """Replays requests in their order for some whole seconds. Raises NoAnswer."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"--timeout={_LONGEST}s"]
     with tempfile.NamedTemporaryFile(prefix="replay-", dir=_MEMORY) as file:
@@ -42,7 +44,7 @@ def run(address: tuple[str, int], requests: Sequence[bytes], connections: int, s
             "REPLAY_WORST": str(WORST),
         }
         process = subprocess.Popen(
-            [*command, "-s", str(_SCRIPT), "http://{}:{}".format(*address)],
+            [*command, "-s", str(_SCRIPT), "{}://{}:{}".format("https" if tls else "http", *address)],
             stdout=subprocess.PIPE,
             env=environment,
             text=True,
