@@ -258,6 +258,7 @@ async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, li
         counts=counts,
         failure=INTERNAL_ERROR,
         tls=None if certificates is None else certificates.context,
+        knows=access.knows,
     )
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.

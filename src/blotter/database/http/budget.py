@@ -2,10 +2,13 @@
 
 Three things are counted: request bodies, from their first bytes to the answer; what a body is decoded to, as
 long as its request is worked on; answers, as long as a client has not taken them. What is small is not counted:
-the number of connections bounds it. docs/settings.md has the whole formula.
+the number of connections bounds it. Bodies of senders who name no key that is known may take a quarter, until they
+are whole: then their signatures are verified. docs/settings.md has the whole formula.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 SMALL = 8192
 """Bodies and answers up to this size are not counted."""
@@ -16,15 +19,22 @@ _PER_OBJECT = 240
 _PER_ELEMENT = 90
 
 
+Knows = Callable[[dict[str, str]], bool]
+"""Whether a request with these headers may be from a known sender. The signature is not verified yet."""
+
+
 class MemoryBudget:
-    """`used` bytes of `limit`; of these, `decoded` are estimates of decoded bodies."""
+    """`used` bytes of `limit`; of these, `decoded` are estimates of decoded bodies, and `of_strangers` are bodies
+    still arriving from senders that are not known. `knows` is None where every sender is believed."""
 
-    __slots__ = ("decoded", "limit", "used")
+    __slots__ = ("decoded", "knows", "limit", "of_strangers", "used")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, knows: Knows | None = None) -> None:
         self.limit = limit
+        self.knows = knows
         self.used = 0
         self.decoded = 0
+        self.of_strangers = 0
 
     def release(self, size: int) -> None:
         """Gives back what a body of this size took; small ones took nothing."""
@@ -48,6 +58,13 @@ class MemoryBudget:
         self.used -= size
         self.decoded -= size
 
+    def is_stranger(self, headers: dict[str, str]) -> bool:
+        return self.knows is not None and not self.knows(headers)
+
     @property
     def exceeded(self) -> bool:
         return self.used > self.limit
+
+    @property
+    def exceeded_by_strangers(self) -> bool:
+        return self.of_strangers > self.limit // 4

@@ -59,6 +59,7 @@ class RequestReader:
         "_progress",
         "_refusal",
         "_size",
+        "_stranger",
         "_target",
         "_tls",
         "_unheard",
@@ -93,6 +94,7 @@ class RequestReader:
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._size = 0
+        self._stranger = False
         self._progress = 0
         self._unheard = 0
         self._refusal: Refused | None = None
@@ -126,6 +128,7 @@ class RequestReader:
     def release(self) -> None:
         """Drops unanswered requests and a half-read body, and gives back what they hold of the budget."""
         self._budget.release(self._size)
+        self._known_now()
         self._size = 0
         self._body.clear()
         for request in self.requests:
@@ -179,9 +182,7 @@ class RequestReader:
         if size > SMALL:
             if size > self._limits.body:
                 self._refuse(413)
-            self._budget.used += length if before > SMALL else size
-            if self._budget.used > self._budget.limit:
-                self._refuse(503, "too many large requests at once")
+            self._count(length if before > SMALL else size, first=before <= SMALL)
         self.body_missing -= length
         self._body.append(data)
 
@@ -207,7 +208,25 @@ class RequestReader:
             self.last = True
         self._next_message()
 
+    def _count(self, size: int, *, first: bool) -> None:
+        """Counts a part of a large body in the budget."""
+        budget = self._budget
+        budget.used += size
+        if first:
+            self._stranger = budget.is_stranger(self._headers)
+        if self._stranger:
+            budget.of_strangers += size
+        if budget.exceeded or (self._stranger and budget.exceeded_by_strangers):
+            self._refuse(503, "too many large requests at once")
+
+    def _known_now(self) -> None:
+        """The body is whole or dropped."""
+        if self._stranger:
+            self._budget.of_strangers -= self._size
+            self._stranger = False
+
     def _next_message(self) -> None:
+        self._known_now()
         self.phase = "idle"
         self.expects_continue = False
         self.body_missing = 0

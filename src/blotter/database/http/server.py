@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from blotter.database.http.budget import MemoryBudget
+from blotter.database.http.budget import Knows, MemoryBudget
 from blotter.database.http.connection import Connection
 from blotter.database.http.host import Host, HostedConnection
 from blotter.database.http.limits import Limits
@@ -72,7 +72,8 @@ def _encrypted(host: Host, context: Callable[[], ssl.SSLContext]) -> Callable[[]
 class HttpServer:
     """Serves a listening socket on the running event loop with a handler.
 
-    With `tls`, connections are encrypted with the context that it returns when they begin.
+    With `tls`, connections are encrypted with the context that it returns when they begin. With `knows`, large
+    bodies of other senders are limited together.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class HttpServer:
         counts: ConnectionCounts | None = None,
         failure: Response = _FAILURE,
         tls: Callable[[], ssl.SSLContext] | None = None,
+        knows: Knows | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         limits = limits or Limits()
@@ -97,7 +99,7 @@ class HttpServer:
             "body": limits.body_timeout,
         }
         self.writer = ResponseWriter(limits.compress_from)
-        self.budget = MemoryBudget(limits.buffered)
+        self.budget = MemoryBudget(limits.buffered, knows)
         self.new_id = request_ids().__next__
         self.loop = asyncio.get_running_loop()
         self.now = clock()

@@ -40,6 +40,7 @@ class Access:
         *,
         enforced: bool,
         upkeep: Iterable[Upkeep] = (),
+        knows: Callable[[dict[str, str]], bool] | None = None,
     ) -> None:
         self.account = account
         self.state = state
@@ -47,6 +48,8 @@ class Access:
         self.tokens = SessionTokens(sealer)
         self.authenticator = authenticator
         self.enforced = enforced
+        self.knows = knows
+        """Whether a request's headers name a key that may be used; None under open access."""
         self._upkeep = tuple(upkeep)
 
     def start(self) -> None:
@@ -89,4 +92,4 @@ def enforced_access(
             service.forget()
 
     state.on_change(changed)
-    return Access(account, state, sealer, authenticator, enforced=True, upkeep=(state, uses))
+    return Access(account, state, sealer, authenticator, enforced=True, upkeep=(state, uses), knows=keys.knows)

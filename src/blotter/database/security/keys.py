@@ -7,13 +7,17 @@ https://github.com/aws-samples/sample-sonic-cdk-agent/issues/16 (an expired one)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.security.access_state import AccessState
 from blotter.database.security.enforced_access import KnownKey
 from blotter.database.security.identifiers import account_of
+from blotter.database.security.policy import MalformedPolicy
 from blotter.database.security.session_tokens import SessionTokens
+
+_CREDENTIAL = re.compile(r"\bCredential=([A-Z0-9]{16,128})/", re.ASCII)
 
 
 class Keys:
@@ -34,6 +38,17 @@ class Keys:
             if account_of(access_key) is None or not self._state.refresh_here():
                 raise
         return self._find(access_key, token)
+
+    def knows(self, headers: dict[str, str]) -> bool:
+        """Whether the Authorization header of a request names a key that may be used."""
+        named = _CREDENTIAL.search(headers.get("authorization", ""))
+        if named is None:
+            return False
+        try:
+            self.find(named[1], headers.get("x-amz-security-token"))
+        except (DynamoDBError, MalformedPolicy):
+            return False
+        return True
 
     def _find(self, access_key: str, token: str | None) -> KnownKey:
         if not token:

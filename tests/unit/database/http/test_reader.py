@@ -190,6 +190,36 @@ def test_requests_before_a_broken_one_are_kept() -> None:
     assert len(requests) == 2
 
 
+def _announced(sender: str, size: int) -> bytes:
+    return f"POST / HTTP/1.1\r\nHost: h\r\nFrom: {sender}\r\nContent-Length: {size}\r\n\r\n".encode()
+
+
+def test_strangers_leave_room_for_the_others() -> None:
+    """Who is not known holds back the ends of large bodies: together they get a quarter of the memory."""
+    limits = Limits(body=200_000, buffered=400_000)
+    budget = MemoryBudget(limits.buffered, lambda headers: headers["from"] == "ann")
+    readers = [_reader(limits, budget) for _ in range(4)]
+    for reader in readers[:2]:
+        reader.feed(_announced("eve", 90_000))
+    readers[0].feed(b"x" * 89_999)
+    readers[1].feed(b"x" * 10_000)
+    assert budget.of_strangers == 99_999
+    with pytest.raises(Refused) as refused:
+        readers[1].feed(b"x" * 2)
+    assert refused.value.status == 503
+    readers[1].release()
+
+    readers[2].feed(_announced("ann", 199_999) + b"x" * 199_999)
+    assert len(readers[2].requests) == 1, "a known sender is not hindered"
+    readers[0].feed(b"x")
+    assert (budget.of_strangers, len(readers[0].requests)) == (0, 1), "whole: its signature is verified now"
+    readers[3].feed(_announced("eve", 90_000) + b"x" * 50_000)
+    assert budget.of_strangers == 50_000
+    for reader in readers:
+        reader.release()
+    assert (budget.of_strangers, budget.used) == (0, 0)
+
+
 def test_large_bodies_share_a_budget_and_give_it_back() -> None:
     limits = Limits(body=100_000, buffered=150_000)
     budget = MemoryBudget(limits.buffered)

@@ -48,8 +48,8 @@ class Server:
         self.sealer = sealer_in_memory()
         self.tokens = SessionTokens(self.sealer)
         self.state = AccessState(self.storage, self.sealer)
-        keys = Keys(self.state, self.tokens, lambda: self.now)
-        self.access = EnforcedAccess(service, keys.find, lambda: self.now)
+        self.keys = Keys(self.state, self.tokens, lambda: self.now)
+        self.access = EnforcedAccess(service, self.keys.find, lambda: self.now)
         self.state.on_change(self.access.forget)
 
     async def change(self, work: Callable[[Any], object]) -> None:
@@ -452,3 +452,19 @@ def test_whatever_is_sent_is_taken_or_refused(data: st.DataObject) -> None:
     request = Request("POST", data.draw(st.sampled_from(["/", f"/?{query}", f"/{query}"])), headers, b"")
     with contextlib.suppress(DynamoDBError):
         server.access.authenticate(request)
+
+
+def test_who_names_a_key_that_may_be_used_is_known_before_the_body_is_there(server: Server, sign: Any) -> None:
+    """Nothing is verified by it: it only decides how much a sender may send meanwhile."""
+    root, inactive = run(server.add_key()), run(server.add_key("ann", status="Inactive"))
+    claims = SessionClaims("root", ACCOUNT, "", ACCOUNT, NOW, NOW + 900)
+    session = server.tokens.issue(claims)
+    unknown = ("AKIAIOSFODNN7EXAMPLE", "secret")
+    knows = server.keys.knows
+    assert [knows(sign(key).headers) for key in (root, session)] == [True, True]
+    assert [knows(sign(key).headers) for key in (inactive, unknown)] == [False, False]
+    assert not knows({})
+    assert not knows({"authorization": "Credential=" + "A" * 10_000})
+    assert not knows(sign(session).headers | {"x-amz-security-token": "x"})
+    server.now += 901
+    assert not knows(sign(session).headers)
