@@ -10,6 +10,10 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from blotter.database.admission.buckets import Buckets
+from blotter.database.admission.limits import LimitedTables
+from blotter.database.admission.partitions import PartitionLimits
+from blotter.database.admission.stage import Admission
 from blotter.database.background.jobs import JobRunner
 from blotter.database.background.tables import TableKeeper
 from blotter.database.copies.jobs import Tools
@@ -83,8 +87,9 @@ STORES: dict[str, Open] = {
 
 class InProcessDatabase:
     """`call` is a `golden.Call`. Tables settle after `table_delay` seconds, at once by default. The upkeep of
-    tables and jobs run after every request unless `background` is False; `clock` may be moved by the test. `store`
-    is a name of STORES, or opens one; `objects` is the URL of the store of copies."""
+    tables and jobs run after every request unless `background` is False; `clock` may be moved by the test.
+    `store` is a name of STORES, or opens one; `objects` is the URL of the store of copies. Nothing is throttled,
+    unless the test gives the `buckets`."""
 
     def __init__(
         self,
@@ -95,12 +100,23 @@ class InProcessDatabase:
         account: Account | None = None,
         store: str | Open = "sqlite",
         objects: str = MEMORY,
+        buckets: Buckets | None = None,
+        partition_limits: bool = False,
+        account_quotas: bool = False,
     ) -> None:
         self.background = background
         self._loop = asyncio.new_event_loop()
         self.storage = (STORES[store] if isinstance(store, str) else store)(folder, clock=clock)
         authenticate = OpenAccess(ACCOUNT).authenticate
-        self.pipeline = Pipeline(self.storage, authenticate, clock=clock, table_delay=table_delay, account=account)
+        admission = None
+        if buckets is not None:
+            tables = LimitedTables(
+                self.storage, buckets, account_quotas=account_quotas, all_tables=partition_limits
+            )
+            admission = Admission(tables, buckets, PartitionLimits() if partition_limits else None)
+        self.pipeline = Pipeline(
+            self.storage, authenticate, clock=clock, table_delay=table_delay, account=account, admission=admission
+        )
         self._keeper = TableKeeper(self.storage, clock)
         cipher = FileCipher(None, lambda _: None)
         self.tools = Tools(self.storage, objects, cipher, folder / "scratch", clock)

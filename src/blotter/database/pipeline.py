@@ -1,13 +1,14 @@
 """START HERE: the path of a request, one call per stage.
 
-    parse → authenticate → decode → validate → prepare → authorize → execute (in a storage transaction) → account
-        → response
+    parse → authenticate → decode → validate → prepare → authorize → admit → execute (in a storage transaction)
+        → account → response
 
 `Pipeline.answer` is this line. The order of these calls, and nothing else, decides which of two errors a request
-with two faults gets. `authorize` works on what the plan touches; under open access there is none. `executor`
-executes: a point read is answered at once, a write or a long read with a `Pending` that is settled later. At the
-end of every request, `account` is called with what it was, what its plan touches, and its result with the capacity
-it consumed, or its error. Nothing here depends on sockets, SQL or a single operation.
+with two faults gets. `authorize` works on what the plan touches; under open access there is none. `admit` looks
+whether the tables have the capacity, and what the request consumed is settled when it ends; none where nothing is
+throttled. `executor` executes: a point read is answered at once, a write or a long read with a `Pending` that is
+settled later. At the end of every request, `account` is called with what it was, what its plan touches, and its
+result with the capacity it consumed, or its error. Nothing here depends on sockets, SQL or a single operation.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from blotter.database.admission.stage import Admission
 from blotter.database.executor import Ends, Executor
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.limits import Limits
@@ -102,10 +104,12 @@ class Pipeline(Ends):
         clock: Callable[[], float] = time.time,
         account: Account | None = None,
         authorize: Authorize | None = None,
+        admission: Admission | None = None,
         audit: Audit | None = None,
     ) -> None:
         self._authenticate = authenticate
         self._authorize = authorize
+        self._admission = admission
         self._table_delay = table_delay
         self._clock = clock
         self._account = account
@@ -170,6 +174,8 @@ class Pipeline(Ends):
         try:
             if self._authorize is not None:
                 self._authorize(request, context, plan)
+            if self._admission is not None:
+                ends = self._admission.admit(context, plan, ends)
             execution = prepared.operation.execution(plan)
             return self._executor.execute(execution, plan, context, request, ends)
         except Exception as error:

@@ -30,6 +30,10 @@ import msgspec
 import uvloop
 
 from blotter.database.access_setup import AccessSetup
+from blotter.database.admission.buckets import Buckets
+from blotter.database.admission.limits import LimitedTables
+from blotter.database.admission.partitions import PartitionLimits
+from blotter.database.admission.stage import Admission
 from blotter.database.audit_setup import AuditSetup, RunningAudit
 from blotter.database.authorization.stage import Authorization, table_finder
 from blotter.database.background.runner import Background
@@ -41,6 +45,7 @@ from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.operations.tables.protection import set_kms_key
+from blotter.database.operations.tables.quotas import enforce_quotas
 from blotter.database.operations.vectors.copies import COPIES
 from blotter.database.pipeline import Pipeline
 from blotter.database.request_log import RequestLog
@@ -81,8 +86,9 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         return 1
     settings = _within_open_files(settings)
     url = _url(settings, listener.getsockname()[1])
+    buckets = Buckets(shared=settings.workers > 1) if settings.throttling else None
     supervisor = Supervisor(
-        _roles(settings, Shared(listener, store, certificates, access, audit)),
+        _roles(settings, Shared(listener, store, certificates, access, audit, buckets)),
         lambda: _announce(settings, url, store, access.new_root_file, report_to),
         settings.limits.drain_timeout,
         report_to,
@@ -119,7 +125,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def build_handler(
-    storage: Storage, settings: Settings, access: Access, audit: RunningAudit | None = None
+    storage: Storage,
+    settings: Settings,
+    access: Access,
+    audit: RunningAudit | None = None,
+    buckets: Buckets | None = None,
 ) -> Router:
     """The handler of all requests: router, services, pipeline."""
     recorder = None if audit is None else audit.recorder
@@ -133,6 +143,7 @@ def build_handler(
         table_delay=settings.table_delay,
         account=account,
         authorize=authorize,
+        admission=None if buckets is None else _admission(storage, settings, buckets),
         audit=recorder,
     )
     trail = Trail(recorder, None if audit is None else audit.events)
@@ -142,6 +153,13 @@ def build_handler(
     # A web page cannot sign, so it needs no other refusal where every request must be signed.
     origins = None if access.enforced else Origins(settings.host, settings.allowed_hosts)
     return Router(services, services.refuse, probes, origins)
+
+
+def _admission(storage: Storage, settings: Settings, buckets: Buckets) -> Admission:
+    tables = LimitedTables(
+        storage, buckets, account_quotas=settings.aws_quotas, all_tables=settings.partition_limits
+    )
+    return Admission(tables, buckets, PartitionLimits() if settings.partition_limits else None)
 
 
 _JSON = (("Content-Type", "application/json"),)
@@ -214,6 +232,8 @@ class Shared(NamedTuple):
     certificates: Certificates | None
     access: AccessSetup
     audit: AuditSetup
+    buckets: Buckets | None
+    """The units that tables have left; None without throttling."""
 
 
 def _roles(settings: Settings, shared: Shared) -> list[Role]:
@@ -224,7 +244,7 @@ def _roles(settings: Settings, shared: Shared) -> list[Role]:
     workers = [_worker(settings, shared, counts, slot) for slot in range(settings.workers)]
     if shared.store.single_process:
         return workers
-    return [*workers, Role("background", lambda link: _run(_background(settings, shared.store, link)))]
+    return [*workers, Role("background", lambda link: _run(_background(settings, shared, link)))]
 
 
 def _worker(settings: Settings, shared: Shared, counts: memoryview[int], slot: int) -> Role:
@@ -248,12 +268,13 @@ async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, li
     store, certificates = shared.store, shared.certificates
     storage = open_storage(store)
     set_kms_key(store.kms_key())
+    enforce_quotas(settings.aws_quotas)
     storage.start()
     access = shared.access.make(storage)
     access.start()
     audit = shared.audit.start(storage)
     server = HttpServer(
-        build_handler(storage, settings, access, audit),
+        build_handler(storage, settings, access, audit, shared.buckets),
         settings.limits,
         counts=counts,
         failure=INTERNAL_ERROR,
@@ -276,10 +297,12 @@ async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, li
     await storage.close()
 
 
-async def _background(settings: Settings, store: Store, link: Link) -> None:
+async def _background(settings: Settings, shared: Shared, link: Link) -> None:
     stop = _stop_requested(link)
-    storage = open_storage(store)
-    task = asyncio.create_task(background(storage, settings, store))
+    storage = open_storage(shared.store)
+    if shared.buckets is not None:
+        storage.on_catalog_change(shared.buckets.changed)
+    task = asyncio.create_task(background(storage, settings, shared.store))
     _give_signs_of_life(link)
     link.ready()
     await _until(stop, task)

@@ -53,6 +53,16 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _on_or_off(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("on or off")
+    return text == "on"
+
+
+def _shown_on_or_off(value: bool) -> str:
+    return "on" if value else "off"
+
+
 def _megabytes(low: int, high: int) -> Callable[[str], int]:
     read = _whole(low, high)
     return lambda text: read(text) * 1024 * 1024
@@ -214,6 +224,34 @@ class Settings(msgspec.Struct, frozen=True):
             _shown_seconds,
         ),
     ] = 0.0
+    throttling: Annotated[
+        bool,
+        Declared(
+            _on_or_off,
+            "`on`: provisioned tables and indexes give no more than their read and write units, with up to 300 "
+            "seconds of unused ones as burst, and tables on demand no more than their maxima. `off`: all are "
+            "unlimited.",
+            _shown_on_or_off,
+        ),
+    ] = True
+    partition_limits: Annotated[
+        bool,
+        Declared(
+            _on_or_off,
+            "`on`: the items of one partition key get no more than one partition serves on AWS, 3,000 read and "
+            "1,000 write units a second. Needs `--throttling on`.",
+            _shown_on_or_off,
+        ),
+    ] = False
+    aws_quotas: Annotated[
+        bool,
+        Declared(
+            _on_or_off,
+            "`on`: AWS's default quotas are enforced, which protect a shared service: tables and units of an "
+            "account, tables that change at a time, decreases of units and changes of settings in a day.",
+            _shown_on_or_off,
+        ),
+    ] = False
     access: Annotated[
         str,
         Declared(

@@ -16,6 +16,7 @@ from blotter.database.model.capacity import ConsumedCapacity
 DYNAMODB_NAMESPACE = "com.amazonaws.dynamodb.v20120810#"
 CORAL_SERVICE_NAMESPACE = "com.amazon.coral.service#"
 CORAL_VALIDATE_NAMESPACE = "com.amazon.coral.validate#"
+CORAL_AVAILABILITY_NAMESPACE = "com.amazon.coral.availability#"
 
 # Codes that AWS's service framework raises, not DynamoDB itself; they carry the framework's namespace.
 _NAMESPACES = {
@@ -27,6 +28,7 @@ _NAMESPACES = {
     "IncompleteSignatureException": CORAL_SERVICE_NAMESPACE,
     "MissingAuthenticationTokenException": CORAL_SERVICE_NAMESPACE,
     "AccessDeniedException": CORAL_SERVICE_NAMESPACE,
+    "ThrottlingException": CORAL_AVAILABILITY_NAMESPACE,
     "InternalServerError": DYNAMODB_NAMESPACE,
 }
 

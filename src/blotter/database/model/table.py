@@ -211,6 +211,9 @@ TableChange = Literal["billing mode", "throughput", "table class", "stream", "in
 """What puts a table into UPDATING."""
 
 
+CountedSetting = Literal["billing mode", "encryption", "table class"]
+
+
 class Before(msgspec.Struct, frozen=True):
     """What a table still shows of itself while it is UPDATING. Names are those of `Table`."""
 
@@ -271,6 +274,8 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     changing: TableChange | None = None
     """Why the table is UPDATING."""
     before: Before | None = None
+    counted_changes: tuple[tuple[CountedSetting, float], ...] = ()
+    """Changes of which a quota allows so many in a time, and when they were made (`operations.tables.quotas`)."""
     deleting_until: float | None = None
 
     @property

@@ -50,6 +50,8 @@ class TableReads(msgspec.Struct, frozen=True, gc=False):
 class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
     reads: list[TableReads]
     capacity: str | None
+    postponed: list[int] = msgspec.field(default_factory=list)
+    """Numbers of keys, counted over all tables, that are left unprocessed."""
 
     def touches(self) -> list[Touch]:
         return [
@@ -57,6 +59,9 @@ class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
             for read in self.reads
             for key in read.keys
         ]
+
+    def postpone(self, numbers: Sequence[int]) -> None:
+        self.postponed.extend(numbers)
 
 
 def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
@@ -83,7 +88,10 @@ def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> Resu
     unprocessed: dict[str, Any] = {}
     consumed = []
     size = 0
-    for read, table, keys in _opened(plan, tx, context):
+    opened = _opened(plan, tx, context)
+    if plan.postponed:
+        opened = _without_postponed(opened, frozenset(plan.postponed), unprocessed)
+    for read, table, keys in opened:
         found = tx.get_many(table.space, keys, ANSWER_BYTES - size) if size < ANSWER_BYTES else []
         stored = [each for each in found if each is not None]
         size += sum([each[0] for each in stored])
@@ -93,7 +101,8 @@ def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> Resu
             bodies = [orjson.dumps(read.projection.project(orjson.loads(body))) for body in bodies]
         responses.append((read.table.encode(), b"[" + b",".join(bodies) + b"]"))
         if len(found) < len(keys):
-            unprocessed[read.table] = _unprocessed(read.request, read.keys[len(found) :])
+            later = unprocessed.get(read.table, {}).get("Keys", [])
+            unprocessed[read.table] = _unprocessed(read.request, read.keys[len(found) :] + later)
         if found:
             units = sum([read_units(0 if each is None else each[0], read.consistent) for each in found])
             consumed.append(ConsumedCapacity(table.name, False, units))
@@ -124,6 +133,23 @@ def _opened(
     return keyed
 
 
+def _without_postponed(
+    opened: list[tuple[TableReads, Table, list[bytes]]], postponed: frozenset[int], unprocessed: dict[str, Any]
+) -> list[tuple[TableReads, Table, list[bytes]]]:
+    """What is read now; the rest goes into `unprocessed`."""
+    now, first = [], 0
+    for read, table, keys in opened:
+        numbers = range(len(read.keys))
+        later = [read.keys[n] for n in numbers if first + n in postponed]
+        if later:
+            unprocessed[read.table] = _unprocessed(read.request, later)
+        kept = [n for n in numbers if first + n not in postponed]
+        part = msgspec.structs.replace(read, keys=[read.keys[n] for n in kept])
+        now.append((part, table, [keys[n] for n in kept]))
+        first += len(read.keys)
+    return now
+
+
 def _storage_keys(table: Table, read: TableReads) -> list[bytes]:
     for key in read.keys:
         check_key(table, key)
@@ -149,6 +175,8 @@ class BatchWritePlan(NamedTuple):
     tables: list[TableWrites]
     capacity: str | None
     collection_metrics: bool
+    postponed: list[int]
+    """Numbers of writes, counted over all tables, that are left unprocessed."""
 
     def touches(self) -> list[Touch]:
         return [
@@ -156,6 +184,9 @@ class BatchWritePlan(NamedTuple):
             for writes in self.tables
             for item, _ in writes.writes
         ]
+
+    def postpone(self, numbers: Sequence[int]) -> None:
+        self.postponed.extend(numbers)
 
 
 def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
@@ -171,13 +202,15 @@ def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
             elif write.DeleteRequest is not None:
                 writes.append((validate_item(write.DeleteRequest.Key)[0], None))
         tables.append(TableWrites(name, writes))
-    return BatchWritePlan(tables, request.ReturnConsumedCapacity, request.ReturnItemCollectionMetrics == "SIZE")
+    return BatchWritePlan(
+        tables, request.ReturnConsumedCapacity, request.ReturnItemCollectionMetrics == "SIZE", []
+    )
 
 
 def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) -> Result:
     """Raises, table by table: ResourceNotFoundException, then ValidationException for keys that do not fit, then
-    for an item written twice. Nothing is written unless all of them pass. What exceeds `WRITTEN_BYTES` is left
-    unprocessed."""
+    for an item written twice. Nothing is written unless all of them pass. What is postponed and what exceeds
+    `WRITTEN_BYTES` is left unprocessed."""
     checked = []
     for writes in plan.tables:
         table = open_table(tx, context, writes.table)
@@ -186,13 +219,15 @@ def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) ->
         _refuse_duplicates([(table.space, key) for _, table, keys in checked for key in keys])
     consumed = []
     metrics: dict[str, list[Any]] = {}
-    written = 0
+    written = number = 0
+    postponed = frozenset(plan.postponed)
     unprocessed: dict[str, list[dict[str, Any]]] = {}
     for writes, table, keys in checked:
         on_table = ConsumedCapacity(table.name, True)
         consumed.append(on_table)
         for (item, size), key in zip(writes.writes, keys, strict=True):
-            if written >= WRITTEN_BYTES:
+            number += 1
+            if written >= WRITTEN_BYTES or number - 1 in postponed:
                 unprocessed.setdefault(writes.table, []).append(_unprocessed_write(item, size))
                 continue
             current = read_current(tx, table.space, key)

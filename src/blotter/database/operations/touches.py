@@ -125,7 +125,10 @@ class Plan(Protocol):
     """What `prepare` makes of a request: all that can be decided without the store. It never changes.
 
     One whose parts succeed or fail by themselves also has `refuse(number, error)`, which makes the error the
-    result of the part that the touch of that number is about. It is called before the plan is executed, or never.
+    result of the part that the touch of that number is about. One whose parts may be left for later has
+    `postpone(numbers)`, which leaves the parts of these touches unprocessed. A transaction has
+    `cancellation(errors)`: the error that it ends with when the touches of these numbers are refused. `refuse` and
+    `postpone` are called before the plan is executed, or never.
     """
 
     def touches(self) -> Sequence[Touch]: ...

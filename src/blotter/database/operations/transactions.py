@@ -16,7 +16,7 @@ conformance suite nubo-db/dynamodb-conformance (tests/tier2/transactions, tests/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -96,6 +96,9 @@ class TransactWritePlan(NamedTuple):
             )
             for kind, options, key, _, update in self.actions
         ]
+
+    def cancellation(self, refused: Mapping[int, DynamoDBError]) -> DynamoDBError:
+        return cancellation(refused, len(self.actions))
 
 
 class _Prepared(NamedTuple):
@@ -256,7 +259,9 @@ REASON_CODES = {
     "AccessDeniedException": "AccessDenied",
     "ConditionalCheckFailedException": "ConditionalCheckFailed",
     "DuplicateItemException": "DuplicateItem",
+    "ProvisionedThroughputExceededException": "ProvisionedThroughputExceeded",
     "ResourceNotFoundException": "ResourceNotFound",
+    "ThrottlingException": "ThrottlingError",
     "TransactionConflictException": "TransactionConflict",
     "ValidationException": "ValidationError",
 }
@@ -267,7 +272,7 @@ def reason_of(error: DynamoDBError) -> dict[str, Any]:
     return {
         "Code": REASON_CODES.get(error.code, error.code),
         "Message": error.message,
-        **(error.members or {}),
+        **{name: value for name, value in (error.members or {}).items() if name == "Item"},
     }
 
 
@@ -289,6 +294,11 @@ def all_or_canceled(outcomes: Iterable[_Outcome | DynamoDBError], count: int = 0
         reasons = [reason_of(each) if isinstance(each, DynamoDBError) else {"Code": "None"} for each in results]
         raise canceled([*reasons, *[{"Code": "None"}] * (count - len(reasons))])
     return accepted
+
+
+def cancellation(refused: Mapping[int, DynamoDBError], count: int) -> DynamoDBError:
+    """The error of a transaction of `count` actions, some of which are refused before it is executed."""
+    return canceled([reason_of(refused[n]) if n in refused else {"Code": "None"} for n in range(count)])
 
 
 def canceled(reasons: list[dict[str, Any]]) -> DynamoDBError:
@@ -334,6 +344,9 @@ class TransactGetPlan(msgspec.Struct, frozen=True, gc=False):
         return [
             read_touch("dynamodb:GetItem", get.table, get.key, get.projection, self.capacity) for get in self.gets
         ]
+
+    def cancellation(self, refused: Mapping[int, DynamoDBError]) -> DynamoDBError:
+        return cancellation(refused, len(self.gets))
 
 
 def prepare_transact_get(request: wire.TransactGetItemsInput) -> TransactGetPlan:

@@ -303,6 +303,10 @@ class Storage(Protocol):
         """Starts the store's own upkeep on the running event loop. A write does it too; a process that only reads
         calls this."""
 
+    def on_catalog_change(self, action: Action) -> None:
+        """Calls `action` on the event loop after each commit of this process that changed the catalog, before
+        those who wait for the commit get their results. It must be quick and must not raise."""
+
     async def wait_for_catalog_change(self) -> None:
         """Returns once a commit has changed the catalog or a handler has called `notify_background`, in any
         process that shares this store, since this last returned; the first call returns at once. For one waiting

@@ -11,7 +11,7 @@ service in 2026.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ from blotter.database.operations.request_tokens import fingerprint, remember, re
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import (
     all_or_canceled,
+    cancellation,
     in_bounded_memory,
     refuse_repeated,
     refuse_too_large,
@@ -56,6 +57,9 @@ class ReadTransactionPlan(NamedTuple):
     def touches(self) -> list[Touch]:
         return [touch_of(member.statement, member.show_item) for member in self.members]
 
+    def cancellation(self, refused: Mapping[int, DynamoDBError]) -> DynamoDBError:
+        return cancellation(refused, len(self.members))
+
 
 class WriteTransactionPlan(NamedTuple):
     members: list[TransactionStatement]
@@ -65,6 +69,9 @@ class WriteTransactionPlan(NamedTuple):
 
     def touches(self) -> list[Touch]:
         return [touch_of(member.statement, member.show_item) for member in self.members]
+
+    def cancellation(self, refused: Mapping[int, DynamoDBError]) -> DynamoDBError:
+        return cancellation(refused, len(self.members))
 
 
 class Opened(NamedTuple):

@@ -19,6 +19,7 @@ from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table, table_name
 from blotter.database.operations.resource_policies import attach, remove_policies
 from blotter.database.operations.stream_registry import disable_stream
+from blotter.database.operations.tables import quotas
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.operations.tables.description import describe_created, describe_table
 from blotter.database.operations.tables.request import new_table, refuse_unimplemented, tag_pairs
@@ -59,6 +60,7 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
         else:
             raise resource_in_use(f"Table already exists: {name}")
     table = new_table(request, name, tx, context)
+    quotas.check_new_table(tx, table, context)
     save_table(tx, table)
     if policy is not None:
         attach(tx, context, table.arn, policy)
@@ -96,6 +98,7 @@ def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: 
             "Resource cannot be deleted as it is currently protected against deletion. "
             "Disable deletion protection first."
         )
+    quotas.check_deletion(tx, context)
     table = disable_stream(tx, table, context)
     deleting = msgspec.structs.replace(table, deleting_until=context.settled_at)
     save_table(tx, deleting)

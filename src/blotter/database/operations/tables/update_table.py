@@ -18,10 +18,20 @@ from typing import Any
 from msgspec.structs import replace
 
 from blotter.database.model.errors import parameter_error, validation_error
-from blotter.database.model.table import Before, Index, Table, TableChange, Throughput, WarmUnits, is_over
+from blotter.database.model.table import (
+    Before,
+    CountedSetting,
+    Index,
+    Table,
+    TableChange,
+    Throughput,
+    WarmUnits,
+    is_over,
+)
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, get_table
 from blotter.database.operations.stream_registry import disable_stream, enable_stream
+from blotter.database.operations.tables import quotas
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.operations.tables.description import describe_table, warm_units, warm_units_at
 from blotter.database.operations.tables.request import (
@@ -49,11 +59,15 @@ def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: 
     check_may_begin(table, request, context)
     if is_reversal(table, request, context):
         return _dropped(table, tx, context)
+    counted = _counted(table, request)
+    quotas.check_settings(table, counted, context)
     new = _change_billing(table, request, context)
     new = change_indexes(new, request, tx, context)
     new = _change_stream(new, request, tx, context)
     new = _change_settings(new, request, context)
     new = _keep_warm(table, new)
+    quotas.check_change(tx, table, new, context)
+    new = quotas.counted(new, counted, context)
     save_table(tx, _begun(table, new, request, context, context.settled_at))
     shown = _begun(table, new, request, context, max(context.settled_at, context.now + 1))
     if request.BillingMode is not None or request.TableClass is not None:
@@ -62,6 +76,16 @@ def update_table(request: wire.UpdateTableInput, tx: WriteTransaction, context: 
     description = describe_table(tx, shown, context.now)
     _show_requested(description, request, table, new, context.now)
     return answer((b"TableDescription", encoded(description)))
+
+
+def _counted(table: Table, request: wire.UpdateTableInput) -> list[CountedSetting]:
+    """The settings of which AWS limits how often they may be changed."""
+    given: list[tuple[CountedSetting, bool]] = [
+        ("billing mode", request.BillingMode == "PAY_PER_REQUEST" and table.billing_mode == "PROVISIONED"),
+        ("encryption", request.SSESpecification is not None),
+        ("table class", request.TableClass is not None),
+    ]
+    return [setting for setting, is_given in given if is_given]
 
 
 def _dropped(table: Table, tx: WriteTransaction, context: Context) -> bytes:

@@ -23,6 +23,7 @@ from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.transactions import MemoryReader, MemorySnapshot, MemoryWriter
 from blotter.database.storage.protocol import (
     UNLIMITED,
+    Action,
     ReadTransaction,
     Settled,
     Storage,
@@ -107,6 +108,7 @@ class MemoryStorage:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._seen_notices: int | None = None
         self._catalog_changed: asyncio.Future[None] | None = None
+        self._catalog_actions: list[Action] = []
         self._idle: asyncio.Future[None] | None = None
         self._closed = False
 
@@ -161,6 +163,9 @@ class MemoryStorage:
 
     def start(self) -> None:
         """There is no upkeep."""
+
+    def on_catalog_change(self, action: Action) -> None:
+        self._catalog_actions.append(action)
 
     async def wait_for_catalog_change(self) -> None:
         if self._seen_notices == self._writer.notices:
@@ -230,5 +235,7 @@ class MemoryStorage:
         return not submission.excluded
 
     def _notify(self) -> None:
+        for action in self._catalog_actions:
+            action()
         if self._catalog_changed is not None and not self._catalog_changed.done():
             self._catalog_changed.set_result(None)

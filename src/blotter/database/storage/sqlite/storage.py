@@ -26,6 +26,7 @@ from blotter.database.encryption.data_keys import DataKey
 from blotter.database.storage.coroutines import read_and_settle, submit_and_wait
 from blotter.database.storage.data_directory import file_error_text, make_directory
 from blotter.database.storage.protocol import (
+    Action,
     DataDirectoryError,
     ReadTransaction,
     Settled,
@@ -123,7 +124,8 @@ class SqliteStorage:
         self._write_connection.set_wal_hook(self._checkpoints.note_commit)
         writer = Writer(self._write_connection, cache, clock)
         self._batches = Batches(self._write_connection, writer, self._write_lock, self._commits, monotonic)
-        self._batches.catalog_changed = self._catalog_changed.notify
+        self._catalog_actions: list[Action] = [self._catalog_changed.notify]
+        self._batches.catalog_changed = self._catalog_was_changed
         self._batches.after_commit = self._checkpoints.after_commit
         self._batches.needs_lock = self._checkpoints.needs_lock
         self._batches.transaction.is_disk_full = self._reserve.is_full
@@ -204,6 +206,13 @@ class SqliteStorage:
         if loop is not self._loop and not self._closed:
             self._loop = loop
             self._upkeep_task = loop.create_task(self._keep_up(), name="storage-upkeep")
+
+    def on_catalog_change(self, action: Action) -> None:
+        self._catalog_actions.append(action)
+
+    def _catalog_was_changed(self) -> None:
+        for action in self._catalog_actions:
+            action()
 
     async def wait_for_catalog_change(self) -> None:
         if not self._has_waited:
