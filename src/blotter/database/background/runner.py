@@ -23,6 +23,8 @@ from blotter.database.background.tables import TableKeeper
 from blotter.database.background.time_to_live import TimeToLiveSweeper
 from blotter.database.background.tokens import TokenSweeper
 from blotter.database.copies.jobs import Tools
+from blotter.database.copies.objects import INTERNAL
+from blotter.database.copies.recovery import RecoveryLog
 from blotter.database.storage.protocol import Storage
 
 TABLES_SECONDS = 5.0
@@ -69,11 +71,14 @@ class Background:
             self._jobs = JobRunner(tools, monotonic, self._attempts, self._jobs_awake.set)
         steady = SteadyClock(clock, monotonic)
         sweeper = TimeToLiveSweeper(storage, steady, attempts=self._attempts)
-        self._chores = (
+        self._chores: tuple[_Chore, ...] = (
             _Chore("looking for expired items", sweeper.run_once, time_to_live_seconds),
             _Chore("trimming the change log", ChangeLogTrimmer(storage, steady).run_once, trim_seconds),
             _Chore("deleting old tokens", TokenSweeper(storage, steady).run_once, trim_seconds),
         )
+        if tools is not None:
+            history = RecoveryLog(storage, tools.objects.within(INTERNAL), tools.cipher, steady)
+            self._chores += (_Chore("keeping the history of tables", history.run_once, trim_seconds),)
 
     async def run(self) -> None:
         """Does the chores until it is stopped or canceled."""

@@ -206,6 +206,16 @@ class TimeToLive(msgspec.Struct, frozen=True):
     changed_at: float
 
 
+class Recovery(msgspec.Struct, frozen=True):
+    """Point-in-time recovery that is switched on (`model.recovery`)."""
+
+    period_days: int
+    since: float
+    """The table can be restored to no time before this one."""
+    position: int
+    """The last entry of the change log before `since`; every later change of the table is kept."""
+
+
 TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
 TableChange = Literal["billing mode", "throughput", "table class", "stream", "indexes"]
 """What puts a table into UPDATING."""
@@ -265,6 +275,8 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     restore: RestoreSummary | None = None
     """Shown while the table is loading."""
     time_to_live: TimeToLive | None = None
+    recovery: Recovery | None = None
+    """None while point-in-time recovery is off."""
     encryption: dict[str, str | float] | None = None
     encryption_before: dict[str, str | float] | None = None
     """What is shown until `encryption_until`, while the table is encrypted anew; None for the default key."""

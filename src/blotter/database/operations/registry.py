@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from blotter.database.operations import batches, items, reading, resource_policies, service, streams, transactions
+from blotter.database.operations import (
+    batches,
+    continuous_backups,
+    items,
+    reading,
+    resource_policies,
+    service,
+    streams,
+    transactions,
+)
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context
 from blotter.database.operations.operation import OnConflict, Operation, Reading, Slicing, Writing
@@ -148,6 +157,8 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     _reader("ListTagsOfResource", tags_and_ttl.list_tags, _resource),
     _writer("UpdateTimeToLive", tags_and_ttl.update_time_to_live, _table),
     _reader("DescribeTimeToLive", tags_and_ttl.describe_time_to_live, _table),
+    _writer("UpdateContinuousBackups", continuous_backups.update_continuous_backups, _table),
+    _reader("DescribeContinuousBackups", continuous_backups.describe_continuous_backups, _table),
     _writer("PutResourcePolicy", resource_policies.put_resource_policy, _resource),
     _reader("GetResourcePolicy", resource_policies.get_resource_policy, _resource),
     _writer("DeleteResourcePolicy", resource_policies.delete_resource_policy, _resource),

@@ -27,7 +27,8 @@ from blotter.database.model.streams import (
 )
 from blotter.database.model.table import KeySchema, StreamSettings, StreamViewType, Table
 from blotter.database.operations.context import Context
-from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, Row, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, Row, WriteTransaction
+from blotter.database.storage.records import delete_record, save_record
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -115,9 +116,7 @@ def trimmed_streams(tx: ReadTransaction, now: float, limit: int) -> list[bytes]:
 def forget_streams(tx: WriteTransaction, keys: list[bytes]) -> None:
     """Removes the records of trimmed streams."""
     for key in keys:
-        stored = tx.get(RECORDS_SPACE, key)
-        if stored is not None:
-            tx.delete(RECORDS_SPACE, stored)
+        delete_record(tx, key)
 
 
 def _records(tx: ReadTransaction, start: bytes, end: bytes) -> Iterator[Row]:
@@ -143,7 +142,7 @@ def change_stream(tx: WriteTransaction, table: Table, stream: StreamSettings) ->
     table."""
     key = _key(table.account, table.region, table.name, stream.label)
     record = Stream(table.account, table.region, table.name, table.id, table.keys, stream)
-    tx.put(RECORDS_SPACE, StoredItem(key, 0, _encode(record)), tx.get(RECORDS_SPACE, key))
+    save_record(tx, key, _encode(record))
     return replace(table, stream=stream)
 
 

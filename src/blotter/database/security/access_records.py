@@ -29,6 +29,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
     WriteTransaction,
 )
+from blotter.database.storage.records import delete_record, save_record
 
 GENERATION_KEY: Final = b"access/generation"
 RECORDS: Final = (b"access/", b"access0")
@@ -240,19 +241,19 @@ def accounts(tx: ReadTransaction) -> list[str]:
 def save(tx: WriteTransaction, account: str, record: Record) -> None:
     """Adds the record, or replaces the one of its kind and name."""
     key = record_key(account, type(record), record.key_name)
-    tx.put(RECORDS_SPACE, StoredItem(key, 0, msgspec.json.encode(record)), tx.get(RECORDS_SPACE, key))
+    body = msgspec.json.encode(record)
     if record.changes_access:
+        save_record(tx, key, body)
         _note_change(tx, key)
+    else:
+        tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
 
 
 def delete(tx: WriteTransaction, account: str, record: Record) -> None:
     """Removes the record, if it is there."""
     key = record_key(account, type(record), record.key_name)
-    stored = tx.get(RECORDS_SPACE, key)
-    if stored is not None:
-        tx.delete(RECORDS_SPACE, stored)
-        if record.changes_access:
-            _note_change(tx, key)
+    if delete_record(tx, key) and record.changes_access:
+        _note_change(tx, key)
 
 
 def generation(tx: ReadTransaction) -> int:
@@ -273,11 +274,9 @@ def _note_change(tx: WriteTransaction, key: bytes) -> None:
     """Raises the generation, and remembers which record was changed."""
     previous = tx.get(RECORDS_SPACE, GENERATION_KEY)
     number = 1 if previous is None else int(previous.body) + 1
-    tx.put(RECORDS_SPACE, StoredItem(GENERATION_KEY, 0, b"%d" % number), previous)
-    tx.put(RECORDS_SPACE, StoredItem(_change_key(number), 0, key), None)
-    oldest = tx.get(RECORDS_SPACE, _change_key(number - _CHANGES_KEPT))
-    if oldest is not None:
-        tx.delete(RECORDS_SPACE, oldest)
+    save_record(tx, GENERATION_KEY, b"%d" % number)
+    save_record(tx, _change_key(number), key)
+    delete_record(tx, _change_key(number - _CHANGES_KEPT))
 
 
 def _change_key(number: int) -> bytes:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 STREAMS: Final = LogReader("streams", 0, RETENTION)
 """The reader that every store has from the start."""
 
+ARCHIVE: Final = "archive"
+"""The reader that reads the changes of every table and of the database's records."""
+
 SLICE: Final = 500
 """Entries that one call of `trim` looks at for each reader and removes at most, so that writers need not wait."""
 
@@ -43,6 +46,17 @@ def add_reader(tx: WriteTransaction, name: str, now: float, retention: float | N
 def find_reader(tx: ReadTransaction, name: str) -> LogReader | None:
     """The reader unless it was never registered; `lost_at` is set if it is lost."""
     return next((reader for reader in tx.log_readers() if reader.name == name), None)
+
+
+def is_archived(tx: ReadTransaction) -> bool:
+    """Whether an archive reads the log."""
+    reader = find_reader(tx, ARCHIVE)
+    return reader is not None and reader.lost_at is None
+
+
+def readers_of_new_table(tx: ReadTransaction) -> tuple[str, ...]:
+    """The `log_readers` that a table has from the start."""
+    return (ARCHIVE,) if is_archived(tx) else ()
 
 
 def confirm(tx: WriteTransaction, name: str, position: int, now: float) -> None:

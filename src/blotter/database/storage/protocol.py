@@ -18,12 +18,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from blotter.database.encryption.files import FileCipher
 from blotter.database.model.table import Table
+
+if TYPE_CHECKING:
+    from blotter.database.storage.scratch import Scratch
 
 T = TypeVar("T")
 
@@ -35,7 +38,8 @@ Settled = Callable[[Any, BaseException | None], None]
 Action = Callable[[], object]
 """Something to do once, after a commit."""
 
-ChangeKind = Literal["item", "table"]
+ChangeKind = Literal["item", "table", "record"]
+"""A change of an item, of the catalog, or of one of the database's own records."""
 
 RECORDS_SPACE: Final = 0
 """The key space of the database's own records; tables and indexes get theirs from 1 on. Keys begin with the kind
@@ -78,10 +82,11 @@ NO_SHARD: Final = -1
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One entry of the change log: a change of an item, or of a table in the catalog.
+    """One entry of the change log: a change of an item, of a table in the catalog, or of a record of the database.
 
     Streams, recovery, replicas and archives are readers of this one log. A change of an item is logged only if
-    a reader wants its table's changes; changes of the catalog are always logged, by the store.
+    a reader wants its table's changes; changes of the catalog are always logged, by the store; changes of records
+    while an archive wants them (`storage.records`).
     """
 
     sequence: int
@@ -93,7 +98,7 @@ class Change(msgspec.Struct, frozen=True):
     """The shard of the table's stream, or NO_SHARD."""
     key: bytes
     """The item's storage key, whose first 8 bytes are the hash of its partition; or account/region/name of the
-    table."""
+    table; or the record's key."""
     old: bytes | None
     """The item's body, or the table's description as JSON, before the change; None if there was none."""
     new: bytes | None
@@ -225,6 +230,9 @@ class WriteTransaction(ReadTransaction, Protocol):
     def append_change(self, change: Change) -> None:
         """Appends to the change log. The store assigns the sequence, at the latest when it commits."""
 
+    def log_record(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        """Appends the change of a record to the change log. For `storage.records`."""
+
     def save_log_reader(self, reader: LogReader) -> None:
         """Adds a reader, or replaces the one of its name."""
 
@@ -285,6 +293,9 @@ class Storage(Protocol):
     def open_snapshot(self) -> Snapshot:
         """A snapshot on a connection of its own; the caller closes it. It has a maximum age: a read after that
         raises SnapshotTooOld."""
+
+    def open_scratch(self) -> Scratch:
+        """Working storage for one job, as well protected as the data; the caller closes it."""
 
     # Writing
 

@@ -14,7 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from blotter.database.validation import batches, items, reading, tables, tags, transactions, update_table
+from blotter.database.validation import (
+    batches,
+    continuous_backups,
+    items,
+    reading,
+    tables,
+    tags,
+    transactions,
+    update_table,
+)
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
     **items.CHECKS,
@@ -24,6 +33,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     **tables.CHECKS,
     **update_table.CHECKS,
     **tags.CHECKS,
+    **continuous_backups.CHECKS,
 }
 
 

@@ -26,6 +26,7 @@ from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import enable_stream
 from blotter.database.operations.tables import protection
 from blotter.database.operations.tables.description import warm_units
+from blotter.database.storage.change_log import readers_of_new_table
 from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.wire import requests as wire
 
@@ -46,6 +47,7 @@ def new_table(request: wire.CreateTableInput, name: str, tx: WriteTransaction, c
         region=context.region,
         name=name,
         id=str(uuid.uuid4()),
+        log_readers=readers_of_new_table(tx),
         space=tx.new_space(),
         keys=key_schema(request.KeySchema or (), types),
         created_at=context.now,

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from blotter.database.encryption.data_keys import KEY_BYTES, derive
 from blotter.database.encryption.files import FileCipher
@@ -31,6 +31,9 @@ from blotter.database.storage.protocol import (
     WriteTransaction,
 )
 from blotter.database.storage.submission import Handler, Submission
+
+if TYPE_CHECKING:
+    from blotter.database.storage.scratch import Scratch
 
 T = TypeVar("T")
 
@@ -127,6 +130,11 @@ class MemoryStorage:
     def open_snapshot(self) -> MemorySnapshot:
         deadline = self._monotonic() + self._snapshot_max_age
         return MemorySnapshot(self._maps.snapshot(), deadline, self._monotonic)
+
+    def open_scratch(self) -> Scratch:
+        from blotter.database.storage.scratch import Scratch
+
+        return Scratch.in_memory()
 
     def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
         """Later, but on the loop: the maps are not made for threads."""

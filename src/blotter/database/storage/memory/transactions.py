@@ -260,6 +260,9 @@ class MemoryWriter(MemoryReader):
             self._maps.put(_SHARDS, _shard_key(change.table_id, change.shard, sequence), key)
         self._grow(LOG_SPACE, 1, change_size(change))
 
+    def log_record(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        self.append_change(Change(0, self._clock(), "", NO_SHARD, key, old, new, kind="record"))
+
     def save_log_reader(self, reader: LogReader) -> None:
         self._maps.put(_LOG_READERS, reader.name.encode(), reader)
 

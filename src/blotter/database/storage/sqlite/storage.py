@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable
 from mmap import mmap
@@ -33,6 +34,7 @@ from blotter.database.storage.protocol import (
     StorageUnavailable,
     WriteTransaction,
 )
+from blotter.database.storage.scratch import Scratch
 from blotter.database.storage.sqlite import schema
 from blotter.database.storage.sqlite.aside import LongReads
 from blotter.database.storage.sqlite.batch_transaction import NO_LIMIT
@@ -95,6 +97,7 @@ class SqliteStorage:
             return schema.connect(path, key=key, vfs=vfs, cache_bytes=cache_bytes)
 
         self.path = path
+        self._key = key
         self.clock = clock
         self._monotonic = monotonic
         self._write_lock = WriteLock(path.parent, None if shared is None else shared.write_lock_released)
@@ -187,6 +190,15 @@ class SqliteStorage:
 
     def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
         self._long_reads.submit(asyncio.get_running_loop(), handler, settled)
+
+    def open_scratch(self) -> Scratch:
+        path = self.path.with_name(f".scratch-{secrets.token_hex(8)}")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            connection = schema.open_file(str(path), self._key, flags=apsw.SQLITE_OPEN_READWRITE)
+            return Scratch(connection)
+        finally:
+            path.unlink()
 
     # Writing
 

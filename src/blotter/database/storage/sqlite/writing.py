@@ -179,6 +179,9 @@ class Writer(Reader):
         self._execute(_APPEND, (self._next(LAST_CHANGE), *row, change.kind, change.version))
         self._grow(LOG_SPACE, 1, change_size(change))
 
+    def log_record(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        self.append_change(Change(0, self._clock(), "", NO_SHARD, key, old, new, kind="record"))
+
     def save_log_reader(self, reader: LogReader) -> None:
         self.writes += 1
         row = (reader.name, reader.position, reader.retention, reader.progressed_at, reader.lost_at)

@@ -1,0 +1,232 @@
+"""The history of tables with point-in-time recovery, kept as objects beside the data.
+
+One reader of the change log stands for all of them. Its entries are written into segments, one for each table,
+once they are a few minutes old or many, and confirmed in one transaction that records the segments
+(`history_index`). Until then they lie in the log, where a restore finds them too, so nothing depends on how often
+this runs. What is older than a table's recovery period is removed; so is all of a table that was deleted or has
+recovery switched off.
+
+A crash before the confirmation leaves objects without a record. They are removed by the next process. If the
+objects cannot be written for so long that trimming stops waiting (`storage.change_log`), the history of every
+table begins anew, with a line in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from blotter.database.copies.history_index import (
+    RECOVERY,
+    HistoryPart,
+    add_part,
+    parts,
+    remove_parts,
+    tables_with_parts,
+)
+from blotter.database.copies.objects import Objects
+from blotter.database.copies.segments import encode_segment
+from blotter.database.encryption.files import FileCipher
+from blotter.database.model.recovery import earliest_restorable
+from blotter.database.model.table import Table
+from blotter.database.storage.change_log import add_reader, confirm, find_reader
+from blotter.database.storage.protocol import Change, ReadTransaction, Storage, WriteTransaction
+
+log = logging.getLogger(__name__)
+
+FOLDER: Final = "recovery/"
+SHIP_SECONDS: Final = 240.0
+"""Entries of the log are written into segments when the oldest is this old,"""
+SHIP_BYTES: Final = 4 * 1024 * 1024
+"""or when there are this many bytes of them."""
+_ENTRIES_AT_ONCE: Final = 20_000
+_REMOVED_AT_ONCE: Final = 100
+
+
+def ensure_reader(tx: WriteTransaction, now: float) -> None:
+    """Registers the reader of the log for all tables with recovery. One that trimming has given up begins anew,
+    and with it the history of every table."""
+    reader = find_reader(tx, RECOVERY)
+    if reader is not None and reader.lost_at is None:
+        return
+    add_reader(tx, RECOVERY, now)
+    if reader is None:
+        return
+    for table in [table for table in tx.tables() if table.recovery is not None]:
+        assert table.recovery is not None
+        tx.save_table(replace(table, recovery=replace(table.recovery, since=now, position=tx.last_change())))
+    tx.after_commit(
+        lambda: log.warning("the history of the tables with point-in-time recovery has a gap and begins anew now")
+    )
+
+
+class RecoveryLog:
+    """Keeps the history of all tables with recovery. `objects` are the database's own; `clock` gives seconds since
+    the epoch."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        objects: Objects,
+        cipher: FileCipher,
+        clock: Callable[[], float] = time.time,
+        ship_seconds: float = SHIP_SECONDS,
+    ) -> None:
+        self._storage = storage
+        self._objects = objects
+        self._cipher = cipher
+        self._clock = clock
+        self._ship_seconds = ship_seconds
+        self._has_looked = False
+
+    async def run_once(self) -> None:
+        """Does what is due now. Raises ObjectsUnavailable."""
+        state = await self._storage.fetch(_look)
+        if state.position is None and not state.recorded:
+            return
+        if not self._has_looked:
+            await self._remove_unconfirmed()
+            self._has_looked = True
+        if state.is_lost:
+            await self._storage.write(partial(ensure_reader, now=self._clock()))
+        while await self._ship():
+            pass
+        for table_id in state.recorded:
+            await self._trim(table_id)
+        if not state.tables:
+            await self._storage.write(_release_reader)
+
+    async def _ship(self) -> bool:
+        """Writes the next segments if they are due; returns whether there may be more."""
+        batch = await self._storage.fetch(self._batch)
+        if batch is None:
+            return False
+        written = []
+        for table_id, changes in batch.changes.items():
+            written.append(await asyncio.to_thread(self._write, table_id, batch, changes))
+        await self._storage.write(partial(_confirm, batch=batch, written=written, now=self._clock()))
+        return batch.is_full
+
+    def _batch(self, tx: ReadTransaction) -> _Batch | None:
+        """The next entries of the log, None as long as they can wait."""
+        reader = find_reader(tx, RECOVERY)
+        if reader is None or reader.lost_at is not None:
+            return None
+        entries = tx.log(reader.position, _ENTRIES_AT_ONCE, SHIP_BYTES)
+        if not entries:
+            return None
+        is_full = entries[-1].sequence < tx.last_change()
+        age = self._clock() - entries[0].time
+        if not is_full and 0 <= age < self._ship_seconds:
+            return None
+        begins = {table.id: table.recovery.position for table in tx.tables() if table.recovery is not None}
+        changes: dict[str, list[Change]] = defaultdict(list)
+        for entry in entries:
+            if entry.kind == "item" and entry.sequence > begins.get(entry.table_id, entry.sequence):
+                changes[entry.table_id].append(entry)
+        return _Batch(reader.position, entries[-1].sequence, changes, is_full)
+
+    def _write(self, table_id: str, batch: _Batch, changes: list[Change]) -> HistoryPart:
+        stored = encode_segment(table_id, batch.after, batch.last, changes, self._cipher)
+        part = HistoryPart(
+            table_id,
+            batch.after,
+            batch.last,
+            max(change.time for change in changes),
+            len(changes),
+            len(stored),
+            f"{FOLDER}{table_id}/{batch.after:016x}-{batch.last:016x}",
+        )
+        self._objects.put(part.object, stored)
+        return part
+
+    async def _trim(self, table_id: str) -> None:
+        """Removes the segments of a table that hold only what is older than it can be restored to."""
+        while True:
+            gone = await self._storage.fetch(partial(_outdated, table_id=table_id, now=self._clock()))
+            if not gone:
+                return
+            # Objects first: a record without its object is removed by the next round, the opposite would stay.
+            await asyncio.to_thread(self._delete, [part.object for part in gone])
+            await self._storage.write(partial(remove_parts, parts=gone))
+
+    async def _remove_unconfirmed(self) -> None:
+        """Removes the objects that a crash has left without a record."""
+        names = await asyncio.to_thread(lambda: [found.name for found in self._objects.list(FOLDER)])
+        recorded = await self._storage.fetch(_object_names)
+        unconfirmed = [name for name in names if name not in recorded]
+        await asyncio.to_thread(self._delete, unconfirmed)
+
+    def _delete(self, names: list[str]) -> None:
+        for name in names:
+            self._objects.delete(name)
+
+
+class _State(NamedTuple):
+    position: int | None
+    """Of the reader; None if there is none."""
+    is_lost: bool
+    tables: int
+    """How many have recovery."""
+    recorded: list[str]
+    """The ids of tables that have segments."""
+
+
+class _Batch(NamedTuple):
+    after: int
+    last: int
+    changes: dict[str, list[Change]]
+    is_full: bool
+
+
+def _look(tx: ReadTransaction) -> _State:
+    reader = find_reader(tx, RECOVERY)
+    if reader is None:
+        return _State(None, False, 0, tables_with_parts(tx))
+    tables = sum(1 for table in tx.tables() if table.recovery is not None)
+    return _State(reader.position, reader.lost_at is not None, tables, tables_with_parts(tx))
+
+
+def _confirm(tx: WriteTransaction, batch: _Batch, written: list[HistoryPart], now: float) -> None:
+    reader = find_reader(tx, RECOVERY)
+    if reader is None or reader.position != batch.after:
+        return  # it began anew meanwhile; what was written has no record and is removed
+    for part in written:
+        add_part(tx, part)
+    confirm(tx, RECOVERY, batch.last, now)
+
+
+def _release_reader(tx: WriteTransaction) -> None:
+    """Once no table has recovery any more, the log is not kept for it."""
+    if find_reader(tx, RECOVERY) is not None and not any(table.recovery is not None for table in tx.tables()):
+        tx.remove_log_reader(RECOVERY)
+
+
+def _outdated(tx: ReadTransaction, table_id: str, now: float) -> list[HistoryPart]:
+    """The oldest segments of a table that nothing needs any more, some at a time."""
+    table = _table_with_recovery(tx, table_id)
+    gone: list[HistoryPart] = []
+    for part in parts(tx, table_id):
+        if table is not None and table.recovery is not None:
+            outdated = part.latest < earliest_restorable(table.recovery, now)
+            if part.last > table.recovery.position and not outdated:
+                break
+        gone.append(part)
+        if len(gone) == _REMOVED_AT_ONCE:
+            break
+    return gone
+
+
+def _table_with_recovery(tx: ReadTransaction, table_id: str) -> Table | None:
+    return next((table for table in tx.tables() if table.id == table_id and table.recovery is not None), None)
+
+
+def _object_names(tx: ReadTransaction) -> set[str]:
+    return {part.object for table_id in tables_with_parts(tx) for part in parts(tx, table_id)}
