@@ -16,6 +16,9 @@ from blotter.usage import CommandGroup
 # command → where it lives. The order is the order of `--help`: set up, run, serve, use.
 _COMMANDS = {
     "tables": "blotter.tables.cli:tables",
+    "backup": "blotter.backups.cli:backup",
+    "restore": "blotter.backups.cli:restore",
+    "export": "blotter.backups.cli:export",
     "up": "blotter.up:up",
     "serve": "blotter.database.cli:serve",
     "env": "blotter.env:env",

@@ -98,10 +98,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """Everything settled for one environment.
 
-    `endpoint` is None when nothing of ours names another than AWS's own (a profile of the SDK still may, see
-    `blotter.aws`; `at_aws` says that none may). It never holds a user name or password. `profile` is None when the
-    SDK's own chain decides; `account` is None when nothing was said about it (then it is not checked). `sources`
-    names the origin of each of these by field name.
+    `app` and `environment` are empty without a file. `endpoint` is None when nothing of ours names another than
+    AWS's own (a profile of the SDK still may, see `blotter.aws`; `at_aws` says that none may). It never holds a
+    user name or password. `profile` is None when the SDK's own chain decides; `account` is None when nothing was
+    said about it (then it is not checked). `sources` names the origin of each of these by field name.
     """
 
     app: str
@@ -162,15 +162,22 @@ def load_configuration(
     environment: str | None = None,
     flags: Flags | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
+    needs_file: bool = True,
 ) -> Configuration:
     """Read the file, choose the environment, settle every value. Raises ConfigurationError.
 
     `path`: the file (else BLOTTER_CONFIG, else `blotter.toml` here or in a folder above). `environment`: its name
-    (else BLOTTER_ENV, else the file's `environment`, else "dev").
+    (else BLOTTER_ENV, else the file's `environment`, else "dev"). Without `needs_file`, no file is no error unless
+    one or an environment of one is asked for: then flags and variables alone give the settings.
     """
     flags = flags or Flags()
     environ = os.environ if environ is None else environ
     found = _find_file(path, environ)
+    if found is None:
+        if needs_file or environment or _from_environment("environment", environ):
+            raise _no_file()
+        return _without_file(flags, environ)
     document, file = _read(found)
     chosen = _choose_environment(document, file, environment, environ)
     # Every environment is checked, so that a mistake under [environments.prod] is found before production.
@@ -219,7 +226,31 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Path:
+def _without_file(flags: Flags, environ: Mapping[str, str]) -> Configuration:
+    """What flags and variables say alone."""
+    document = Document(Path())
+    settings = {field: _settle(field, flags, environ, _Environment(), "") for field in _FLAGS}
+    _check_settings(settings)
+    _tables(document, "", {}, flags, environ)
+    region, endpoint = settings["region"], settings["endpoint"]
+    if region is None:
+        raise ConfigurationError(f"no region; set AWS_REGION or --region, or name a {FILE_NAME} with --config")
+    return Configuration(
+        app="",
+        environment="",
+        region=region.value,
+        endpoint=None if endpoint is None or endpoint.value == AWS_ENDPOINT else _address(endpoint.value),
+        profile=_value(settings["profile"]),
+        account=_value(settings["account"]),
+        tables={},
+        sources={name: setting.source if setting else "default" for name, setting in settings.items()},
+        document=document,
+        sections={},
+        environ=environ,
+    )
+
+
+def _find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Path | None:
     given = _from_environment("file", environ)
     for name, source in ((path, "--config"), (given and given.value, "BLOTTER_CONFIG")):
         if name:
@@ -240,8 +271,12 @@ def _find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) 
         if _is("file", folder / FILE_NAME):
             # Shown relative where that is shorter to read; it is only ever opened and printed.
             return Path(FILE_NAME) if folder == here else folder / FILE_NAME
-    raise ConfigurationError(
-        f"no {FILE_NAME} in {here} or any folder above; run `blotter tables init` for one,"
+    return None
+
+
+def _no_file() -> ConfigurationError:
+    return ConfigurationError(
+        f"no {FILE_NAME} in {Path.cwd()} or any folder above; run `blotter tables init` for one,"
         " or name it with --config or BLOTTER_CONFIG"
     )
 

@@ -23,6 +23,7 @@ import click
 from blotter.config import Configuration, ConfiguredTable, Flags, load_configuration
 from blotter.tables.applying.apply import Step
 from blotter.tables.applying.progress import PlainReporter, Reporter, on_terminal, silent
+from blotter.tables.calls.answers import table_name
 from blotter.tables.calls.endpoint import Endpoint
 from blotter.tables.calls.wait import Clock, Deadline
 from blotter.tables.declaring.declaration import TableDeclaration, parse_table
@@ -69,6 +70,11 @@ class Run:
                 f"{self.configuration.document.path}: declares no table; add [tables.<label>]"
             )
         return list(self.configuration.tables.values())
+
+    def table_name(self, label_or_name: str) -> str:
+        """The name or ARN of a table that is meant by its label or by itself."""
+        declared = self.configuration.tables.get(label_or_name)
+        return label_or_name if declared is None else declared.arn or declared.name
 
     def declared(self, table: ConfiguredTable) -> TableDeclaration:
         return parse_table(table, self.configuration.document)
@@ -123,6 +129,11 @@ class Run:
                 f" {wanted}; check AWS_PROFILE",
                 Exit.CONFIGURATION,
             )
+
+    def confirm_account_of(self, name_or_arn: str) -> None:
+        """`confirm_account` for a table that need not be declared."""
+        name = table_name(name_or_arn).partition("/")[0]
+        self.confirm_account(ConfiguredTable(label=name, name=name, source="", declaration={}))
 
     def _confirm_elsewhere(self, table: ConfiguredTable) -> None:
         """Without STS: an endpoint that denies access to the ARN but not to the name acts for another account.
@@ -198,7 +209,15 @@ labels_argument = click.argument("labels", nargs=-1, metavar="[TABLE]...")
 
 def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     """Give `function(run, **own)` the common options and the common end. It may return an exit code."""
+    return _command(function, needs_file=True)
 
+
+def endpoint_command(function: Callable[..., Exit | None]) -> Callable[..., None]:
+    """`command` for what is about tables of an endpoint, declared or not: there need not be a blotter.toml."""
+    return _command(function, needs_file=False)
+
+
+def _command(function: Callable[..., Exit | None], *, needs_file: bool) -> Callable[..., None]:
     @functools.wraps(function)
     def wrapped(
         path: str | None,
@@ -210,7 +229,8 @@ def command(function: Callable[..., Exit | None]) -> Callable[..., None]:
     ) -> None:
         common = {key: own.pop(key) for key in ("region", "endpoint", "profile", "account")}
         with _ends(as_json):
-            configuration = load_configuration(path, environment, Flags(**common, names=dict(names)))
+            flags = Flags(**common, names=dict(names))
+            configuration = load_configuration(path, environment, flags, needs_file=needs_file)
             code = function(Run(configuration, as_json=as_json, timeout=timeout), **own)
         sys.exit(int(code or Exit.DONE))
 

@@ -52,6 +52,18 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     ),
     "GetMetricStatistics": ("Datapoints", "Datapoints[].Sum"),
     "GetCallerIdentity": ("Account",),
+    "CreateBackup": ("BackupDetails.BackupArn", "BackupDetails.BackupStatus"),
+    "DescribeBackup": (
+        "BackupDescription.BackupDetails.BackupArn",
+        "BackupDescription.BackupDetails.BackupName",
+        "BackupDescription.BackupDetails.BackupStatus",
+    ),
+    "DeleteBackup": ("BackupDescription.BackupDetails.BackupArn",),
+    "ListBackups": ("BackupSummaries", "BackupSummaries[].BackupArn"),
+    "RestoreTableFromBackup": ("TableDescription.TableName", "TableDescription.TableStatus"),
+    "RestoreTableToPointInTime": ("TableDescription.TableName", "TableDescription.TableStatus"),
+    "ExportTableToPointInTime": ("ExportDescription.ExportArn", "ExportDescription.ExportStatus"),
+    "DescribeExport": ("ExportDescription.ExportArn", "ExportDescription.ExportStatus"),
     "Scan": ("Items",),
 }
 

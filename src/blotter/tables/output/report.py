@@ -34,16 +34,17 @@ def heading(configuration: Configuration, endpoint: Endpoint) -> str:
     sources = configuration.sources | ({"endpoint": endpoint.origin} if endpoint.origin else {})
     parts = []
     for title, value in values.items():
-        from_file = sources[title] == "default" or sources[title].startswith(file)
-        parts += [f"{title} {value}" + ("" if from_file else f" ({sources[title]})")] if value else []
-    return f"{file}: {', '.join(parts)}"
+        source = sources.get(title, "default")
+        from_file = source == "default" or (bool(configuration.app) and source.startswith(file))
+        parts += [f"{title} {value}" + ("" if from_file else f" ({source})")] if value else []
+    return f"{file}: {', '.join(parts)}" if configuration.app else ", ".join(parts)
 
 
 def place(configuration: Configuration, endpoint: Endpoint) -> dict[str, Any]:
     """The heading for machines; `endpoint` is null for Amazon DynamoDB."""
     address = endpoint.address
     return {
-        "environment": configuration.environment,
+        "environment": configuration.environment or None,
         "region": configuration.region,
         "endpoint": None if address == "AWS" else address,
         "profile": configuration.profile,
