@@ -32,7 +32,7 @@ from blotter.database.operations.registry import OPERATIONS
 from blotter.database.operations.touches import Plan
 from blotter.database.security.identity import Identity
 from blotter.database.storage.protocol import Storage, StorageUnavailable
-from blotter.database.validation import check_request
+from blotter.database.validation import CHECKS
 from blotter.database.wire.decode import OPERATIONS as KNOWN
 from blotter.database.wire.decode import decode_request
 from blotter.database.wire.encode import encode_error
@@ -73,6 +73,18 @@ class Prepared:
         self.plan = plan
         self.context = context
         self.ends = ends
+
+
+class _Served:
+    """What an operation needs: its check of a request without the table, if there is one, and what ends its
+    requests."""
+
+    __slots__ = ("check", "ends", "operation")
+
+    def __init__(self, operation: Operation[Any, Any], ends: Ends) -> None:
+        self.operation = operation
+        self.ends = ends
+        self.check = CHECKS.get(operation.name)
 
 
 class Failed:
@@ -155,12 +167,13 @@ class Pipeline(Ends):
             )
             arguments = decode_request(name, body)
             try:
-                check_request(name, arguments)
                 served = self._served.get(name)
                 if served is None:
                     raise DynamoDBError("UnknownOperationException", f"Blotter does not implement {name} yet.")
-                operation, ends = served
-                return Prepared(operation, operation.prepare(arguments), context, ends)
+                if served.check is not None:
+                    served.check(arguments)
+                operation = served.operation
+                return Prepared(operation, operation.prepare(arguments), context, served.ends)
             except DynamoDBError as error:
                 raise worded(error, layer_of(name, body)) from None
         except Exception as error:
@@ -190,12 +203,12 @@ class Pipeline(Ends):
             self._threads[name] = WorkThread(name)
         self._threads[name].run(asyncio.get_running_loop(), work, done)
 
-    def _serve(self, operation: Operation[Any, Any]) -> tuple[Operation[Any, Any], Ends]:
+    def _serve(self, operation: Operation[Any, Any]) -> _Served:
         """An operation with what ends its requests: this, unless they are recorded."""
         ends = None if self._audit is None else self._audit.ends(operation.name, self)
         if self._audit is None or ends is None:
-            return operation, self
-        return operation.after(self._audit.check), ends
+            return _Served(operation, self)
+        return _Served(operation.after(self._audit.check), ends)
 
     def _ends_of(self, request: Request) -> Ends:
         """What ends a request that failed before its operation was looked up."""
@@ -204,7 +217,7 @@ class Pipeline(Ends):
         name = request.headers.get("x-amz-target", "").rpartition(".")[2]
         served = self._served.get(name)
         if served is not None:
-            return served[1]
+            return served.ends
         return (self._audit.ends(name, self) if name in KNOWN else None) or self
 
     # How requests end

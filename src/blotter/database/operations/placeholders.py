@@ -9,7 +9,7 @@ from blotter.database.expressions import ExpressionAttributes
 
 def expression_attributes(request: Any) -> ExpressionAttributes:
     """ExpressionAttributeNames and …Values of a request or of one of its actions, which may have neither. The
-    values were validated before (`validation.check_request`, for an action of a transaction `check_action`)."""
+    values were validated before (`validation.CHECKS`, for an action of a transaction `check_action`)."""
     return ExpressionAttributes(
         getattr(request, "ExpressionAttributeNames", None), getattr(request, "ExpressionAttributeValues", None)
     )

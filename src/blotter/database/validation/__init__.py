@@ -1,10 +1,9 @@
 """Stage 4 of a request: what can be checked without the table.
 
-`check_request` runs after the service model's constraints (`wire.decode`) and before expressions are compiled.
-It raises AWS's error, or leaves every attribute value of the request that AWS looks at here validated, in
-place: canonical and well-formed (items, keys, expression values and legacy conditions; the keys and items of
-batches and transactions are left to their operations, because AWS reads them after the expressions beside
-them).
+The check of an operation runs after the service model's constraints (`wire.decode`) and before expressions are
+compiled. It raises AWS's error, or leaves every attribute value of the request that AWS looks at here validated,
+in place: canonical and well-formed (items, keys, expression values and legacy conditions; the keys and items of
+batches and transactions are left to their operations, because AWS reads them after the expressions beside them).
 One module for each family of operations holds a table `CHECKS`; an operation without an entry has nothing to
 check.
 """
@@ -35,10 +34,3 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     **tags.CHECKS,
     **continuous_backups.CHECKS,
 }
-
-
-def check_request(operation: str, request: Any) -> None:
-    """Raises the error AWS answers the decoded request with, as far as the table does not matter."""
-    check = CHECKS.get(operation)
-    if check is not None:
-        check(request)
