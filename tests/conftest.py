@@ -105,14 +105,19 @@ def serve_command(*arguments: str) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", "blotter", "serve", *arguments], kept
 
 
-def _start(directory: Path, data_dir: Path, *arguments: str) -> Serving:
+def _start(directory: Path, data_dir: Path, *arguments: str, variables: dict[str, str] | None = None) -> Serving:
     ours, theirs = os.pipe()
     place = [] if "--in-memory" in arguments else ["--data-dir", str(data_dir)]
     command, environment = serve_command("--port", "0", *place, "--ready-fd", str(theirs), *arguments)
     log = directory / "serve.log"
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            command, env=environment, pass_fds=[theirs], stdout=errors, stderr=errors, start_new_session=True
+            command,
+            env=environment | (variables or {}),
+            pass_fds=[theirs],
+            stdout=errors,
+            stderr=errors,
+            start_new_session=True,
         )
     os.close(theirs)
     with os.fdopen(ours) as ready:
@@ -136,13 +141,14 @@ def _end(serving: Serving) -> None:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers: `serve("--workers", "2", data_dir=…)`. All are stopped after the test."""
+    """Starts servers: `serve("--workers", "2", data_dir=…)`, with further `variables` in their environment. All
+    are stopped after the test."""
     running: list[Serving] = []
 
-    def start(*arguments: str, data_dir: Path | None = None) -> Serving:
+    def start(*arguments: str, data_dir: Path | None = None, variables: dict[str, str] | None = None) -> Serving:
         directory = tmp_path / f"server-{len(running)}"
         directory.mkdir()
-        serving = _start(directory, data_dir or directory / "data", *arguments)
+        serving = _start(directory, data_dir or directory / "data", *arguments, variables=variables)
         running.append(serving)
         return serving
 

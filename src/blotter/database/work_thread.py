@@ -46,8 +46,12 @@ class WorkThread:
 
     def stop(self) -> None:
         """Ends the thread after the work that is queued."""
-        self._queue.put(None)
+        self.leave()
         self._thread.join()
+
+    def leave(self) -> None:
+        """`stop` without waiting for the end."""
+        self._queue.put(None)
 
     def _run(self) -> None:
         while (entry := self._queue.get()) is not None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.change_log import ChangeLogTrimmer
 from blotter.database.background.jobs import JobRunner
+from blotter.database.background.kinesis.deliveries import Deliveries
 from blotter.database.background.steady_clock import SteadyClock, boot_time
 from blotter.database.background.tables import TableKeeper
 from blotter.database.background.time_to_live import TimeToLiveSweeper
@@ -69,6 +70,7 @@ class Background:
         self._jobs: JobRunner | None = None
         if tools is not None:
             self._jobs = JobRunner(tools, monotonic, self._attempts, self._jobs_awake.set)
+        self._deliveries = Deliveries(storage, clock, monotonic, self._attempts)
         steady = SteadyClock(clock, monotonic)
         sweeper = TimeToLiveSweeper(storage, steady, attempts=self._attempts)
         self._chores: tuple[_Chore, ...] = (
@@ -88,6 +90,7 @@ class Background:
                 group.create_task(self._keep_tables())
                 if self._jobs is not None:
                     group.create_task(self._run_jobs(self._jobs))
+                group.create_task(self._deliveries.run())
                 for chore in self._chores:
                     group.create_task(self._repeat(chore))
         finally:
@@ -102,17 +105,19 @@ class Background:
         self._stopping.set()
         self._awake.set()
         self._jobs_awake.set()
+        self._deliveries.stop()
 
     async def run_once(self) -> None:
         """One round of everything, without waiting for its time: for callers without an event loop that runs
         on."""
         while await self._keeper.run_once() or (self._jobs is not None and await self._jobs.run_once()):
             pass
+        await self._deliveries.run_once()
         for chore in self._chores:
             await chore.run_once()
 
     async def _listen(self) -> None:
-        """Notifies the table keeper and the jobs when the catalog changes or a request has made work."""
+        """Notifies those who follow the catalog when it changes or a request has made work."""
         while True:
             if not await self._attempts.run(
                 "listen", "waiting for changes", self._storage.wait_for_catalog_change
@@ -120,6 +125,7 @@ class Background:
                 await asyncio.sleep(self._attempts.pause("listen"))
             self._awake.set()
             self._jobs_awake.set()
+            self._deliveries.wake()
 
     async def _keep_tables(self) -> None:
         while not self._stopping.is_set():

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.index_entries import IndexKeeper, find_index, same_table
 from blotter.database.model.table import PAST, Index, Table, is_over
+from blotter.database.operations.kinesis_destinations import remove_destinations
 from blotter.database.operations.resource_policies import remove_policies
 from blotter.database.operations.stream_registry import change_stream
 from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
@@ -142,7 +143,7 @@ class TableKeeper:
         write = self._storage.write
         if table.deleting_until is not None:
             if has_come(table.deleting_until) and not table.is_being_copied:
-                work = partial(write, partial(_remove_table, table=table))
+                work = partial(write, partial(_remove_table, table=table, now=now))
                 yield _Job(("delete", table.id, 0), f"deleting table {table.arn}", work)
             return
         over = frozenset(moment for moment in _moments(table) if has_come(moment))
@@ -217,10 +218,11 @@ def _settle(tx: WriteTransaction, table: Table, over: frozenset[float]) -> None:
         tx.save_table(new)
 
 
-def _remove_table(tx: WriteTransaction, table: Table) -> None:
+def _remove_table(tx: WriteTransaction, table: Table, now: float) -> None:
     current = same_table(tx, table)
     if current is not None and current.deleting_until is not None and not current.is_being_copied:
         remove_policies(tx, current)
+        remove_destinations(tx, current, now)
         tx.remove_table(current)
 
 

@@ -37,7 +37,7 @@ _VIEWS = {
     "NEW_AND_OLD_IMAGES": (True, True),
 }
 # (there is an old image, there is a new image) → what happened.
-_EVENTS = {(False, True): "INSERT", (True, True): "MODIFY", (True, False): "REMOVE"}
+EVENTS = {(False, True): "INSERT", (True, True): "MODIFY", (True, False): "REMOVE"}
 
 
 class StreamRecord(NamedTuple):
@@ -60,7 +60,7 @@ def stream_record(stream: Stream, change: Change) -> StreamRecord:
     dynamodb["StreamViewType"] = stream.settings.view_type
     record = {
         "eventID": _event_id(change),
-        "eventName": _EVENTS[change.old is not None, change.new is not None],
+        "eventName": EVENTS[change.old is not None, change.new is not None],
         "eventVersion": EVENT_VERSION,
         "eventSource": "aws:dynamodb",
         "awsRegion": stream.region,

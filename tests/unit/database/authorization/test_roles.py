@@ -56,7 +56,7 @@ MAY: dict[str, set[str]] = {
     },
     "auditor": {
         *("DescribeTable", "DescribeTimeToLive", "GetResourcePolicy", "ListTagsOfResource"),
-        *("ListTables", "DescribeLimits"),
+        *("ListTables", "DescribeLimits", "DescribeKinesisStreamingDestination"),
     },
 }
 
@@ -86,6 +86,7 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
     named, arn = {"TableName": table}, {"ResourceArn": TABLES + table}
     query = {"KeyConditionExpression": "p = :v", "ExpressionAttributeValues": {":v": {"S": "a"}}}
     select = {"Statement": f"SELECT * FROM \"{table}\" WHERE p = 'a'"}
+    kinesis = named | {"StreamArn": "arn:aws:kinesis:us-east-1:123456789012:stream/changes"}
     schema = {
         "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
         "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
@@ -121,6 +122,8 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
         "PutResourcePolicy": arn | {"Policy": "{}"},
         "GetResourcePolicy": arn,
         "DeleteResourcePolicy": arn,
+        **{f"{verb}KinesisStreamingDestination": kinesis for verb in ("Enable", "Disable", "Update")},
+        "DescribeKinesisStreamingDestination": named,
         "ListStreams": {},
         "DescribeStream": {"StreamArn": stream},
         "GetShardIterator": {"StreamArn": stream, "ShardId": "shardId-0" * 4, "ShardIteratorType": "LATEST"},
