@@ -4,7 +4,7 @@ DescribeKinesisStreamingDestination.
 Enabling does not look at the stream: the background process does and makes the destination ACTIVE or ENABLE_FAILED
 (`background.kinesis`). States, messages and which of them comes first are as recorded from AWS in the notes of the
 AWS controllers (aws-controllers-k8s/dynamodb-controller, docs/api-quirks, DDB-TABLE-234, -236, -268, -299 to -304,
--318, -319, -460; 2026-10) and in LocalStack's tests recorded from the service (test_dynamodb.snapshot.json,
+-318, -319, -455, -460; 2026-10) and in LocalStack's tests recorded from the service (test_dynamodb.snapshot.json,
 test_kinesis_streaming_destination_crud; 2025-07).
 """
 
@@ -26,7 +26,6 @@ from blotter.database.operations.kinesis_destinations import (
     disable,
     save_destination,
 )
-from blotter.database.operations.tables.under_way import check_settled
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
@@ -42,8 +41,6 @@ def enable(request: wire.EnableKinesisStreamingDestinationInput, tx: WriteTransa
     table = _table(request.TableName, tx, context)
     if any(destination.is_live for destination in destinations(tx, table)):
         raise _wrong_state(_MAY_NOT_ENABLE)
-    if table.deleting_until is not None:
-        check_settled(table, context)
     precision = _precision(request.EnableKinesisStreamingConfiguration)
     begin(tx, table, request.StreamArn, precision, context.now, context.settled_at)
     return _answer(table, request.StreamArn, "ENABLING", "EnableKinesisStreamingConfiguration", precision)
