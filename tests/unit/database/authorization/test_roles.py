@@ -56,7 +56,7 @@ MAY: dict[str, set[str]] = {
     },
     "auditor": {
         *("DescribeTable", "DescribeTimeToLive", "GetResourcePolicy", "ListTagsOfResource"),
-        *("ListTables", "DescribeLimits", "DescribeKinesisStreamingDestination"),
+        *("ListTables", "DescribeLimits", "DescribeContinuousBackups", "DescribeKinesisStreamingDestination"),
     },
 }
 
@@ -124,6 +124,9 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
         "DeleteResourcePolicy": arn,
         **{f"{verb}KinesisStreamingDestination": kinesis for verb in ("Enable", "Disable", "Update")},
         "DescribeKinesisStreamingDestination": named,
+        "DescribeContinuousBackups": named,
+        "UpdateContinuousBackups": named
+        | {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": False}},
         "ListStreams": {},
         "DescribeStream": {"StreamArn": stream},
         "GetShardIterator": {"StreamArn": stream, "ShardId": "shardId-0" * 4, "ShardIteratorType": "LATEST"},
