@@ -21,6 +21,7 @@ _COMMANDS = {
     "export": "blotter.backups.cli:export",
     "up": "blotter.up:up",
     "serve": "blotter.database.cli:serve",
+    "import": "blotter.loading.cli:import_",
     "env": "blotter.env:env",
     "healthcheck": "blotter.database.healthcheck:healthcheck",
     "access": "blotter.database.access_cli:access",
