@@ -20,6 +20,7 @@ from blotter.database.copies.jobs import Tools
 from blotter.database.copies.objects import MEMORY
 from blotter.database.encryption.files import FileCipher
 from blotter.database.http.messages import Request
+from blotter.database.metrics.counting import Counters
 from blotter.database.pipeline import Account, Pipeline
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.storage.memory import MemoryStorage
@@ -98,6 +99,7 @@ class InProcessDatabase:
         table_delay: float = 0.0,
         background: bool = True,
         account: Account | None = None,
+        counters: Counters | None = None,
         store: str | Open = "sqlite",
         objects: str = MEMORY,
         buckets: Buckets | None = None,
@@ -115,7 +117,13 @@ class InProcessDatabase:
             )
             admission = Admission(tables, buckets, PartitionLimits() if partition_limits else None)
         self.pipeline = Pipeline(
-            self.storage, authenticate, clock=clock, table_delay=table_delay, account=account, admission=admission
+            self.storage,
+            authenticate,
+            clock=clock,
+            table_delay=table_delay,
+            account=account,
+            counters=counters,
+            admission=admission,
         )
         self._keeper = TableKeeper(self.storage, clock)
         cipher = FileCipher(None, lambda _: None)

@@ -7,8 +7,9 @@
 with two faults gets. `authorize` works on what the plan touches; under open access there is none. `admit` looks
 whether the tables have the capacity, and what the request consumed is settled when it ends; none where nothing is
 throttled. `executor` executes: a point read is answered at once, a write or a long read with a `Pending` that is
-settled later. At the end of every request, `account` is called with what it was, what its plan touches, and its
-result with the capacity it consumed, or its error. Nothing here depends on sockets, SQL or a single operation.
+settled later. At the end of every request, `counters` (metrics) and `account` (the request log) get what it was,
+what its plan touches, and its result with the capacity it consumed, or its error. Nothing here depends on sockets,
+SQL or a single operation.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from blotter.database.executor import Ends, Executor
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
+from blotter.database.metrics.counting import Counters
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context
@@ -115,6 +117,7 @@ class Pipeline(Ends):
         table_delay: float = 0.0,
         clock: Callable[[], float] = time.time,
         account: Account | None = None,
+        counters: Counters | None = None,
         authorize: Authorize | None = None,
         admission: Admission | None = None,
         audit: Audit | None = None,
@@ -125,6 +128,7 @@ class Pipeline(Ends):
         self._table_delay = table_delay
         self._clock = clock
         self._account = account
+        self._counters = counters
         self._executor = Executor(storage)
         self._audit = audit
         self._served = {name: self._serve(operation) for name, operation in OPERATIONS.items()}
@@ -223,6 +227,8 @@ class Pipeline(Ends):
     # How requests end
 
     def succeeded(self, result: Result, request: Request, context: Context, plan: Plan) -> Response:
+        if self._counters is not None:
+            self._counters.ended(request, context, plan, result)
         if self._account is not None:
             self._account(request, context, plan, result)
         return Response(200, result.body)
@@ -232,6 +238,8 @@ class Pipeline(Ends):
     ) -> Response:
         """The response to an error. One that is no DynamoDBError is logged and becomes InternalServerError."""
         refusal = _refusal(error, request)
+        if self._counters is not None:
+            self._counters.ended(request, context, plan, refusal)
         if self._account is not None:
             self._account(request, context, plan, refusal)
         return Response(refusal.status, encode_error(refusal) if _has_body(error) else b"")

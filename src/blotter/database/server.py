@@ -44,6 +44,8 @@ from blotter.database.http.messages import Pending, Response
 from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
+from blotter.database.metrics.counting import Counters
+from blotter.database.metrics_setup import MetricsSetup, RunningMetrics
 from blotter.database.operations.tables.protection import set_kms_key
 from blotter.database.operations.tables.quotas import enforce_quotas
 from blotter.database.operations.vectors.copies import COPIES
@@ -87,16 +89,21 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     settings = _within_open_files(settings)
     url = _url(settings, listener.getsockname()[1])
     buckets = Buckets(shared=settings.workers > 1) if settings.throttling else None
+    connections = _connection_counts(settings.workers)
+    metrics = MetricsSetup(settings, store, connections)
     supervisor = Supervisor(
-        _roles(settings, Shared(listener, store, certificates, access, audit, buckets)),
+        _roles(settings, Shared(listener, store, certificates, access, audit, buckets, connections, metrics)),
         lambda: _announce(settings, url, store, access.new_root_file, report_to),
         settings.limits.drain_timeout,
         report_to,
         settings.hang_timeout,
         None if certificates is None else certificates.refresh,
+        metrics.note_restart,
     )
     try:
-        return supervisor.run()
+        status = supervisor.run()
+        metrics.finish()
+        return status
     finally:
         listener.close()
         access.close()
@@ -130,6 +137,7 @@ def build_handler(
     access: Access,
     audit: RunningAudit | None = None,
     buckets: Buckets | None = None,
+    metrics: RunningMetrics | None = None,
 ) -> Router:
     """The handler of all requests: router, services, pipeline."""
     recorder = None if audit is None else audit.recorder
@@ -142,8 +150,9 @@ def build_handler(
         authenticate,
         table_delay=settings.table_delay,
         account=account,
+        counters=None if metrics is None else metrics.counters,
         authorize=authorize,
-        admission=None if buckets is None else _admission(storage, settings, buckets),
+        admission=None if buckets is None else _admission(storage, settings, buckets, metrics),
         audit=recorder,
     )
     trail = Trail(recorder, None if audit is None else audit.events)
@@ -155,11 +164,14 @@ def build_handler(
     return Router(services, services.refuse, probes, origins)
 
 
-def _admission(storage: Storage, settings: Settings, buckets: Buckets) -> Admission:
+def _admission(
+    storage: Storage, settings: Settings, buckets: Buckets, metrics: RunningMetrics | None
+) -> Admission:
     tables = LimitedTables(
         storage, buckets, account_quotas=settings.aws_quotas, all_tables=settings.partition_limits
     )
-    return Admission(tables, buckets, PartitionLimits() if settings.partition_limits else None)
+    partitions = PartitionLimits() if settings.partition_limits else None
+    return Admission(tables, buckets, partitions, None if metrics is None else metrics.on_throttle)
 
 
 _JSON = (("Content-Type", "application/json"),)
@@ -194,11 +206,12 @@ def open_storage(store: Store) -> Storage:
         raise StartError(str(error)) from None
 
 
-async def background(storage: Storage, settings: Settings, store: Store) -> None:
+async def background(storage: Storage, settings: Settings, shared: Shared, counters: Counters | None) -> None:
     """Background work on tables, which no request waits for. Runs until its task is canceled."""
     scratch = None if settings.in_memory else settings.data_dir / SCRATCH_FOLDER
-    tools = Tools(storage, settings.objects_url, store.file_cipher(), scratch)
-    await Background(storage, tools=tools).run()
+    tools = Tools(storage, settings.objects_url, shared.store.file_cipher(), scratch)
+    keeper = shared.metrics.keeper(storage, counters)
+    await Background(storage, tools=tools, metrics=keeper, counters=counters).run()
 
 
 def _open_descriptors(ready_fd: int | None) -> list[int]:
@@ -234,24 +247,30 @@ class Shared(NamedTuple):
     audit: AuditSetup
     buckets: Buckets | None
     """The units that tables have left; None without throttling."""
+    connections: memoryview[int]
+    """How many connections each worker has (`ConnectionCounts`)."""
+    metrics: MetricsSetup
+
+
+def _connection_counts(workers: int) -> memoryview[int]:
+    counts = memoryview(mmap.mmap(-1, 4 * workers)).cast("I")
+    for slot in range(workers):
+        counts[slot] = ConnectionCounts.GONE
+    return counts
 
 
 def _roles(settings: Settings, shared: Shared) -> list[Role]:
-    memory = mmap.mmap(-1, 4 * settings.workers)
-    counts = memoryview(memory).cast("I")
-    for slot in range(settings.workers):
-        counts[slot] = ConnectionCounts.GONE
-    workers = [_worker(settings, shared, counts, slot) for slot in range(settings.workers)]
+    workers = [_worker(settings, shared, slot) for slot in range(settings.workers)]
     if shared.store.single_process:
         return workers
     return [*workers, Role("background", lambda link: _run(_background(settings, shared, link)))]
 
 
-def _worker(settings: Settings, shared: Shared, counts: memoryview[int], slot: int) -> Role:
-    mine = ConnectionCounts(counts, slot)
+def _worker(settings: Settings, shared: Shared, slot: int) -> Role:
+    mine = ConnectionCounts(shared.connections, slot)
     return Role(
         f"worker {slot + 1}",
-        lambda link: _run(_work(settings, shared, mine, link)),
+        lambda link: _run(_work(settings, shared, slot, mine, link)),
         lambda: mine.set(ConnectionCounts.GONE),
         vital=shared.store.single_process,
     )
@@ -263,7 +282,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     uvloop.run(work)
 
 
-async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, link: Link) -> None:
+async def _work(settings: Settings, shared: Shared, slot: int, counts: ConnectionCounts, link: Link) -> None:
     stop = _stop_requested(link)
     store, certificates = shared.store, shared.certificates
     storage = open_storage(store)
@@ -273,8 +292,9 @@ async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, li
     access = shared.access.make(storage)
     access.start()
     audit = shared.audit.start(storage)
+    metrics = shared.metrics.start(slot, storage)
     server = HttpServer(
-        build_handler(storage, settings, access, audit, shared.buckets),
+        build_handler(storage, settings, access, audit, shared.buckets, metrics),
         settings.limits,
         counts=counts,
         failure=INTERNAL_ERROR,
@@ -284,7 +304,9 @@ async def _work(settings: Settings, shared: Shared, counts: ConnectionCounts, li
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
     server.start(shared.listener)
-    task = asyncio.create_task(background(storage, settings, store)) if store.single_process else None
+    task = None
+    if store.single_process:
+        task = asyncio.create_task(background(storage, settings, shared, metrics.counters))
     if certificates is not None:
         _follow(certificates)
     _give_signs_of_life(link)
@@ -302,7 +324,8 @@ async def _background(settings: Settings, shared: Shared, link: Link) -> None:
     storage = open_storage(shared.store)
     if shared.buckets is not None:
         storage.on_catalog_change(shared.buckets.changed)
-    task = asyncio.create_task(background(storage, settings, shared.store))
+    metrics = shared.metrics.start(settings.workers, storage)
+    task = asyncio.create_task(background(storage, settings, shared, metrics.counters))
     _give_signs_of_life(link)
     link.ready()
     await _until(stop, task)

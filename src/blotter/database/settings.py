@@ -22,6 +22,7 @@ from blotter.hosts import is_loopback
 
 ACCESS = ("open", "enforced")
 AUDITS = ("management", "all", "off")
+METRICS = ("on", "off")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _LIMITS = Limits()
 
@@ -318,6 +319,23 @@ class Settings(msgspec.Struct, frozen=True):
             "policies, refused ones included), `all` (operations on items too), or `off`.",
         ),
     ] = "management"
+    metrics: Annotated[
+        str,
+        Declared(
+            _text(f"one of {', '.join(METRICS)}", METRICS.__contains__),
+            "`on`: requests are counted as CloudWatch's metrics of DynamoDB, a point a minute, which are kept in "
+            "the store. `off`: nothing is counted.",
+        ),
+    ] = "on"
+    metrics_storage: Annotated[
+        int,
+        Declared(
+            _megabytes(16, 1_000_000),
+            "Megabytes that points of metrics may take in the store. Past it the oldest points of a minute are "
+            "removed before their 15 days are over, then those of five minutes and of hours.",
+            _shown_megabytes,
+        ),
+    ] = 512 * 1024 * 1024
     log_level: Annotated[
         str,
         Declared(

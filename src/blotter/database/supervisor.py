@@ -111,7 +111,8 @@ class Supervisor:
     """Runs roles until SIGTERM or SIGINT. `announce` is called once, when all are ready for the first time.
     `private` holds descriptors that children must not keep; the caller may empty it. A child without a sign of
     life for `hang_timeout` seconds is killed; 0: never. `reload` is called at SIGHUP; if it returns True, children
-    get the signal too (until they handle it, they ignore it). Without it, SIGHUP ends the server."""
+    get the signal too (until they handle it, they ignore it). Without it, SIGHUP ends the server.
+    `replaced` is called for every child that ended by itself."""
 
     def __init__(
         self,
@@ -121,11 +122,13 @@ class Supervisor:
         private: Sequence[int] = (),
         hang_timeout: float = 0.0,
         reload: Callable[[], bool] | None = None,
+        replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self._children = [_Child(role, slot) for slot, role in enumerate(roles)]
         self._beats = memoryview(mmap.mmap(-1, 8 * max(1, len(roles)))).cast("Q")
         self._hang_timeout = hang_timeout
         self._reload = reload
+        self._replaced = replaced
         self._look_every = min(_LOOK_EVERY, hang_timeout / 4)
         self._looked_at = 0.0
         self._announce = announce
@@ -325,6 +328,7 @@ class Supervisor:
             return
         child.delay = next_delay(child.delay, time.monotonic() - child.started)
         child.restart_at = time.monotonic() + child.delay
+        self._replaced()
         _log(f"{child.role.name} {how}; starting another")
 
     def _stop(self, at_once: bool = False) -> None:

@@ -47,6 +47,8 @@ class IndexKeeper:
         self._storage = storage
         self._monotonic = monotonic
         self._slices = asyncio.Lock()
+        self.filled_to: Callable[[Table, Index, bytes], object] = lambda *_: None
+        """Called after each slice of an index that is filled, with the position in the table."""
 
     async def fill(self, table: Table, index: Index) -> None:
         """Enters all items of the table that belong into the index, and makes it ACTIVE."""
@@ -59,6 +61,8 @@ class IndexKeeper:
                     _fill_slice, table=table, space=index.space, start=position, monotonic=self._monotonic
                 )
                 position, skipped = await self._storage.write(work)
+                if position is not None:
+                    self.filled_to(table, index, position)
                 await asyncio.sleep(min(self._monotonic() - started, SLICE_SECONDS))
             if skipped and not unreadable:
                 log.error("table %s: index %s: an item cannot be read and is left out", table.arn, index.name)

@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.change_log import ChangeLogTrimmer
 from blotter.database.background.jobs import JobRunner
 from blotter.database.background.kinesis.deliveries import Deliveries
+from blotter.database.background.metrics import MetricsKeeper, count_expired, progress_of
 from blotter.database.background.steady_clock import SteadyClock, boot_time
 from blotter.database.background.tables import TableKeeper
 from blotter.database.background.time_to_live import TimeToLiveSweeper
@@ -26,6 +28,7 @@ from blotter.database.background.tokens import TokenSweeper
 from blotter.database.copies.jobs import Tools
 from blotter.database.copies.objects import INTERNAL
 from blotter.database.copies.recovery import RecoveryLog
+from blotter.database.metrics.counting import Counters
 from blotter.database.storage.protocol import Storage
 
 TABLES_SECONDS = 5.0
@@ -46,7 +49,8 @@ class _Chore(NamedTuple):
 
 class Background:
     """`clock` gives seconds since the epoch, `monotonic` measures pauses; the others are seconds between the
-    rounds of a chore. `tools` is for jobs; without, none are run."""
+    rounds of a chore. `tools` is for jobs; without, none are run. `metrics` stores the metrics of the server;
+    `counters` counts what is done here."""
 
     def __init__(
         self,
@@ -55,6 +59,8 @@ class Background:
         monotonic: Callable[[], float] = boot_time,
         *,
         tools: Tools | None = None,
+        metrics: MetricsKeeper | None = None,
+        counters: Counters | None = None,
         tables_seconds: float = TABLES_SECONDS,
         time_to_live_seconds: float = TIME_TO_LIVE_SECONDS,
         trim_seconds: float = TRIM_SECONDS,
@@ -71,8 +77,12 @@ class Background:
         if tools is not None:
             self._jobs = JobRunner(tools, monotonic, self._attempts, self._jobs_awake.set)
         self._deliveries = Deliveries(storage, clock, monotonic, self._attempts)
+        self._metrics = metrics
         steady = SteadyClock(clock, monotonic)
         sweeper = TimeToLiveSweeper(storage, steady, attempts=self._attempts)
+        if counters is not None:
+            sweeper.deleted = partial(count_expired, counters)
+            self._keeper.indexes.filled_to = partial(progress_of, counters)
         self._chores: tuple[_Chore, ...] = (
             _Chore("looking for expired items", sweeper.run_once, time_to_live_seconds),
             _Chore("trimming the change log", ChangeLogTrimmer(storage, steady).run_once, trim_seconds),
@@ -91,6 +101,8 @@ class Background:
                 if self._jobs is not None:
                     group.create_task(self._run_jobs(self._jobs))
                 group.create_task(self._deliveries.run())
+                if self._metrics is not None:
+                    group.create_task(self._keep_metrics(self._metrics))
                 for chore in self._chores:
                     group.create_task(self._repeat(chore))
         finally:
@@ -140,6 +152,11 @@ class Background:
             await self._attempts.run("jobs", "looking at the jobs", jobs.start_due)
             pause = min(jobs.pause(), self._tables_seconds)
             await _wait(self._jobs_awake, max(pause, self._attempts.pause("jobs")))
+
+    async def _keep_metrics(self, keeper: MetricsKeeper) -> None:
+        while not self._stopping.is_set():
+            await _wait(self._stopping, max(keeper.pause(), self._attempts.pause("metrics")))
+            await self._attempts.run("metrics", "storing metrics", keeper.run_once)
 
     async def _repeat(self, chore: _Chore) -> None:
         while not self._stopping.is_set():

@@ -57,7 +57,7 @@ class TableKeeper:
         self._monotonic = monotonic
         self._attempts = Attempts(monotonic) if attempts is None else attempts
         self._finished = finished
-        self._indexes = IndexKeeper(storage, monotonic)
+        self.indexes = IndexKeeper(storage, monotonic)
         self._running: dict[_JobKey, asyncio.Task[bool]] = {}
         # What the last look found: for which catalog, when something is due by either clock, and the jobs that
         # wait for another attempt.
@@ -158,10 +158,10 @@ class TableKeeper:
                 work = partial(write, partial(_remove_index, table=table, space=space))
                 yield _Job(("delete", table.id, space), f"deleting index {name} of table {table.arn}", work)
             elif index.backfilling:
-                fill = partial(self._indexes.fill, table, index)
+                fill = partial(self.indexes.fill, table, index)
                 yield _Job(("fill", table.id, space), f"filling index {name} of table {table.arn}", fill)
             elif not index.verified:
-                verify = partial(self._indexes.verify, table, index)
+                verify = partial(self.indexes.verify, table, index)
                 yield _Job(("verify", table.id, space), f"checking index {name} of table {table.arn}", verify)
 
 

@@ -64,6 +64,8 @@ class TimeToLiveSweeper:
         self._monotonic = monotonic
         self._attempts = Attempts(monotonic) if attempts is None else attempts
         self._slices = asyncio.Lock()
+        self.deleted: Callable[[Table, int], object] = lambda *_: None
+        """Called after each deletion with the table and how many items went."""
         self._seen_version: int | None = None
         self._tables: list[Table] = []
         """Those that have a time to live in the catalog of that version."""
@@ -116,7 +118,7 @@ class TimeToLiveSweeper:
             except Exception:
                 await self._delete_singly(walk, keys, now)
                 return
-            walk.deleted += deleted
+            self._count(walk, deleted)
             keys = keys[handled:]
 
     async def _delete_singly(self, walk: _Walk, keys: list[bytes], now: float) -> None:
@@ -124,13 +126,18 @@ class TimeToLiveSweeper:
         for key in keys:
             work = partial(delete_expired, table=walk.table, keys=[key], now=now, monotonic=self._monotonic)
             try:
-                walk.deleted += (await self._storage.write(work))[0]
+                self._count(walk, (await self._storage.write(work))[0])
             except Exception as error:
                 failures.append(error)
         if failures:
             walk.failure = failures[-1]
         if len(failures) == len(keys):
             raise failures[-1]
+
+    def _count(self, walk: _Walk, deleted: int) -> None:
+        walk.deleted += deleted
+        if deleted:
+            self.deleted(walk.table, deleted)
 
     def _read_slice(self, tx: ReadTransaction, table: Table, start: bytes, now: float) -> Slice:
         attribute = _attribute(table)

@@ -18,7 +18,7 @@ import msgspec
 
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.inspection.item_checks import ITEM_CHECKS
-from blotter.database.storage.protocol import RECORDS_SPACE, DataDirectoryError
+from blotter.database.storage.protocol import METRICS_SPACE, RECORDS_SPACE, DataDirectoryError
 from blotter.database.storage.sqlite import checksums
 from blotter.database.storage.sqlite.file_check import FILE_CHECKS, spaces_in_use
 from blotter.database.storage.sqlite.read_only import DamagedFile, ReadOnlyFile
@@ -71,7 +71,7 @@ def _run(file: ReadOnlyFile, monotonic: Callable[[], float]) -> Iterator[CheckRe
 def _check_spaces(file: ReadOnlyFile) -> Iterator[str]:
     """Every key space that holds something belongs to a table or an index, or was dropped, and was once given."""
     with file.snapshot() as tx:
-        owned = {RECORDS_SPACE}
+        owned = {RECORDS_SPACE, METRICS_SPACE}
         for table in tx.tables():
             owned.update([table.space, *(space for index in table.indexes for space in index.spaces)])
         dropped = {space for (space,) in file.connection.execute("SELECT space FROM dropped_spaces")}

@@ -13,15 +13,32 @@ import orjson
 from blotter.database.model.capacity import ConsumedCapacity
 
 
+class Returned:
+    """What a read of many returned, for metrics: `count` items or, of a stream, records of `size` bytes."""
+
+    __slots__ = ("count", "size", "stream", "table")
+
+    def __init__(self, count: int, size: int = 0, table: str = "", stream: str | None = None) -> None:
+        self.count = count
+        self.size = size
+        self.table = table
+        self.stream = stream
+        """The stream's label; `table` is its table then."""
+
+
 class Result:
     """What an operation that succeeded hands back: the body of its response and the capacity it consumed, one
-    entry for each table. `consumed` is always there, whether or not the response shows it."""
+    entry for each table. `consumed` is always there, whether or not the response shows it. `returned` is set by
+    what selects items or records."""
 
-    __slots__ = ("body", "consumed")
+    __slots__ = ("body", "consumed", "returned")
 
-    def __init__(self, body: bytes, consumed: Sequence[ConsumedCapacity] = ()) -> None:
+    def __init__(
+        self, body: bytes, consumed: Sequence[ConsumedCapacity] = (), returned: Returned | None = None
+    ) -> None:
         self.body = body
         self.consumed = consumed
+        self.returned = returned
 
 
 def answer(*members: tuple[bytes, bytes | None]) -> bytes:

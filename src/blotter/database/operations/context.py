@@ -15,9 +15,10 @@ from blotter.database.storage.protocol import Origin, ReadTransaction
 class Context:
     """`now` is when the request arrived, in seconds since the epoch; `table_delay` is how long CREATING, UPDATING
     and DELETING last; `origin` is recorded in the change log; `host` is the request's Host header, empty without
-    one. `operation` and `caller` are empty and None for work of the server's own."""
+    one. `operation` and `caller` are empty and None for work of the server's own. `owners` names the accounts of
+    opened tables that belong to others."""
 
-    __slots__ = ("account", "caller", "host", "now", "operation", "origin", "region", "table_delay")
+    __slots__ = ("account", "caller", "host", "now", "operation", "origin", "owners", "region", "table_delay")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Context:
         self.host = host
         self.operation = operation
         self.caller = caller
+        self.owners: dict[str, str] | None = None
 
     @property
     def reaches(self) -> bool:
@@ -107,6 +109,8 @@ def open_table(tx: ReadTransaction, context: Context, name_or_arn: str) -> Table
     account, name = context.account, name_or_arn
     if name_or_arn.startswith("arn:"):
         account, name = table_place(context, name_or_arn)
+        if account != context.account:
+            context.owners = {**(context.owners or {}), name: account}
     table = tx.find_table(account, context.region, name)
     if table is None or not table.has_items_at(context.now):
         raise table_not_found()

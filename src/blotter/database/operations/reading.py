@@ -35,7 +35,7 @@ from blotter.database.model.keys import (
 )
 from blotter.database.model.table import Index, KeySchema, Table, is_over
 from blotter.database.model.values import Item
-from blotter.database.operations.answers import Result
+from blotter.database.operations.answers import Result, Returned
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.operation import Slices
 from blotter.database.operations.pages import KeyRange, PageReader, held_names
@@ -387,4 +387,4 @@ def _result(read: ReadPlan, page: PageReader, more: bool) -> Result:
     if more:
         pieces += b'"LastEvaluatedKey":', orjson.dumps(page.last_evaluated_key()), b","
     pieces.append(b'"ScannedCount":%d}' % page.scanned)
-    return Result(b"".join(pieces), (consumed,))
+    return Result(b"".join(pieces), (consumed,), Returned(len(page.bodies)))

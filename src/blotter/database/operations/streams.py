@@ -26,7 +26,7 @@ from blotter.database.model.streams import (
     sequence_number,
 )
 from blotter.database.model.table import is_over
-from blotter.database.operations.answers import Result, answer, encoded
+from blotter.database.operations.answers import Result, Returned, answer, encoded
 from blotter.database.operations.context import Context
 from blotter.database.operations.operation import Slices
 from blotter.database.operations.pages import LARGE_BODIES, Selecting
@@ -162,7 +162,8 @@ def get_records(plan: GetRecordsPlan, tx: ReadTransaction, context: Context) -> 
         (b"Records", b"[" + b",".join([record.body for record in page.records]) + b"]"),
         (b"NextShardIterator", None if following is None else encoded(following.encode())),
     )
-    return Result(body)
+    size = sum([record.size for record in page.records])
+    return Result(body, (), Returned(len(page.records), size, stream.table_name, stream.settings.label))
 
 
 class _Page:

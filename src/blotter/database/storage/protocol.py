@@ -45,6 +45,9 @@ RECORDS_SPACE: Final = 0
 """The key space of the database's own records; tables and indexes get theirs from 1 on. Keys begin with the kind
 of record and a slash: `token/`, `stream/`."""
 
+METRICS_SPACE: Final = -16
+"""The key space of metrics' points (`metrics.point_store`). One of its own, so that its size is known."""
+
 
 class StoredItem(NamedTuple):
     """One item of a key space. `size` is DynamoDB's item size in bytes, not the body's length."""
@@ -308,6 +311,10 @@ class Storage(Protocol):
         """`submit` for coroutines: returns what the handler returned or raises what it raised. If the caller is
         canceled before the handler runs, the handler is withdrawn."""
 
+    def watch_commits(self, watch: Callable[[float], None]) -> None:
+        """Calls `watch` on the event loop after every commit that this process has made durable, with the seconds
+        that took. It must be quick and must not raise."""
+
     # Life
 
     def start(self) -> None:
@@ -355,6 +362,9 @@ class Store(Protocol):
 
     def file_cipher(self) -> FileCipher:
         """Encrypts files that lie beside the data, if the data are encrypted. Called after `claim`."""
+
+    def log_bytes(self) -> int | None:
+        """How long the write-ahead log is; None for a store that has none."""
 
     def kms_key(self) -> str | None:
         """The ARN of the key of AWS KMS that protects the data on disk, None if there is none. After `claim`."""

@@ -26,7 +26,7 @@ from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.keys import resume_after
 from blotter.database.model.table import Index, Table, is_over
 from blotter.database.model.values import AttributeValue
-from blotter.database.operations.answers import Result, answer, encoded, encoded_capacity
+from blotter.database.operations.answers import Result, Returned, answer, encoded, encoded_capacity
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.operation import Slices
 from blotter.database.operations.pages import KeyRange, PageReader, Selecting, held_names
@@ -188,7 +188,7 @@ def _result(page: PageReader, plan: StatementReadPlan, read: _Read, binding: byt
         (b"LastEvaluatedKey", encoded(None if read.position is None else page.last_evaluated_key())),
         (b"NextToken", encoded(None if read.position is None else _token(read.position, binding))),
     )
-    return Result(body, (consumed,))
+    return Result(body, (consumed,), Returned(len(page.bodies)))
 
 
 # NextToken

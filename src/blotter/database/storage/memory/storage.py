@@ -68,6 +68,9 @@ class MemoryStore:
     def file_cipher(self) -> FileCipher:
         return FileCipher(None, lambda _: None)
 
+    def log_bytes(self) -> None:
+        """There is no log."""
+
     def kms_key(self) -> None:
         """Nothing is on disk."""
 
@@ -166,6 +169,9 @@ class MemoryStorage:
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
         return await submit_and_wait(self.submit, handler)
+
+    def watch_commits(self, watch: Callable[[float], None]) -> None:
+        """Nothing is made durable."""
 
     # Life
 

@@ -70,6 +70,7 @@ class BatchTransaction:
         self._page_limit = NO_LIMIT
         self.commit_seconds = 0.0
         """What commits take, a running average over the last few."""
+        self.last_commit_seconds = 0.0
         self.busy_ms = BUSY_MS
         connection.set_busy_timeout(0)  # waiting is for the thread
         self.full_count = 0
@@ -168,7 +169,8 @@ class BatchTransaction:
         try:
             self._execute("COMMIT")
         finally:
-            self.commit_seconds += (self._monotonic() - begun - self.commit_seconds) / 8
+            self.last_commit_seconds = self._monotonic() - begun
+            self.commit_seconds += (self.last_commit_seconds - self.commit_seconds) / 8
 
     def roll_back(self) -> None:
         # SQLite rolls back itself after some errors. Where this fails, the next BEGIN fails and comes here again.

@@ -79,6 +79,8 @@ class Batches:
         self.disk_is_full: Callable[[], Work | None] = lambda: None
         """Called on the loop when a write did not find room on the disk. May return work that makes room, to be
         done in the thread under the lock."""
+        self.watch: Callable[[float], None] | None = None
+        """Called on the loop after a commit with the seconds that it took."""
         self.catalog_changed: Callable[[], None] = lambda: None
         """Called on the loop after a commit that changed the catalog or made work for the background."""
 
@@ -269,6 +271,8 @@ class Batches:
             else:
                 if self.transaction.writer.must_notify():
                     self.catalog_changed()
+                if self.watch is not None:
+                    self.watch(self.transaction.last_commit_seconds)
                 work = self.after_commit(not released)
             if not released:
                 # The lock is released before the answers, which take half as long as the commit: others may wait.

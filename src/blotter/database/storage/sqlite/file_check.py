@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from blotter.database.storage.protocol import LOG_SPACE
+from blotter.database.storage.protocol import LOG_SPACE, METRICS_SPACE
 from blotter.database.storage.sqlite import checksums, schema
 
 Problems = Iterator[str]
@@ -103,12 +103,12 @@ FILE_CHECKS: dict[str, Callable[[apsw.Connection], Problems]] = {
 
 def spaces_in_use(connection: apsw.Connection) -> Iterator[int]:
     """Key spaces with items or statistics, ascending. One step for each, however many items they have."""
-    space = -1
+    space = METRICS_SPACE - 1
     while True:
         found = connection.execute(
             "SELECT min(space) FROM (SELECT min(space) AS space FROM items WHERE space > ?1"
-            " UNION ALL SELECT min(space) FROM statistics WHERE space > ?1)",
-            (space,),
+            " UNION ALL SELECT min(space) FROM statistics WHERE space > ?1 AND space != ?2)",
+            (space, LOG_SPACE),
         ).get
         if found is None:
             return

@@ -211,6 +211,9 @@ class SqliteStorage:
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
         return await submit_and_wait(self.submit, handler)
 
+    def watch_commits(self, watch: Callable[[float], None]) -> None:
+        self._batches.watch = watch
+
     # Life
 
     def start(self) -> None:

@@ -91,6 +91,12 @@ class SqliteStore:
     def kms_key(self) -> str | None:
         return self._claimed().kms_key
 
+    def log_bytes(self) -> int | None:
+        try:
+            return (self.directory / f"{FILE_NAME}-wal").stat().st_size
+        except OSError:  # removed while it was not needed
+            return 0
+
     def _claimed(self) -> DirectoryKeys:
         if self._keys is None:
             self._keys = self._open_keys()
