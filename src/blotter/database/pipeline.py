@@ -134,6 +134,11 @@ class Pipeline(Ends):
         self._served = {name: self._serve(operation) for name, operation in OPERATIONS.items()}
         self._threads: dict[str, WorkThread] = {}
 
+    def account_with(self, account: Account | None) -> None:
+        """Calls another `account`, or none, from now on: so that what is counted only now and then costs nothing
+        meanwhile."""
+        self._account = account
+
     def answer(self, request: Request) -> Response | Pending:
         """The response, or a `Pending` that is settled with it later. Raises nothing: every failure is a response
         too."""

@@ -44,6 +44,7 @@ from blotter.database.http.messages import Pending, Response
 from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
+from blotter.database.insight_watch import InsightWatch
 from blotter.database.metrics.counting import Counters
 from blotter.database.metrics_setup import MetricsSetup, RunningMetrics
 from blotter.database.operations.tables.protection import set_kms_key
@@ -138,6 +139,7 @@ def build_handler(
     audit: RunningAudit | None = None,
     buckets: Buckets | None = None,
     metrics: RunningMetrics | None = None,
+    insights: InsightWatch | None = None,
 ) -> Router:
     """The handler of all requests: router, services, pipeline."""
     recorder = None if audit is None else audit.recorder
@@ -155,6 +157,8 @@ def build_handler(
         admission=None if buckets is None else _admission(storage, settings, buckets, metrics),
         audit=recorder,
     )
+    if insights is not None:
+        insights.attach(account, pipeline.account_with)
     trail = Trail(recorder, None if audit is None else audit.events)
     services = make_dispatcher(pipeline.answer, access, storage, trail)
     line = health(settings.region)
@@ -293,14 +297,16 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     access.start()
     audit = shared.audit.start(storage)
     metrics = shared.metrics.start(slot, storage)
+    insights = InsightWatch(storage)
     server = HttpServer(
-        build_handler(storage, settings, access, audit, shared.buckets, metrics),
+        build_handler(storage, settings, access, audit, shared.buckets, metrics, insights),
         settings.limits,
         counts=counts,
         failure=INTERNAL_ERROR,
         tls=None if certificates is None else certificates.context,
         knows=access.knows,
     )
+    insights.start()
     gc.collect()
     gc.freeze()  # What exists now stays; no collection needs to look at it again.
     server.start(shared.listener)
@@ -313,6 +319,7 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     link.ready()
     await _until(stop, task)
     await server.drain()
+    await insights.close()
     if audit is not None:
         await audit.trail.close()
     access.stop()

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.change_log import ChangeLogTrimmer
+from blotter.database.background.insights import InsightSweeper
 from blotter.database.background.jobs import JobRunner
 from blotter.database.background.kinesis.deliveries import Deliveries
 from blotter.database.background.metrics import MetricsKeeper, count_expired, progress_of
@@ -87,6 +88,7 @@ class Background:
             _Chore("looking for expired items", sweeper.run_once, time_to_live_seconds),
             _Chore("trimming the change log", ChangeLogTrimmer(storage, steady).run_once, trim_seconds),
             _Chore("deleting old tokens", TokenSweeper(storage, steady).run_once, trim_seconds),
+            _Chore("deleting old insights", InsightSweeper(storage, steady).run_once, trim_seconds),
         )
         if tools is not None:
             history = RecoveryLog(storage, tools.objects.within(INTERNAL), tools.cipher, steady)

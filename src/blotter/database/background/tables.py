@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.index_entries import IndexKeeper, find_index, same_table
 from blotter.database.model.table import PAST, Index, Table, is_over
+from blotter.database.operations.contributor_insights import remove_insights_of
 from blotter.database.operations.kinesis_destinations import remove_destinations
 from blotter.database.operations.resource_policies import remove_policies
 from blotter.database.operations.stream_registry import change_stream
@@ -223,6 +224,7 @@ def _remove_table(tx: WriteTransaction, table: Table, now: float) -> None:
     if current is not None and current.deleting_until is not None and not current.is_being_copied:
         remove_policies(tx, current)
         remove_destinations(tx, current, now)
+        remove_insights_of(tx, current)
         tx.remove_table(current)
 
 
@@ -231,6 +233,7 @@ def _remove_index(tx: WriteTransaction, table: Table, space: int) -> None:
     if found is None or not found[1].deleting:
         return
     current, index = found
+    remove_insights_of(tx, current, index.name)
     tx.save_table(replace(current, indexes=tuple(other for other in current.indexes if other.space != space)))
     for dropped in index.spaces:
         tx.drop_space(dropped)

@@ -22,7 +22,8 @@ from blotter.database.model.table import PAST, KeySchema, Table, is_over
 from blotter.database.model.timestamps import iso
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.storage.change_log import add_reader
-from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, WriteTransaction
+from blotter.database.storage.records import delete_record, save_record
 
 READER: Final = "kinesis"
 """What tables with a live destination have in `Table.log_readers`."""
@@ -117,8 +118,7 @@ def read_destination(tx: ReadTransaction, key: bytes) -> Destination | None:
 
 
 def save_destination(tx: WriteTransaction, destination: Destination) -> None:
-    stored = StoredItem(destination.key, 0, _encode(destination))
-    tx.put(RECORDS_SPACE, stored, tx.get(RECORDS_SPACE, destination.key))
+    save_record(tx, destination.key, _encode(destination))
 
 
 def begin(
@@ -176,7 +176,7 @@ def end(
     tx.remove_log_reader(destination.reader)
     table = tx.find_table(destination.account, destination.region, destination.table_name)
     if table is None or table.id != destination.table_id:
-        _forget(tx, destination.key)
+        delete_record(tx, destination.key)
         return None
     if state == "ENABLE_FAILED":
         _stop_logging(tx, table)
@@ -199,10 +199,10 @@ def remove_destinations(tx: WriteTransaction, table: Table, now: float) -> None:
     """Those of a table that is being removed from the catalog: what was written is still delivered."""
     for destination in destinations(tx, table):
         if not destination.is_live:
-            _forget(tx, destination.key)
+            delete_record(tx, destination.key)
         elif destination.state == "ENABLING":
             tx.remove_log_reader(destination.reader)
-            _forget(tx, destination.key)
+            delete_record(tx, destination.key)
         elif destination.state == "DISABLING":
             save_destination(tx, replace(destination, table_is_gone=True, changed_at=now))
         else:
@@ -221,13 +221,7 @@ def _without_reader(table: Table) -> tuple[str, ...]:
 def _forget_oldest(tx: WriteTransaction, table: Table, enabled: str) -> None:
     others = [each for each in destinations(tx, table) if each.stream_arn != enabled]
     for destination in others[KEPT_WHEN_OVER:]:
-        _forget(tx, destination.key)
-
-
-def _forget(tx: WriteTransaction, key: bytes) -> None:
-    stored = tx.get(RECORDS_SPACE, key)
-    if stored is not None:
-        tx.delete(RECORDS_SPACE, stored)
+        delete_record(tx, destination.key)
 
 
 def _records(tx: ReadTransaction, start: bytes, end: bytes) -> Iterator[Destination]:

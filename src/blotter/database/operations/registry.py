@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from blotter.database.operations import (
     batches,
     continuous_backups,
+    contributor_insights,
     items,
     kinesis_streaming,
     reading,
@@ -52,6 +53,15 @@ class _NamesStream(Protocol):
 
 def _table(request: _NamesTable) -> str:
     return request.TableName
+
+
+class _MayNameTable(Protocol):
+    @property
+    def TableName(self) -> str | None: ...  # noqa: N802
+
+
+def _table_or_everything(request: _MayNameTable) -> str:
+    return request.TableName or EVERYTHING
 
 
 def _resource(request: _NamesResource) -> str:
@@ -167,6 +177,9 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     _writer("DisableKinesisStreamingDestination", kinesis_streaming.disable_destination, _table),
     _writer("UpdateKinesisStreamingDestination", kinesis_streaming.update, _table),
     _reader("DescribeKinesisStreamingDestination", kinesis_streaming.describe, _table),
+    _writer("UpdateContributorInsights", contributor_insights.update, _table),
+    _reader("DescribeContributorInsights", contributor_insights.describe, _table),
+    _reader("ListContributorInsights", contributor_insights.list_insights, _table_or_everything),
     _reader("ListStreams", streams.list_streams, _everything),
     _reader("DescribeStream", streams.describe_stream, _stream),
     _reader("GetShardIterator", streams.get_shard_iterator, _stream),

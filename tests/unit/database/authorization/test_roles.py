@@ -57,6 +57,7 @@ MAY: dict[str, set[str]] = {
     "auditor": {
         *("DescribeTable", "DescribeTimeToLive", "GetResourcePolicy", "ListTagsOfResource"),
         *("ListTables", "DescribeLimits", "DescribeContinuousBackups", "DescribeKinesisStreamingDestination"),
+        "DescribeContributorInsights",
     },
 }
 
@@ -127,6 +128,9 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
         "DescribeContinuousBackups": named,
         "UpdateContinuousBackups": named
         | {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": False}},
+        "UpdateContributorInsights": named | {"ContributorInsightsAction": "DISABLE"},
+        "DescribeContributorInsights": named,
+        "ListContributorInsights": named,
         "ListStreams": {},
         "DescribeStream": {"StreamArn": stream},
         "GetShardIterator": {"StreamArn": stream, "ShardId": "shardId-0" * 4, "ShardIteratorType": "LATEST"},

@@ -17,6 +17,7 @@ from blotter.database.model.errors import resource_in_use, validation_error
 from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table, table_name
+from blotter.database.operations.contributor_insights import remove_insights_of
 from blotter.database.operations.kinesis_destinations import remove_destinations
 from blotter.database.operations.resource_policies import attach, remove_policies
 from blotter.database.operations.stream_registry import disable_stream
@@ -56,6 +57,7 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
         if existing.is_gone_at(context.now):
             remove_policies(tx, existing)
             remove_destinations(tx, existing, context.now)
+            remove_insights_of(tx, existing)
             tx.remove_table(existing)
         elif existing.status_at(context.now) is TableStatus.CREATING:
             raise in_use_error(TableStatus.CREATING, name)
