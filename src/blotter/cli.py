@@ -30,6 +30,8 @@ _COMMANDS = {
     "inspect": "blotter.database.inspection.cli:inspect_command",
     "snapshot": "blotter.database.inspection.cli:snapshot_command",
     "keys": "blotter.database.rekeying.cli:keys",
+    "archive": "blotter.database.archive.cli:archive",
+    "recover": "blotter.database.archive.cli:recover_command",
     "crimes": "blotter.crimes.cli:crimes",
 }
 

@@ -34,11 +34,12 @@ from blotter.database.admission.buckets import Buckets
 from blotter.database.admission.limits import LimitedTables
 from blotter.database.admission.partitions import PartitionLimits
 from blotter.database.admission.stage import Admission
+from blotter.database.archive.state import stop_archiving
 from blotter.database.audit_setup import AuditSetup, RunningAudit
 from blotter.database.authorization.stage import Authorization, table_finder
 from blotter.database.background.runner import Background
 from blotter.database.copies.jobs import Tools
-from blotter.database.copies.objects import SCRATCH_FOLDER
+from blotter.database.copies.objects import SCRATCH_FOLDER, open_objects
 from blotter.database.http.certificates import CertificateError, Certificates
 from blotter.database.http.messages import Pending, Response
 from blotter.database.http.origins import Origins
@@ -56,7 +57,7 @@ from blotter.database.security.access import Access
 from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import Trail, make_dispatcher
 from blotter.database.settings import Settings
-from blotter.database.storage.protocol import DataDirectoryError, Storage, Store
+from blotter.database.storage.protocol import DataDirectoryError, Storage, StorageUnavailable, Store
 from blotter.database.storage.stores import store_at
 from blotter.database.supervisor import Link, Role, StartError, Supervisor
 
@@ -215,7 +216,27 @@ async def background(storage: Storage, settings: Settings, shared: Shared, count
     scratch = None if settings.in_memory else settings.data_dir / SCRATCH_FOLDER
     tools = Tools(storage, settings.objects_url, shared.store.file_cipher(), scratch)
     keeper = shared.metrics.keeper(storage, counters)
-    await Background(storage, tools=tools, metrics=keeper, counters=counters).run()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Background(storage, tools=tools, metrics=keeper, counters=counters).run())
+        group.create_task(_archive(storage, settings, shared.store))
+
+
+async def _archive(storage: Storage, settings: Settings, store: Store) -> None:
+    """Ships to the archive, if there is one."""
+    if not settings.archive:
+        with contextlib.suppress(StorageUnavailable):  # the disk is full: the next start does it
+            await stop_archiving(storage)
+        return
+    from blotter.database.archive.archiver import Archiver
+
+    await Archiver(
+        storage,
+        open_objects(settings.archive),
+        store.file_cipher(),
+        settings.data_dir,
+        settings.archive_interval,
+        settings.archive_retention * 86_400.0,
+    ).run()
 
 
 def _open_descriptors(ready_fd: int | None) -> list[int]:

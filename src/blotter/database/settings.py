@@ -191,6 +191,32 @@ class Settings(msgspec.Struct, frozen=True):
             default="a folder in the data directory",
         ),
     ] = ""
+    archive: Annotated[
+        str,
+        Declared(
+            _objects,
+            "Where everything that the server holds is shipped to, continuously and in order: `file:///FOLDER` on "
+            "another disk, or `s3://BUCKET/PREFIX` as for `--objects`. `blotter recover` builds a data directory "
+            "out of it when this machine is gone. Encrypted when the data are; otherwise as secret as the data "
+            "directory.",
+            default="none",
+        ),
+    ] = ""
+    archive_interval: Annotated[
+        float,
+        Declared(
+            _seconds(0.1, 3600),
+            "Seconds between two shipments to the archive, and so what is lost with this machine.",
+            _shown_seconds,
+        ),
+    ] = 1.0
+    archive_retention: Annotated[
+        int,
+        Declared(
+            _whole(1, 3650),
+            "Days that the archive goes back: `blotter recover --at` can ask for any time in them.",
+        ),
+    ] = 7
     workers: Annotated[
         int,
         Declared(
@@ -520,12 +546,13 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
 
 def _check_in_memory(flags: Mapping[str, str | None], values: dict[str, Any]) -> None:
     """Memory is not shared between processes, and not kept in a directory."""
-    for name in ("data_dir", "master_key"):
+    for name in ("data_dir", "master_key", "archive"):
         if flags.get(name) is not None:
             flag = "--" + name.replace("_", "-")
             raise SettingsError(
                 f"{flag} and --in-memory contradict each other: in memory, nothing is kept on disk"
             )
+    values.pop("archive", None)  # named by the environment
     if values.setdefault("workers", 1) != 1:
         raise SettingsError(f"--in-memory runs one worker, not {values['workers']}: workers do not share memory")
 

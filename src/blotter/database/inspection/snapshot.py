@@ -40,7 +40,7 @@ def snapshot(source: Path, target: Path, progress: Progress, master_key: MasterK
     apsw's errors. Nothing is left in `target` then.
     """
     target = Path(os.path.abspath(target))
-    _refuse_contents(target)
+    refuse_contents(target)
     file = ReadOnlyFile(source, master_key)
     try:
         return _copy(file, target, progress, master_key)
@@ -64,7 +64,7 @@ def _copy(file: ReadOnlyFile, target: Path, progress: Progress, master_key: Mast
         size = (incomplete / FILE_NAME).stat().st_size
         mark_whole(incomplete)
         sync_directory(incomplete)
-        _rename(incomplete, target)
+        rename_into_place(incomplete, target)
     except BaseException:
         shutil.rmtree(incomplete, ignore_errors=True)
         raise
@@ -77,7 +77,7 @@ def _copy_key_file(source: Path, target: Path) -> None:
         write_durably(target, source.read_bytes())
 
 
-def _rename(incomplete: Path, target: Path) -> None:
+def rename_into_place(incomplete: Path, target: Path) -> None:
     """Replaces nothing but an empty directory."""
     try:
         incomplete.rename(target)
@@ -87,7 +87,8 @@ def _rename(incomplete: Path, target: Path) -> None:
         raise
 
 
-def _refuse_contents(target: Path) -> None:
+def refuse_contents(target: Path) -> None:
+    """Raises DataDirectoryError unless a directory is missing or empty."""
     try:
         if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
             raise _not_empty(target)
