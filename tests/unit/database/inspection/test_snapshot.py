@@ -198,7 +198,7 @@ def test_damage_that_only_the_checks_find_is_reported_and_not_kept(source: Path,
     assert _names(tmp_path) == ["source"]
 
 
-@pytest.mark.parametrize("step", ["copy_file", "check", "mark_whole", "sync_directory", "_rename"])
+@pytest.mark.parametrize("step", ["copy_file", "check", "mark_whole", "sync_directory", "rename_into_place"])
 def test_an_interruption_leaves_nothing(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
