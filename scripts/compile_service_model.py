@@ -94,6 +94,7 @@ CONSTRAINTS: dict[str, Shape] = {
     # items are, it has a message of its own (conformance suites; moto's tests verified against us-east-1).
     "TableArn": {"min": 3, "min_of_empty": 1, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
     "ManagedTableArn": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
+    "OnlyTableArn": {"type": "string", "min": 1, "max": 1024},
     "NewTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN},
     "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
     "IndexKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 8},
@@ -122,6 +123,9 @@ MEMBER_SHAPES: dict[tuple[str, str], str] = {
         (f"{operation}Input", "TableName"): "ManagedTableArn"
         for operation in ("DescribeTable", "UpdateTable", "DeleteTable", "DescribeTimeToLive", "UpdateTimeToLive")
     },
+    # Where only an ARN is meant, `validation` has messages of its own for what is none.
+    ("ExportTableToPointInTimeInput", "TableArn"): "OnlyTableArn",
+    ("ListExportsInput", "TableArn"): "OnlyTableArn",
     ("CreateTableInput", "KeySchema"): "TableKeySchema",
     ("GlobalSecondaryIndex", "KeySchema"): "IndexKeySchema",
     ("LocalSecondaryIndex", "KeySchema"): "TableKeySchema",

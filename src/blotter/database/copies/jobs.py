@@ -37,7 +37,7 @@ _PREFIX: Final = b"job/"
 _END: Final = b"job0"
 _AT_ONCE: Final = 100
 
-KINDS: Final[dict[str, str]] = {}
+KINDS: Final[dict[str, str]] = {"export": "blotter.database.exporting.job:run"}
 """Kind of job → the coroutine function that runs it, as module:name, imported when the first one runs."""
 
 

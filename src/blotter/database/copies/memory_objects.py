@@ -13,6 +13,7 @@ class MemoryObjects:
     """See `objects.Objects`. `contents` is shared by all views of one store."""
 
     place: Final = "memory:"
+    makes_buckets: Final = True
 
     def __init__(self, contents: dict[str, tuple[bytes, float]], prefix: str) -> None:
         self._contents = contents
@@ -54,9 +55,12 @@ class MemoryObjects:
     def bucket(self, name: str) -> MemoryObjects:
         return MemoryObjects(self._contents, f"{check_name(name)}/")
 
-    def has_bucket(self, name: str) -> bool:
+    def has_bucket(self, name: str, owner: str | None = None) -> bool:  # noqa: ARG002
         """Every one: there are no folders in memory."""
         return bool(name)
+
+    def encrypted_by(self, kms_key: str | None) -> MemoryObjects:
+        raise ValueError(f"{self.place} cannot be encrypted by {kms_key or 'AWS KMS'}")
 
     def _full(self, name: str) -> str:
         return self._prefix + check_name(name)

@@ -55,6 +55,8 @@ class ObjectInfo(NamedTuple):
     size: int
     modified: float
     """Seconds since the epoch."""
+    etag: str = ""
+    """S3's; elsewhere there is none."""
 
 
 class Objects(Protocol):
@@ -64,6 +66,10 @@ class Objects(Protocol):
     @property
     def place(self) -> str:
         """Its URL, for messages."""
+
+    @property
+    def makes_buckets(self) -> bool:
+        """Whether a bucket need not be there before something is written to it."""
 
     def put(self, name: str, content: bytes) -> None:
         """Stores an object durably, or replaces it."""
@@ -93,8 +99,12 @@ class Objects(Protocol):
     def bucket(self, name: str) -> Objects:
         """What a request means by an S3Bucket."""
 
-    def has_bucket(self, name: str) -> bool:
-        """Whether that bucket is there."""
+    def has_bucket(self, name: str, owner: str | None = None) -> bool:
+        """Whether that bucket is there. Raises ObjectsDenied if S3 says that it is not the owner's, an account."""
+
+    def encrypted_by(self, kms_key: str | None) -> Objects:
+        """The same place, where S3 encrypts what is written with a key of AWS KMS; None is AWS's own key for S3.
+        Raises ValueError where there is no S3."""
 
 
 def open_objects(url: str) -> Objects:
@@ -131,6 +141,8 @@ def check_name(name: str, longest_segment: int = _LONGEST_NAME) -> str:
 class FolderObjects:
     """Objects as files, which only their owner can read. A file that a crash leaves unfinished has a name that no
     object has (`.….unfinished`), and is removed by `remove_unfinished`."""
+
+    makes_buckets: Final = True
 
     def __init__(self, root: Path, place: str = "", top: Path | None = None) -> None:
         self.root = root
@@ -212,8 +224,11 @@ class FolderObjects:
         root = self._top / check_name(name, _LONGEST_SEGMENT)
         return FolderObjects(root, root.as_uri(), self._top)
 
-    def has_bucket(self, name: str) -> bool:
+    def has_bucket(self, name: str, owner: str | None = None) -> bool:  # noqa: ARG002
         return self.bucket(name).root.is_dir()
+
+    def encrypted_by(self, kms_key: str | None) -> FolderObjects:
+        raise ValueError(f"{self.place} cannot be encrypted by {kms_key or 'AWS KMS'}")
 
     def remove_unfinished(self) -> int:
         """Removes what crashes have left, for the only process that writes here; returns how many files."""

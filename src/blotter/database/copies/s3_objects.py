@@ -36,6 +36,8 @@ _PARTS_UNDER_WAY: Final = 2
 class S3Objects:
     """See `objects.Objects`. `session`: a boto3 session, by default that of the environment."""
 
+    makes_buckets: Final = False
+
     def __init__(self, bucket: str, prefix: str = "", session: Any = None, opened: dict[str, Any] | None = None):
         self._bucket = bucket
         self._prefix = f"{check_name(prefix)}/" if prefix else ""
@@ -99,7 +101,8 @@ class S3Objects:
                 meta = obstore.head(self._store(), full)
         except ObjectNotFound:
             return None
-        return ObjectInfo(name, meta["size"], meta["last_modified"].timestamp())
+        etag = (meta["e_tag"] or "").strip('"')
+        return ObjectInfo(name, meta["size"], meta["last_modified"].timestamp(), etag)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with self._as_unavailable(prefix):
@@ -124,17 +127,25 @@ class S3Objects:
     def bucket(self, name: str) -> S3Objects:
         return S3Objects(check_name(name), "", self._session)
 
-    def has_bucket(self, name: str) -> bool:
+    def has_bucket(self, name: str, owner: str | None = None) -> bool:
         from botocore.exceptions import ClientError
 
+        expected = {} if owner is None else {"ExpectedBucketOwner": owner}
         with self._as_unavailable(""):
             try:
-                self._client().head_bucket(Bucket=name)
+                self._client().head_bucket(Bucket=name, **expected)
             except ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                     return False
                 raise
         return True
+
+    def encrypted_by(self, kms_key: str | None) -> S3Objects:
+        options = {"server_side_encryption": "aws:kms"} | ({} if kms_key is None else {"sse_kms_key_id": kms_key})
+        opened = {name: value for name, value in self._opened.items() if name != "store"}
+        encrypted = S3Objects(self._bucket, "", self._session, opened | {"encryption": options})
+        encrypted._prefix = self._prefix
+        return encrypted
 
     def _full(self, name: str) -> str:
         return self._prefix + check_name(name)
@@ -155,6 +166,7 @@ class S3Objects:
             client = self._client()
             endpoint = client.meta.endpoint_url
             options: dict[str, Any] = {"region": client.meta.region_name, "retry_config": _RETRIES}
+            options |= self._opened.get("encryption", {})
             client_options: Any = {"timeout": _TIMEOUT}
             if not (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
                 options["endpoint"] = endpoint

@@ -23,6 +23,8 @@ from blotter.database.operations import (
 )
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context
+from blotter.database.operations.exports import description as exports
+from blotter.database.operations.exports import request as export_request
 from blotter.database.operations.operation import OnConflict, Operation, Reading, Slicing, Writing
 from blotter.database.operations.partiql import batch as partiql_batch
 from blotter.database.operations.partiql import select as partiql_select
@@ -44,6 +46,16 @@ class _NamesTable(Protocol):
 class _NamesResource(Protocol):
     @property
     def ResourceArn(self) -> str: ...  # noqa: N802
+
+
+class _NamesTableArn(Protocol):
+    @property
+    def TableArn(self) -> str: ...  # noqa: N802
+
+
+class _NamesExport(Protocol):
+    @property
+    def ExportArn(self) -> str: ...  # noqa: N802
 
 
 class _NamesStream(Protocol):
@@ -70,6 +82,14 @@ def _resource(request: _NamesResource) -> str:
 
 def _stream(request: _NamesStream) -> str:
     return request.StreamArn
+
+
+def _table_arn(request: _NamesTableArn) -> str:
+    return request.TableArn
+
+
+def _export(request: _NamesExport) -> str:
+    return request.ExportArn
 
 
 def _everything(_: object) -> str:
@@ -170,6 +190,9 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     _reader("DescribeTimeToLive", tags_and_ttl.describe_time_to_live, _table),
     _writer("UpdateContinuousBackups", continuous_backups.update_continuous_backups, _table),
     _reader("DescribeContinuousBackups", continuous_backups.describe_continuous_backups, _table),
+    _writer("ExportTableToPointInTime", export_request.export_table, _table_arn, export_request.touches_of_export),
+    _reader("DescribeExport", exports.describe_export, _export),
+    _reader("ListExports", exports.list_exports, _everything),
     _writer("PutResourcePolicy", resource_policies.put_resource_policy, _resource),
     _reader("GetResourcePolicy", resource_policies.get_resource_policy, _resource),
     _writer("DeleteResourcePolicy", resource_policies.delete_resource_policy, _resource),

@@ -16,6 +16,7 @@ from typing import Any
 from blotter.database.validation import (
     batches,
     continuous_backups,
+    exports,
     items,
     reading,
     tables,
@@ -33,4 +34,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     **update_table.CHECKS,
     **tags.CHECKS,
     **continuous_backups.CHECKS,
+    **exports.CHECKS,
 }

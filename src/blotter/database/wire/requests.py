@@ -337,7 +337,7 @@ class FilterSpecification(Struct, frozen=True, kw_only=True):
 
 
 class ExportTableToPointInTimeInput(Struct, frozen=True, kw_only=True):
-    TableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")]
+    TableArn: Annotated[str, Meta(min_length=1, max_length=1024)]
     ExportTime: float | None = None
     ClientToken: Annotated[str, Meta(pattern="^(?:^[^\\$]+$)$")] | None = None
     S3Bucket: Annotated[str, Meta(max_length=255, pattern="^(?:^[a-z0-9A-Z]+[\\.\\-\\w]*[a-z0-9A-Z]+$)$")]
@@ -422,7 +422,7 @@ class ListContributorInsightsInput(Struct, frozen=True, kw_only=True):
 
 
 class ListExportsInput(Struct, frozen=True, kw_only=True):
-    TableArn: Annotated[str, Meta(pattern="^(?:[a-zA-Z0-9_.-]{3,255}|arn:.{1,1020})$")] | None = None
+    TableArn: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
     MaxResults: Annotated[int, Meta(ge=1, le=25)] | None = None
     NextToken: str | None = None
 

@@ -57,7 +57,7 @@ MAY: dict[str, set[str]] = {
     "auditor": {
         *("DescribeTable", "DescribeTimeToLive", "GetResourcePolicy", "ListTagsOfResource"),
         *("ListTables", "DescribeLimits", "DescribeContinuousBackups", "DescribeKinesisStreamingDestination"),
-        "DescribeContributorInsights",
+        *("DescribeContributorInsights", "ListExports"),
     },
 }
 
@@ -131,6 +131,9 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
         "UpdateContributorInsights": named | {"ContributorInsightsAction": "DISABLE"},
         "DescribeContributorInsights": named,
         "ListContributorInsights": named,
+        "ExportTableToPointInTime": {"TableArn": TABLES + table, "S3Bucket": "exports"},
+        "DescribeExport": {"ExportArn": f"{TABLES}{table}/export/01768385930622-efd1a093"},
+        "ListExports": {},
         "ListStreams": {},
         "DescribeStream": {"StreamArn": stream},
         "GetShardIterator": {"StreamArn": stream, "ShardId": "shardId-0" * 4, "ShardIteratorType": "LATEST"},
@@ -153,7 +156,7 @@ def test_a_role_may_do_its_work_and_nothing_else(database: GuardedDatabase, tmp_
         database.as_(session(role, "one", printed))
         may = {name for name, request in tried.items() if is_allowed(database, name, request)}
         # Without a resource of their own these are the same for every table.
-        expected = MAY[role] if table == OWN else MAY[role] & {"ListTables", "DescribeLimits"}
+        expected = MAY[role] if table == OWN else MAY[role] & {"ListTables", "DescribeLimits", "ListExports"}
         assert may == expected
 
 

@@ -1,0 +1,1 @@
+"""ExportTableToPointInTime, DescribeExport, ListExports. Begin with `request.py`; `records.py` is what is kept."""
