@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -38,6 +39,14 @@ def _check(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None:
 
 
 def _inspect(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None:
+    context = click.get_current_context()
+    if context.invoked_subcommand is not None:
+        given = [name for name in context.params if _is_given(context, name)]
+        if given:
+            raise click.UsageError(
+                f"options come after the command: blotter inspect {context.invoked_subcommand} …"
+            )
+        return
     from blotter.database.inspection.contents import read_contents
     from blotter.database.inspection.text import contents_lines
 
@@ -46,6 +55,25 @@ def _inspect(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None
         _print_json(contents)
     else:
         _print(contents_lines(contents))
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _partitions(
+    table: str, index: str | None, hours: int, data_dir: str, as_json: bool, master_key: MasterKey | None
+) -> None:
+    from blotter.database.inspection.partition_text import partition_lines
+    from blotter.database.inspection.partitions import read_partitions
+
+    read = partial(read_partitions, Path(data_dir), table, index, hours, master_key)
+    found = _reading("inspect", read)
+    if as_json:
+        _print_json(found)
+    else:
+        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+        _print(partition_lines(found, unicode=unicode))
 
 
 def _snapshot(directory: str, data_dir: str, master_key: MasterKey | None) -> None:
@@ -128,17 +156,49 @@ their items; streams with their tables, and the change log with the items.
 Exit status: 0 no damage, 1 damage, 2 the directory cannot be checked.""",
 )
 
-inspect_command = click.Command(
+inspect_command = click.Group(
     "inspect",
     callback=_inspect,
+    invoke_without_command=True,
     params=[data_dir_option(), master_key_option(), json_option()],
     context_settings=CONTEXT_SETTINGS,
     short_help="Show what a data directory holds; a server may run on it.",
     help="""Show what a data directory holds: format, sizes, tables, indexes, streams, the change log, its readers.
 
 Changes nothing; a server may run on the directory meanwhile. `blotter check` looks for damage.
+`blotter inspect partitions TABLE` shows how items and traffic spread over the hash space.
 
 Exit status: 0 shown, 1 damage, 2 the directory cannot be read.""",
+)
+
+inspect_command.add_command(
+    click.Command(
+        "partitions",
+        callback=_partitions,
+        params=[
+            click.Argument(["table"], metavar="TABLE"),
+            click.Option(["--index"], metavar="NAME", help="One of its secondary indexes instead."),
+            click.Option(
+                ["--hours"],
+                type=click.IntRange(1, 360),
+                default=24,
+                show_default=True,
+                help="How far back to look at the traffic.",
+            ),
+            data_dir_option(),
+            master_key_option(),
+            json_option(),
+        ],
+        context_settings=CONTEXT_SETTINGS,
+        short_help="Show how a table's items and traffic spread over the hash space.",
+        help="""Show how items and traffic of TABLE (a name or an ARN) spread over the hash space.
+
+Items are counted in 64 parts, each in a short snapshot: a server may run on the directory meanwhile. Lists the
+partition keys with the most items. Traffic and the hottest keys are what contributor insights have counted, so
+they are shown once `aws dynamodb update-contributor-insights` has enabled these.
+
+Exit status: 0 shown, 1 damage, 2 the directory cannot be read or has no such table.""",
+    )
 )
 
 snapshot_command = click.Command(

@@ -67,15 +67,6 @@ def _table(request: _NamesTable) -> str:
     return request.TableName
 
 
-class _MayNameTable(Protocol):
-    @property
-    def TableName(self) -> str | None: ...  # noqa: N802
-
-
-def _table_or_everything(request: _MayNameTable) -> str:
-    return request.TableName or EVERYTHING
-
-
 def _resource(request: _NamesResource) -> str:
     return request.ResourceArn
 
@@ -202,7 +193,7 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     _reader("DescribeKinesisStreamingDestination", kinesis_streaming.describe, _table),
     _writer("UpdateContributorInsights", contributor_insights.update, _table),
     _reader("DescribeContributorInsights", contributor_insights.describe, _table),
-    _reader("ListContributorInsights", contributor_insights.list_insights, _table_or_everything),
+    _reader("ListContributorInsights", contributor_insights.list_insights, _everything),
     _reader("ListStreams", streams.list_streams, _everything),
     _reader("DescribeStream", streams.describe_stream, _stream),
     _reader("GetShardIterator", streams.get_shard_iterator, _stream),
