@@ -50,7 +50,7 @@ class TableReads(msgspec.Struct, frozen=True, gc=False):
 class BatchGetPlan(msgspec.Struct, frozen=True, gc=False):
     reads: list[TableReads]
     capacity: str | None
-    postponed: list[int] = msgspec.field(default_factory=list)
+    postponed: list[int] = []
     """Numbers of keys, counted over all tables, that are left unprocessed."""
 
     def touches(self) -> list[Touch]:
