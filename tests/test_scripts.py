@@ -20,7 +20,7 @@ from tests.over_http import HttpDatabase
 SCRIPTS = Path(__file__).parent / "scripts"
 # They need a clock that the test can move, which a server in another process has not, one without a background
 # process that would look up streams of Kinesis, or to know when the background has done its work.
-IN_PROCESS_ONLY = {"time_to_live", "kinesis", "exports"}
+IN_PROCESS_ONLY = {"backups", "exports", "kinesis", "time_to_live"}
 
 EVERY_SCRIPT = [path for path in sorted(SCRIPTS.rglob("*")) if path.is_file()]
 OVER_HTTP = [path for path in EVERY_SCRIPT if path.parent.name not in IN_PROCESS_ONLY]

@@ -75,6 +75,7 @@ _NAMING = (
     "TableArn",
     "ResourceArn",
     "StreamArn",
+    "BackupArn",
     "SourceTableName",
     "SourceTableArn",
     "TargetTableName",

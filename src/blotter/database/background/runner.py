@@ -74,6 +74,7 @@ class Background:
         self._stopping = asyncio.Event()
         self._tables_seconds = tables_seconds
         self._keeper = TableKeeper(storage, clock, monotonic, self._attempts, self._awake.set)
+        self._tools = tools
         self._jobs: JobRunner | None = None
         if tools is not None:
             self._jobs = JobRunner(tools, monotonic, self._attempts, self._jobs_awake.set)
@@ -98,6 +99,9 @@ class Background:
         """Does the chores until it is stopped or canceled."""
         listener = asyncio.create_task(self._listen())
         try:
+            if self._tools is not None:
+                tidy = partial(asyncio.to_thread, self._tools.tidy)
+                await self._attempts.run("tidy", "removing what a crash has left half-written", tidy)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_tables())
                 if self._jobs is not None:

@@ -147,6 +147,8 @@ class TableKeeper:
                 work = partial(write, partial(_remove_table, table=table, now=now))
                 yield _Job(("delete", table.id, 0), f"deleting table {table.arn}", work)
             return
+        if table.loading is not None:  # its job does everything
+            return
         over = frozenset(moment for moment in _moments(table) if has_come(moment))
         if settled(table, over) != table:
             work = partial(write, partial(_settle, table=table, over=over))

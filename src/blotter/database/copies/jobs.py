@@ -11,6 +11,7 @@ repeatable, and what a job has saved must be true already.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
@@ -21,7 +22,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from blotter.database.copies.objects import Objects, open_objects
+from blotter.database.copies.objects import FolderObjects, Objects, open_objects
 from blotter.database.encryption.files import FileCipher
 from blotter.database.storage.protocol import (
     RECORDS_SPACE,
@@ -37,7 +38,12 @@ _PREFIX: Final = b"job/"
 _END: Final = b"job0"
 _AT_ONCE: Final = 100
 
-KINDS: Final[dict[str, str]] = {"export": "blotter.database.exporting.job:run"}
+KINDS: Final[dict[str, str]] = {
+    "create-backup": "blotter.database.backups.creating:run",
+    "delete-backup": "blotter.database.backups.deleting:run",
+    "export": "blotter.database.exporting.job:run",
+    "restore": "blotter.database.backups.restoring:run",
+}
 """Kind of job → the coroutine function that runs it, as module:name, imported when the first one runs."""
 
 
@@ -98,6 +104,12 @@ def all_jobs(tx: ReadTransaction) -> list[Job]:
     return jobs
 
 
+def count(tx: ReadTransaction, prefix: str, most: int) -> int:
+    """How many jobs there are whose ids begin so; `most` for that many or more."""
+    first = _PREFIX + prefix.encode()
+    return len(tx.items(RECORDS_SPACE, first, first + b"\xff", most))
+
+
 class Tools:
     """What a job works with. `scratch` is a private folder for files that are of no use after a crash; None: there
     is no disk. `clock` gives seconds since the epoch."""
@@ -122,6 +134,13 @@ class Tools:
     def objects(self) -> Objects:
         """The store of objects (`--objects`). Its calls block: make them on a thread."""
         return open_objects(self._objects_url)
+
+    def tidy(self) -> None:
+        """Removes what a crash has left half-written. Before anything of this process writes; blocks."""
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        if isinstance(self.objects, FolderObjects):
+            self.objects.remove_unfinished()
 
     async def save(self, job: Job) -> Job:
         """Stores how far a job has come; returns it."""

@@ -22,6 +22,7 @@ from blotter.database.operations import (
     transactions,
 )
 from blotter.database.operations.answers import Result
+from blotter.database.operations.backups import backups, restoring
 from blotter.database.operations.context import Context
 from blotter.database.operations.exports import description as exports
 from blotter.database.operations.exports import request as export_request
@@ -58,6 +59,11 @@ class _NamesExport(Protocol):
     def ExportArn(self) -> str: ...  # noqa: N802
 
 
+class _NamesBackup(Protocol):
+    @property
+    def BackupArn(self) -> str: ...  # noqa: N802
+
+
 class _NamesStream(Protocol):
     @property
     def StreamArn(self) -> str: ...  # noqa: N802
@@ -81,6 +87,10 @@ def _table_arn(request: _NamesTableArn) -> str:
 
 def _export(request: _NamesExport) -> str:
     return request.ExportArn
+
+
+def _backup(request: _NamesBackup) -> str:
+    return request.BackupArn
 
 
 def _everything(_: object) -> str:
@@ -194,6 +204,11 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     _writer("UpdateContributorInsights", contributor_insights.update, _table),
     _reader("DescribeContributorInsights", contributor_insights.describe, _table),
     _reader("ListContributorInsights", contributor_insights.list_insights, _everything),
+    _writer("CreateBackup", backups.create_backup, _table),
+    _reader("DescribeBackup", backups.describe_backup, _backup),
+    _reader("ListBackups", backups.list_backups, _everything),
+    _writer("DeleteBackup", backups.delete_backup, _backup),
+    _writer("RestoreTableFromBackup", restoring.restore_from_backup, _backup, restoring.touches_of_restore),
     _reader("ListStreams", streams.list_streams, _everything),
     _reader("DescribeStream", streams.describe_stream, _stream),
     _reader("GetShardIterator", streams.get_shard_iterator, _stream),

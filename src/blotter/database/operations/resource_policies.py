@@ -146,7 +146,7 @@ def _find(target: _Target, tx: ReadTransaction, context: Context) -> Table:
         stream = find_stream(tx, context.account, context.region, name, label)
         if stream is None or is_trimmed(stream.settings, context.now):
             raise table_not_found(f"Requested resource not found: Stream: {label} not found for Table: {name}")
-    if table is None:
+    if table is None or table.restore is not None:
         raise table_not_found(f"Requested resource not found: Table: {name} not found")
     return table
 

@@ -179,8 +179,9 @@ def _carry_out(directory: Path, keys: DirectoryKeys, file: KeyFile, progress: Pr
         save_secret(directory, keys.secret)
         key_file.remove(place)
     else:
-        kept = (file.key(target.id.hex()),)
-        key_file.save(place, KeyFile(key_file.FORMAT, target.id.hex(), kept))
+        # Copies in other stores of objects are still under the keys that were replaced.
+        keys_kept = sorted(file.keys, key=lambda key: key.id != target.id.hex())
+        key_file.save(place, KeyFile(key_file.FORMAT, target.id.hex(), tuple(keys_kept)))
 
 
 def _convert_files(directory: Path, keys: DirectoryKeys, target: DataKey | None) -> None:

@@ -74,7 +74,9 @@ def _status(data_dir: str) -> None:
         click.echo(f"{data_dir}: not encrypted")
         return
     for key in state.file.keys:
-        use = "in use" if key.id == state.file.current else "being put into use"
+        use = "in use" if key.id == state.file.current else "kept to read copies elsewhere"
+        if state.file.changing and key.id == state.file.target:
+            use = "being put into use"
         click.echo(f"{data_dir}: data key {key.id} of {key.created}, {use}")
         click.echo(f"  wrapped {key.wrapped_at} by {key.master_key_kind} {key.master_key_id}")
     if state.unfinished is not None:

@@ -228,6 +228,9 @@ class WriteTransaction(ReadTransaction, Protocol):
         """Stores an item. `previous` is what `get` found under the key: it keeps the statistics exact. `version`
         is for tables with replicas: it replaces the item's, also by none."""
 
+    def put_new(self, space: int, rows: Sequence[Row]) -> None:
+        """Stores many items, none of whose keys is in the space, at a fraction of what `put` costs for each."""
+
     def delete(self, space: int, previous: StoredItem) -> None: ...
 
     def append_change(self, change: Change) -> None:

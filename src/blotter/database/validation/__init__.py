@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from blotter.database.validation import (
+    backups,
     batches,
     continuous_backups,
     exports,
@@ -35,4 +36,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     **tags.CHECKS,
     **continuous_backups.CHECKS,
     **exports.CHECKS,
+    **backups.CHECKS,
 }

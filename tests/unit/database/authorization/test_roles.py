@@ -57,7 +57,7 @@ MAY: dict[str, set[str]] = {
     "auditor": {
         *("DescribeTable", "DescribeTimeToLive", "GetResourcePolicy", "ListTagsOfResource"),
         *("ListTables", "DescribeLimits", "DescribeContinuousBackups", "DescribeKinesisStreamingDestination"),
-        *("DescribeContributorInsights", "ListExports"),
+        *("DescribeContributorInsights", "ListBackups", "ListExports"),
     },
 }
 
@@ -88,6 +88,7 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
     query = {"KeyConditionExpression": "p = :v", "ExpressionAttributeValues": {":v": {"S": "a"}}}
     select = {"Statement": f"SELECT * FROM \"{table}\" WHERE p = 'a'"}
     kinesis = named | {"StreamArn": "arn:aws:kinesis:us-east-1:123456789012:stream/changes"}
+    backup = {"BackupArn": f"{TABLES}{table}/backup/01795911600000-9b1c2d3e"}
     schema = {
         "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
         "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
@@ -134,6 +135,11 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
         "ExportTableToPointInTime": {"TableArn": TABLES + table, "S3Bucket": "exports"},
         "DescribeExport": {"ExportArn": f"{TABLES}{table}/export/01768385930622-efd1a093"},
         "ListExports": {},
+        "CreateBackup": named | {"BackupName": "one"},
+        "ListBackups": named,
+        "DescribeBackup": backup,
+        "DeleteBackup": backup,
+        "RestoreTableFromBackup": backup | {"TargetTableName": "restored"},
         "ListStreams": {},
         "DescribeStream": {"StreamArn": stream},
         "GetShardIterator": {"StreamArn": stream, "ShardId": "shardId-0" * 4, "ShardIteratorType": "LATEST"},
@@ -156,7 +162,8 @@ def test_a_role_may_do_its_work_and_nothing_else(database: GuardedDatabase, tmp_
         database.as_(session(role, "one", printed))
         may = {name for name, request in tried.items() if is_allowed(database, name, request)}
         # Without a resource of their own these are the same for every table.
-        expected = MAY[role] if table == OWN else MAY[role] & {"ListTables", "DescribeLimits", "ListExports"}
+        same = {"ListTables", "DescribeLimits", "ListBackups", "ListExports"}
+        expected = MAY[role] if table == OWN else MAY[role] & same
         assert may == expected
 
 

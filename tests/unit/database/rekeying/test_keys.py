@@ -122,12 +122,13 @@ def test_the_whole_way_on_the_command_line(
     assert first is not None
     assert second is not None
     assert first.current != second.current
-    assert [each.id for each in second.keys] == [second.current]
+    assert [each.id for each in second.keys] == [second.current, first.current]  # copies elsewhere need the first
     code, text = run("rotate", *key, "--new-master-key", other.text)
     assert (code, text) == (0, f"DIR: the data key is wrapped by {other.text} from now on\n")
     assert (
         run("status")[1].splitlines()[0] == f"DIR: data key {second.current} of {second.keys[0].created}, in use"
     )
+    assert "kept to read copies elsewhere" in run("status")[1].splitlines()[2]
     code, text = run("rekey", *key)
     assert code == 1
     assert f"is not the one that DIR was encrypted with (local {other.id})" in text

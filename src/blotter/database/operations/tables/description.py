@@ -16,6 +16,7 @@ from blotter.database.model.table import (
     Index,
     KeySchema,
     OnDemandMaxima,
+    RestoreSummary,
     Table,
     TableStatus,
     Throughput,
@@ -79,6 +80,10 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
         description["LocalSecondaryIndexes"] = locals_
     if globals_:
         description["GlobalSecondaryIndexes"] = globals_
+    if table.restore is not None:
+        description["RestoreSummary"] = _describe_restore(table.restore)
+        for index in description.get("GlobalSecondaryIndexes", ()):
+            del index["IndexStatus"]  # DDB-TABLE-282
     if table.vector_indexes:
         description["VectorIndexes"] = [
             _describe_vector_index(tx, table, index, index.vector, now)
@@ -87,6 +92,15 @@ def describe_table(tx: ReadTransaction, table: Table, now: float) -> dict[str, A
         ]
         description["TableSizeBytes"] -= _saved_bytes(tx, table)
     return description
+
+
+def _describe_restore(restore: RestoreSummary) -> dict[str, Any]:
+    """Shown until the table is ACTIVE (DDB-TABLE-216)."""
+    summary: dict[str, Any] = (
+        {} if restore.source_backup_arn is None else {"SourceBackupArn": restore.source_backup_arn}
+    )
+    summary |= {"SourceTableArn": restore.source_table_arn, "RestoreDateTime": round(restore.restored_to, 3)}
+    return summary | {"RestoreInProgress": True}
 
 
 def describe_created(tx: ReadTransaction, table: Table, now: float) -> dict[str, Any]:
@@ -187,7 +201,7 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
     described: dict[str, Any] = {
         "IndexName": index.name,
         "KeySchema": describe_keys(index.keys),
-        "Projection": _describe_projection(index),
+        "Projection": describe_projection(index),
     }
     if not index.local:
         status = index_status(index, now)
@@ -210,7 +224,7 @@ def _describe_vector_index(
             for element in vector.schema
         ]
     described |= {
-        "Projection": _describe_projection(index),
+        "Projection": describe_projection(index),
         "VectorAttribute": {"AttributeName": vector.attribute},
         "Dimensions": vector.dimensions,
         "DistanceFunction": vector.distance,
@@ -219,7 +233,7 @@ def _describe_vector_index(
     return described | _describe_contents(tx, table, index)
 
 
-def _describe_projection(index: Index) -> dict[str, Any]:
+def describe_projection(index: Index) -> dict[str, Any]:
     projection: dict[str, Any] = {"ProjectionType": index.projection}
     if index.projection == "INCLUDE":
         projection["NonKeyAttributes"] = sorted(index.included)

@@ -59,6 +59,8 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
             remove_destinations(tx, existing, context.now)
             remove_insights_of(tx, existing)
             tx.remove_table(existing)
+        elif existing.restore is not None:
+            raise resource_in_use(f"Table is being used: {name}")
         elif existing.status_at(context.now) is TableStatus.CREATING:
             raise in_use_error(TableStatus.CREATING, name)
         else:
@@ -72,7 +74,7 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
 
 
 def describe(request: wire.DescribeTableInput, tx: ReadTransaction, context: Context) -> bytes:
-    table = get_table(tx, context, request.TableName)
+    table = get_table(tx, context, request.TableName, even_restoring=True)
     return answer((b"Table", encoded(describe_table(tx, table, context.now))))
 
 
@@ -95,7 +97,7 @@ def list_tables(request: wire.ListTablesInput, tx: ReadTransaction, context: Con
 
 def delete_table(request: wire.DeleteTableInput, tx: WriteTransaction, context: Context) -> bytes:
     """Order and messages: ack-api-quirks, DDB-TABLE-006, -444, and `under_way`."""
-    table = get_table(tx, context, request.TableName)
+    table = get_table(tx, context, request.TableName, even_restoring=True)
     check_may_delete(table, context)
     if table.deletion_protection:
         raise validation_error(

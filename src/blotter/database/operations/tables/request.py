@@ -93,6 +93,11 @@ def attribute_types(definitions: Sequence[wire.AttributeDefinition] | None) -> A
     return {definition.AttributeName: definition.AttributeType for definition in definitions or ()}
 
 
+def attribute_types_of(table: Table) -> AttributeTypes:
+    """The types of all attributes that are keys of a table or of its indexes."""
+    return {attribute.name: attribute.type for attribute in table.key_attributes}
+
+
 def key_schema(elements: Sequence[wire.KeySchemaElement], types: AttributeTypes) -> KeySchema:
     attributes = [
         (element.KeyType, KeyAttribute(element.AttributeName, types[element.AttributeName]))

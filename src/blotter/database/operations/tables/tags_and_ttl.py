@@ -76,7 +76,7 @@ def _resource(text: str, tx: ReadTransaction, context: Context) -> Table:
     if arn.account != context.account:
         raise DynamoDBError("AccessDeniedException", "Access is denied")
     table = find_table(tx, context, arn.table) if arn.is_table else None
-    if table is None:
+    if table is None or table.restore is not None:
         raise table_not_found(f"Requested resource not found: ResourceArn: {text} not found")
     return table
 

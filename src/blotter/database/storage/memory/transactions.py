@@ -246,6 +246,10 @@ class MemoryWriter(MemoryReader):
         elif previous.size != item.size:
             self._grow(space, 0, item.size - previous.size)
 
+    def put_new(self, space: int, rows: Sequence[Row]) -> None:
+        for key, size, body in rows:
+            self.put(space, StoredItem(key, size, body), None)
+
     def delete(self, space: int, previous: StoredItem) -> None:
         self._maps.delete(space, previous.key)
         if self._maps.has(_VERSIONS):

@@ -8,7 +8,7 @@ midway. Nothing here begins, commits or rolls back; `batches` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import apsw
@@ -20,6 +20,7 @@ from blotter.database.storage.protocol import (
     Action,
     Change,
     LogReader,
+    Row,
     SpaceStatistics,
     StorageUnavailable,
     StoredItem,
@@ -165,6 +166,19 @@ class Writer(Reader):
             self._grow(space, 0, item.size - previous.size)
         if version is not None:
             self._execute(_SET_VERSION, (version, space, item.key))
+
+    def put_new(self, space: int, rows: Sequence[Row]) -> None:
+        if self.restricted:
+            raise _disk_is_full()
+        self.writes += 1
+        short = [(space, *row) for row in rows if len(row[0]) + len(row[2]) <= INLINE_BYTES]
+        if len(short) < len(rows):
+            for key, size, body in rows:
+                if len(key) + len(body) > INLINE_BYTES:
+                    self._put_long(space, StoredItem(key, size, body), None, was_outside=False)
+        if short:
+            self._cursor.executemany(_PUT_NEW, short)
+        self._grow(space, len(rows), sum([row[1] for row in rows]))
 
     def delete(self, space: int, previous: StoredItem) -> None:
         self.writes += 1
