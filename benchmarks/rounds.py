@@ -58,8 +58,9 @@ def measure(running: Running, calls: list[workloads.Call], connections: int, sec
     return Sample(result, running.cpu_seconds() - before)
 
 
-def side_by_side(plan: Plan, servers: Sequence[Server], names: Sequence[str]) -> Samples:
-    """Starts and fills some Blotters and measures workloads on them in interleaved rounds."""
+def side_by_side(plan: Plan, servers: Sequence[Server], names: Sequence[str], core: int | None = None) -> Samples:
+    """Starts and fills some Blotters and measures workloads on them in interleaved rounds; with `core` they run on
+    that one only."""
     samples: Samples = defaultdict(list)
     with contextlib.ExitStack() as stack:
         started = []
@@ -67,6 +68,8 @@ def side_by_side(plan: Plan, servers: Sequence[Server], names: Sequence[str]) ->
             folder = plan.data / server.name.replace(" ", "-").replace(",", "")
             running = stack.enter_context(Running(server, plan.cache, folder))
             fill(running.call)
+            if core is not None:
+                running.keep_to(core)
             started.append(running)
         made = {name: workloads.OPERATIONS[name]() for name in names}
         for round_ in range(plan.rounds + 1):

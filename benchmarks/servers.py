@@ -111,7 +111,9 @@ VERIFYING = Server(
     _SYNCED,
     _blotter("--access", "enforced", module="benchmarks.verifying_server"),
 )
-BLOTTER_TLS = Server("Blotter, TLS", "compiled", _SYNCED, _blotter("--tls-self-signed"), tls=True)
+BLOTTER_TLS = Server(
+    "Blotter, TLS", "compiled", _SYNCED, _blotter("--workers", "1", "--tls-self-signed"), tls=True
+)
 BLOTTER_ENCRYPTED = Server("Blotter, encrypted", "compiled", _SYNCED, _blotter(master_key=MASTER_KEY))
 PEERS = (
     Server(
@@ -202,6 +204,12 @@ class Running:
 
     def call(self, operation: str, body: dict[str, Any]) -> bytes:
         return ask(self.address, operation, body, tls=self.server.tls)
+
+    def keep_to(self, core: int) -> None:
+        """Runs all its processes on one core from now on."""
+        for pid in self._tree():
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {core})
 
     def settle(self, seconds: float = 20.0) -> None:
         """Waits until its processes are idle, so that no measurement includes earlier requests."""
