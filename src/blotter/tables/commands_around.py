@@ -156,7 +156,19 @@ class Size(click.ParamType[int]):
 @click.option(
     "--prices", "price_file", type=click.Path(path_type=Path), metavar="FILE", help="A price file of your own."
 )
-@click.option("--prices-of", metavar="REGION", help="Another region's prices.")
+@click.option("--prices-of", metavar="REGION", help="Another region's prices than --region's.")
+@click.option("--pitr", is_flag=True, help="With continuous backups, as if declared.")
+@click.option(
+    "--replicas", type=click.IntRange(0, 40), metavar="N", help="Further regions; as declared if not given."
+)
+@click.option("--kinesis", is_flag=True, help="Every change goes to a Kinesis data stream.")
+@click.option(
+    "--stream-reads", type=Finite(min=0), default=0.0, metavar="N", help="GetRecords calls a second, but Lambda's."
+)
+@click.option("--backups", type=Size(), default="0", metavar="SIZE", help="On-demand backups that are kept.")
+@click.option("--exports", type=Size(), default="0", metavar="SIZE", help="Exported in a month.")
+@click.option("--restores", type=Size(), default="0", metavar="SIZE", help="Restored in a month.")
+@click.option("--imports", type=Size(), default="0", metavar="SIZE", help="Imported in a month.")
 @command
 def cost(
     run: Run,
@@ -170,25 +182,40 @@ def cost(
     measure: int | None,
     price_file: Path | None,
     prices_of: str | None,
+    pitr: bool,
+    replicas: int | None,
+    kinesis: bool,
+    stream_reads: float,
+    backups: int,
+    exports: int,
+    restores: int,
+    imports: int,
 ) -> Exit:
     """Price a month of the declared tables on demand against provisioned."""
     from blotter.tables import cost as pricing
+    from blotter.tables.extras import Extras, charges
+    from blotter.tables.prices import load_prices
 
     if measure is None and (reads is None or writes is None):
         raise SetupError("say the traffic with --reads and --writes, or --measure it", Exit.USAGE)
     answers = []
     for table in run.tables(labels):
-        table_class = run.declared(table).table_class or "STANDARD"
-        prices = pricing.load_prices(prices_of or run.configuration.region, table_class, price_file)
+        declared = run.declared(table)
+        table_class = declared.table_class or "STANDARD"
+        prices = load_prices(prices_of or run.configuration.region, table_class, price_file)
         if measure is None:
             traffic = pricing.stated(reads or 0, writes or 0, peak, item_size, storage, consistent=consistent)
         else:
             traffic = run.patiently(
                 table.name, partial(pricing.measured, run.endpoint, table.name, measure, _now())
             )
-        estimate = pricing.estimate(traffic, prices.prices, item_size)
-        run.write(pricing.estimate_text(table.name, traffic, estimate, prices))
-        answers.append(pricing.estimate_facts(table.name, traffic, estimate, prices))
+        others = len(declared.replicas or ()) if replicas is None else replicas
+        estimate = pricing.estimate(traffic, prices.prices, item_size, others)
+        recovery = pitr or bool(declared.point_in_time_recovery)
+        extras = Extras(recovery, stream_reads, kinesis, backups, exports, restores, imports)
+        around = charges(extras, traffic.writes, traffic.all_bytes, prices.prices)
+        run.write(pricing.estimate_text(table.name, traffic, estimate, around, prices))
+        answers.append(pricing.estimate_facts(table.name, traffic, estimate, around, prices))
     run.answer({"tables": answers})
     return Exit.DONE
 

@@ -16,9 +16,11 @@ from blotter.cli import main
 from blotter.config import load_configuration
 from blotter.tables import cost
 from blotter.tables.calls.endpoint import Endpoint
+from blotter.tables.extras import Extras, charges
+from blotter.tables.prices import load_prices
 from blotter.user_files import ConfigurationError
 
-PRICES = cost.load_prices("us-east-1", "STANDARD").prices
+PRICES = load_prices("us-east-1", "STANDARD").prices
 
 
 def test_units_round_up_per_item_and_halve_for_eventual_consistency() -> None:
@@ -100,19 +102,62 @@ def test_measured_hours_are_taken_from_cloudwatch(tmp_path: Path) -> None:
     assert month.on_demand == pytest.approx(3 * 3600 * 730 / 24 * 0.125 / 1e6)
 
 
+def test_global_indexes_are_measured_and_provisioned_for_themselves() -> None:
+    index = cost.Traffic([0.0], [10.0], 0.0, 10.0, cost.GB, "measured")
+    table = cost.Traffic([0.0], [10.0], 0.0, 10.0, cost.GB, "measured", (index,))
+    both, one = cost.estimate(table, PRICES, 1024), cost.estimate(index, PRICES, 1024)
+    assert both.on_demand == pytest.approx(2 * one.on_demand)
+    assert both.provisioned == pytest.approx(2 * one.provisioned)
+    assert both.storage == pytest.approx(2 * one.storage)
+    assert (table.writes, table.all_bytes) == (20.0, 2 * cost.GB)
+
+
+def test_replicas_are_charged_for_every_write_and_all_storage() -> None:
+    traffic = cost.stated(0, 100, 1, 1024, cost.GB, consistent=False)
+    alone, three = (cost.estimate(traffic, PRICES, 1024, replicas) for replicas in (0, 2))
+    assert three.on_demand == pytest.approx(3 * alone.on_demand)
+    assert three.storage == pytest.approx(3 * alone.storage)
+
+
+def test_what_is_charged_beside_units_worked_by_hand() -> None:
+    """100 write units and 2 GetRecords calls a second for 730 hours, 10 GB, prices of us-east-1."""
+    extras = Extras(True, 2.0, True, 20 * cost.GB, 30 * cost.GB, 40 * cost.GB, 50 * cost.GB)
+    found = {each.key: each.dollars for each in charges(extras, 100.0, 10 * cost.GB, PRICES)}
+    assert found == {
+        "point_in_time_recovery": pytest.approx(2.0),
+        "backups": pytest.approx(2.0),
+        "exports": pytest.approx(3.0),
+        "restores": pytest.approx(6.0),
+        "imports": pytest.approx(7.5),
+        "stream": pytest.approx(2 * 730 * 3600 / 100_000 * 0.02),
+        "kinesis": pytest.approx(100 * 730 * 3600 / 1e6 * 0.10),
+    }
+    assert charges(Extras(), 100.0, 10 * cost.GB, PRICES) == []
+
+
+def test_regions_have_their_own_prices_and_what_is_not_known_has_none() -> None:
+    ireland = load_prices("eu-west-1", "STANDARD").prices
+    assert ireland.write_request_units_per_million == 0.705
+    (recovery, backups) = charges(Extras(True, backup_bytes=cost.GB), 1.0, cost.GB, ireland)
+    assert (recovery.dollars, backups.dollars) == (pytest.approx(0.22), None)
+    assert load_prices("us-west-2", "STANDARD").prices == PRICES
+    rarely = load_prices("us-east-1", "STANDARD_INFREQUENT_ACCESS").prices
+    assert rarely.storage_gb_month < PRICES.storage_gb_month
+
+
 def test_the_price_file_says_its_date_and_source_and_others_can_be_given(tmp_path: Path) -> None:
-    ours = cost.load_prices("us-east-1", "STANDARD")
+    ours = load_prices("us-east-1", "STANDARD")
     datetime.fromisoformat(ours.date)
     assert ours.source.startswith("https://aws.amazon.com/dynamodb/pricing/")
-    with pytest.raises(ConfigurationError, match="no prices for eu-west-1 STANDARD"):
-        cost.load_prices("eu-west-1", "STANDARD")
+    with pytest.raises(ConfigurationError, match="no prices for ap-south-1 STANDARD"):
+        load_prices("ap-south-1", "STANDARD")
     own = tmp_path / "prices.toml"
-    text = Path(cost.__file__).with_name("prices.toml").read_text().replace("us-east-1", "eu-west-1")
+    text = Path(cost.__file__).with_name("prices.toml").read_text().replace("us-east-1", "ap-south-1")
     own.write_text(text)
-    assert cost.load_prices("eu-west-1", "STANDARD", own).prices == ours.prices
+    assert load_prices("ap-south-1", "STANDARD", own).prices == ours.prices
     own.write_text(text.replace("storage_gb_month", "storage"))
     with pytest.raises(ConfigurationError, match="not a price file"):
-        cost.load_prices("eu-west-1", "STANDARD", own)
+        load_prices("ap-south-1", "STANDARD", own)
     assert tomllib.loads(text)["date"] == ours.date
 
 
@@ -127,8 +172,14 @@ def test_the_command_answers_people_and_machines(tmp_path: Path) -> None:
     said = CliRunner().invoke(main, [*arguments, *traffic])
     assert said.exit_code == 0
     assert "on demand    $       82.12" in said.stdout
-    assert "prices of 2025-07-21" in said.stdout
+    assert "prices of 2026-08-15, us-east-1 STANDARD" in said.stdout
     machine = json.loads(CliRunner().invoke(main, [*arguments, *traffic, "--json"]).stdout)["tables"][0]
     assert machine["dollars_per_month"]["on_demand"] == pytest.approx(82.125)
+    around = ["--pitr", "--replicas", "1", "--kinesis", "--backups", "5GB", "--exports", "1GB"]
+    said = CliRunner().invoke(main, [*arguments[:-1], "eu-central-1", *traffic, *around])
+    assert said.exit_code == 0, said.output
+    assert "recovery     $        2.45  continuous backups of 10.0 GB" in said.stdout
+    assert "backups      $        0.00  not in the price list" in said.stdout
+    assert "in all" in said.stdout
     assert CliRunner().invoke(main, arguments).exit_code == 64
     assert CliRunner().invoke(main, [*arguments, *traffic, "--item-size", "big"]).exit_code == 64
