@@ -52,7 +52,7 @@ def wait_until_available(step: Step, arn: str) -> dict[str, Any]:
     """The backup once it is no longer CREATING."""
     return wait_until(
         step,
-        arn.rpartition("/table/")[2] or arn,
+        table_name(arn),
         lambda: describe(step.endpoint, arn),
         lambda facts: str(facts["status"]),
         lambda facts: facts["status"] != "CREATING",

@@ -154,10 +154,9 @@ def restore(
     )
     with run.reporter() as notify:
         step = run.step(notify)
-        table = restoring.start(step, wanted)
-        if wait:
-            table = restoring.wait_until_ready(step, name)
-    facts = table_facts(table)
+        started = restoring.start(step, wanted)
+        table = restoring.wait_until_ready(step, name) if wait else started
+    facts = table_facts(started | table)
     run.write(table_text(facts))
     run.answer(_place(run) | {"table": facts})
 
