@@ -17,6 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from blotter.database.background.attempts import Attempts
+from blotter.database.background.backups import BackupExpiry
 from blotter.database.background.change_log import ChangeLogTrimmer
 from blotter.database.background.insights import InsightSweeper
 from blotter.database.background.jobs import JobRunner
@@ -93,7 +94,11 @@ class Background:
         )
         if tools is not None:
             history = RecoveryLog(storage, tools.objects.within(INTERNAL), tools.cipher, steady)
-            self._chores += (_Chore("keeping the history of tables", history.run_once, trim_seconds),)
+            expiry = BackupExpiry(storage, steady)
+            self._chores += (
+                _Chore("keeping the history of tables", history.run_once, trim_seconds),
+                _Chore("removing expired backups", expiry.run_once, trim_seconds),
+            )
 
     async def run(self) -> None:
         """Does the chores until it is stopped or canceled."""

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.index_entries import IndexKeeper, find_index, same_table
 from blotter.database.model.table import PAST, Index, Table, is_over
+from blotter.database.operations.backups.system_backups import back_up_deleted
 from blotter.database.operations.contributor_insights import remove_insights_of
 from blotter.database.operations.kinesis_destinations import remove_destinations
 from blotter.database.operations.resource_policies import remove_policies
@@ -223,7 +224,11 @@ def _settle(tx: WriteTransaction, table: Table, over: frozenset[float]) -> None:
 
 def _remove_table(tx: WriteTransaction, table: Table, now: float) -> None:
     current = same_table(tx, table)
-    if current is not None and current.deleting_until is not None and not current.is_being_copied:
+    if current is None or current.deleting_until is None or current.is_being_copied:
+        return
+    if current.recovery is not None:
+        back_up_deleted(tx, current, now)
+    else:
         remove_policies(tx, current)
         remove_destinations(tx, current, now)
         remove_insights_of(tx, current)

@@ -78,6 +78,8 @@ def _complete(tx: WriteTransaction, job: Job, backup: Backup, manifest: Manifest
     not is none: it is removed, and the log says so."""
     copier.end(tx, backup.table, job.id)
     jobs.end(tx, job.id)
+    if records.find(tx, backup.table.account, backup.table.region, backup.id) is None:
+        return  # it was called off
     if (manifest.items, manifest.size) == (backup.items, backup.size):
         records.save(tx, replace(backup, available=True))
         return

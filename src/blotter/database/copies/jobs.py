@@ -43,6 +43,7 @@ KINDS: Final[dict[str, str]] = {
     "delete-backup": "blotter.database.backups.deleting:run",
     "export": "blotter.database.exporting.job:run",
     "restore": "blotter.database.backups.restoring:run",
+    "restore-to-time": "blotter.database.backups.point_in_time:run",
 }
 """Kind of job → the coroutine function that runs it, as module:name, imported when the first one runs."""
 

@@ -67,6 +67,12 @@ def ensure_reader(tx: WriteTransaction, now: float) -> None:
     )
 
 
+def without_recovery(table: Table) -> Table:
+    """The table with recovery switched off."""
+    readers = tuple(reader for reader in table.log_readers if reader != RECOVERY)
+    return replace(table, recovery=None, log_readers=readers)
+
+
 class RecoveryLog:
     """Keeps the history of all tables with recovery. `objects` are the database's own; `clock` gives seconds since
     the epoch."""
@@ -126,7 +132,7 @@ class RecoveryLog:
         age = self._clock() - entries[0].time
         if not is_full and 0 <= age < self._ship_seconds:
             return None
-        begins = {table.id: table.recovery.position for table in tx.tables() if table.recovery is not None}
+        begins = {table.id: _begin(table) for table in tx.tables() if _has_history(table)}
         changes: dict[str, list[Change]] = defaultdict(list)
         for entry in entries:
             if entry.kind == "item" and entry.sequence > begins.get(entry.table_id, entry.sequence):
@@ -190,7 +196,7 @@ def _look(tx: ReadTransaction) -> _State:
     reader = find_reader(tx, RECOVERY)
     if reader is None:
         return _State(None, False, 0, tables_with_parts(tx))
-    tables = sum(1 for table in tx.tables() if table.recovery is not None)
+    tables = sum(1 for table in tx.tables() if _has_history(table))
     return _State(reader.position, reader.lost_at is not None, tables, tables_with_parts(tx))
 
 
@@ -205,14 +211,16 @@ def _confirm(tx: WriteTransaction, batch: _Batch, written: list[HistoryPart], no
 
 def _release_reader(tx: WriteTransaction) -> None:
     """Once no table has recovery any more, the log is not kept for it."""
-    if find_reader(tx, RECOVERY) is not None and not any(table.recovery is not None for table in tx.tables()):
+    if find_reader(tx, RECOVERY) is not None and not any(_has_history(table) for table in tx.tables()):
         tx.remove_log_reader(RECOVERY)
 
 
 def _outdated(tx: ReadTransaction, table_id: str, now: float) -> list[HistoryPart]:
     """The oldest segments of a table that nothing needs any more, some at a time."""
-    table = _table_with_recovery(tx, table_id)
+    table = next((table for table in tx.tables() if table.id == table_id), None)
     gone: list[HistoryPart] = []
+    if table is not None and table.is_being_copied:
+        return gone
     for part in parts(tx, table_id):
         if table is not None and table.recovery is not None:
             outdated = part.latest < earliest_restorable(table.recovery, now)
@@ -224,8 +232,15 @@ def _outdated(tx: ReadTransaction, table_id: str, now: float) -> list[HistoryPar
     return gone
 
 
-def _table_with_recovery(tx: ReadTransaction, table_id: str) -> Table | None:
-    return next((table for table in tx.tables() if table.id == table_id and table.recovery is not None), None)
+def _has_history(table: Table) -> bool:
+    """Whether changes of the table are shipped. One that is being copied may be the source of a restore, which
+    goes on when recovery is switched off meanwhile."""
+    return table.recovery is not None or table.is_being_copied
+
+
+def _begin(table: Table) -> int:
+    """The position from which on its changes are kept."""
+    return 0 if table.recovery is None else table.recovery.position
 
 
 def _object_names(tx: ReadTransaction) -> set[str]:

@@ -276,7 +276,8 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     """Shown while the table is loading."""
     time_to_live: TimeToLive | None = None
     recovery: Recovery | None = None
-    """None while point-in-time recovery is off."""
+    """None while point-in-time recovery is off. A deleted table that still has it waits for the backup that the
+    service makes of it."""
     encryption: dict[str, str | float] | None = None
     encryption_before: dict[str, str | float] | None = None
     """What is shown until `encryption_until`, while the table is encrypted anew; None for the default key."""
@@ -329,7 +330,12 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         return replace(self, indexes=tuple(index for index in self.indexes if not index.is_gone_at(now)))
 
     def is_gone_at(self, now: float) -> bool:
-        return self.deleting_until is not None and is_over(self.deleting_until, now) and not self.is_being_copied
+        return (
+            self.deleting_until is not None
+            and is_over(self.deleting_until, now)
+            and self.recovery is None
+            and not self.is_being_copied
+        )
 
     @property
     def is_being_copied(self) -> bool:

@@ -16,11 +16,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from blotter.database.copies.history_index import RECOVERY
-from blotter.database.copies.recovery import ensure_reader
+from blotter.database.copies.recovery import ensure_reader, without_recovery
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.recovery import LONGEST_PERIOD_DAYS, recovery_window, with_period
 from blotter.database.model.table import Recovery, Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
+from blotter.database.operations.backups.system_backups import call_off
 from blotter.database.operations.context import Context, find_table
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -40,6 +41,9 @@ def update_continuous_backups(
     if wanted.PointInTimeRecoveryEnabled:
         changed = _enabled(table, wanted.RecoveryPeriodInDays, tx, context)
     else:
+        if table.deleting_until is not None:
+            call_off(tx, table)
+            table = tx.find_table(table.account, table.region, table.name) or table
         changed = without_recovery(table)
     if changed != table:
         save_table(tx, changed)
@@ -50,12 +54,6 @@ def describe_continuous_backups(
     request: wire.DescribeContinuousBackupsInput, tx: ReadTransaction, context: Context
 ) -> bytes:
     return _answer(_table(request.TableName, tx, context), context)
-
-
-def without_recovery(table: Table) -> Table:
-    """The table with recovery switched off."""
-    readers = tuple(reader for reader in table.log_readers if reader != RECOVERY)
-    return replace(table, recovery=None, log_readers=readers)
 
 
 def table_not_found(name: str) -> DynamoDBError:

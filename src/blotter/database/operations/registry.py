@@ -22,7 +22,7 @@ from blotter.database.operations import (
     transactions,
 )
 from blotter.database.operations.answers import Result
-from blotter.database.operations.backups import backups, restoring
+from blotter.database.operations.backups import backups, point_in_time, restoring
 from blotter.database.operations.context import Context
 from blotter.database.operations.exports import description as exports
 from blotter.database.operations.exports import request as export_request
@@ -59,6 +59,11 @@ class _NamesExport(Protocol):
     def ExportArn(self) -> str: ...  # noqa: N802
 
 
+class _NamesTarget(Protocol):
+    @property
+    def TargetTableName(self) -> str: ...  # noqa: N802
+
+
 class _NamesBackup(Protocol):
     @property
     def BackupArn(self) -> str: ...  # noqa: N802
@@ -91,6 +96,10 @@ def _export(request: _NamesExport) -> str:
 
 def _backup(request: _NamesBackup) -> str:
     return request.BackupArn
+
+
+def _target_table(request: _NamesTarget) -> str:
+    return request.TargetTableName
 
 
 def _everything(_: object) -> str:
@@ -209,6 +218,12 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     _reader("ListBackups", backups.list_backups, _everything),
     _writer("DeleteBackup", backups.delete_backup, _backup),
     _writer("RestoreTableFromBackup", restoring.restore_from_backup, _backup, restoring.touches_of_restore),
+    _writer(
+        "RestoreTableToPointInTime",
+        point_in_time.restore_to_point_in_time,
+        _target_table,
+        point_in_time.touches_of_restore_to_time,
+    ),
     _reader("ListStreams", streams.list_streams, _everything),
     _reader("DescribeStream", streams.describe_stream, _stream),
     _reader("GetShardIterator", streams.get_shard_iterator, _stream),

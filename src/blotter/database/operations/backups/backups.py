@@ -14,6 +14,7 @@ import orjson
 from blotter.database.copies import copier, jobs
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.table import Index, Table, TableStatus
+from blotter.database.model.timestamps import iso
 from blotter.database.operations.backups import records
 from blotter.database.operations.backups.jobs import CREATE, DELETE, CreateState, DeleteState, job_id
 from blotter.database.operations.backups.records import Backup, get_backup, parse_backup_arn
@@ -80,7 +81,7 @@ def delete_backup(request: wire.DeleteBackupInput, tx: WriteTransaction, context
     if backup.expires_at is not None:
         raise validation_error(
             f"Invalid Request: User is not allowed to delete the system backup with arn {request.BackupArn}. "
-            f"It will automatically expire on {backup.expires_at}"
+            f"It will automatically expire on {iso(backup.expires_at)}"
         )
     if backup.restoring is not None:
         raise in_use(f"Backup is being used to restore table: {request.BackupArn}")
@@ -161,7 +162,8 @@ def _described(backup: Backup, status: str, arn: str) -> dict[str, Any]:
     return {
         "BackupDetails": _details(backup, status, arn),
         "SourceTableDetails": _source(backup),
-        "SourceTableFeatureDetails": _features(backup.table),
+        # Of the service's own backups AWS shows none (DDB-BACKUP-015).
+        "SourceTableFeatureDetails": {} if backup.type == "SYSTEM" else _features(backup.table),
     }
 
 

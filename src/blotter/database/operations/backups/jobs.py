@@ -12,6 +12,7 @@ from blotter.database.operations.backups.records import Backup
 CREATE: Final = "create-backup"
 DELETE: Final = "delete-backup"
 RESTORE: Final = "restore"
+RESTORE_TO_TIME: Final = "restore-to-time"
 
 
 class CreateState(msgspec.Struct, frozen=True):
@@ -52,6 +53,24 @@ class RestoreState(msgspec.Struct, frozen=True):
     """The name of the table,"""
     target_id: str
     """and its id."""
+    progress: Progress = Progress()
+
+
+class RestoreToTimeState(msgspec.Struct, frozen=True):
+    """A table that gets the items that another had at a time."""
+
+    account: str
+    region: str
+    source: str
+    """The name of the other table,"""
+    source_id: str
+    """and its id."""
+    time: float
+    target_region: str
+    target: str
+    target_id: str
+    position: int | None = None
+    """The position of the time in the change log, once it is known."""
     progress: Progress = Progress()
 
 

@@ -86,6 +86,15 @@ def backups(tx: ReadTransaction, account: str, region: str, after: str = "") -> 
             start = key + b"\x00"
 
 
+def every(tx: ReadTransaction) -> Iterator[Backup]:
+    """Those of all accounts and regions."""
+    start, end = f"{KIND}/".encode(), f"{KIND}0".encode()
+    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE):
+        for key, _, body in rows:
+            yield msgspec.json.decode(body, type=Backup)
+            start = key + b"\x00"
+
+
 def parse_backup_arn(text: str, context: Context) -> PartArn:
     """The parts of a BackupArn of the caller's account, whatever its region and table are. Raises
     ValidationException and AccessDeniedException. Messages and order: ack-api-quirks, DDB-BACKUP-012."""

@@ -49,8 +49,8 @@ _ON_ITEMS = ("BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Sca
 def touches_of_restore(request: wire.RestoreTableFromBackupInput) -> Sequence[Touch]:
     """The backup, the new table, and what the restore does to its items."""
     action = "dynamodb:RestoreTableFromBackup"
-    touches = [Touch(action, request.BackupArn), Touch(action, request.TargetTableName)]
-    return touches + [Touch(f"dynamodb:{name}", request.TargetTableName) for name in _ON_ITEMS]
+    target = request.TargetTableName
+    return [Touch(action, request.BackupArn), Touch(action, target), *touches_on_items(target)]
 
 
 def restore_from_backup(
@@ -73,6 +73,10 @@ def restore_from_backup(
 
 
 # For every kind of restore
+
+
+def touches_on_items(target: str) -> list[Touch]:
+    return [Touch(f"dynamodb:{name}", target) for name in _ON_ITEMS]
 
 
 class RestoreRequest(Overrides, Protocol):
