@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
+import subprocess
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
 
 from blotter.database.encryption.master_keys import parse_master_key
 from blotter.database.metrics.names import DYNAMODB
 from blotter.database.metrics.point_store import known_metrics, read_points
+from blotter.database.metrics.prometheus import metric_name
 from blotter.database.storage.protocol import ReadTransaction, Storage
 from blotter.database.storage.stores import store_at
+from tests.conftest import serve_command
 from tests.faults.plain_client import Client
 from tests.waiting import wait_until
 
@@ -186,3 +192,43 @@ def test_a_server_in_memory_counts(serve: Serve) -> None:
     load.make_tables()
     load.run(0, 20)
     assert serving.stop() == 0
+
+
+def test_prometheus_reads_what_all_processes_counted(serve: Serve) -> None:
+    """Lines of JSON, a slow request among them, and the numbers that a client was told."""
+    serving = serve(
+        *("--workers", "2", "--metrics-port", "0", "--log-format", "json", "--slow-requests", "0.000000001")
+    )
+    load = Load(serving)
+    load.make_tables()
+    load.run(0, 100)
+    lines = [json.loads(line) for line in serving.log.read_text().splitlines()]
+    (url,) = (line["message"].removeprefix("metrics on ") for line in lines if "metrics on" in line["message"])
+    slow = [line for line in lines if line["message"] == "slow request"]
+    assert {line["operation"] for line in slow} >= {"CreateTable", "PutItem", "GetItem"}
+    assert all(line["request_id"] and line["milliseconds"] > 0 for line in slow)
+
+    def sums() -> dict[tuple[str, ...], float]:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            families = {family.name: family for family in parse(answer.read().decode())}
+        return {
+            (unit, sample.labels["table"]): sample.value
+            for unit in UNITS
+            for sample in families[metric_name(unit)].samples
+            if sample.name.endswith("_total")
+        }
+
+    assert sums() == dict(load.told)
+    os.kill(next(iter(serving.workers().values())), signal.SIGKILL)
+    wait_until(lambda: len(serving.workers()) == 2)
+    load.run(1000, 60)
+    assert sums() == dict(load.told)
+    assert serving.stop() == 0
+
+
+def test_a_metrics_port_that_is_taken(serve: Serve) -> None:
+    serving = serve("--workers", "1")
+    command, environment = serve_command("--port", "0", "--in-memory", "--metrics-port", str(serving.address[1]))
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "choose another with --metrics-port or BLOTTER_METRICS_PORT" in ended.stderr

@@ -9,22 +9,30 @@ With `--metrics off` nothing is made and nothing counted; what is stored can sti
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from blotter.database.admission.refusals import Limit
 from blotter.database.admission.stage import Throttle
 from blotter.database.background.metrics import MetricsKeeper
-from blotter.database.http.server import ConnectionCounts
+from blotter.database.http.limits import Limits
+from blotter.database.http.origins import Origins
+from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.metrics.collector import Collector
 from blotter.database.metrics.counting import Counters
+from blotter.database.metrics.endpoint import PATH, MetricsEndpoint
+from blotter.database.metrics.names import BLOTTER, Metric
 from blotter.database.metrics.series import MetricReader
 from blotter.database.metrics.shared import SharedCounters
+from blotter.database.metrics.totals import Total, Totals
 from blotter.database.model.arns import parse_arn
 from blotter.database.operations.context import Context
 from blotter.database.settings import Settings
 from blotter.database.storage.protocol import Storage, Store
 
+_LIMITS = Limits(connections=100, drain_timeout=1.0, idle_timeout=300.0)
+"""For Prometheus, which keeps a connection open between two scrapes."""
 # After the end of a minute, so that it has ended by every clock.
 _JUST_AFTER = 0.005
 
@@ -52,13 +60,22 @@ class RunningMetrics(NamedTuple):
 
 
 class MetricsSetup:
-    """What the processes of a server share. Made before the fork. `connections` are the workers' counts."""
+    """What the processes of a server share. Made before the fork. `connections` are the workers' counts,
+    `listener` is the socket for Prometheus, if there is one."""
 
-    def __init__(self, settings: Settings, store: Store, connections: memoryview[int]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        connections: memoryview[int],
+        listener: socket.socket | None = None,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._connections = connections
+        self._listener = listener
         self._shared: SharedCounters | None = None
+        self._totals: Totals | None = None
         if settings.metrics == "on":
             slots = settings.workers if store.single_process else settings.workers + 1
             self._shared = SharedCounters(slots, settings.account, settings.region)
@@ -68,7 +85,9 @@ class MetricsSetup:
         if self._shared is None:
             return RunningMetrics(None, MetricReader())
         settings = self._settings
-        counters = Counters(self._shared.slot(slot), settings.account, settings.region)
+        slow_after = settings.slow_requests or float("inf")
+        slot_memory = self._shared.slot(slot)
+        counters = Counters(slot_memory, settings.account, settings.region, slow_after=slow_after)
         storage.watch_commits(counters.committed)
         _finish_minutes(counters)
         return RunningMetrics(counters, MetricReader(self._shared))
@@ -78,7 +97,38 @@ class MetricsSetup:
         if self._shared is None or counters is None:
             return None
         collector = Collector(storage, self._shared, self._settings.metrics_storage)
-        return MetricsKeeper(storage, self._shared, counters, collector, self._own_levels)
+        self._totals = None if self._listener is None else Totals(self._shared)
+        return MetricsKeeper(storage, self._shared, counters, collector, self._own_levels, self._totals)
+
+    def serve_prometheus(self) -> HttpServer | None:
+        """Begins to answer Prometheus in the process that has the keeper; None if that is not wanted."""
+        totals, place = self._totals, self._settings.metrics_port
+        if self._listener is None or totals is None or place is None:
+            return None
+        origins = Origins(place.host, self._settings.allowed_hosts)
+        server = HttpServer(MetricsEndpoint(lambda: self._with_levels(totals), origins), _LIMITS)
+        server.start(self._listener)
+        return server
+
+    @property
+    def url(self) -> str | None:
+        """Where Prometheus finds the metrics."""
+        place = self._settings.metrics_port
+        if self._listener is None or place is None:
+            return None
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        return f"http://{host}:{self._listener.getsockname()[1]}{PATH}"
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+
+    def _with_levels(self, totals: Totals) -> dict[Metric, Total]:
+        """The totals, with the server's own levels as they are now."""
+        found, settings = totals.now(), self._settings
+        for name, value in self._own_levels():
+            found[Metric(settings.account, settings.region, BLOTTER, name)] = Total(0, 1.0, value)
+        return found
 
     def note_restart(self) -> None:
         """A process ended by itself and is replaced. For the supervisor."""

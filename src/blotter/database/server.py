@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import msgspec
 import uvloop
 
+from blotter.database import logs
 from blotter.database.access_setup import AccessSetup
 from blotter.database.admission.buckets import Buckets
 from blotter.database.admission.limits import LimitedTables
@@ -52,7 +53,7 @@ from blotter.database.operations.tables.protection import set_kms_key
 from blotter.database.operations.tables.quotas import enforce_quotas
 from blotter.database.operations.vectors.copies import COPIES
 from blotter.database.pipeline import Pipeline
-from blotter.database.request_log import RequestLog
+from blotter.database.request_log import RequestLog, SlowRequests, both
 from blotter.database.security.access import Access
 from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import Trail, make_dispatcher
@@ -75,27 +76,28 @@ _MOST_FILES = 65_536
 
 def serve(settings: Settings, ready_fd: int | None = None) -> int:
     """Runs the server until it is stopped; returns the process's exit status."""
-    logging.basicConfig(format="blotter serve[%(process)d]: %(message)s", level=settings.log_level.upper())
+    logs.set_up(settings.log_format, settings.log_level)
     try:
         report_to = _open_descriptors(ready_fd)
         store = store_at(settings.store, settings.master_key)
         store.claim()
         certificates = _certificates(settings)
         listener = listen(settings.host, settings.port)
+        scraped = None if settings.metrics_port is None else listen(*settings.metrics_port, "--metrics-port")
         access = AccessSetup(settings, store)
         audit = AuditSetup(settings, store)
         access.prepare(store)
     except (StartError, DataDirectoryError, CertificateError) as error:
-        print(f"blotter serve: {error}", file=sys.stderr, flush=True)
+        logs.say(str(error), "error")
         return 1
     settings = _within_open_files(settings)
     url = _url(settings, listener.getsockname()[1])
     buckets = Buckets(shared=settings.workers > 1) if settings.throttling else None
     connections = _connection_counts(settings.workers)
-    metrics = MetricsSetup(settings, store, connections)
+    metrics = MetricsSetup(settings, store, connections, scraped)
     supervisor = Supervisor(
         _roles(settings, Shared(listener, store, certificates, access, audit, buckets, connections, metrics)),
-        lambda: _announce(settings, url, store, access.new_root_file, report_to),
+        lambda: _announce(settings, url, store, access.new_root_file, report_to, metrics.url),
         settings.limits.drain_timeout,
         report_to,
         settings.hang_timeout,
@@ -108,11 +110,12 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         return status
     finally:
         listener.close()
+        metrics.close()
         access.close()
         store.release()
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     """A listening socket. Raises StartError with the reason as an operator wants to read it."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -123,12 +126,11 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         advice = ""
+        ways = f"{option} or BLOTTER_{option[2:].upper().replace('-', '_')}"
         if error.errno == errno.EADDRINUSE:
-            advice = (
-                " (is another server running there?); choose another with --port or BLOTTER_PORT (0: a free one)"
-            )
+            advice = f" (is another server running there?); choose another with {ways} (0: a free one)"
         elif error.errno == errno.EACCES:
-            advice = "; choose one above 1023 with --port or BLOTTER_PORT"
+            advice = f"; choose one above 1023 with {ways}"
         raise StartError(f"cannot listen on {host} port {port}: {error.strerror}{advice}") from None
     return listener
 
@@ -145,7 +147,12 @@ def build_handler(
     """The handler of all requests: router, services, pipeline."""
     recorder = None if audit is None else audit.recorder
     COPIES.limit = settings.vector_memory
-    account = RequestLog() if RequestLog.wanted() else None
+    counters = None if metrics is None else metrics.counters
+    slow = SlowRequests(settings.slow_requests) if settings.slow_requests > 0 else None
+    if slow is not None and counters is not None:
+        counters.slow = slow.report
+        slow = None
+    account = both(RequestLog() if RequestLog.wanted() else None, slow)
     authenticate = access.authenticator("dynamodb")
     authorize = Authorization(access.state, table_finder(storage)) if access.enforced else None
     pipeline = Pipeline(
@@ -153,7 +160,7 @@ def build_handler(
         authenticate,
         table_delay=settings.table_delay,
         account=account,
-        counters=None if metrics is None else metrics.counters,
+        counters=counters,
         authorize=authorize,
         admission=None if buckets is None else _admission(storage, settings, buckets, metrics),
         audit=recorder,
@@ -216,9 +223,14 @@ async def background(storage: Storage, settings: Settings, shared: Shared, count
     scratch = None if settings.in_memory else settings.data_dir / SCRATCH_FOLDER
     tools = Tools(storage, settings.objects_url, shared.store.file_cipher(), scratch)
     keeper = shared.metrics.keeper(storage, counters)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(Background(storage, tools=tools, metrics=keeper, counters=counters).run())
-        group.create_task(_archive(storage, settings, shared.store))
+    prometheus = shared.metrics.serve_prometheus()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Background(storage, tools=tools, metrics=keeper, counters=counters).run())
+            group.create_task(_archive(storage, settings, shared.store))
+    finally:
+        if prometheus is not None:
+            await prometheus.drain()
 
 
 async def _archive(storage: Storage, settings: Settings, store: Store) -> None:
@@ -423,19 +435,27 @@ def _within_open_files(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, max_connections=min(settings.max_connections, most))
 
 
-def _announce(settings: Settings, url: str, store: Store, root_file: Path | None, report_to: list[int]) -> None:
+def _announce(
+    settings: Settings,
+    url: str,
+    store: Store,
+    root_file: Path | None,
+    report_to: list[int],
+    metrics_url: str | None,
+) -> None:
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     with contextlib.suppress(BrokenPipeError):  # The reader may be gone; the server serves all the same.
-        print(f"blotter serve: ready on {url} ({workers}, {store.description})", flush=True)
+        logs.say(f"ready on {url} ({workers}, {store.description})", file=sys.stdout)
+        if metrics_url is not None:
+            logs.say(f"metrics on {metrics_url}", file=sys.stdout)
         if settings.tls_self_signed:
             authority = (settings.data_dir / "tls" / "ca.pem").resolve()
-            print(f"blotter serve: clients trust it with AWS_CA_BUNDLE={shlex.quote(str(authority))}", flush=True)
+            logs.say(f"clients trust it with AWS_CA_BUNDLE={shlex.quote(str(authority))}", file=sys.stdout)
         if root_file is not None:
             shown = shlex.quote(str(root_file.resolve()))
-            print(
-                f"blotter serve: the root key of account {settings.account} was made: "
-                f"AWS_SHARED_CREDENTIALS_FILE={shown}",
-                flush=True,
+            logs.say(
+                f"the root key of account {settings.account} was made: AWS_SHARED_CREDENTIALS_FILE={shown}",
+                file=sys.stdout,
             )
     if settings.exposed and not settings.enforced:
         log.warning("open access on %s: everyone who can reach it can read and delete the data", settings.host)

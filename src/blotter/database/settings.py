@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import msgspec
 
@@ -23,6 +23,7 @@ from blotter.hosts import is_loopback
 ACCESS = ("open", "enforced")
 AUDITS = ("management", "all", "off")
 METRICS = ("on", "off")
+LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _LIMITS = Limits()
 
@@ -114,6 +115,29 @@ def _objects(text: str) -> str:
         except ValueError:
             raise ValueError("file:///FOLDER or s3://BUCKET/PREFIX") from None
     return text
+
+
+class Place(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+
+def _place(text: str) -> Place | None:
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    try:
+        return Place(host.strip("[]") or "127.0.0.1", _whole(0, 65535)(port))
+    except ValueError:
+        raise ValueError("a port, or HOST:PORT") from None
+
+
+def _shown_place(place: Place | None) -> str:
+    if place is None:
+        return ""
+    return f"[{place.host}]:{place.port}" if ":" in place.host else f"{place.host}:{place.port}"
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -362,6 +386,33 @@ class Settings(msgspec.Struct, frozen=True):
             _shown_megabytes,
         ),
     ] = 512 * 1024 * 1024
+    metrics_port: Annotated[
+        Place | None,
+        Declared(
+            _place,
+            "Port on which `GET /metrics` answers Prometheus, without credentials: on 127.0.0.1, or on another "
+            "address as `HOST:PORT`. 0 takes a free one, which a line after the ready line names.",
+            _shown_place,
+            default="none",
+        ),
+    ] = None
+    slow_requests: Annotated[
+        float,
+        Declared(
+            _seconds(0, 3600),
+            "Seconds from which a request is logged as slow, with its operation, tables, capacity units and time. "
+            "0: never.",
+            _shown_seconds,
+        ),
+    ] = 0.0
+    log_format: Annotated[
+        str,
+        Declared(
+            _text(f"one of {', '.join(LOG_FORMATS)}", LOG_FORMATS.__contains__),
+            "`text`: lines for people. `json`: each line is a JSON object with `time`, `level`, `process`, "
+            "`message`, and `request_id` where it is about a request.",
+        ),
+    ] = "text"
     log_level: Annotated[
         str,
         Declared(
@@ -532,6 +583,8 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
             raise SettingsError(f"{source} must be {error}{found}") from None
     if values.get("in_memory"):
         _check_in_memory(flags, values)
+    if values.get("metrics_port") and values.get("metrics") == "off":
+        raise SettingsError("--metrics-port has nothing to show with --metrics off: give one of them")
     _check_tls(values)
     values.setdefault("workers", cores())
     settings = Settings(**values)

@@ -19,10 +19,11 @@ import select
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 
 import msgspec
+
+from blotter.database import logs
 
 # A child alive this long is healthy: its next death starts the back-off anew.
 _HEALTHY_AFTER = 10.0
@@ -277,7 +278,7 @@ class Supervisor:
         except StartError as error:
             link.failed(str(error))
         except BaseException as error:
-            traceback.print_exc()
+            logs.failed(f"{role.name} failed")
             link.failed(f"{role.name} failed: {error!r}")
         finally:
             sys.stdout.flush()
@@ -364,7 +365,7 @@ def _ignored(number: int, frame: object) -> None:
 
 
 def _log(line: str) -> None:
-    print(f"blotter serve: {line}", file=sys.stderr, flush=True)
+    logs.say(line, "warning")
 
 
 def _is_stopped(pid: int) -> bool:

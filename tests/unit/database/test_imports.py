@@ -9,7 +9,7 @@ PROGRAM = """
 import sys
 import blotter.database.server
 import blotter.database.operations.registry
-heavy = {"numpy", "botocore", "boto3", "fastapi", "lightgbm"}
+heavy = {"numpy", "botocore", "boto3", "fastapi", "lightgbm", "prometheus_client"}
 print(sorted(heavy & sys.modules.keys()))
 """
 

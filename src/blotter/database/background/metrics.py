@@ -16,6 +16,7 @@ from blotter.database.metrics.collector import Collector
 from blotter.database.metrics.counting import Counters
 from blotter.database.metrics.names import BLOTTER, DYNAMODB, Dimensions, declared, dimensions
 from blotter.database.metrics.shared import SharedCounters
+from blotter.database.metrics.totals import Totals
 from blotter.database.model.table import Index, Table
 from blotter.database.operations.service import ACCOUNT_UNITS, TABLE_UNITS
 from blotter.database.storage.protocol import ReadTransaction, Storage
@@ -34,7 +35,7 @@ OwnLevels = Callable[[], Iterable[tuple[str, float]]]
 
 
 class MetricsKeeper:
-    """`clock` gives seconds since the epoch."""
+    """`clock` gives seconds since the epoch. `totals` are kept up to date, if Prometheus asks for them."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class MetricsKeeper:
         counters: Counters,
         collector: Collector,
         own_levels: OwnLevels = tuple,
+        totals: Totals | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._storage = storage
@@ -50,6 +52,7 @@ class MetricsKeeper:
         self._counters = counters
         self._collector = collector
         self._own_levels = own_levels
+        self._totals = totals
         self._clock = clock
         self._levels_at = 0
         self._trimmed_at = int(clock() // 60)
@@ -66,6 +69,8 @@ class MetricsKeeper:
         """Does what is due at the end of a minute. Raises StorageUnavailable: nothing is lost then."""
         minute = int(self._clock() // 60)
         self._counters.finish_minute()
+        if self._totals is not None:
+            self._totals.keep()
         await self._collector.collect()
         for name, value in self._own_levels():
             self._sample(BLOTTER, name, "", "", (), value)
