@@ -96,6 +96,9 @@ def test_exports_end_though_the_background_is_killed(serve: Serve, monkeypatch: 
     found = export(serving, monkeypatch, "books", "--bucket", "exports", "--prefix", "daily")
     assert found["item_count"] == 499
     assert found["manifest"].startswith("daily/AWSDynamoDB/")
+    one = '{"KeyConditionExpression": "id = :id", "ExpressionAttributeValues": {":id": {"S": "8"}}}'
+    found = export(serving, monkeypatch, "books", "--bucket", "exports", "--filter", one)
+    assert exported((buckets / found["manifest"]).parent / "data") == ["8"]
     files = [path for path in buckets.rglob("*") if path.is_file()]
     assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o600"}
     assert [path for path in files if path.name.startswith(".")] == []

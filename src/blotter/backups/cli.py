@@ -179,6 +179,9 @@ def restore(
 @click.option("--new-images-only", is_flag=True, help="With --since: leave out what the items were before.")
 @click.option("--sse", type=click.Choice(["AES256", "KMS"]), help="How the files are encrypted in the bucket.")
 @click.option("--kms-key", metavar="KEY", help="With --sse KMS: the key.")
+@click.option(
+    "--filter", "chosen", metavar="JSON", help="Which items and attributes: a FilterSpecification of the API."
+)
 @_wait
 @_timeout
 @endpoint_command
@@ -195,6 +198,7 @@ def export(
     new_images_only: bool,
     sse: str | None,
     kms_key: str | None,
+    chosen: str | None,
     wait: bool,
 ) -> None:
     """Export TABLE into an S3 bucket; it needs point-in-time recovery.
@@ -205,7 +209,7 @@ def export(
     with run.reporter() as notify:
         step = run.step(notify)
         if exporting.is_export(table):
-            given = (bucket, prefix, bucket_owner, moment, since, until, sse, kms_key)
+            given = (bucket, prefix, bucket_owner, moment, since, until, sse, kms_key, chosen)
             if new_images_only or any(value is not None for value in given):
                 raise SetupError("an export that was started cannot be changed; give its ARN alone", Exit.USAGE)
             found = exporting.describe(step, table)
@@ -222,6 +226,7 @@ def export(
                 new_images_only=new_images_only,
                 sse=sse,
                 kms_key=kms_key,
+                filter=None if chosen is None else exporting.filter_of(chosen),
             )
             found = exporting.start(step, wanted)
         if wait:

@@ -5,7 +5,9 @@ Every run has a client token of its own, so that a request whose answer was lost
 
 from __future__ import annotations
 
+import json
 import uuid
+from base64 import b64decode
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +37,37 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     new_images_only: bool = False
     sse: str | None = None
     kms_key: str | None = None
+    filter: Answer | None = None
+    """FilterSpecification as boto3 takes it."""
+
+
+def filter_of(text: str) -> Answer:
+    """A FilterSpecification in JSON, as the AWS CLI takes it. Raises SetupError."""
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        values = found.get("ExpressionAttributeValues")
+        if isinstance(values, dict):
+            found["ExpressionAttributeValues"] = {name: _with_bytes(value) for name, value in values.items()}
+    except (ValueError, RecursionError) as error:
+        raise SetupError(f"--filter is not a FilterSpecification in JSON: {error}", Exit.USAGE) from None
+    return found
+
+
+def _with_bytes(value: Any) -> Any:
+    """An attribute value with its binaries, which JSON has as base64, as bytes."""
+    if isinstance(value, list):
+        return [_with_bytes(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    binary = {name: each for name, each in value.items() if name == "B" and isinstance(each, str)}
+    binaries = {name: each for name, each in value.items() if name == "BS" and isinstance(each, list)}
+    return (
+        {name: _with_bytes(each) for name, each in value.items()}
+        | {name: b64decode(each, validate=True) for name, each in binary.items()}
+        | {name: [b64decode(each, validate=True) for each in several] for name, several in binaries.items()}
+    )
 
 
 def is_export(text: str) -> bool:
@@ -76,6 +109,7 @@ def request_of(wanted: Export, arn: str, token: str) -> Answer:
         "S3SseAlgorithm": wanted.sse,
         "S3SseKmsKeyId": wanted.kms_key,
         "ExportTime": wanted.moment,
+        "FilterSpecification": wanted.filter,
     }
     parameters |= {name: value for name, value in optional.items() if value is not None}
     parameters["ExportFormat"] = wanted.format

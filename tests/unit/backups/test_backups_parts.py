@@ -195,6 +195,22 @@ def test_requests_of_exports() -> None:
     }
 
 
+def test_a_filter_is_that_of_the_aws_cli() -> None:
+    text = """{"FilterExpression": "a = :a AND b IN (:b)", "ExpressionAttributeValues":
+        {":a": {"B": "AAE="}, ":b": {"L": [{"BS": ["AA=="]}, {"M": {"B": {"S": "x"}}}, {"NULL": true}]}}}"""
+    assert exporting.filter_of(text) == {
+        "FilterExpression": "a = :a AND b IN (:b)",
+        "ExpressionAttributeValues": {
+            ":a": {"B": b"\x00\x01"},
+            ":b": {"L": [{"BS": [b"\x00"]}, {"M": {"B": {"S": "x"}}}, {"NULL": True}]},
+        },
+    }
+    for wrong in ("", "[]", "{", '{"ExpressionAttributeValues": {":a": {"B": "?"}}}', "[" * 100_000):
+        with pytest.raises(SetupError, match="--filter is not") as raised:
+            exporting.filter_of(wrong)
+        assert raised.value.exit_code is Exit.USAGE
+
+
 def test_a_failed_export_says_why() -> None:
     facts = export_facts(
         {

@@ -75,6 +75,8 @@ async def run(job: Job, tools: Tools) -> None:
     except ExportFailed as error:
         finished = _failed(export, error.code, str(error), tools)
     await tools.storage.write(lambda tx: _end(tx, job, finished, table))
+    if finished.status == "COMPLETED":
+        log.info("export %s has ended with %d items", export.arn, finished.items)
 
 
 def _find(tx: ReadTransaction, state: ExportState) -> tuple[Export | None, Table | None]:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from blotter.database.copies.jobs import all_jobs
-from blotter.database.exporting.job import run
+from blotter.database.copies.jobs import all_jobs, run_of
 from tests.in_process import InProcessDatabase
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/books"
@@ -34,13 +33,13 @@ class Exporting:
         assert status == 200, body
         return body
 
-    def make_table(self, **more: Any) -> None:
+    def make_table(self, name: str = "books") -> None:
         keys = {"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}
         attributes = {"AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}]}
-        self.call("CreateTable", TableName="books", BillingMode="PAY_PER_REQUEST", **(keys | attributes | more))
+        self.call("CreateTable", TableName=name, BillingMode="PAY_PER_REQUEST", **(keys | attributes))
         self.call(
             "UpdateContinuousBackups",
-            TableName="books",
+            TableName=name,
             PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
         )
 
@@ -73,7 +72,13 @@ class Exporting:
         """Runs every job once; what a job raises, this raises."""
         jobs = self.database.run(self.database.storage.fetch(all_jobs))
         for job in jobs:
-            self.database.run(run(job, self.database.tools))
+            self.database.run(run_of(job.kind)(job, self.database.tools))
+
+    def settle(self) -> None:
+        """Has the background do all that is to be done."""
+        self.database.background = True
+        self.call("ListTables")
+        self.database.background = False
 
     def describe(self, arn: str) -> Answer:
         description: Answer = self.call("DescribeExport", ExportArn=arn)["ExportDescription"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import random
 from base64 import b64encode
@@ -21,6 +22,9 @@ from blotter.database.copies.objects import Objects, ObjectsDenied, ObjectsUnava
 from blotter.database.copies.segments import DamagedSegment
 from blotter.database.exporting import files
 from blotter.database.exporting.job import run
+from blotter.database.importing.formats import DynamoDBJson
+from blotter.database.importing.ion_format import Ion
+from blotter.database.validation.attribute_values import validate_item
 from tests.unit.database.exporting.conftest import ARN, Answer, Exporting
 
 
@@ -262,7 +266,7 @@ def test_a_table_that_is_deleted_meanwhile_is_exported(exporting: Exporting) -> 
     arn = exporting.start()
     exporting.call("DeleteTable", TableName="books")
     exporting.now += 60
-    exporting.run_jobs()
+    exporting.settle()
     assert exporting.exported(exporting.describe(arn)) == expected
     assert exporting.database.call("DescribeTable", {"TableName": "books"})[0] == 400
 
@@ -365,6 +369,41 @@ def test_others_read_an_export(exporting: Exporting) -> None:
     assert {row["id"]["S"] for table in tables for row in table["Item"].to_pylist()} == set(map(str, range(40)))
 
 
+HOSTILE: list[Answer] = [
+    {"S": 'line\nbreak, "quotes", back\\slash, \x00\x1f\x7f\u2028 and \U0001f4d6'},
+    {"S": ""},
+    {"N": "-0.000000000012345"},
+    {"N": "9" * 38 + "0" * 80},
+    {"B": "AAECAw=="},
+    {"BOOL": False},
+    {"NULL": True},
+    {"SS": ["", "a", "$ion_1_0", "}"]},
+    {"NS": ["-1", "0", "600"]},
+    {"BS": ["AA==", "AQ=="]},
+    {"L": []},
+    {"M": {" ": {"L": [{"M": {"null": {"NULL": True}, "$10": {"N": "10"}, "it's": {"S": "'"}}}]}}},
+]
+
+
+@pytest.mark.parametrize(("form", "reader"), [("DYNAMODB_JSON", DynamoDBJson), ("ION", Ion)])
+def test_what_is_exported_can_be_imported(
+    exporting: Exporting, form: str, reader: type[DynamoDBJson] | type[Ion]
+) -> None:
+    for number, value in enumerate(HOSTILE):
+        exporting.put(f"{number}", **{"value": value, "a-b": value, "null": value})
+    description = exporting.export(ExportFormat=form)
+    folder = exporting.objects / "exports" / Path(description["ExportManifest"]).parent / "data"
+    found: dict[str, Answer] = {}
+    for path in folder.iterdir():
+        content = gzip.decompress(path.read_bytes())
+        read = reader()
+        for _, record in read.records([content]):  # type: ignore[assignment]
+            item = read.parse(record).Item  # type: ignore[arg-type]
+            validate_item(item)  # as the importer does, which makes numbers plain
+            found[item["id"]["S"]] = item
+    assert found == exporting.items()
+
+
 def test_four_requests_at_once_with_one_token_are_one_export(exporting: Exporting) -> None:
     request = {"TableArn": ARN, "S3Bucket": "exports", "ClientToken": "one"}
     answers = exporting.database.call_together(*[("ExportTableToPointInTime", request)] * 4)
@@ -401,3 +440,33 @@ def test_lists_have_pages(exporting: Exporting) -> None:
             break
         request["NextToken"] = page["NextToken"]
     assert found == arns[::-1]
+
+
+def test_the_second_in_which_recovery_began_can_be_exported(tmp_path: Path) -> None:
+    """SDKs send whole seconds."""
+    exporting = Exporting(tmp_path)
+    exporting.now += 0.75
+    exporting.make_table()
+    exporting.now += 10
+    exporting.put("later")
+    description = exporting.export(ExportTime=int(exporting.now - 10))
+    assert exporting.lines(description) == []
+    exporting.database.close()
+
+
+def test_a_page_looks_at_so_many_exports(exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be many of other tables before the first one."""
+    monkeypatch.setattr("blotter.database.operations.exports.description._LOOKED_AT", 4)
+    exporting.make_table("films")
+    other = ARN.replace("books", "films")
+    wanted = exporting.start(TableArn=other)
+    for _ in range(10):
+        exporting.now += 1
+        exporting.start()
+    pages: list[list[str]] = []
+    request: Answer = {"TableArn": other}
+    while not pages or "NextToken" in request:
+        page = exporting.call("ListExports", **request)
+        pages.append([summary["ExportArn"] for summary in page["ExportSummaries"]])
+        request = {"TableArn": other, "NextToken": page["NextToken"]} if "NextToken" in page else {}
+    assert pages == [[], [], [wanted]]

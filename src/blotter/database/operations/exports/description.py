@@ -24,6 +24,8 @@ from blotter.database.wire import requests as wire
 
 PAGE: Final = 25
 """Exports on a page of ListExports; also the greatest MaxResults."""
+_LOOKED_AT: Final = 1000
+"""Records that a page looks at: of many, few may be of the table that is asked for."""
 _TOKEN_PREFIX: Final = b"exports/"
 _JOB_IS_GONE: Final = "The server that made this export was replaced by another, from an archive"
 
@@ -54,15 +56,15 @@ def list_exports(request: wire.ListExportsInput, tx: ReadTransaction, context: C
     summaries: list[dict[str, Any]] = []
     last = ""
     more = False
-    for export in newest_exports(tx, context.account, context.region, before):
+    for number, export in enumerate(newest_exports(tx, context.account, context.region, before)):
         if context.now > export.started_at + KEPT_SECONDS:
             break
-        if request.TableArn is not None and export.table_id != table_id:
-            continue
-        if len(summaries) == limit:
+        wanted = request.TableArn is None or export.table_id == table_id
+        if number == _LOOKED_AT or (wanted and len(summaries) == limit):
             more = True
             break
-        summaries.append(_summary(export))
+        if wanted:
+            summaries.append(_summary(export))
         last = export.id
     return answer(
         (b"ExportSummaries", encoded(summaries)), (b"NextToken", encoded(_token(last) if more else None))

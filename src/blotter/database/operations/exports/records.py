@@ -138,10 +138,6 @@ def newest_exports(tx: ReadTransaction, account: str, region: str, before: str |
         end = rows[-1][0]
 
 
-def exports_in_progress(tx: ReadTransaction, account: str, region: str) -> int:
-    return sum(export.status == "IN_PROGRESS" for export in newest_exports(tx, account, region, None))
-
-
 def export_of_token(
     tx: ReadTransaction, account: str, region: str, token: str, now: float
 ) -> tuple[Export, str] | None:

@@ -33,7 +33,6 @@ from blotter.database.operations.exports.records import (
     Export,
     ExportState,
     export_of_token,
-    exports_in_progress,
     remember_token,
     save_export,
     trim_exports,
@@ -83,7 +82,7 @@ def export_table(request: wire.ExportTableToPointInTimeInput, tx: WriteTransacti
         export = _full(request, table, context)
     if request.FilterSpecification is not None:
         compile_filter(request.FilterSpecification, table)
-    if exports_in_progress(tx, context.account, context.region) >= MOST_AT_ONCE:
+    if _in_progress(tx, context) >= MOST_AT_ONCE:
         raise DynamoDBError(
             "LimitExceededException",
             f"Subscriber limit exceeded: Only {MOST_AT_ONCE} exports can be in progress at the same time",
@@ -93,6 +92,11 @@ def export_table(request: wire.ExportTableToPointInTimeInput, tx: WriteTransacti
     remember_token(tx, export, fingerprint)
     _start(tx, export, table, context.now)
     return answer((b"ExportDescription", encoded(describe(export))))
+
+
+def _in_progress(tx: WriteTransaction, context: Context) -> int:
+    ours = f"{EXPORT_JOB}-{context.account}-{context.region}-"
+    return sum(job.id.startswith(ours) for job in jobs.all_jobs(tx))
 
 
 def _table(text: str, tx: WriteTransaction, context: Context) -> Table:
@@ -113,12 +117,13 @@ def _full(request: wire.ExportTableToPointInTimeInput, table: Table, context: Co
         raise _recovery_unavailable(table)
     wanted = request.ExportTime
     if wanted is not None:
-        if not table.created_at <= wanted <= context.now:
+        if not math.floor(table.created_at) <= wanted <= context.now:
             raise _invalid_time("Export Time is invalid")
-        if not window.earliest <= wanted <= window.latest:
+        if not math.floor(window.earliest) <= wanted <= window.latest:
             raise _invalid_time("Point in Time Recovery is not available for specified export time")
     started = math.floor(context.now * 1000) / 1000
-    moment = context.now if wanted is None else wanted
+    # SDKs send whole seconds: the one in which recovery was switched on is that moment.
+    moment = context.now if wanted is None else max(wanted, window.earliest)
     return _record(request, table, context, started, moment, export_time=started if wanted is None else wanted)
 
 
