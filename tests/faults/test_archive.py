@@ -17,6 +17,7 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from tests.conftest import serve_command
 from tests.waiting import wait_until
@@ -54,8 +55,9 @@ def create(dynamodb: Any, name: str) -> None:
     )
 
 
-def blotter(*arguments: str) -> subprocess.CompletedProcess[str]:
+def blotter(*arguments: str, variables: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     _, environment = serve_command()
+    environment |= variables or {}
     command = [sys.executable, "-m", "blotter", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
@@ -181,6 +183,39 @@ def test_an_archive_that_is_gone_for_a_while_is_caught_up(serve: Serve, tmp_path
     run = blotter("recover", "--from", folder.as_uri(), "--to", str(tmp_path / "recovered"), "--json")
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["items"] == 20
+
+
+def test_an_archive_in_a_bucket(serve: Serve, tmp_path: Path) -> None:
+    moto = ThreadedMotoServer(port=0, verbose=False)
+    moto.start()
+    try:
+        host, port = moto.get_host_and_port()
+        variables = {
+            "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        boto3.client(
+            "s3",
+            endpoint_url=variables["AWS_ENDPOINT_URL_S3"],
+            region_name="us-east-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        ).create_bucket(Bucket="archive")
+        url = "s3://archive/some/where"
+        serving = serve("--workers", "1", "--archive", url, "--archive-interval", "0.1", variables=variables)
+        dynamodb = client(serving)
+        create(dynamodb, "table")
+        for number in range(5):
+            dynamodb.put_item(TableName="table", Item={"id": {"S": str(number)}, "kind": {"S": "x"}})
+        wait_until(lambda: has_all(serving))
+        kill(serving)
+        run = blotter("recover", "--from", url, "--to", str(tmp_path / "recovered"), "--json", variables=variables)
+        assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout)["items"] == 5
+    finally:
+        moto.stop()
 
 
 @pytest.mark.parametrize("arguments", [("--from", "ftp://x"), ("--from", "file:///nowhere/at/all")])

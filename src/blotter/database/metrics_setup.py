@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from blotter.database.admission.refusals import Limit
 from blotter.database.admission.stage import Throttle
-from blotter.database.background.metrics import MetricsKeeper
+from blotter.database.background.metrics import MetricsKeeper, OwnLevels
 from blotter.database.http.limits import Limits
 from blotter.database.http.origins import Origins
 from blotter.database.http.server import ConnectionCounts, HttpServer
@@ -75,6 +75,7 @@ class MetricsSetup:
         self._connections = connections
         self._listener = listener
         self._shared: SharedCounters | None = None
+        self._more_levels: tuple[OwnLevels, ...] = ()
         self._totals: Totals | None = None
         if settings.metrics == "on":
             slots = settings.workers if store.single_process else settings.workers + 1
@@ -92,11 +93,12 @@ class MetricsSetup:
         _finish_minutes(counters)
         return RunningMetrics(counters, MetricReader(self._shared))
 
-    def keeper(self, storage: Storage, counters: Counters | None) -> MetricsKeeper | None:
-        """What stores the metrics of all processes; for one of them."""
+    def keeper(self, storage: Storage, counters: Counters | None, *more: OwnLevels) -> MetricsKeeper | None:
+        """What stores the metrics of all processes, and `more` levels of this one; for one of them."""
         if self._shared is None or counters is None:
             return None
         collector = Collector(storage, self._shared, self._settings.metrics_storage)
+        self._more_levels = more
         self._totals = None if self._listener is None else Totals(self._shared)
         return MetricsKeeper(storage, self._shared, counters, collector, self._own_levels, self._totals)
 
@@ -150,6 +152,8 @@ class MetricsSetup:
         log_bytes = self._store.log_bytes()
         if log_bytes is not None:
             yield "WriteAheadLogSize", log_bytes
+        for source in self._more_levels:
+            yield from source()
 
 
 async def _finish(storage: Storage, shared: SharedCounters, most_bytes: int) -> None:

@@ -24,7 +24,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import uvloop
@@ -61,6 +61,9 @@ from blotter.database.settings import Settings
 from blotter.database.storage.protocol import DataDirectoryError, Storage, StorageUnavailable, Store
 from blotter.database.storage.stores import store_at
 from blotter.database.supervisor import Link, Role, StartError, Supervisor
+
+if TYPE_CHECKING:
+    from blotter.database.archive.archiver import Archiver
 
 log = logging.getLogger(__name__)
 
@@ -222,33 +225,37 @@ async def background(storage: Storage, settings: Settings, shared: Shared, count
     """Background work on tables, which no request waits for. Runs until its task is canceled."""
     scratch = None if settings.in_memory else settings.data_dir / SCRATCH_FOLDER
     tools = Tools(storage, settings.objects_url, shared.store.file_cipher(), scratch)
-    keeper = shared.metrics.keeper(storage, counters)
+    archiver = _archiver(storage, settings, shared.store)
+    levels = () if archiver is None else (archiver.levels,)
+    keeper = shared.metrics.keeper(storage, counters, *levels)
     prometheus = shared.metrics.serve_prometheus()
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(Background(storage, tools=tools, metrics=keeper, counters=counters).run())
-            group.create_task(_archive(storage, settings, shared.store))
+            if archiver is not None:
+                group.create_task(archiver.run())
+            else:
+                with contextlib.suppress(StorageUnavailable):  # the disk is full: the next start does it
+                    await stop_archiving(storage)
     finally:
         if prometheus is not None:
             await prometheus.drain()
 
 
-async def _archive(storage: Storage, settings: Settings, store: Store) -> None:
-    """Ships to the archive, if there is one."""
+def _archiver(storage: Storage, settings: Settings, store: Store) -> Archiver | None:
+    """What ships to the archive, if there is one."""
     if not settings.archive:
-        with contextlib.suppress(StorageUnavailable):  # the disk is full: the next start does it
-            await stop_archiving(storage)
-        return
+        return None
     from blotter.database.archive.archiver import Archiver
 
-    await Archiver(
+    return Archiver(
         storage,
         open_objects(settings.archive),
         store.file_cipher(),
         settings.data_dir,
         settings.archive_interval,
         settings.archive_retention * 86_400.0,
-    ).run()
+    )
 
 
 def _open_descriptors(ready_fd: int | None) -> list[int]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -58,6 +58,8 @@ LONGEST_PAUSE_SECONDS: Final = 10.0
 """Between attempts while the archive cannot be reached."""
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 SEGMENT_ENTRIES: Final = 20_000
+WATCH_SECONDS: Final = 2.0
+"""Between looks at how far behind the archive is."""
 KEYS_SECONDS: Final = 60.0
 """Between looks at whether the key files have changed."""
 
@@ -92,18 +94,24 @@ class Archiver:
         self._looked_at_keys = float("-inf")
         self._is_failing = False
         self._is_behind = False
+        self._seconds_behind = 0.0
+
+    def levels(self) -> Iterator[tuple[str, float]]:
+        """The metrics of the server's own that are known here."""
+        yield "ArchiveLag", self._seconds_behind
 
     async def run(self) -> None:
         """Ships until it is canceled."""
         failures = 0
+        watch = asyncio.create_task(self._watch())
         try:
             while True:
                 failures = 0 if await self._attempt() else failures + 1
-                pause = (
-                    self._interval if not failures else min(2.0 ** min(failures, 10) / 2, LONGEST_PAUSE_SECONDS)
-                )
-                await asyncio.sleep(max(pause, 0.0))
+                pause = min(2.0 ** min(failures, 10) / 2, LONGEST_PAUSE_SECONDS) if failures else 0.0
+                await asyncio.sleep(max(pause, self._interval))
         finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
             await self._bases.stop()
 
     async def run_once(self) -> None:
@@ -122,7 +130,7 @@ class Archiver:
                 pass
         except Exception as raised:
             error = raised
-        await self._report(error)
+        self._report(error)
         return error is None
 
     async def _round(self) -> bool:
@@ -241,7 +249,7 @@ class Archiver:
 
     # What the operator is told
 
-    async def _report(self, error: Exception | None) -> None:
+    def _report(self, error: Exception | None) -> None:
         if error is not None and not self._is_failing:
             self._is_failing = True
             expected = isinstance(error, _EXPECTED)
@@ -255,8 +263,21 @@ class Archiver:
         if error is None and self._is_failing:
             self._is_failing = False
             log.warning("changes are shipped to the archive %s again", self._objects.place)
-        behind = await self._seconds_behind()
-        if behind is not None and behind > BEHIND_SECONDS + self._interval:
+
+    async def _watch(self) -> None:
+        """Looks how far behind the archive is, whatever an attempt is waiting for."""
+        while True:
+            await self.look()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def look(self) -> None:
+        """Warns when the archive has fallen behind, and says when it has caught up."""
+        try:
+            behind = await self._storage.fetch(partial(seconds_behind, now=self._clock()))
+        except StorageUnavailable:
+            return
+        self._seconds_behind = behind
+        if behind > BEHIND_SECONDS + self._interval:
             if not self._is_behind:
                 log.warning(
                     "the archive %s is %.0f s behind: what was written since would be lost with this machine",
@@ -264,15 +285,9 @@ class Archiver:
                     behind,
                 )
             self._is_behind = True
-        elif behind is not None and self._is_behind:
+        elif self._is_behind:
             self._is_behind = False
             log.warning("the archive %s has caught up", self._objects.place)
-
-    async def _seconds_behind(self) -> float | None:
-        try:
-            return await self._storage.fetch(partial(seconds_behind, now=self._clock()))
-        except StorageUnavailable:
-            return None
 
 
 def seconds_behind(tx: ReadTransaction, now: float) -> float:

@@ -71,8 +71,9 @@ def _enabled(table: Table, period: int | None, tx: WriteTransaction, context: Co
 
 
 def _table(name: str, tx: ReadTransaction, context: Context) -> Table:
+    """One that is being restored is not there yet (DDB-TABLE-217)."""
     table = find_table(tx, context, name)
-    if table is None:
+    if table is None or table.restore is not None:
         raise table_not_found(name)
     return table
 

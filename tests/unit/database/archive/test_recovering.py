@@ -413,3 +413,30 @@ def test_what_is_older_than_the_retention_is_removed(
 
 def epochs_of(server: Server) -> list[str]:
     return sorted(name for name in server.stored if name.startswith("epochs/"))
+
+
+def test_an_archive_that_falls_behind_is_reported_once(
+    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("first")
+    server.ship()
+    with monkeypatch.context() as patch:
+
+        def slow(*_: object) -> None:
+            raise ObjectsUnavailable("memory: cannot be written, its disk is full: make room there")
+
+        patch.setattr(MemoryObjects, "put", slow)
+        server.call("PutItem", TableName="first", Item={"p": {"S": "a"}, "s": {"N": "1"}})
+        server.now += 40
+        for _ in range(2):
+            with pytest.raises(ObjectsUnavailable):
+                server.ship()
+            server.database.run(server.archiver.look())
+    assert dict(server.archiver.levels()) == {"ArchiveLag": 40.0}
+    server.ship()
+    server.database.run(server.archiver.look())
+    assert dict(server.archiver.levels()) == {"ArchiveLag": 0.0}
+    assert caplog.messages == [
+        "the archive memory: is 40 s behind: what was written since would be lost with this machine",
+        "the archive memory: has caught up",
+    ]
