@@ -109,6 +109,10 @@ CONSTRAINTS: dict[str, Shape] = {
     "BatchTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN, "arn": True},
     "WriteRequests": {"min": None, "max": None},
     "KMSMasterKeyId": {"min": 1},
+    # The service requires the token that SDKs make (ScyllaDB's tests of imports, run on AWS in 2026).
+    "ImportTableInput": {
+        "required": ["ClientToken", "S3BucketSource", "InputFormat", "TableCreationParameters"],
+    },
     # Tags are checked by `validation.tags`, which has messages of its own for them (ack-api-quirks,
     # DDB-TABLE-107).
     "Tag": {"required": []},
@@ -127,6 +131,8 @@ MEMBER_SHAPES: dict[tuple[str, str], str] = {
     ("ExportTableToPointInTimeInput", "TableArn"): "OnlyTableArn",
     ("ListExportsInput", "TableArn"): "OnlyTableArn",
     ("CreateTableInput", "KeySchema"): "TableKeySchema",
+    ("TableCreationParameters", "TableName"): "NewTableName",
+    ("TableCreationParameters", "KeySchema"): "TableKeySchema",
     ("GlobalSecondaryIndex", "KeySchema"): "IndexKeySchema",
     ("LocalSecondaryIndex", "KeySchema"): "TableKeySchema",
     ("CreateGlobalSecondaryIndexAction", "KeySchema"): "IndexKeySchema",
@@ -140,6 +146,7 @@ ENUM_ORDER: dict[str, list[str]] = {
         *("NE", "LE", "BEGINS_WITH", "GE", "CONTAINS"),
     ],
     "ConditionalOperator": ["OR", "AND"],
+    "InputCompressionType": ["ZSTD", "NONE", "GZIP"],
     "ProjectionType": ["ALL", "INCLUDE", "KEYS_ONLY"],
     "ReturnValue": ["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"],
     "ScalarAttributeType": ["B", "N", "S"],

@@ -20,7 +20,7 @@ from blotter.tables.applying.progress import News
 from blotter.tables.calls.endpoint import Endpoint
 from blotter.tables.commands_around import Finite
 from blotter.tables.errors import Exit, SetupError
-from blotter.tables.options import Run, command, timeout_option
+from blotter.tables.options import Run, endpoint_command, timeout_option
 from blotter.tables.output import report
 from blotter.tables.planning.observed import Observed, describe
 
@@ -60,7 +60,7 @@ class Typed(click.ParamType[tuple[str, str]]):
 @click.option("--client-token", metavar="TOKEN", help="From S3: makes repeated requests one import.")
 @click.option("--wait", is_flag=True, help="From S3: wait until the import has ended.")
 @timeout_option
-@command
+@endpoint_command
 def import_(run: Run, source: str, **options: Any) -> Exit:
     """Import SOURCE into a table.
 
@@ -89,7 +89,7 @@ def _import_file(run: Run, source: str, options: dict[str, Any]) -> Exit:
         raise SetupError("ION is read from S3 only; local files are CSV, JSON Lines or Parquet", Exit.USAGE)
     header = tuple(options["header"].split(",")) if options["header"] else None
     file = local_file(Path(source), options["form"], options["delimiter"], header)
-    name = _table_name(run, options["table"])
+    name = run.table_name(options["table"])
     endpoint = Endpoint(run.configuration, options["threads"])
     run.write(report.heading(run.configuration, endpoint))
     observed = run.patiently(name, lambda: describe(endpoint, name))
@@ -220,11 +220,6 @@ def _keys(observed: Observed | None, name: str) -> dict[str, str]:
     types = observed.attribute_types()
     names = [part["AttributeName"] for part in observed.table["KeySchema"]]
     return {each: types[each] for each in names}
-
-
-def _table_name(run: Run, given: str) -> str:
-    declared = run.configuration.tables.get(given)
-    return declared.name if declared else given
 
 
 # An import from S3

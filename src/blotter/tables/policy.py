@@ -138,7 +138,14 @@ ROLES: dict[str, tuple[Grant, ...]] = {
                 "ListTagsOfResource",
             ),
         ),
-        Grant("ListTables", ("ListTables", "ListBackups", "ListExports", "DescribeLimits"), "anything"),
+        Grant(
+            "ListTables",
+            (
+                *("ListTables", "ListBackups", "ListExports", "ListImports", "ListBulkOperations"),
+                "DescribeLimits",
+            ),
+            "anything",
+        ),
         Grant("SeeAlarms", ("DescribeAlarms",), "anything", service="cloudwatch"),
         Grant(
             "SeeScaling",

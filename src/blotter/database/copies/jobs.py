@@ -44,6 +44,8 @@ KINDS: Final[dict[str, str]] = {
     "export": "blotter.database.exporting.job:run",
     "restore": "blotter.database.backups.restoring:run",
     "restore-to-time": "blotter.database.backups.point_in_time:run",
+    "import": "blotter.database.importing.job:run",
+    "bulk-put": "blotter.database.importing.bulk_job:run",
 }
 """Kind of job → the coroutine function that runs it, as module:name, imported when the first one runs."""
 

@@ -55,6 +55,8 @@ class Slice(NamedTuple, Generic[T]):
     """What a piece of the source consists of: what was made of its records, and what is wrong with others."""
 
     made: list[T]
+    numbers: list[int]
+    """For each of them, the number of its record in the object."""
     faults: list[Fault]
     stored: int
     """Bytes of objects, as they are stored."""
@@ -131,6 +133,7 @@ class Reader(Generic[T]):
         try:
             put = self._format.parse(record)
             work.made.append(self._make(put))
+            work.numbers.append(work.records)
         except DynamoDBError as error:
             work.add_fault(line, error.message, put)
         work.records += 1
@@ -141,6 +144,7 @@ class _Cutter(Generic[T]):
 
     def __init__(self, after: Position, stored: _Counted, content: _Counted) -> None:
         self.made: list[T] = []
+        self.numbers: list[int] = []
         self.records = after.records
         self._faults: list[Fault] = []
         self._start = after
@@ -161,6 +165,6 @@ class _Cutter(Generic[T]):
         stored = max(self._stored.bytes, start.stored)
         content = max(self._content.bytes, start.content)
         end = Position(start.name, self.records, finished, stored, content)
-        slice_ = Slice(self.made, self._faults, stored - start.stored, content - start.content, end)
-        self.made, self._faults, self._start = [], [], end
+        slice_ = Slice(self.made, self.numbers, self._faults, stored - start.stored, content - start.content, end)
+        self.made, self.numbers, self._faults, self._start = [], [], [], end
         return slice_

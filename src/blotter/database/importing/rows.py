@@ -25,7 +25,8 @@ class RowMaker:
         item, size = validate_item(put.Item)
         check_item_size(size)
         check_item_keys(self._table, item)
-        return table_key(self._keys, item), size, orjson.dumps(item)
+        # A copy: what orjson returns keeps the buffer of 4 KB in which it was written, and many rows are kept.
+        return table_key(self._keys, item), size, bytes(memoryview(orjson.dumps(item)))
 
 
 def key_types(table: Table) -> dict[str, str]:

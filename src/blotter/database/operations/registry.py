@@ -11,8 +11,10 @@ from typing import Any, Protocol, TypeVar
 
 from blotter.database.operations import (
     batches,
+    bulk,
     continuous_backups,
     contributor_insights,
+    imports,
     items,
     kinesis_streaming,
     reading,
@@ -35,6 +37,7 @@ from blotter.database.operations.tables import lifecycle, tags_and_ttl, update_t
 from blotter.database.operations.touches import EVERYTHING, RequestPlan, Touch
 from blotter.database.operations.vectors import search
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
+from blotter.database.wire import requests as wire
 
 R = TypeVar("R")
 
@@ -100,6 +103,18 @@ def _backup(request: _NamesBackup) -> str:
 
 def _target_table(request: _NamesTarget) -> str:
     return request.TargetTableName
+
+
+def _import(request: wire.DescribeImportInput) -> str:
+    return request.ImportArn
+
+
+def _bulk(request: wire.DescribeBulkOperationInput | wire.CancelBulkOperationInput) -> str:
+    return request.BulkOperationArn
+
+
+def _imported(request: wire.ImportTableInput) -> str:
+    return request.TableCreationParameters.TableName
 
 
 def _everything(_: object) -> str:
@@ -228,6 +243,13 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     _reader("DescribeStream", streams.describe_stream, _stream),
     _reader("GetShardIterator", streams.get_shard_iterator, _stream),
     Operation("GetRecords", streams.prepare_get_records, Slicing(streams.get_records)),
+    _writer("ImportTable", imports.import_table, _imported, imports.touches_of_import),
+    _reader("DescribeImport", imports.describe_import, _import),
+    _reader("ListImports", imports.list_imports, _everything),
+    _writer("StartBulkPutItems", bulk.start, _table, bulk.touches_of_start),
+    _reader("DescribeBulkOperation", bulk.describe, _bulk),
+    _reader("ListBulkOperations", bulk.list_, _everything),
+    _writer("CancelBulkOperation", bulk.cancel, _bulk),
     _reader("DescribeLimits", service.describe_limits, _everything),
     _reader("DescribeEndpoints", service.describe_endpoints, _everything),
 )

@@ -16,8 +16,10 @@ from typing import Any
 from blotter.database.validation import (
     backups,
     batches,
+    bulk,
     continuous_backups,
     exports,
+    imports,
     items,
     reading,
     tables,
@@ -37,4 +39,6 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     **continuous_backups.CHECKS,
     **exports.CHECKS,
     **backups.CHECKS,
+    **imports.CHECKS,
+    **bulk.CHECKS,
 }

@@ -383,7 +383,7 @@ class InputFormatOptions(Struct, frozen=True, kw_only=True):
 class TableCreationParameters(Struct, frozen=True, kw_only=True):
     TableName: Annotated[str, Meta(min_length=3, max_length=255, pattern="^(?:[a-zA-Z0-9_.-]+)$")]
     AttributeDefinitions: list[AttributeDefinition]
-    KeySchema: Annotated[list[KeySchemaElement], Meta(min_length=1)]
+    KeySchema: Annotated[list[KeySchemaElement], Meta(min_length=1, max_length=2)]
     BillingMode: Literal["PROVISIONED", "PAY_PER_REQUEST"] | None = None
     ProvisionedThroughput: ProvisionedThroughput | None = None
     OnDemandThroughput: OnDemandThroughput | None = None
@@ -393,11 +393,11 @@ class TableCreationParameters(Struct, frozen=True, kw_only=True):
 
 
 class ImportTableInput(Struct, frozen=True, kw_only=True):
-    ClientToken: Annotated[str, Meta(pattern="^(?:^[^\\$]+$)$")] | None = None
+    ClientToken: Annotated[str, Meta(pattern="^(?:^[^\\$]+$)$")]
     S3BucketSource: S3BucketSource
     InputFormat: Literal["DYNAMODB_JSON", "ION", "CSV"]
     InputFormatOptions: InputFormatOptions | None = None
-    InputCompressionType: Literal["GZIP", "ZSTD", "NONE"] | None = None
+    InputCompressionType: Literal["ZSTD", "NONE", "GZIP"] | None = None
     TableCreationParameters: TableCreationParameters
 
 
@@ -558,7 +558,7 @@ class InputS3Configuration(Struct, frozen=True, kw_only=True):
     S3Bucket: Annotated[str, Meta(max_length=255, pattern="^(?:^[a-z0-9A-Z]+[\\.\\-\\w]*[a-z0-9A-Z]+$)$")]
     S3KeyPrefix: Annotated[str, Meta(max_length=1024)] | None = None
     InputFormat: Literal["DYNAMODB_JSON", "ION"]
-    InputCompressionType: Literal["GZIP", "ZSTD", "NONE"] | None = None
+    InputCompressionType: Literal["ZSTD", "NONE", "GZIP"] | None = None
 
 
 class OutputS3Configuration(Struct, frozen=True, kw_only=True):

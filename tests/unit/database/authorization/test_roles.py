@@ -57,7 +57,8 @@ MAY: dict[str, set[str]] = {
     "auditor": {
         *("DescribeTable", "DescribeTimeToLive", "GetResourcePolicy", "ListTagsOfResource"),
         *("ListTables", "DescribeLimits", "DescribeContinuousBackups", "DescribeKinesisStreamingDestination"),
-        *("DescribeContributorInsights", "ListBackups", "ListExports"),
+        *("DescribeContributorInsights", "ListBackups", "ListExports", "ListImports"),
+        "ListBulkOperations",
     },
 }
 
@@ -89,6 +90,7 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
     select = {"Statement": f"SELECT * FROM \"{table}\" WHERE p = 'a'"}
     kinesis = named | {"StreamArn": "arn:aws:kinesis:us-east-1:123456789012:stream/changes"}
     backup = {"BackupArn": f"{TABLES}{table}/backup/01795911600000-9b1c2d3e"}
+    bulk = f"{TABLES}{table}/bulk-operation/01795911600000-9b1c2d3e"
     schema = {
         "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
         "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
@@ -135,6 +137,27 @@ def requests(table: str, stream: str, iterator: str = "") -> dict[str, dict[str,
         "ExportTableToPointInTime": {"TableArn": TABLES + table, "S3Bucket": "exports"},
         "DescribeExport": {"ExportArn": f"{TABLES}{table}/export/01768385930622-efd1a093"},
         "ListExports": {},
+        "ImportTable": {
+            "S3BucketSource": {"S3Bucket": "imports"},
+            "InputFormat": "CSV",
+            "ClientToken": "one",
+            "TableCreationParameters": {
+                "TableName": table,
+                "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+                "BillingMode": "PAY_PER_REQUEST",
+            },
+        },
+        "DescribeImport": {"ImportArn": f"{TABLES}{table}/import/01768385930622-efd1a093"},
+        "ListImports": {},
+        "StartBulkPutItems": named
+        | {
+            "InputS3Configuration": {"S3Bucket": "imports", "InputFormat": "ION"},
+            "OutputS3Configuration": {"S3Bucket": "reports", "OutputType": ["ERROR"]},
+        },
+        "DescribeBulkOperation": {"BulkOperationArn": bulk},
+        "CancelBulkOperation": {"BulkOperationArn": bulk},
+        "ListBulkOperations": {},
         "CreateBackup": named | {"BackupName": "one"},
         "ListBackups": named,
         "DescribeBackup": backup,
@@ -167,7 +190,7 @@ def test_a_role_may_do_its_work_and_nothing_else(database: GuardedDatabase, tmp_
         database.as_(session(role, "one", printed))
         may = {name for name, request in tried.items() if is_allowed(database, name, request)}
         # Without a resource of their own these are the same for every table.
-        same = {"ListTables", "DescribeLimits", "ListBackups", "ListExports"}
+        same = {"ListTables", "DescribeLimits", "ListBackups", "ListExports", "ListImports", "ListBulkOperations"}
         expected = MAY[role] if table == OWN else MAY[role] & same
         assert may == expected
 

@@ -1,0 +1,116 @@
+"""What is kept of an import: the request, how far it has come, and how it ended; for 90 days.
+
+A record outlives its table, so that DescribeImport and ListImports still tell of it (ack-api-quirks,
+DDB-IMPORT-008). Its id begins with the time, so that the order of the keys is that of the imports. A client token
+stands for its import for eight hours.
+
+    import/123456789012/us-east-1/01795911600000-1f2e3d4c          {"id": …, "table": "books", "status": …}
+    import-token/123456789012/us-east-1/9bd2…                      1795940400.000 01795911600000-1f2e3d4c
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Final, Literal
+
+import msgspec
+
+from blotter.database.model.arns import part_arn, table_arn
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
+from blotter.database.storage.records import delete_record, save_record
+from blotter.database.wire import requests as wire
+
+TOKEN_SECONDS: Final = 8 * 3600.0
+RECORD_SECONDS: Final = 90 * 86_400.0
+_AT_ONCE: Final = 50
+
+ImportStatus = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
+
+
+class Import(msgspec.Struct, frozen=True):
+    """One import. Counters are 0 until it has ended, as on AWS."""
+
+    id: str
+    account: str
+    region: str
+    table: str
+    table_id: str
+    request: wire.ImportTableInput
+    started_at: float
+    status: ImportStatus = "IN_PROGRESS"
+    ended_at: float | None = None
+    processed: int = 0
+    imported: int = 0
+    errors: int = 0
+    size: int = 0
+    """Bytes of the source, unpacked."""
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+    @property
+    def table_arn(self) -> str:
+        return table_arn(self.region, self.account, self.table)
+
+    @property
+    def arn(self) -> str:
+        return part_arn(self.region, self.account, self.table, "import", self.id)
+
+
+_decode = msgspec.json.Decoder(Import).decode
+
+
+def find_import(tx: ReadTransaction, account: str, region: str, import_id: str) -> Import | None:
+    found = tx.get(RECORDS_SPACE, _key(account, region, import_id))
+    return None if found is None else _decode(found.body)
+
+
+def save_import(tx: WriteTransaction, record: Import) -> None:
+    save_record(tx, _key(record.account, record.region, record.id), msgspec.json.encode(record))
+
+
+def imports_before(tx: ReadTransaction, account: str, region: str, before: str | None) -> Iterator[Import]:
+    """The imports of an account and region, the newest first; with `before`, those older than this one."""
+    start = _key(account, region, "")
+    end = _key(account, region, before) if before else start + b"\x7f"
+    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, reverse=True):
+        for _, _, body in rows:
+            yield _decode(body)
+        end = rows[-1][0]
+
+
+def forget_old_imports(tx: WriteTransaction, account: str, region: str, now: float) -> None:
+    """Removes some of the records that have outlived their 90 days."""
+    start = _key(account, region, "")
+    end = _key(account, region, import_time(now - RECORD_SECONDS))
+    for key, _, _ in tx.items(RECORDS_SPACE, start, end, _AT_ONCE):
+        delete_record(tx, key)
+
+
+def import_time(now: float) -> str:
+    """The beginning of the ids of imports that start at a time."""
+    return f"{max(0, round(now * 1000)):014d}"
+
+
+def import_of_token(tx: ReadTransaction, account: str, region: str, token: str, now: float) -> Import | None:
+    """The import that was started under a client token in the last eight hours."""
+    found = tx.get(RECORDS_SPACE, _token_key(account, region, token))
+    if found is None:
+        return None
+    until, _, import_id = found.body.decode().partition(" ")
+    return find_import(tx, account, region, import_id) if float(until) > now else None
+
+
+def remember_token(tx: WriteTransaction, record: Import, token: str, now: float) -> None:
+    key = _token_key(record.account, record.region, token)
+    body = f"{now + TOKEN_SECONDS:.3f} {record.id}".encode()
+    tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
+
+
+def _key(account: str, region: str, import_id: str) -> bytes:
+    return f"import/{account}/{region}/{import_id}".encode()
+
+
+def _token_key(account: str, region: str, token: str) -> bytes:
+    digest = blake2b(token.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return f"import-token/{account}/{region}/{digest}".encode()
