@@ -130,8 +130,8 @@ class InProcessDatabase:
         self.tools = Tools(self.storage, objects, cipher, folder / "scratch", clock)
         self._jobs = JobRunner(self.tools)
 
-    def call(self, operation: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        return self.call_raw(operation, json.dumps(request).encode())
+    def call(self, operation: str, request: dict[str, Any], region: str = REGION) -> tuple[int, dict[str, Any]]:
+        return self._loop.run_until_complete(self.answer(operation, json.dumps(request).encode(), region=region))
 
     def call_raw(self, operation: str, body: bytes, encoding: str = "identity") -> tuple[int, dict[str, Any]]:
         return self._loop.run_until_complete(self.answer(operation, body, encoding))
@@ -146,8 +146,10 @@ class InProcessDatabase:
 
         return self._loop.run_until_complete(together())
 
-    async def answer(self, operation: str, body: bytes, encoding: str = "identity") -> tuple[int, dict[str, Any]]:
-        headers = headers_for(operation)
+    async def answer(
+        self, operation: str, body: bytes, encoding: str = "identity", region: str = REGION
+    ) -> tuple[int, dict[str, Any]]:
+        headers = headers_for(operation, region)
         if encoding != "identity":
             headers["content-encoding"] = encoding
         answer = self.pipeline.answer(Request("POST", "/", headers, body))

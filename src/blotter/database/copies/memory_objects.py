@@ -12,12 +12,12 @@ from blotter.database.copies.objects import PIECE_BYTES, ObjectInfo, ObjectNotFo
 class MemoryObjects:
     """See `objects.Objects`. `contents` is shared by all views of one store."""
 
-    place: Final = "memory:"
     makes_buckets: Final = True
 
     def __init__(self, contents: dict[str, tuple[bytes, float]], prefix: str) -> None:
         self._contents = contents
         self._prefix = prefix
+        self.place: Final = f"memory:{prefix}".rstrip("/")
 
     def put(self, name: str, content: bytes) -> None:
         self._contents[self._full(name)] = (bytes(content), time.time())
