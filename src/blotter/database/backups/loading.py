@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -31,13 +31,19 @@ from blotter.database.operations.item_store import projected
 from blotter.database.storage.protocol import ReadTransaction, Row, Storage, WriteTransaction
 
 SLICE_SECONDS: Final = 0.003
-"""A slice stores no further rows after this long."""
-ROWS_AT_ONCE: Final = 100
+"""A slice stores no further rows after this long, while others want to write."""
+LONGEST_SLICE_SECONDS: Final = 0.025
+"""And after this long, while nobody does: every slice is synced."""
+ROWS_AT_ONCE: Final = 250
+BYTES_AT_ONCE: Final = 512 * 1024
+BATCH_ROWS: Final = 8192
+BATCH_BYTES: Final = 2 * 1024 * 1024
+"""Rows are handed to slices in batches: some thousand, or so many bytes of items."""
 READ_ROWS: Final = 1024
 READ_BYTES: Final = 1024 * 1024
 
-# A transaction that waited longer for the lock had others before it: they get a rest before the next one.
-_WAITED_SECONDS: Final = 0.001
+# A slice that waited longer for the write lock had others before it: they get a rest before the next one.
+_WAITED_SECONDS: Final = 0.002
 
 # What a damaged body can raise when it is taken apart.
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
@@ -111,9 +117,10 @@ class _Loader:
         self._table = table
         self._job_id = job_id
         self._save = save
+        self._slice_seconds = SLICE_SECONDS
 
     async def store_items(self, rows_after: RowsAfter, progress: Progress) -> Progress:
-        async for rows in rows_after(progress.after):
+        async for rows in _batches(rows_after(progress.after)):
             stored = 0
             while stored < len(rows):
                 work = partial(self._store_slice, rows=rows, start=stored, progress=progress)
@@ -138,18 +145,18 @@ class _Loader:
                     await asyncio.to_thread(runs.spill)
             if skipped:
                 log.error("table %s: index %s: %d items cannot be read", self._table.arn, index.name, skipped)
-            merged = runs.merged()
-            while (block := await asyncio.to_thread(next, merged, None)) is not None:
+            async for entries in _batches(_on_thread(runs.merged())):
                 stored = 0
-                while stored < len(block):
+                while stored < len(entries):
                     stored = await self.write(
-                        partial(self._store_entries, space=index.space, rows=block, start=stored)
+                        partial(self._store_entries, space=index.space, rows=entries, start=stored)
                     )
         finally:
             await asyncio.to_thread(runs.remove)
 
     async def write(self, work: Callable[[WriteTransaction], T]) -> T:
-        """Runs a slice, and rests if others had to wait for it."""
+        """Runs a slice. If it had to wait for others, they wait for slices too: these become short again, and the
+        next one comes after a rest."""
         submitted = self._monotonic()
         started = submitted
 
@@ -160,18 +167,34 @@ class _Loader:
 
         result = await self._storage.write(run)
         if started - submitted > _WAITED_SECONDS:
-            await asyncio.sleep(min(self._monotonic() - started, SLICE_SECONDS))
+            self._slice_seconds = SLICE_SECONDS
+            await asyncio.sleep(SLICE_SECONDS)
+        else:
+            self._slice_seconds = min(2 * self._slice_seconds, LONGEST_SLICE_SECONDS)
         return result
 
     def _store_slice(self, tx: WriteTransaction, rows: Sequence[Row], start: int, progress: Progress) -> int:
         _loading(tx, self._table, self._job_id)
-        end = _put_slice(tx, self._table.space, rows, start, self._monotonic)
+        end = self._put_slice(tx, self._table.space, rows, start)
         self._save(tx, replace(progress, after=rows[end - 1][0]))
         return end
 
     def _store_entries(self, tx: WriteTransaction, space: int, rows: Sequence[Row], start: int) -> int:
         _loading(tx, self._table, self._job_id)
-        return _put_slice(tx, space, rows, start, self._monotonic)
+        return self._put_slice(tx, space, rows, start)
+
+    def _put_slice(self, tx: WriteTransaction, space: int, rows: Sequence[Row], start: int) -> int:
+        """Stores rows from `start` on, at least some; returns where to go on."""
+        deadline = self._monotonic() + self._slice_seconds
+        average = sum([row[1] for row in rows]) // len(rows) + 1
+        at_once = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // average))
+        while start < len(rows):
+            end = min(start + at_once, len(rows))
+            tx.put_new(space, rows[start:end])
+            start = end
+            if self._monotonic() > deadline:
+                break
+        return start
 
     def _emptied(self, tx: WriteTransaction, index: Index) -> Index:
         """The index with a key space that holds nothing."""
@@ -200,18 +223,30 @@ def _save(tx: WriteTransaction, save: Save, progress: Progress) -> None:
     save(tx, progress)
 
 
-def _put_slice(
-    tx: WriteTransaction, space: int, rows: Sequence[Row], start: int, monotonic: Callable[[], float]
-) -> int:
-    """Stores rows from `start` on, at least some; returns where to go on."""
-    deadline = monotonic() + SLICE_SECONDS
-    while start < len(rows):
-        end = min(start + ROWS_AT_ONCE, len(rows))
-        tx.put_new(space, rows[start:end])
-        start = end
-        if monotonic() > deadline:
-            break
-    return start
+async def _batches(blocks: AsyncIterator[Sequence[Row]]) -> AsyncIterator[list[Row]]:
+    """The rows of blocks in batches, so that a slice has enough to do. What came before the source failed is given
+    out, too, and stored."""
+    batch: list[Row] = []
+    size = 0
+    try:
+        async for rows in blocks:
+            batch += rows
+            size += sum([row[1] for row in rows])
+            if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    except Exception:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+async def _on_thread(blocks: Iterator[list[Row]]) -> AsyncIterator[list[Row]]:
+    """Blocks that are made on a thread."""
+    while (rows := await asyncio.to_thread(next, blocks, None)) is not None:
+        yield rows
 
 
 async def _table_rows(storage: Storage, table: Table) -> AsyncIterator[list[Row]]:

@@ -80,6 +80,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copier, "LOG_AT_ONCE", 3)
     monkeypatch.setattr(copy_format, "PART_RAW_BYTES", 600)
     monkeypatch.setattr(loading, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(loading, "BATCH_ROWS", 7)
+    monkeypatch.setattr(loading, "LONGEST_SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(loading, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(loading, "READ_ROWS", 5)
     monkeypatch.setattr(sorting, "MEMORY_BYTES", 2000)
     monkeypatch.setattr(sorting, "BLOCK_BYTES", 300)
@@ -171,7 +174,9 @@ def test_backups_of_random_moments_are_restored_as_they_were(database: InProcess
     async def writers() -> None:
         for _ in range(chance.randrange(3)):
             operation, request = write(chance)
-            assert (await database.answer(operation, json.dumps(request).encode()))[0] == 200
+            status, body = await database.answer(operation, json.dumps(request).encode())
+            # Writers of two jobs may meet in one item.
+            assert status == 200 or "Transaction" in body["__type"], body
 
     objects = memory_objects()
     for _ in range(4):
