@@ -63,6 +63,13 @@ IAM_OPERATIONS = (
     *("ListSigningCertificates", "ListVirtualMFADevices"),
 )
 
+CLOUDWATCH_OPERATIONS = (
+    *("GetMetricData", "GetMetricStatistics", "ListMetrics", "PutMetricData"),
+    *("PutMetricAlarm", "DescribeAlarms", "DescribeAlarmsForMetric", "DescribeAlarmHistory", "DeleteAlarms"),
+    *("SetAlarmState", "EnableAlarmActions", "DisableAlarmActions"),
+    *("TagResource", "UntagResource", "ListTagsForResource"),
+)
+
 # The other services: name in the credential's scope → directory in botocore, version, implemented operations.
 SERVICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sts": (
@@ -72,9 +79,17 @@ SERVICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "iam": ("iam", "2010-05-08", IAM_OPERATIONS),
     "cloudtrail": ("cloudtrail", "2013-11-01", ("LookupEvents",)),
-    "monitoring": ("cloudwatch", "2010-08-01", ()),
+    "monitoring": ("cloudwatch", "2010-08-01", CLOUDWATCH_OPERATIONS),
     "application-autoscaling": ("application-autoscaling", "2016-02-06", ()),
 }
+
+# What stands before the names of errors in the answers of services that were recorded (LocalStack's snapshots of
+# CloudWatch, 2025-09).
+ERROR_NAMESPACES = {"monitoring": "com.amazonaws.cloudwatch.v2010_08_01#"}
+
+# The order in which a service lists the values in "Member must satisfy enum value set"; shapes that are not named
+# have the published order. Recorded in the same snapshots.
+SERVICE_ENUM_ORDER: dict[str, list[str]] = {"StateValue": ["INSUFFICIENT_DATA", "ALARM", "OK"]}
 
 Shape = dict[str, Any]
 
@@ -305,8 +320,19 @@ def compile_service(name: str) -> Shape:
         "target": metadata.get("targetPrefix", ""),
         "json_version": metadata.get("jsonVersion", "1.0"),
         "query_compatible": "awsQueryCompatible" in metadata,
+        "error_namespace": ERROR_NAMESPACES.get(name, ""),
+        "errors": _query_errors(published) if "awsQueryCompatible" in metadata and implemented else {},
         "operations": operations,
         "shapes": dict(sorted(shapes.items())),
+    }
+
+
+def _query_errors(published: Shape) -> dict[str, str]:
+    """The codes that a service's errors have in the query protocol, by their shapes."""
+    return {
+        name: shape.get("error", {}).get("code", name)
+        for name, shape in sorted(published["shapes"].items())
+        if shape.get("exception")
     }
 
 
@@ -322,6 +348,8 @@ def _reach_service_shape(published: dict[str, Shape], name: str, shapes: dict[st
     for key in ("member", "key", "value"):
         if key in trimmed:
             trimmed[key] = trimmed[key]["shape"]
+    if "enum" in trimmed:
+        trimmed["enum"] = SERVICE_ENUM_ORDER.get(name, trimmed["enum"])
     if "members" in trimmed:
         if any(target.get("locationName", member) != member for member, target in trimmed["members"].items()):
             raise SystemExit(f"a member of {name} has another name on the wire")
@@ -337,8 +365,9 @@ def _reach_service_shape(published: dict[str, Shape], name: str, shapes: dict[st
 def render_service(model: Shape) -> str:
     """The JSON file of a service: one line for each member, operation and shape, so that a diff shows what
     changed."""
-    lines = [f"{json.dumps(key)}:{_compact(value)}" for key, value in model.items() if not isinstance(value, dict)]
-    for key in ("operations", "shapes"):
+    apart = ("operations", "shapes")
+    lines = [f"{json.dumps(key)}:{_compact(value)}" for key, value in model.items() if key not in apart]
+    for key in apart:
         entries = (f"{json.dumps(name)}:{_compact(value)}" for name, value in model[key].items())
         lines.append(f'"{key}":{{\n' + ",\n".join(entries) + "}")
     return "{\n" + ",\n".join(lines) + "}\n"

@@ -169,5 +169,5 @@ def test_who_am_i_and_what_is_not_here(aws: Aws) -> None:
         "Account": "123456789012",
         "Arn": "arn:aws:iam::123456789012:root",
     }
-    refused = aws("cloudwatch list-metrics", status=FAILED)
-    assert "Blotter does not implement ListMetrics of Amazon CloudWatch yet." in refused.stderr
+    refused = aws("cloudwatch list-dashboards", status=FAILED)
+    assert "Blotter does not implement ListDashboards of Amazon CloudWatch yet." in refused.stderr

@@ -38,7 +38,9 @@ from blotter.database.admission.stage import Admission
 from blotter.database.archive.state import stop_archiving
 from blotter.database.audit_setup import AuditSetup, RunningAudit
 from blotter.database.authorization.stage import Authorization, table_finder
-from blotter.database.background.runner import Background
+from blotter.database.background.alarms import AlarmEvaluator
+from blotter.database.background.notifications import Notifier
+from blotter.database.background.runner import Background, Watch
 from blotter.database.copies.jobs import Tools
 from blotter.database.copies.objects import SCRATCH_FOLDER, open_objects
 from blotter.database.http.certificates import CertificateError, Certificates
@@ -47,7 +49,6 @@ from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.insight_watch import InsightWatch
-from blotter.database.metrics.counting import Counters
 from blotter.database.metrics_setup import MetricsSetup, RunningMetrics
 from blotter.database.operations.tables.protection import set_kms_key
 from blotter.database.operations.tables.quotas import enforce_quotas
@@ -171,7 +172,8 @@ def build_handler(
     if insights is not None:
         insights.attach(account, pipeline.account_with)
     trail = Trail(recorder, None if audit is None else audit.events)
-    services = make_dispatcher(pipeline.answer, access, storage, trail)
+    reader = None if metrics is None else metrics.reader
+    services = make_dispatcher(pipeline.answer, access, storage, trail, reader)
     line = health(settings.region)
     probes = {"/": lambda: line, "/health": lambda: _HEALTHY, "/ready": lambda: _readiness(storage)}
     # A web page cannot sign, so it needs no other refusal where every request must be signed.
@@ -221,17 +223,20 @@ def open_storage(store: Store) -> Storage:
         raise StartError(str(error)) from None
 
 
-async def background(storage: Storage, settings: Settings, shared: Shared, counters: Counters | None) -> None:
+async def background(storage: Storage, settings: Settings, shared: Shared, metrics: RunningMetrics) -> None:
     """Background work on tables, which no request waits for. Runs until its task is canceled."""
     scratch = None if settings.in_memory else settings.data_dir / SCRATCH_FOLDER
     tools = Tools(storage, settings.objects_url, shared.store.file_cipher(), scratch)
+    counters = metrics.counters
+    watch = Watch(AlarmEvaluator(storage, metrics.reader), Notifier(storage, settings.notify))
     archiver = _archiver(storage, settings, shared.store)
     levels = () if archiver is None else (archiver.levels,)
     keeper = shared.metrics.keeper(storage, counters, *levels)
     prometheus = shared.metrics.serve_prometheus()
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(Background(storage, tools=tools, metrics=keeper, counters=counters).run())
+            work = Background(storage, tools=tools, metrics=keeper, counters=counters, watch=watch)
+            group.create_task(work.run())
             if archiver is not None:
                 group.create_task(archiver.run())
             else:
@@ -352,7 +357,7 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     server.start(shared.listener)
     task = None
     if store.single_process:
-        task = asyncio.create_task(background(storage, settings, shared, metrics.counters))
+        task = asyncio.create_task(background(storage, settings, shared, metrics))
     if certificates is not None:
         _follow(certificates)
     _give_signs_of_life(link)
@@ -372,7 +377,7 @@ async def _background(settings: Settings, shared: Shared, link: Link) -> None:
     if shared.buckets is not None:
         storage.on_catalog_change(shared.buckets.changed)
     metrics = shared.metrics.start(settings.workers, storage)
-    task = asyncio.create_task(background(storage, settings, shared, metrics.counters))
+    task = asyncio.create_task(background(storage, settings, shared, metrics))
     _give_signs_of_life(link)
     link.ready()
     await _until(stop, task)

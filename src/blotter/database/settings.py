@@ -18,6 +18,8 @@ import msgspec
 from blotter.database.copies.objects import MEMORY, OBJECTS_FOLDER, open_objects
 from blotter.database.encryption.master_keys import FORMS, MasterKey, parse_master_key
 from blotter.database.http.limits import Limits
+from blotter.database.notifications.targets import FORMS as NOTIFY_FORMS
+from blotter.database.notifications.targets import Targets, parse_targets
 from blotter.hosts import is_loopback
 
 ACCESS = ("open", "enforced")
@@ -413,6 +415,18 @@ class Settings(msgspec.Struct, frozen=True):
             "`message`, and `request_id` where it is about a request.",
         ),
     ] = "text"
+    notify: Annotated[
+        Targets,
+        Declared(
+            parse_targets,
+            f"Where notifications of CloudWatch alarms go, by the ARN of the action: `{NOTIFY_FORMS}`. An ARN may "
+            "have `*` for any characters. A web hook gets what SNS posts to subscribers, e-mail uses TLS where "
+            "there is any, and `sns:` publishes to the topic.",
+            lambda targets: targets.text,
+            default="none",
+            secret=True,
+        ),
+    ] = Targets()
     log_level: Annotated[
         str,
         Declared(

@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, NamedTuple
 
 from blotter.database.copies.objects import ObjectsUnavailable
+from blotter.database.notifications.targets import DeliveryError
 from blotter.database.storage.protocol import SnapshotTooOld, StorageUnavailable
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 300.0
+_EXPECTED: Final = (StorageUnavailable, SnapshotTooOld, ObjectsUnavailable, DeliveryError)
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class Attempts:
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(count - 1, 30))
         self._failures[job] = _Failure(count, self._monotonic() + pause * (1 - self._chance() / 2))
         if before is None:
-            expected = isinstance(error, StorageUnavailable | SnapshotTooOld | ObjectsUnavailable)
+            expected = isinstance(error, _EXPECTED)
             log.error(
                 "%s: failed, and will be tried again until it succeeds: %s: %s",
                 name,

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
+from blotter.database.background.alarms import AlarmEvaluator
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.backups import BackupExpiry
 from blotter.database.background.change_log import ChangeLogTrimmer
@@ -23,6 +24,7 @@ from blotter.database.background.insights import InsightSweeper
 from blotter.database.background.jobs import JobRunner
 from blotter.database.background.kinesis.deliveries import Deliveries
 from blotter.database.background.metrics import MetricsKeeper, count_expired, progress_of
+from blotter.database.background.notifications import Notifier
 from blotter.database.background.steady_clock import SteadyClock, boot_time
 from blotter.database.background.tables import TableKeeper
 from blotter.database.background.time_to_live import TimeToLiveSweeper
@@ -42,6 +44,18 @@ TRIM_SECONDS = 60.0
 """Between rounds of what only has to go some day: old changes, old tokens."""
 
 
+ALARMS_SECONDS = 5.0
+"""Between looks whether an alarm is due: a period has ended, or somebody has changed one."""
+NOTIFICATIONS_SECONDS = 2.0
+
+
+class Watch(NamedTuple):
+    """What evaluates the alarms, and what tells about them."""
+
+    alarms: AlarmEvaluator
+    notifier: Notifier
+
+
 class _Chore(NamedTuple):
     name: str
     run_once: Callable[[], Awaitable[object]]
@@ -52,7 +66,7 @@ class _Chore(NamedTuple):
 class Background:
     """`clock` gives seconds since the epoch, `monotonic` measures pauses; the others are seconds between the
     rounds of a chore. `tools` is for jobs; without, none are run. `metrics` stores the metrics of the server;
-    `counters` counts what is done here."""
+    `counters` counts what is done here; `watch` evaluates alarms and notifies."""
 
     def __init__(
         self,
@@ -63,6 +77,7 @@ class Background:
         tools: Tools | None = None,
         metrics: MetricsKeeper | None = None,
         counters: Counters | None = None,
+        watch: Watch | None = None,
         tables_seconds: float = TABLES_SECONDS,
         time_to_live_seconds: float = TIME_TO_LIVE_SECONDS,
         trim_seconds: float = TRIM_SECONDS,
@@ -100,6 +115,13 @@ class Background:
                 _Chore("removing expired backups", expiry.run_once, trim_seconds),
             )
 
+        self._watch = watch
+        if watch is not None:
+            self._chores += (
+                _Chore("evaluating alarms", watch.alarms.run_once, ALARMS_SECONDS),
+                _Chore("sending notifications", watch.notifier.run_once, NOTIFICATIONS_SECONDS),
+            )
+
     async def run(self) -> None:
         """Does the chores until it is stopped or canceled."""
         listener = asyncio.create_task(self._listen())
@@ -122,6 +144,8 @@ class Background:
             await self._keeper.stop()
             if self._jobs is not None:
                 await self._jobs.stop()
+            if self._watch is not None:
+                self._watch.notifier.stop()
 
     def stop(self) -> None:
         """`run` returns when the rounds under way are done."""

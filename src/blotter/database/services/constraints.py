@@ -23,6 +23,8 @@ from blotter.database.services.model import Model, Shape
 # \p{Z} of Java's patterns, inside a class.
 _SEPARATORS = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
+_ENUMERATION = "Member must satisfy enum value set"
+
 
 def _no_own_words(shape: str, name: str) -> str | None:  # noqa: ARG001
     return None
@@ -30,22 +32,24 @@ def _no_own_words(shape: str, name: str) -> str | None:  # noqa: ARG001
 
 class Wording(msgspec.Struct, frozen=True):
     """How a service words violations. `own(shape, member)` is its message for a value that does not match the
-    pattern of a shape, if it has one of its own."""
+    pattern of a shape, if it has one of its own; `code` is that of the error."""
 
     shows_values: bool = True
     own: Callable[[str, str], str | None] = _no_own_words
+    lists_enumerations: bool = False
+    code: str = "ValidationError"
 
 
 def check_constraints(model: Model, operation: str, arguments: Mapping[str, Any], wording: Wording) -> None:
-    """Raises ValidationError with everything that violates the model."""
+    """Raises the error with everything that violates the model."""
     shape = model.operations[operation].input
     found = list(_of_structure(model, model.shapes[shape], arguments, "", wording)) if shape else []
     if not found:
         return
     if len(found) == 1 and not found[0].startswith("Value "):
-        raise ServiceError("ValidationError", found[0])
+        raise ServiceError(wording.code, found[0])
     count = "1 validation error" if len(found) == 1 else f"{len(found)} validation errors"
-    raise ServiceError("ValidationError", f"{count} detected: {'; '.join(found)}")
+    raise ServiceError(wording.code, f"{count} detected: {'; '.join(found)}")
 
 
 def _of_structure(
@@ -68,6 +72,8 @@ def _of_value(model: Model, name: str, value: Any, path: str, wording: Wording) 
     shown = f"Value '{_text(value)}'" if wording.shows_values or shape.type == "integer" else "Value"
     for violated, is_pattern in _violated(shape, value):
         own = wording.own(name, path) if is_pattern else None
+        if wording.lists_enumerations and violated == _ENUMERATION:
+            violated = f"{violated}: [{', '.join(shape.enum)}]"
         yield own or f"{shown} at '{path}' failed to satisfy constraint: {violated}"
     if shape.type == "list":
         yield from _of_elements(model, shape, value, path, wording)
@@ -111,7 +117,7 @@ def _demands(shape: Shape) -> Iterator[tuple[str, Callable[[Any], bool]]]:
             lambda value: bool(matches(value)),
         )
     if shape.enum:
-        yield "Member must satisfy enum value set", lambda value: value in shape.enum
+        yield _ENUMERATION, lambda value: value in shape.enum
 
 
 @cache

@@ -41,7 +41,8 @@ class OperationModel(msgspec.Struct, frozen=True):
 class Model(msgspec.Struct, frozen=True):
     """A service. `title` is its full name for people, `scope` its name in a credential's scope, `version` its
     API's, `namespace` that of its XML, `target` the prefix of its `X-Amz-Target` and its name in RPC paths;
-    `protocols` are those of the table in `protocols` that it supports."""
+    `protocols` are those of the table in `protocols` that it supports. `errors` are its own, with
+    their codes in the query protocol, and `error_namespace` stands before their names."""
 
     botocore: str
     title: str
@@ -54,6 +55,8 @@ class Model(msgspec.Struct, frozen=True):
     target: str = ""
     json_version: str = "1.0"
     query_compatible: bool = False
+    error_namespace: str = ""
+    errors: dict[str, str] = {}
 
 
 @cache

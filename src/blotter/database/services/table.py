@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from blotter.database.http.messages import Handler
+from blotter.database.metrics.series import MetricReader
 from blotter.database.security.access import Access
 from blotter.database.services.api import ApiService, Audit, Operation
 from blotter.database.services.dispatch import Claims, Dispatcher
@@ -30,7 +31,7 @@ class Entry(NamedTuple):
     scope: str
     target: str
     version: str
-    load: Callable[[Access, Trail], Mapping[str, Operation]]
+    load: Callable[[Backing], Mapping[str, Operation]]
 
 
 class Trail(NamedTuple):
@@ -41,33 +42,47 @@ class Trail(NamedTuple):
     events: EventSource | None = None
 
 
-def _nothing(_: Access, __: Trail) -> Mapping[str, Operation]:
+class Backing(NamedTuple):
+    """What services stand on, beside the store: who asks, the audit trail, and the server's metrics."""
+
+    access: Access
+    trail: Trail
+    metrics: MetricReader
+
+
+def _nothing(_: Backing) -> Mapping[str, Operation]:
     return {}
 
 
-def _sts(access: Access, _: Trail) -> Mapping[str, Operation]:
+def _sts(backing: Backing) -> Mapping[str, Operation]:
     from blotter.database.services.sts.registry import make_registry
 
-    return make_registry(access)
+    return make_registry(backing.access)
 
 
-def _iam(access: Access, _: Trail) -> Mapping[str, Operation]:
+def _iam(backing: Backing) -> Mapping[str, Operation]:
     from blotter.database.services.iam.registry import make_registry
 
-    return make_registry(access)
+    return make_registry(backing.access)
 
 
-def _cloudtrail(_: Access, trail: Trail) -> Mapping[str, Operation]:
+def _cloudtrail(backing: Backing) -> Mapping[str, Operation]:
     from blotter.database.services.cloudtrail.registry import make_registry
 
-    return make_registry(trail.events)
+    return make_registry(backing.trail.events)
+
+
+def _cloudwatch(backing: Backing) -> Mapping[str, Operation]:
+    from blotter.database.services.cloudwatch.registry import make_registry
+
+    return make_registry(backing.metrics)
 
 
 SERVICES = (
     Entry("sts", "", "2011-06-15", _sts),
     Entry("iam", "", "2010-05-08", _iam),
     Entry("cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "2013-11-01", _cloudtrail),
-    Entry("monitoring", "GraniteServiceVersion20100801", "2010-08-01", _nothing),
+    Entry("monitoring", "GraniteServiceVersion20100801", "2010-08-01", _cloudwatch),
     Entry("application-autoscaling", "AnyScaleFrontendService", "2016-02-06", _nothing),
 )
 
@@ -79,13 +94,16 @@ def make_dispatcher(
     access: Access,
     storage: Storage,
     trail: Trail = Trail(),  # noqa: B008
+    metrics: MetricReader | None = None,
 ) -> Dispatcher:
-    """The dispatcher of a server whose pipeline is `dynamodb`, over the same store."""
+    """The dispatcher of a server whose pipeline is `dynamodb`, over the same store. Without `metrics`, only what
+    is stored of them is read."""
     service = DynamoDBService(dynamodb)
+    backing = Backing(access, trail, metrics or MetricReader())
     claims = [Claims(service, "dynamodb", DYNAMODB_TARGETS)]
     for entry in SERVICES:
         names = (entry.target,) if entry.target else ()
         authenticate = access.authenticator(entry.scope)
-        api = ApiService(entry.scope, partial(entry.load, access, trail), authenticate, storage, audit=trail.audit)
+        api = ApiService(entry.scope, partial(entry.load, backing), authenticate, storage, audit=trail.audit)
         claims.append(Claims(api, entry.scope, names, (entry.version,), names))
     return Dispatcher(service, claims, UnknownService)

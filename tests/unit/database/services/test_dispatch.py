@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from blotter.database.http.messages import Pending, Request, Response
+from blotter.database.metrics.series import MetricReader
 from blotter.database.security.access import open_access
 from blotter.database.security.access_state import AccessState
 from blotter.database.security.sealing import sealer_in_memory
 from blotter.database.services.dispatch import Claims, Dispatcher
 from blotter.database.services.form import first_value
 from blotter.database.services.model import load_model
-from blotter.database.services.table import DYNAMODB_TARGETS, SERVICES, Trail
+from blotter.database.services.table import DYNAMODB_TARGETS, SERVICES, Backing, Trail
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.storage import MemoryStorage
 from blotter.database.wire.service_model import service_model
@@ -129,7 +130,7 @@ def test_the_table_says_what_the_models_say(entry: object) -> None:
     assert (model.scope, model.target, model.version) == (scope, target, version)
     sealer = sealer_in_memory()
     access = open_access("1" * 12, AccessState(MemoryStorage(OrderedMaps()), sealer), sealer)
-    assert set(load(access, Trail())) == {
+    assert set(load(Backing(access, Trail(), MetricReader()))) == {
         name for name, operation in model.operations.items() if operation.implemented
     }
 

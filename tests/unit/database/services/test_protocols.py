@@ -179,7 +179,7 @@ def test_a_page_that_is_refused_is_told_in_the_services_protocol(entry: Any) -> 
             "DescribeScalableTargets",
             "Application Auto Scaling",
         ),
-        ("monitoring", "GraniteServiceVersion20100801", "ListMetrics", "Amazon CloudWatch"),
+        ("monitoring", "GraniteServiceVersion20100801", "PutDashboard", "Amazon CloudWatch"),
     ],
 )
 def test_services_without_operations_name_themselves_in_json(
@@ -200,16 +200,16 @@ def test_and_in_xml() -> None:
     status, code, message = _xml_error(_form("iam", "Action=CreateInstanceProfile&Version=2010-05-08"))
     assert (status, code) == (400, "InvalidAction")
     assert "AWS Identity and Access Management" in (message or "")
-    _, _, message = _xml_error(_form("monitoring", "Action=ListMetrics&Version=2010-08-01"))
+    _, _, message = _xml_error(_form("monitoring", "Action=PutDashboard&Version=2010-08-01"))
     assert "Amazon CloudWatch" in (message or "")
 
 
 def test_and_in_cbor() -> None:
-    answer, error = _cbor("PutMetricData", cbor2.dumps({"Namespace": "x"}))
+    answer, error = _cbor("PutDashboard", cbor2.dumps({"DashboardName": "x"}))
     assert answer.status == 400
     assert error == {
         "__type": "UnknownOperationException",
-        "message": "Blotter does not implement PutMetricData of Amazon CloudWatch yet.",
+        "message": "Blotter does not implement PutDashboard of Amazon CloudWatch yet.",
     }
     assert dict(answer.headers)["x-amzn-query-error"] == "UnknownOperationException;Sender"
 
@@ -249,7 +249,7 @@ def test_hostile_cbor_is_a_serialization_error(body: bytes) -> None:
 
 @given(st.binary(max_size=64))
 def test_any_bytes_get_a_cbor_answer(body: bytes) -> None:
-    answer, error = _cbor("ListMetrics", body)
+    answer, error = _cbor("PutDashboard", body)
     assert answer.status == 400
     assert error["__type"] in ("SerializationException", "UnknownOperationException")
 
@@ -275,11 +275,11 @@ def test_hostile_json_is_a_serialization_error(body: bytes) -> None:
 
 def test_compressed_bodies_are_understood() -> None:
     """boto3 and others compress PutMetricData."""
-    packed = gzip.compress(cbor2.dumps({"Namespace": "x"}))
-    assert _cbor("PutMetricData", packed, content_encoding="gzip")[1]["__type"] == "UnknownOperationException"
-    assert _cbor("PutMetricData", b"broken", content_encoding="gzip")[0].status == 500
+    packed = gzip.compress(cbor2.dumps({"DashboardName": "x"}))
+    assert _cbor("PutDashboard", packed, content_encoding="gzip")[1]["__type"] == "UnknownOperationException"
+    assert _cbor("PutDashboard", b"broken", content_encoding="gzip")[0].status == 500
     bomb = gzip.compress(b"\0" * 2_000_000)
-    assert _cbor("PutMetricData", bomb, content_encoding="gzip")[0].status == 413
+    assert _cbor("PutDashboard", bomb, content_encoding="gzip")[0].status == 413
 
 
 def test_bodies_are_bounded_in_every_protocol() -> None:

@@ -67,3 +67,25 @@ def _spoken(request: Request) -> str:
     if "x-amz-target" in request.headers:
         return "json"
     return "query"
+
+
+# What JSON and CBOR answers share.
+
+_COMMON = {"ValidationException": "com.amazon.coral.validate#"}
+
+
+def error_members(model: Model, error: ServiceError) -> dict[str, str]:
+    """The members of a refusal: its type, with the namespace of a service that has one, and its message, if it has
+    one."""
+    namespace = _COMMON.get(error.code, model.error_namespace) if error.code in model.errors else ""
+    members = {"__type": f"{namespace}{error.code}"}
+    return members | {"message": error.message} if error.message else members
+
+
+def query_error_header(model: Model, error: ServiceError) -> tuple[tuple[str, str], ...]:
+    """What tells a client of the newer protocols how the query protocol calls an error, for services that spoke it
+    before."""
+    if not model.query_compatible:
+        return ()
+    fault = "Sender" if error.status < 500 else "Receiver"
+    return (("x-amzn-query-error", f"{model.errors.get(error.code, error.code)};{fault}"),)

@@ -23,7 +23,8 @@ from blotter.database.http.messages import Request, Response
 from blotter.database.services.errors import ServiceError, serialization_error, unknown_operation
 from blotter.database.services.form import RPC_PATH
 from blotter.database.services.model import Model
-from blotter.database.services.protocols import OperationCall
+from blotter.database.services.protocols import OperationCall, error_members, query_error_header
+from blotter.database.services.shapes import typed_input, with_timestamps
 
 _HEADERS = (("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor"))
 _MAX_DEPTH = 64
@@ -36,20 +37,25 @@ class CborProtocol:
         match = RPC_PATH.fullmatch(request.target)
         if match is None or match[1] != model.target:
             raise unknown_operation(model.title, request.target, known=False)
-        return OperationCall(match[2], _load(request.body) if request.body else {})
+        arguments = _load(request.body) if request.body else {}
+        return OperationCall(match[2], typed_input(model, match[2], arguments))
 
     def unknown_operation(self, model: Model, request: Request, name: str) -> ServiceError:  # noqa: ARG002
         return unknown_operation(model.title, name, known=name in model.operations)
 
     def answer(self, model: Model, request: Request, operation: str, output: dict[str, Any]) -> Response:  # noqa: ARG002
-        return Response(200, cbor2.dumps(output), _HEADERS)
+        shape = model.operations[operation].output
+        tagged = with_timestamps(model, shape, output, _tagged) if shape else output
+        return Response(200, cbor2.dumps(tagged), _HEADERS)
 
     def error(self, model: Model, request: Request, error: ServiceError) -> Response:  # noqa: ARG002
-        headers: tuple[tuple[str, str], ...] = _HEADERS
-        if model.query_compatible:
-            fault = "Sender" if error.status < 500 else "Receiver"
-            headers = (*headers, ("x-amzn-query-error", f"{error.code};{fault}"))
-        return Response(error.status, cbor2.dumps({"__type": error.code, "message": error.message}), headers)
+        headers = (*_HEADERS, *query_error_header(model, error))
+        return Response(error.status, cbor2.dumps(error_members(model, error)), headers)
+
+
+def _tagged(seconds: float) -> cbor2.CBORTag:
+    """A timestamp: seconds since the epoch."""
+    return cbor2.CBORTag(1, seconds)
 
 
 def _load(body: bytes) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import orjson
 from blotter.database.http.messages import Request, Response
 from blotter.database.services.errors import ServiceError, serialization_error, unknown_operation
 from blotter.database.services.model import Model
-from blotter.database.services.protocols import OperationCall
+from blotter.database.services.protocols import OperationCall, error_members, query_error_header
+from blotter.database.services.shapes import typed_input
 
 
 class JsonProtocol:
@@ -33,7 +34,7 @@ class JsonProtocol:
             raise serialization_error("The body is not JSON.") from None
         if not isinstance(arguments, dict):
             raise serialization_error("The body is not a JSON object.")
-        return OperationCall(name, arguments)
+        return OperationCall(name, typed_input(model, name, arguments))
 
     def unknown_operation(self, model: Model, request: Request, name: str) -> ServiceError:  # noqa: ARG002
         return unknown_operation(model.title, name, known=name in model.operations)
@@ -42,8 +43,8 @@ class JsonProtocol:
         return Response(200, orjson.dumps(output), _headers(model))
 
     def error(self, model: Model, request: Request, error: ServiceError) -> Response:  # noqa: ARG002
-        body = orjson.dumps({"__type": error.code, "message": error.message})
-        return Response(error.status, body, _headers(model))
+        headers = (*_headers(model), *query_error_header(model, error))
+        return Response(error.status, orjson.dumps(error_members(model, error)), headers)
 
 
 def _headers(model: Model) -> tuple[tuple[str, str], ...]:

@@ -29,6 +29,7 @@ from blotter.database.services.errors import ServiceError, shortened
 from blotter.database.services.form import form_text, parameters
 from blotter.database.services.model import Model, Shape
 from blotter.database.services.protocols import OperationCall
+from blotter.database.services.shapes import seconds_of
 
 _HEADERS = (("Content-Type", "text/xml"),)
 # Errors of signatures are called otherwise here, and have other statuses.
@@ -43,6 +44,7 @@ _CODES = {
 # Characters that XML 1.0 cannot hold, not even escaped, and halves of surrogate pairs.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?", re.ASCII)
 # No shape of a service is nested deeper; dots beyond belong to the last name.
 _DEEPEST = 12
 
@@ -93,13 +95,13 @@ class QueryProtocol:
         return _xml(200, f'<{name} xmlns="{model.namespace}">{result}{metadata}</{name}>')
 
     def error(self, model: Model, request: Request, error: ServiceError) -> Response:
-        code, status = _CODES.get(error.code, (error.code, error.status))
+        code, status = _CODES.get(error.code, (model.errors.get(error.code, error.code), error.status))
         fault = "Sender" if status < 500 else "Receiver"
-        message = as_text(error.message)
+        message = f"<Message>{as_text(error.message)}</Message>" if error.message else ""
         return _xml(
             status,
             f'<ErrorResponse xmlns="{model.namespace}"><Error><Type>{fault}</Type><Code>{as_text(code)}</Code>'
-            f"<Message>{message}</Message></Error><RequestId>{as_text(request.id)}</RequestId></ErrorResponse>",
+            f"{message}</Error><RequestId>{as_text(request.id)}</RequestId></ErrorResponse>",
         )
 
 
@@ -151,7 +153,26 @@ def _read(model: Model, shape: Shape, name: str, given: str | Parameters) -> Any
         if given not in ("true", "false"):
             raise ServiceError("MalformedInput", f"{shortened(name)} has to be true or false.")
         return given == "true"
+    if shape.type == "double":
+        return _double(name, given)
+    if shape.type == "timestamp":
+        return _timestamp(name, given)
     return given
+
+
+def _double(name: str, given: str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        raise ServiceError("MalformedInput", f"{shortened(name)} has to be a number.") from None
+
+
+def _timestamp(name: str, given: str) -> float:
+    """A moment, as ISO 8601 has it or in seconds since the epoch."""
+    try:
+        return float(given) if _SECONDS.fullmatch(given) else seconds_of(given)
+    except (ValueError, OverflowError):
+        raise ServiceError("MalformedInput", f"timestamp must follow ISO8601: {shortened(name)}") from None
 
 
 def _read_list(model: Model, shape: Shape, name: str, given: str | Parameters) -> list[Any]:
