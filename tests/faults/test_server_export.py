@@ -1,4 +1,4 @@
-"""Exports of a running server: by the command line, into a folder and into S3, with its background killed."""
+"""The commands for backups, restores and exports against a server: in a folder, in S3, its background killed."""
 
 from __future__ import annotations
 
@@ -59,14 +59,19 @@ def fill(client: Any, count: int) -> None:
     )
 
 
-def export(serving: Serving, monkeypatch: pytest.MonkeyPatch, *options: str) -> dict[str, Any]:
-    """What `blotter export --wait` says of an export that succeeded."""
+def command(serving: Serving, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
+    """The document of a command that succeeded."""
     for name, value in (KEYS | {"AWS_ENDPOINT_URL": serving.url}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(serving.data_dir.parent)
-    result = CliRunner().invoke(main, ["export", *options, "--wait", "--json"])
+    result = CliRunner().invoke(main, [*arguments, "--json"])
     assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)["export"]
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+def export(serving: Serving, monkeypatch: pytest.MonkeyPatch, *options: str) -> dict[str, Any]:
+    found: dict[str, Any] = command(serving, monkeypatch, "export", *options, "--wait")["export"]
     return found
 
 
@@ -102,6 +107,25 @@ def test_exports_end_though_the_background_is_killed(serve: Serve, monkeypatch: 
     files = [path for path in buckets.rglob("*") if path.is_file()]
     assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o600"}
     assert [path for path in files if path.name.startswith(".")] == []
+
+
+def test_backups_and_restores_by_the_commands(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = serve("--workers", "1")
+    client = client_of(serving.url)
+    fill(client, 50)
+    arn = client.describe_table(TableName="books")["Table"]["TableArn"]
+    made = command(serving, monkeypatch, "backup", "create", "books", "--wait")["backup"]
+    assert (made["status"], made["item_count"]) == ("AVAILABLE", 50)
+    listed = command(serving, monkeypatch, "backup", "list", "books")["backups"]
+    assert [found["arn"] for found in listed] == [made["arn"]]
+    restored = command(serving, monkeypatch, "restore", "second", "--from-backup", made["arn"], "--wait")["table"]
+    assert (restored["status"], restored["source_backup"]) == ("ACTIVE", made["arn"])
+    restored = command(serving, monkeypatch, "restore", "third", "--from-table", "books", "--wait")["table"]
+    assert (restored["status"], restored["source_table"]) == ("ACTIVE", arn)
+    for name in ("second", "third"):
+        assert client.scan(TableName=name, Select="COUNT")["Count"] == 50
+    assert command(serving, monkeypatch, "backup", "delete", made["arn"], "--yes")["deleted"]["arn"] == made["arn"]
+    assert command(serving, monkeypatch, "backup", "list", "books")["backups"] == []
 
 
 def test_exports_go_into_buckets_of_s3(serve: Serve, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:

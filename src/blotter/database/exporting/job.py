@@ -120,7 +120,9 @@ class _Exporting:
         """The record of the export when it is complete."""
         bucket = await asyncio.to_thread(self._open_bucket)
         if not state.done:
+            await self._check_log(state)
             state = await self._write_data(bucket, state)
+        await self._check_log(state)
         return await asyncio.to_thread(self._write_manifests, bucket, state)
 
     def _open_bucket(self) -> Objects:
@@ -154,6 +156,12 @@ class _Exporting:
         slices = _until(self._slices(state, end), end)
         encode = self._encode_changes if self._export.incremental else self._encode_items
         return await write_files(slices, encode, bucket, self._places, starts, state, self._save)
+
+    async def _check_log(self, state: ExportState) -> None:
+        """Raises CopyImpossible when the log no longer goes back to the moment: changes may be missing then."""
+        if state.position is not None:
+            table, name = self._table, self._export.copy_name
+            await self._tools.storage.fetch(lambda tx: copier.check_possible(tx, table, name))
 
     async def _save(self, state: ExportState) -> None:
         await self._tools.save(self._job.with_state(state))

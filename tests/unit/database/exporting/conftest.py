@@ -51,10 +51,10 @@ class Exporting:
     def delete(self, key: str) -> None:
         self.call("DeleteItem", TableName="books", Key={"id": {"S": key}})
 
-    def items(self) -> dict[str, Answer]:
-        """What is in the table now."""
+    def items(self, table: str = "books") -> dict[str, Answer]:
+        """What is in a table now."""
         found: dict[str, Answer] = {}
-        request: Answer = {"TableName": "books"}
+        request: Answer = {"TableName": table}
         while True:
             page = self.call("Scan", **request)
             found |= {item["id"]["S"]: item for item in page["Items"]}

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow.json
 import pytest
+from msgspec.structs import replace
 
 from blotter.database.copies import copier, history
 from blotter.database.copies.jobs import all_jobs
@@ -24,6 +25,8 @@ from blotter.database.exporting import files
 from blotter.database.exporting.job import run
 from blotter.database.importing.formats import DynamoDBJson
 from blotter.database.importing.ion_format import Ion
+from blotter.database.model.table import COPY_READER
+from blotter.database.storage.protocol import WriteTransaction
 from blotter.database.validation.attribute_values import validate_item
 from tests.unit.database.exporting.conftest import ARN, Answer, Exporting
 
@@ -286,6 +289,22 @@ def test_an_export_whose_history_is_gone_fails(
     assert description["FailureMessage"] == "the segment is missing"
 
 
+def test_an_export_that_the_log_has_not_waited_for_fails(exporting: Exporting) -> None:
+    """What was changed meanwhile would be missing."""
+    fill(exporting, 5)
+    arn = exporting.start()
+
+    def lose(tx: WriteTransaction) -> None:
+        (reader,) = [reader for reader in tx.log_readers() if reader.name.startswith(COPY_READER)]
+        tx.save_log_reader(replace(reader, lost_at=exporting.now))
+
+    exporting.database.run(exporting.database.storage.write(lose))
+    exporting.run_jobs()
+    description = exporting.describe(arn)
+    assert description["ExportStatus"] == "FAILED"
+    assert "does not go back to the moment" in description["FailureMessage"]
+
+
 def test_large_exports_have_several_files_for_a_range(
     exporting: Exporting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,6 +423,32 @@ def test_what_is_exported_can_be_imported(
     assert found == exporting.items()
 
 
+@pytest.mark.parametrize("form", ["DYNAMODB_JSON", "ION"])
+def test_an_export_is_imported_into_another_table(exporting: Exporting, form: str) -> None:
+    for number, value in enumerate(HOSTILE):
+        exporting.put(f"{number}", **{"value": value, "a-b": value})
+    fill(exporting, 40)
+    description = exporting.export(ExportFormat=form, S3Prefix="daily")
+    folder = f"daily/AWSDynamoDB/{description['ExportArn'].rpartition('/')[2]}/data/"
+    imported = exporting.call(
+        "ImportTable",
+        S3BucketSource={"S3Bucket": "exports", "S3KeyPrefix": folder},
+        InputFormat=form,
+        InputCompressionType="GZIP",
+        ClientToken="again",
+        TableCreationParameters={
+            "TableName": "again",
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        },
+    )["ImportTableDescription"]
+    exporting.settle()
+    ended = exporting.call("DescribeImport", ImportArn=imported["ImportArn"])["ImportTableDescription"]
+    assert (ended["ImportStatus"], ended.get("ErrorCount", 0)) == ("COMPLETED", 0)
+    assert exporting.items("again") == exporting.items()
+
+
 def test_four_requests_at_once_with_one_token_are_one_export(exporting: Exporting) -> None:
     request = {"TableArn": ARN, "S3Bucket": "exports", "ClientToken": "one"}
     answers = exporting.database.call_together(*[("ExportTableToPointInTime", request)] * 4)
@@ -456,7 +501,7 @@ def test_the_second_in_which_recovery_began_can_be_exported(tmp_path: Path) -> N
 
 def test_a_page_looks_at_so_many_exports(exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
     """There may be many of other tables before the first one."""
-    monkeypatch.setattr("blotter.database.operations.exports.description._LOOKED_AT", 4)
+    monkeypatch.setattr("blotter.database.operations.exports.description._LOOKED_AT", 1)
     exporting.make_table("films")
     other = ARN.replace("books", "films")
     wanted = exporting.start(TableArn=other)
@@ -469,4 +514,4 @@ def test_a_page_looks_at_so_many_exports(exporting: Exporting, monkeypatch: pyte
         page = exporting.call("ListExports", **request)
         pages.append([summary["ExportArn"] for summary in page["ExportSummaries"]])
         request = {"TableArn": other, "NextToken": page["NextToken"]} if "NextToken" in page else {}
-    assert pages == [[], [], [wanted]]
+    assert pages == [[]] * 10 + [[wanted]]

@@ -24,8 +24,8 @@ from blotter.database.wire import requests as wire
 
 PAGE: Final = 25
 """Exports on a page of ListExports; also the greatest MaxResults."""
-_LOOKED_AT: Final = 1000
-"""Records that a page looks at: of many, few may be of the table that is asked for."""
+_LOOKED_AT: Final = 1024 * 1024
+"""Bytes of records that a page looks at: of many, few may be of the table that is asked for."""
 _TOKEN_PREFIX: Final = b"exports/"
 _JOB_IS_GONE: Final = "The server that made this export was replaced by another, from an archive"
 
@@ -56,13 +56,15 @@ def list_exports(request: wire.ListExportsInput, tx: ReadTransaction, context: C
     summaries: list[dict[str, Any]] = []
     last = ""
     more = False
-    for number, export in enumerate(newest_exports(tx, context.account, context.region, before)):
+    left = _LOOKED_AT
+    for export, length in newest_exports(tx, context.account, context.region, before):
         if context.now > export.started_at + KEPT_SECONDS:
             break
         wanted = request.TableArn is None or export.table_id == table_id
-        if number == _LOOKED_AT or (wanted and len(summaries) == limit):
+        if left <= 0 or (wanted and len(summaries) == limit):
             more = True
             break
+        left -= length
         if wanted:
             summaries.append(_summary(export))
         last = export.id

@@ -29,7 +29,7 @@ KEPT_SECONDS: Final = 90 * 86_400.0
 TOKEN_SECONDS: Final = 8 * 3600.0
 """A client token is remembered for so long after the export that it started has ended."""
 _TRIMMED_AT_ONCE: Final = 25
-_READ_AT_ONCE: Final = 64
+_READ_AT_ONCE: Final = 16
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -125,14 +125,17 @@ def save_export(tx: WriteTransaction, export: Export) -> None:
     save_record(tx, _key(export.account, export.region, export.id), msgspec.json.encode(export))
 
 
-def newest_exports(tx: ReadTransaction, account: str, region: str, before: str | None) -> Iterator[Export]:
-    """The exports of an account in a region, the newest first; only those before the id `before`."""
+def newest_exports(
+    tx: ReadTransaction, account: str, region: str, before: str | None
+) -> Iterator[tuple[Export, int]]:
+    """The exports of an account in a region, the newest first, each with the length of its record; only those
+    before the id `before`."""
     start = _key(account, region, "")
     end = _key(account, region, before) if before is not None else start[:-1] + b"0"
     while True:
         rows = tx.items(RECORDS_SPACE, start, end, _READ_AT_ONCE, reverse=True)
         for _, _, body in rows:
-            yield _read(body)
+            yield _read(body), len(body)
         if len(rows) < _READ_AT_ONCE:
             return
         end = rows[-1][0]
