@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,6 +31,7 @@ from blotter.database.archive.layout import (
     Epoch,
     bucket,
     epoch_ids,
+    epochs,
     filled_by,
     new_epoch,
     parse_segment,
@@ -116,11 +118,10 @@ class Archiver:
 
     async def run_once(self) -> None:
         """Ships everything there is, and finishes a base that is due: for callers without a loop that runs on."""
-        while await self._round():
-            pass
-        await self._bases.finish()
-        while await self._round():
-            pass
+        for _ in range(2):  # again, because a base is only of use with the log up to its end
+            while await self._round():
+                pass
+            await self._bases.finish()
 
     async def _attempt(self) -> bool:
         """One round; returns whether it succeeded."""
@@ -172,12 +173,24 @@ class Archiver:
             log.warning("the archive %s begins a new epoch: %s", self._objects.place, reason)
         existing = await asyncio.to_thread(epoch_ids, self._objects)
         newest = max([*existing, "" if state is None else state.epoch])
-        epoch = new_epoch(self._clock(), 0, self._key_id, newest)
+        directory = secrets.token_hex(8) if state is None or not state.directory else state.directory
+        epoch = new_epoch(self._clock(), 0, self._key_id, directory, newest)
         state = await self._storage.write(
             partial(_begin, epoch=epoch, place=self._objects.place, now=self._clock())
         )
         await self._write_epoch(replace(epoch, position=state.position))
+        await self._warn_of_others(directory)
         return state
+
+    async def _warn_of_others(self, directory: str) -> None:
+        """Two servers with one archive lose nothing, but a recovery without a time takes the newer epoch."""
+        found = await asyncio.to_thread(epochs, self._objects)
+        if any(epoch.directory != directory for epoch in found):
+            log.warning(
+                "the archive %s has epochs of another data directory, which are left alone: if its server still "
+                "runs, give each of the two an archive of its own",
+                self._objects.place,
+            )
 
     async def _write_epoch(self, epoch: Epoch) -> None:
         """Key files first: what is encrypted must never be there without them."""
@@ -197,7 +210,7 @@ class Archiver:
         place = self._objects.within(state.epoch)
         if await asyncio.to_thread(self._objects.find, EPOCHS + state.epoch) is None:
             if reader.position == state.position:  # a crash, before anything was stored
-                epoch = new_epoch(state.started_at, state.position, self._key_id, "")
+                epoch = new_epoch(state.started_at, state.position, self._key_id, state.directory, "")
                 await self._write_epoch(replace(epoch, id=state.epoch))
                 return None
             return "its objects are gone"
@@ -339,7 +352,7 @@ def _begin(tx: WriteTransaction, epoch: Epoch, place: str, now: float) -> State:
         if ARCHIVE not in table.log_readers:
             tx.save_table(replace(table, log_readers=(*table.log_readers, ARCHIVE)))
     position = add_reader(tx, ARCHIVE, now).position
-    state = State(epoch.id, place, now, position, epoch.key_id)
+    state = State(epoch.id, place, now, position, epoch.key_id, epoch.directory)
     save_state(tx, state)
     return state
 

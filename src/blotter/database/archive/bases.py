@@ -29,7 +29,7 @@ from blotter.database.archive.layout import (
     Start,
     base_folder,
     bases,
-    epoch_ids,
+    epochs,
     loaded_folder,
     read_value,
     segments,
@@ -228,9 +228,9 @@ class BaseMaker:
                 folder = info.name.removesuffix(f"/{COMPLETE}")
                 if read_value(epoch, info.name, Complete, self._cipher).end <= kept:
                     _remove_copy(epoch.within(folder))
-        for other in epoch_ids(self._objects):
-            if other < state.epoch:
-                _remove_epoch(self._objects, other)
+        for other in epochs(self._objects):
+            if other.id < state.epoch and other.directory == state.directory:
+                _remove_epoch(self._objects, other.id)
 
 
 def is_due(state: State) -> bool:

@@ -49,6 +49,12 @@ def _recover(source: str, target: str, at: float | None, as_json: bool, master_k
         _fail("recover", str(error), 2)
     for arn in found.left_out:
         click.echo(f"blotter recover: {arn} was being restored or imported, and was left out", err=True)
+    if found.passed_over is not None:
+        click.echo(
+            f"blotter recover: what was shipped since {iso(found.passed_over)} is not in it: that epoch of the "
+            "archive has no complete base",
+            err=True,
+        )
     if as_json:
         _print_json({"directory": target, **found._asdict()})
         return

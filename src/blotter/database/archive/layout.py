@@ -63,6 +63,8 @@ class Epoch(msgspec.Struct, frozen=True):
     key_format: str
     key_id: str = ""
     """The data key that everything else is encrypted under; empty for none."""
+    directory: str = ""
+    """The data directory: random, another one for every directory and for every one that was recovered."""
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -95,11 +97,11 @@ class Segment(msgspec.Struct, frozen=True, order=True):
     name: str
 
 
-def new_epoch(now: float, position: int, key_id: str, previous: str) -> Epoch:
+def new_epoch(now: float, position: int, key_id: str, directory: str, previous: str) -> Epoch:
     """`previous` is the id of the newest epoch that there is, whatever clock made it; "" for none."""
     microseconds = max(int(now * 1_000_000), int(previous.partition("-")[0] or 0) + 1)
     epoch_id = f"{microseconds:016d}-{secrets.token_hex(4)}"  # sorts by time
-    return Epoch(FORMAT, epoch_id, now, position, KEY_FORMAT, key_id)
+    return Epoch(FORMAT, epoch_id, now, position, KEY_FORMAT, key_id, directory)
 
 
 def segment_name(after: int, last: int, latest: float) -> str:

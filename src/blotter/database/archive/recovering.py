@@ -53,6 +53,7 @@ from blotter.database.inspection.check import check
 from blotter.database.inspection.snapshot import UnsoundCopy, refuse_contents, rename_into_place
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Index, Recovery, Table
+from blotter.database.operations.backups import records as backups
 from blotter.database.operations.item_store import write_index_entry
 from blotter.database.operations.vectors.entries import write_vector_entry
 from blotter.database.storage.change_log import add_reader
@@ -89,6 +90,8 @@ class Recovered(NamedTuple):
     """The time of the last of them, or of the base."""
     left_out: list[str]
     """The ARNs of tables that were being filled."""
+    passed_over: float | None
+    """When a newer epoch began that has no complete base yet, so that what is only in it was not recovered."""
 
 
 def recover(
@@ -108,8 +111,9 @@ def recover(
     try:
         incomplete.mkdir(mode=0o700)
         mark_incomplete(incomplete)
-        choice, keys = _choose(objects, incomplete, at, master_key)
+        choice, keys, passed_over = _choose(objects, incomplete, at, master_key)
         recovered = asyncio.run(_build(objects, choice, keys, incomplete, at, progress, clock))
+        recovered = recovered._replace(passed_over=passed_over)
         progress("looking for damage", recovered.items)
         report = check(incomplete, master_key)
         if not report.is_sound:
@@ -127,14 +131,17 @@ def recover(
 
 def _choose(
     objects: Objects, directory: Path, at: float | None, master_key: MasterKey | None
-) -> tuple[Choice, DirectoryKeys]:
-    """What to recover from, with the directory's key files in place."""
+) -> tuple[Choice, DirectoryKeys, float | None]:
+    """What to recover from, with the directory's key files in place; and when an epoch began that was passed
+    over."""
     candidates = newest_epochs(objects, at)
+    passed_over = None
     for epoch in candidates:
         keys = _take_keys(objects.within(epoch.id), directory, master_key)
         choice = choose(objects, epoch, keys.file_cipher(), at)
         if choice is not None:
-            return choice, keys
+            return choice, keys, passed_over
+        passed_over = passed_over or epoch.started_at
     shown = "yet" if at is None else "that is as old as --at"
     raise NotRecoverable(f"the archive {objects.place} has no complete base {shown}")
 
@@ -279,7 +286,7 @@ class _Building:
         items = await self._storage.fetch(
             lambda tx: sum(tx.statistics(table.space).items for table in self._tables.values())
         )
-        return Recovered(len(self._tables), items, self._replayed, max(self._reached, base.time), left_out)
+        return Recovered(len(self._tables), items, self._replayed, max(self._reached, base.time), left_out, None)
 
     def _apply(self, tx: WriteTransaction, changes: list[Change]) -> None:
         for change in changes:
@@ -402,7 +409,12 @@ def _remove(tx: WriteTransaction, table: Table) -> None:
 
 
 def _settle(tx: WriteTransaction, tables: list[Table], now: float) -> None:
-    """Indexes are filled; recovery begins anew."""
+    """Indexes are filled; recovery begins anew; what jobs were doing is not done."""
+    for backup in list(backups.every(tx)):
+        if not backup.available:
+            backups.remove(tx, backup)
+        elif backup.restoring is not None:
+            backups.save(tx, replace(backup, restoring=None))
     if any(table.recovery is not None for table in tables):
         add_reader(tx, RECOVERY, now)
     for table in tables:

@@ -33,6 +33,8 @@ class State(msgspec.Struct, frozen=True):
     position: int
     """Where the epoch begins."""
     key_id: str = ""
+    directory: str = ""
+    """What this data directory is called in its archives."""
     shipped_bytes: int = 0
     """Of segments of this epoch."""
     loaded: tuple[str, ...] = ()

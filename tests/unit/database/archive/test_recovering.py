@@ -18,6 +18,7 @@ from blotter.database.archive.archiver import Archiver
 from blotter.database.archive.choosing import NotRecoverable
 from blotter.database.archive.layout import DamagedArchive
 from blotter.database.archive.recovering import recover
+from blotter.database.archive.state import stop_archiving
 from blotter.database.background.change_log import ChangeLogTrimmer
 from blotter.database.background.time_to_live import TimeToLiveSweeper
 from blotter.database.copies.format import DamagedCopy
@@ -440,3 +441,70 @@ def test_an_archive_that_falls_behind_is_reported_once(
         "the archive memory: is 40 s behind: what was written since would be lost with this machine",
         "the archive memory: has caught up",
     ]
+
+
+def test_two_servers_with_one_archive_leave_each_other_alone(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("blotter.database.archive.bases.LEAST_BYTES", 1)
+    other = Server(tmp_path / "other")
+    try:
+        other.stored, other.objects = server.stored, server.objects
+        other.archiver = other.new_archiver()
+        other.create("second")
+        other.note()
+        other.ship()
+        server.now += 1
+        server.create("first")
+        server.note()
+        server.ship()
+        assert "epochs of another data directory" in caplog.text
+        for _ in range(3):
+            server.now += 30 * 86_400
+            server.call("PutItem", TableName="first", Item={"p": {"S": "a"}, "s": {"N": str(int(server.now))}})
+            server.note()
+            server.ship()
+        assert server.recovered(tmp_path / "newest") == server.moments[-1][1]
+        assert server.recovered(tmp_path / "first", other.now) == other.moments[-1][1]
+    finally:
+        other.database.close()
+
+
+def test_a_newer_epoch_without_a_base_is_passed_over_and_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("first")
+    server.note()
+    server.ship()
+    server.now += 10
+    server.database.run(stop_archiving(server.database.storage))
+    server.archiver = server.new_archiver()
+
+    def fail(*_: object) -> None:
+        raise ObjectsUnavailable("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("blotter.database.archive.bases.write_value", fail)
+        server.ship()
+    found = recover(server.objects, tmp_path / "target", None, None, lambda *_: None, lambda: server.now)
+    assert found.passed_over == server.now
+    assert found.tables == 1
+
+
+def test_a_backup_that_was_being_made_is_not_recovered(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("first")
+    server.call("CreateBackup", TableName="first", BackupName="whole")
+
+    def fail(*_: object) -> None:
+        raise ObjectsUnavailable("full")
+
+    monkeypatch.setattr("blotter.database.backups.creating.write_manifest", fail)
+    server.call("CreateBackup", TableName="first", BackupName="torn")
+    server.ship()
+    recover(server.objects, tmp_path / "target", None, None, lambda *_: None, lambda: server.now)
+    database = InProcessDatabase(tmp_path / "target", clock=lambda: server.now)
+    summaries = database.call("ListBackups", {})[1]["BackupSummaries"]
+    database.close()
+    assert [(each["BackupName"], each["BackupStatus"]) for each in summaries] == [("whole", "AVAILABLE")]
