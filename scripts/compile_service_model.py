@@ -70,6 +70,13 @@ CLOUDWATCH_OPERATIONS = (
     *("TagResource", "UntagResource", "ListTagsForResource"),
 )
 
+AUTOSCALING_OPERATIONS = (
+    *("RegisterScalableTarget", "DescribeScalableTargets", "DeregisterScalableTarget"),
+    *("PutScalingPolicy", "DescribeScalingPolicies", "DeleteScalingPolicy"),
+    *("PutScheduledAction", "DescribeScheduledActions", "DeleteScheduledAction"),
+    *("DescribeScalingActivities", "TagResource", "UntagResource", "ListTagsForResource"),
+)
+
 # The other services: name in the credential's scope → directory in botocore, version, implemented operations.
 SERVICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sts": (
@@ -80,7 +87,7 @@ SERVICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "iam": ("iam", "2010-05-08", IAM_OPERATIONS),
     "cloudtrail": ("cloudtrail", "2013-11-01", ("LookupEvents",)),
     "monitoring": ("cloudwatch", "2010-08-01", CLOUDWATCH_OPERATIONS),
-    "application-autoscaling": ("application-autoscaling", "2016-02-06", ()),
+    "application-autoscaling": ("application-autoscaling", "2016-02-06", AUTOSCALING_OPERATIONS),
 }
 
 # What stands before the names of errors in the answers of services that were recorded (LocalStack's snapshots of

@@ -42,6 +42,10 @@ _AWS_DOMAINS = (
 )
 
 
+# Services that are where the tables are: Blotter, LocalStack and moto answer them at the same address.
+_BESIDE_TABLES = ("application-autoscaling",)
+
+
 def session(configuration: Configuration) -> boto3.Session:
     """A boto3 session with the configured profile and region. Raises botocore's ProfileNotFound."""
     import boto3
@@ -58,7 +62,8 @@ def session(configuration: Configuration) -> boto3.Session:
 
 
 def client(configuration: Configuration, service: str = "dynamodb", *, attempts: int = 5, **config: Any) -> Any:
-    """A boto3 client for `service`. Only DynamoDB's clients get the configured endpoint.
+    """A boto3 client for `service`. DynamoDB's clients get the configured endpoint; so do those of services beside
+    it (`_BESIDE_TABLES`), unless that is AWS or they have one of their own.
 
     `attempts` counts tries in all, botocore's standard retries included; `config` goes to botocore's Config.
     """
@@ -86,6 +91,10 @@ def client_of(
         return made.client(service, endpoint_url=endpoint, config=wanted)  # type: ignore[call-overload]
 
     found = make()
+    beside = endpoint_beside_tables(configuration, service)
+    if beside is not None and is_aws(found.meta.endpoint_url):
+        endpoint = beside
+        found = make()
     # A proxy is for other machines. botocore asks NO_PROXY alone, which few people set for 127.0.0.1.
     if is_local(found.meta.endpoint_url) and urllib.request.getproxies():
         found = make(proxies={})
@@ -101,6 +110,13 @@ def _ignores_configured_endpoints(configuration: Configuration, service: str, ow
     if own_endpoint:
         return configuration.sources["endpoint"] != "default"
     return configuration.at_aws and not configuration.environ.get(endpoint_variable(service))
+
+
+def endpoint_beside_tables(configuration: Configuration, service: str) -> str | None:
+    """Where a service is that is not given an endpoint of its own: with the tables, unless they are at AWS."""
+    endpoint = configuration.endpoint
+    elsewhere = endpoint is not None and not configuration.at_aws and not is_aws(endpoint)
+    return endpoint if elsewhere and service in _BESIDE_TABLES else None
 
 
 def endpoint_variable(service: str) -> str:

@@ -494,14 +494,11 @@ def test_users_need_access_control(session: boto3.Session) -> None:
         ("iam", "list_instance_profile_tags", "InvalidAction"),
         ("cloudtrail", "list_trails", "UnknownOperationException"),
         ("cloudwatch", "list_metrics", "UnknownOperationException"),
-        ("application-autoscaling", "describe_scalable_targets", "UnknownOperationException"),
     ],
 )
 def test_services_to_come_name_themselves(session: Any, service: str, operation: str, code: str) -> None:
     """boto3 uses XML, JSON 1.1 and, with CloudWatch, CBOR; it reads the code and the message out of each."""
-    arguments = {"ServiceNamespace": "dynamodb"} if service == "application-autoscaling" else {}
-    if service == "iam":
-        arguments = {"InstanceProfileName": "machines"}
+    arguments = {"InstanceProfileName": "machines"} if service == "iam" else {}
     client = session.client(service)
     with pytest.raises(ClientError) as refused:
         getattr(client, operation)(**arguments)

@@ -22,6 +22,7 @@ import shlex
 import signal
 import socket
 import sys
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +42,7 @@ from blotter.database.authorization.stage import Authorization, table_finder
 from blotter.database.background.alarms import AlarmEvaluator
 from blotter.database.background.notifications import Notifier
 from blotter.database.background.runner import Background, Watch
+from blotter.database.background.scaling import Scaling
 from blotter.database.copies.jobs import Tools
 from blotter.database.copies.objects import SCRATCH_FOLDER, open_objects
 from blotter.database.http.certificates import CertificateError, Certificates
@@ -232,11 +234,13 @@ async def background(storage: Storage, settings: Settings, shared: Shared, metri
     archiver = _archiver(storage, settings, shared.store)
     levels = () if archiver is None else (archiver.levels,)
     keeper = shared.metrics.keeper(storage, counters, *levels)
+    reader = None if counters is None else metrics.reader
+    scaling = Scaling(storage, time.time, reader, settings.table_delay)
+    chores = Background(storage, tools=tools, metrics=keeper, counters=counters, watch=watch, scaling=scaling)
     prometheus = shared.metrics.serve_prometheus()
     try:
         async with asyncio.TaskGroup() as group:
-            work = Background(storage, tools=tools, metrics=keeper, counters=counters, watch=watch)
-            group.create_task(work.run())
+            group.create_task(chores.run())
             if archiver is not None:
                 group.create_task(archiver.run())
             else:

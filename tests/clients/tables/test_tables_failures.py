@@ -332,3 +332,23 @@ def test_alarms_and_autoscaling_are_set_where_their_services_are(blotter_on_moto
         aws_secret_access_key="b",
     ).describe_alarms(AlarmNamePrefix=blotter_on_moto.table)
     assert alarms["MetricAlarms"][0]["AlarmName"] == f"{blotter_on_moto.table}-throttled"
+
+
+SCALED = (
+    '[tables.results]\npartition_key = { name = "file_key", type = "S" }\nbilling_mode = "PROVISIONED"\n'
+    "provisioned_throughput = { read_capacity_units = 8, write_capacity_units = 5 }\n"
+)
+
+
+def test_autoscaling_is_where_the_tables_are(blotter: Blotter) -> None:
+    """Without a variable that names its endpoint."""
+    bounds = "read = { min_capacity = 8, max_capacity = 20, target_utilization = 50 }"
+    blotter.declare(f"{SCALED}autoscaling = {{ {bounds} }}\n")
+    assert blotter("apply", "--json").json()["tables"][0]["changed"] == ["table", "autoscaling"]
+    assert blotter("plan", "--check").code == 0
+    blotter.declare(f"{SCALED}autoscaling = {{ {bounds.replace('50', '60')} }}\n")
+    assert blotter("apply", "--json").json()["tables"][0]["changed"] == ["autoscaling"]
+    assert blotter("plan", "--check").code == 0
+    blotter.declare(f"{SCALED}autoscaling = false\n")
+    assert blotter("apply", "--json").json()["tables"][0]["changed"] == ["autoscaling"]
+    assert blotter("plan", "--check").code == 0

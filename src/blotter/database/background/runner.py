@@ -25,6 +25,7 @@ from blotter.database.background.jobs import JobRunner
 from blotter.database.background.kinesis.deliveries import Deliveries
 from blotter.database.background.metrics import MetricsKeeper, count_expired, progress_of
 from blotter.database.background.notifications import Notifier
+from blotter.database.background.scaling import Scaling
 from blotter.database.background.steady_clock import SteadyClock, boot_time
 from blotter.database.background.tables import TableKeeper
 from blotter.database.background.time_to_live import TimeToLiveSweeper
@@ -66,7 +67,8 @@ class _Chore(NamedTuple):
 class Background:
     """`clock` gives seconds since the epoch, `monotonic` measures pauses; the others are seconds between the
     rounds of a chore. `tools` is for jobs; without, none are run. `metrics` stores the metrics of the server;
-    `counters` counts what is done here; `watch` evaluates alarms and notifies."""
+    `counters` counts what is done here; `watch` evaluates alarms and notifies; `scaling` follows scaling policies
+    and schedules."""
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Background:
         metrics: MetricsKeeper | None = None,
         counters: Counters | None = None,
         watch: Watch | None = None,
+        scaling: Scaling | None = None,
         tables_seconds: float = TABLES_SECONDS,
         time_to_live_seconds: float = TIME_TO_LIVE_SECONDS,
         trim_seconds: float = TRIM_SECONDS,
@@ -87,6 +90,7 @@ class Background:
         self._attempts = Attempts(monotonic)
         self._awake = asyncio.Event()
         self._jobs_awake = asyncio.Event()
+        self._scaling_awake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tables_seconds = tables_seconds
         self._keeper = TableKeeper(storage, clock, monotonic, self._attempts, self._awake.set)
@@ -96,6 +100,7 @@ class Background:
             self._jobs = JobRunner(tools, monotonic, self._attempts, self._jobs_awake.set)
         self._deliveries = Deliveries(storage, clock, monotonic, self._attempts)
         self._metrics = metrics
+        self._scaling = scaling
         steady = SteadyClock(clock, monotonic)
         sweeper = TimeToLiveSweeper(storage, steady, attempts=self._attempts)
         if counters is not None:
@@ -136,6 +141,8 @@ class Background:
                 group.create_task(self._deliveries.run())
                 if self._metrics is not None:
                     group.create_task(self._keep_metrics(self._metrics))
+                if self._scaling is not None:
+                    group.create_task(self._scale(self._scaling))
                 for chore in self._chores:
                     group.create_task(self._repeat(chore))
         finally:
@@ -152,6 +159,7 @@ class Background:
         self._stopping.set()
         self._awake.set()
         self._jobs_awake.set()
+        self._scaling_awake.set()
         self._deliveries.stop()
 
     async def run_once(self) -> None:
@@ -160,6 +168,8 @@ class Background:
         while await self._keeper.run_once() or (self._jobs is not None and await self._jobs.run_once()):
             pass
         await self._deliveries.run_once()
+        if self._scaling is not None:
+            await self._scaling.run_once()
         for chore in self._chores:
             await chore.run_once()
 
@@ -172,6 +182,7 @@ class Background:
                 await asyncio.sleep(self._attempts.pause("listen"))
             self._awake.set()
             self._jobs_awake.set()
+            self._scaling_awake.set()
             self._deliveries.wake()
 
     async def _keep_tables(self) -> None:
@@ -187,6 +198,12 @@ class Background:
             await self._attempts.run("jobs", "looking at the jobs", jobs.start_due)
             pause = min(jobs.pause(), self._tables_seconds)
             await _wait(self._jobs_awake, max(pause, self._attempts.pause("jobs")))
+
+    async def _scale(self, scaling: Scaling) -> None:
+        while not self._stopping.is_set():
+            self._scaling_awake.clear()
+            await self._attempts.run("scaling", "scaling tables", scaling.run_once)
+            await _wait(self._scaling_awake, max(scaling.pause(), self._attempts.pause("scaling")))
 
     async def _keep_metrics(self, keeper: MetricsKeeper) -> None:
         while not self._stopping.is_set():

@@ -126,8 +126,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     translated = pattern.replace(r"\p{L}\p{Z}\p{N}", rf"\w{_SEPARATORS}")
     if translated != pattern:
         return re.compile(translated)
-    # Ranges above the first 65,536 characters are written with five digits.
-    return re.compile(pattern.replace(r"\u10000-\u10FFFF", "\U00010000-\U0010ffff"), re.ASCII)
+    # Ranges above the first 65,536 characters are written with five digits, or as pairs of surrogates.
+    for java in (r"\u10000-\u10FFFF", r"\uD800\uDC00-\uDBFF\uDFFF"):
+        pattern = pattern.replace(java, "\U00010000-\U0010ffff")
+    return re.compile(pattern.replace(r"\p{Print}", r"[\x20-\x7e]"), re.ASCII)
 
 
 def _text(value: Any) -> str:

@@ -50,10 +50,6 @@ class Backing(NamedTuple):
     metrics: MetricReader
 
 
-def _nothing(_: Backing) -> Mapping[str, Operation]:
-    return {}
-
-
 def _sts(backing: Backing) -> Mapping[str, Operation]:
     from blotter.database.services.sts.registry import make_registry
 
@@ -78,12 +74,18 @@ def _cloudwatch(backing: Backing) -> Mapping[str, Operation]:
     return make_registry(backing.metrics)
 
 
+def _autoscaling(_: Backing) -> Mapping[str, Operation]:
+    from blotter.database.services.autoscaling.registry import make_registry
+
+    return make_registry()
+
+
 SERVICES = (
     Entry("sts", "", "2011-06-15", _sts),
     Entry("iam", "", "2010-05-08", _iam),
     Entry("cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "2013-11-01", _cloudtrail),
     Entry("monitoring", "GraniteServiceVersion20100801", "2010-08-01", _cloudwatch),
-    Entry("application-autoscaling", "AnyScaleFrontendService", "2016-02-06", _nothing),
+    Entry("application-autoscaling", "AnyScaleFrontendService", "2016-02-06", _autoscaling),
 )
 
 DYNAMODB_TARGETS = ("DynamoDB_20120810", "DynamoDBStreams_20120810")

@@ -50,7 +50,9 @@ def endpoint_of(configuration: Configuration, service: str) -> str | None:
         return configuration.endpoint
     environ = configuration.environ
     named = environ.get(aws.endpoint_variable(service))
-    return named or (None if configuration.at_aws else environ.get("AWS_ENDPOINT_URL")) or None
+    if named or configuration.at_aws:
+        return named or None
+    return environ.get("AWS_ENDPOINT_URL") or aws.endpoint_beside_tables(configuration, service)
 
 
 def refuse(what: object, table: ConfiguredTable, name: str, form: str, why: str) -> None:

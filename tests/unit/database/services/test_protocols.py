@@ -176,7 +176,7 @@ def test_a_page_that_is_refused_is_told_in_the_services_protocol(entry: Any) -> 
         (
             "application-autoscaling",
             "AnyScaleFrontendService",
-            "DescribeScalableTargets",
+            "GetPredictiveScalingForecast",
             "Application Auto Scaling",
         ),
         ("monitoring", "GraniteServiceVersion20100801", "PutDashboard", "Amazon CloudWatch"),

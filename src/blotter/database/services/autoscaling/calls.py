@@ -1,0 +1,111 @@
+"""A call of an operation of Application Auto Scaling, its errors and its pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from blotter.database.services.api import Output
+from blotter.database.services.autoscaling.records import Place
+from blotter.database.services.errors import ServiceError
+
+NAMESPACE = "dynamodb"
+UNSUPPORTED = "Unsupported service namespace, resource type or scalable dimension"
+
+T = TypeVar("T")
+
+
+class ScalingCall(msgspec.Struct, frozen=True):
+    """`account` and `region` are those in which the operation works: the caller's. `now` is in seconds since the
+    epoch."""
+
+    operation: str
+    arguments: dict[str, Any]
+    account: str
+    region: str
+    now: float
+
+    def argument(self, name: str) -> Any:
+        """A member of the input, None if it was not given."""
+        return self.arguments.get(name)
+
+    @property
+    def place(self) -> Place:
+        """The target that the call names. Raises ValidationException for what cannot be one."""
+        resource, dimension = self.arguments["ResourceId"], self.arguments["ScalableDimension"]
+        parts = resource.split("/")
+        kind = {2: "table", 4: "index"}.get(len(parts), "")
+        fits = parts[0] == "table" and all(parts) and (kind == "table" or (kind and parts[2] == "index"))
+        if self.arguments["ServiceNamespace"] != NAMESPACE or not fits:
+            raise invalid(UNSUPPORTED)
+        if dimension not in (f"dynamodb:{kind}:ReadCapacityUnits", f"dynamodb:{kind}:WriteCapacityUnits"):
+            raise invalid(UNSUPPORTED)
+        return Place(self.account, self.region, resource, dimension)
+
+    def wants(self, place: Place) -> bool:
+        """Whether a list with this call's filters has what belongs to a target."""
+        resource, dimension = self.argument("ResourceId"), self.argument("ScalableDimension")
+        return (
+            self.arguments["ServiceNamespace"] == NAMESPACE
+            and resource in (None, place.resource)
+            and dimension in (None, place.dimension)
+        )
+
+
+def invalid(message: str) -> ServiceError:
+    return ServiceError("ValidationException", message)
+
+
+def not_found(what: str, place: Place, more: str = "") -> ServiceError:
+    """`what`: "scalable target registered", "scaling policy found"…"""
+    return ServiceError(
+        "ObjectNotFoundException",
+        f"No {what} for service namespace: {NAMESPACE}, resource ID: {place.resource}, "
+        f"scalable dimension: {place.dimension}{more}",
+    )
+
+
+def page(
+    call: ScalingCall,
+    elements: Iterable[T],
+    key: Callable[[T], str],
+    view: Callable[[T], dict[str, Any]],
+    member: str,
+    most: int = 50,
+) -> Output:
+    """The page that was asked for, of elements in an order that is ascending by key. Raises
+    InvalidNextTokenException for a token that was not given out for this list."""
+    limit = call.argument("MaxResults")
+    limit = most if limit is None else limit
+    if not 1 <= limit <= most:
+        raise invalid(f"MaxResults must be between 1 and {most}")
+    after = _after(call)
+    chosen: list[T] = []
+    for element in elements:
+        if key(element) <= after:
+            continue
+        if len(chosen) == limit:
+            return {member: list(map(view, chosen)), "NextToken": _token(call, key(chosen[-1]))}
+        chosen.append(element)
+    return {member: list(map(view, chosen))}
+
+
+def _after(call: ScalingCall) -> str:
+    token = call.argument("NextToken")
+    if token is None:
+        return ""
+    try:
+        operation, _, key = base64.urlsafe_b64decode(token.encode("ascii")).decode().partition("\n")
+    except (binascii.Error, ValueError):
+        operation = key = ""
+    if operation != call.operation or not key:
+        raise ServiceError("InvalidNextTokenException", "The next token supplied was invalid.")
+    return key
+
+
+def _token(call: ScalingCall, key: str) -> str:
+    return base64.urlsafe_b64encode(f"{call.operation}\n{key}".encode()).decode()
