@@ -34,6 +34,7 @@ WORDS = (
     "tokentext",
     "Usernametext",
     "policytext",
+    "backuptext",
 )
 
 
@@ -80,8 +81,17 @@ def _store_everywhere(serving: Serving, **credentials: str) -> None:
     client.update_time_to_live(
         TableName="Tablenametext", TimeToLiveSpecification={"Enabled": True, "AttributeName": "valuetext"}
     )
+    copied = client.create_backup(TableName="Tablenametext", BackupName="backuptext")["BackupDetails"]["BackupArn"]
+    wait_until(lambda: _is_available(client, copied))
+    client.restore_table_from_backup(BackupArn=copied, TargetTableName="Tablenametext2")
+    client.get_waiter("table_exists").wait(TableName="Tablenametext2", WaiterConfig={"Delay": 1})
     for number in range(30, 40):
         client.delete_item(TableName="Tablenametext", Key={"keytext": {"S": f"keytext {number}"}})
+
+
+def _is_available(client: Any, arn: str) -> bool:
+    details = client.describe_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]
+    return bool(details["BackupStatus"] == "AVAILABLE")
 
 
 def _encodings(word: str) -> Iterator[bytes]:
@@ -159,6 +169,13 @@ def test_no_text_of_a_client_is_in_any_file(serve: Serve, master_key: Path, tmp_
         done = _blotter(*command, "--data-dir", str(directory), "--master-key", f"file:{master_key}")
         assert done.returncode == 0, done.stdout + done.stderr
     assert not _found(directory, words)
+    under_another_key = serve(*settings, data_dir=directory)
+    client = _client(under_another_key, "dynamodb", **root)
+    (copied,) = client.list_backups()["BackupSummaries"]
+    client.restore_table_from_backup(BackupArn=copied["BackupArn"], TargetTableName="Tablenametext3")
+    client.get_waiter("table_exists").wait(TableName="Tablenametext3", WaiterConfig={"Delay": 1})
+    assert client.describe_table(TableName="Tablenametext3")["Table"]["ItemCount"] == 61
+    assert under_another_key.stop() == 0
 
 
 def _refused(*arguments: str, **environment: str) -> str:

@@ -144,10 +144,12 @@ class FolderObjects:
 
     makes_buckets: Final = True
 
-    def __init__(self, root: Path, place: str = "", top: Path | None = None) -> None:
+    def __init__(self, root: Path, place: str = "", top: Path | None = None, *, part: bool = False) -> None:
         self.root = root
         self.place = place or root.as_uri()
         self._top = top or root
+        self._part = part
+        """Whether this is a part of a place (`within`), whose folder goes when it is empty."""
 
     def put(self, name: str, content: bytes) -> None:
         self.upload(name, (content,))
@@ -211,14 +213,15 @@ class FolderObjects:
             except (FileNotFoundError, NotADirectoryError):
                 return
             sync_directory(path.parent)
-            for parent in path.relative_to(self.root).parents[:-1]:
+            parents = path.relative_to(self.root).parents
+            for parent in parents if self._part else parents[:-1]:
                 try:
                     (self.root / parent).rmdir()
                 except OSError:  # there is something else in it
                     return
 
     def within(self, folder: str) -> FolderObjects:
-        return FolderObjects(self._path(folder), f"{self.place}/{folder}", self._top)
+        return FolderObjects(self._path(folder), f"{self.place}/{folder}", self._top, part=True)
 
     def bucket(self, name: str) -> FolderObjects:
         root = self._top / check_name(name, _LONGEST_SEGMENT)

@@ -98,6 +98,12 @@ def test_files_are_private_and_what_a_crash_leaves_is_no_object(tmp_path: Path) 
     assert objects.remove_unfinished() == 1
     objects.delete("a/b/c")
     assert not (tmp_path / "objects/a").exists()
+    objects.within("copies/one").put("part", b"")
+    objects.within("copies/one").delete("part")
+    assert [path.name for path in (tmp_path / "objects").rglob("*")] == ["copies"]
+    objects.bucket("bucket").put("a/b", b"")
+    objects.bucket("bucket").delete("a/b")
+    assert objects.has_bucket("bucket")
 
 
 def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:
