@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import orjson
@@ -153,9 +154,9 @@ class _Exporting:
         if state.next < start:
             state = replace(state, next=start)
         starts = _starts(self._table) if (start, end) == EVERYTHING else []
-        slices = _until(self._slices(state, end), end)
         encode = self._encode_changes if self._export.incremental else self._encode_items
-        return await write_files(slices, encode, bucket, self._places, starts, state, self._save)
+        async with aclosing(self._slices(state.next, state.position, end)) as slices:
+            return await write_files(slices, encode, bucket, self._places, starts, state, self._save)
 
     async def _check_log(self, state: ExportState) -> None:
         """Raises CopyImpossible when the log no longer goes back to the moment: changes may be missing then."""
@@ -166,19 +167,28 @@ class _Exporting:
     async def _save(self, state: ExportState) -> None:
         await self._tools.save(self._job.with_state(state))
 
-    def _slices(self, state: ExportState, end: bytes | None) -> AsyncIterator[Sequence[ExportRow]]:
-        """What is to be exported, from where the state is."""
-        export, table = self._export, self._table
-        if export.incremental:
-            return changed_items(self._changes, state.next, end)
-        if state.position is not None:
-            return TableCopier(self._tools.storage, table, state.position, state.next).slices()
-        return self._rows_of_the_past(state.next)
-
-    async def _rows_of_the_past(self, start: bytes) -> AsyncIterator[Sequence[ExportRow]]:
-        history = self._history()
-        position = await history.position_at(self._export.moment)
-        async for rows in history.rows_at(self._table, position, start):
+    async def _slices(
+        self, start: bytes, position: int | None, end: bytes | None
+    ) -> AsyncGenerator[Sequence[ExportRow]]:
+        """What is to be exported, with start <= key < end."""
+        storage, table = self._tools.storage, self._table
+        if self._export.incremental:
+            scratch = storage.open_scratch()
+            try:
+                async for rows in changed_items(self._changes(), scratch, start, end):
+                    yield rows
+            finally:
+                scratch.close()
+            return
+        if position is not None:
+            items = TableCopier(storage, table, position, start).slices()
+        else:
+            history = self._history()
+            items = history.rows_at(table, await history.position_at(self._export.moment), start)
+        async for rows in items:
+            if end is not None and rows[-1][0] >= end:
+                yield [row for row in rows if row[0] < end]
+                return
             yield rows
 
     async def _changes(self) -> AsyncIterator[list[Change]]:
@@ -277,18 +287,6 @@ def _starts(table: Table) -> list[bytes]:
     """Where the second and each further data file begins: a new table of AWS's has as many partitions."""
     count = ON_DEMAND_SLOTS if table.billing_mode == "PAY_PER_REQUEST" else PROVISIONED_SLOTS
     return [segment_range(number, count)[0] for number in range(1, count)]
-
-
-async def _until(
-    slices: AsyncIterator[Sequence[ExportRow]], end: bytes | None
-) -> AsyncIterator[Sequence[ExportRow]]:
-    """The rows before a key."""
-    async for rows in slices:
-        if end is None or rows[-1][0] < end:
-            yield rows
-            continue
-        yield [row for row in rows if row[0] < end]
-        return
 
 
 def _just_before(time: float) -> float:
