@@ -304,6 +304,7 @@ class Counters:
         key = series_name(namespace, name, account, region, where)
         series = self._others.get(key)
         if series is None:
+            key = bytes(memoryview(key))  # what orjson returns holds 4 KB for as long as it lives
             series = Series(self._slot, key)
             self._others[key] = series
         return series

@@ -51,7 +51,7 @@ from blotter.database.work_thread import WorkThread
 
 T = TypeVar("T")
 
-UPKEEP_SECONDS = 0.5
+UPKEEP_SECONDS = 1.0
 """Between two rounds of upkeep, and so how long a removed file may go unnoticed."""
 SLICE_SECONDS = 0.005
 """Background writers hold the write lock no longer than this, and leave it to others as long between slices."""
