@@ -21,6 +21,7 @@ TESTS = (
     "tests/unit/database/storage",
     "tests/unit/database/operations",
     "tests/unit/database/authorization",
+    "tests/unit/database/metrics",
     "tests/unit/database/security/policy",
     "tests/faults/test_server_processes.py",
     "tests/faults/test_linearizability.py",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import subprocess
 import threading
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -232,3 +234,23 @@ def test_a_metrics_port_that_is_taken(serve: Serve) -> None:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert "choose another with --metrics-port or BLOTTER_METRICS_PORT" in ended.stderr
+
+
+@pytest.mark.slow
+def test_units_are_exact_over_minutes_of_load_and_kills(serve: Serve) -> None:
+    """Four minutes of requests, in which any process of the server may be killed between two rounds of them."""
+    serving = serve("--workers", "2")
+    load, chance = Load(serving), random.Random(14)
+    load.make_tables()
+    deadline = time.monotonic() + 240
+    number = 0
+    while time.monotonic() < deadline:
+        load.run(1000 * number, 300)
+        number += 1
+        if chance.random() < 0.2:
+            os.kill(chance.choice(list(serving.children().values())), signal.SIGKILL)
+            wait_until(lambda: len(serving.children()) == 3)
+    assert not load.unknown
+    assert serving.stop() == 0
+    sums = stored_sums(serving.data_dir)
+    assert {place: units for place, units in sums.items() if place[0] in UNITS} == dict(load.told)
