@@ -33,6 +33,8 @@ from blotter.database.storage.protocol import Storage, Store
 
 _LIMITS = Limits(connections=100, drain_timeout=1.0, idle_timeout=300.0)
 """For Prometheus, which keeps a connection open between two scrapes."""
+_FLUSH_EVERY = 1.0
+"""Seconds that times of requests are kept in a process: so much of them is lost with one that is killed."""
 # After the end of a minute, so that it has ended by every clock.
 _JUST_AFTER = 0.005
 
@@ -90,6 +92,8 @@ class MetricsSetup:
         slot_memory = self._shared.slot(slot)
         counters = Counters(slot_memory, settings.account, settings.region, slow_after=slow_after)
         storage.watch_commits(counters.committed)
+        loop = asyncio.get_running_loop()
+        counters.flush_with(lambda: loop.call_later(_FLUSH_EVERY, counters.flush))
         _finish_minutes(counters)
         return RunningMetrics(counters, MetricReader(self._shared))
 

@@ -368,6 +368,8 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     link.ready()
     await _until(stop, task)
     await server.drain()
+    if metrics.counters is not None:
+        metrics.counters.flush()
     await insights.close()
     if audit is not None:
         await audit.trail.close()

@@ -48,13 +48,17 @@ _NANOSECONDS = 1_000_000_000.0
 class _TableSeries:
     """The series of one table that most requests count in."""
 
-    __slots__ = ("operations", "reads", "writes")
+    __slots__ = ("account", "operation", "operations", "reads", "region", "times", "writes")
 
-    def __init__(self) -> None:
+    def __init__(self, account: str, region: str) -> None:
+        self.account = account
+        self.region = region
         self.reads: Series | None = None
         self.writes: Series | None = None
         self.operations: dict[str, Series] = {}
-        """Times by operation."""
+        """Times by operation; `times` are those of `operation`, the last one."""
+        self.operation = ""
+        self.times: Series | None = None
 
 
 class Counters:
@@ -69,6 +73,7 @@ class Counters:
         "_commits",
         "_end",
         "_others",
+        "_recent",
         "_region",
         "_slot",
         "_slow_after",
@@ -90,8 +95,10 @@ class Counters:
         self._clock = clock
         self._slow_after = slow_after
         self.slow: Callable[[Request, Context, Plan, Result | DynamoDBError, float], None] = _nothing
-        self._tables: dict[str, dict[str, dict[str, _TableSeries]]] = {}
-        """Account → region → table."""
+        self._tables: dict[tuple[str, str], dict[str, _TableSeries]] = {}
+        """Account and region → table → its series."""
+        self._recent: dict[str, _TableSeries] = {}
+        """Of the tables of each name, the one that was counted last."""
         self._others: dict[bytes, Series] = {}
         self._commits: Series | None = None
         minute = int(clock() // 60)
@@ -114,28 +121,39 @@ class Counters:
         elapsed = now - context.now
         if isinstance(outcome, Result):
             nanoseconds = int(elapsed * _NANOSECONDS) if elapsed > 0 else 0
-            for consumed in outcome.consumed:
-                series = self._consume(context, consumed)
-                times = series.operations.get(context.operation)
-                if times is None:
-                    times = self._times(context, consumed.table_name)
-                    series.operations[context.operation] = times
-                times.add(nanoseconds)
+            consumed = outcome.consumed
+            if isinstance(consumed, tuple) and len(consumed) == 1:
+                self._count(context, consumed[0], nanoseconds)
+            else:
+                for each in consumed:
+                    self._count(context, each, nanoseconds)
             if outcome.returned is not None:
-                self._returned(context, outcome.consumed, outcome.returned, nanoseconds)
+                self._returned(context, consumed, outcome.returned, nanoseconds)
         else:
             self._refused(context, plan, outcome)
         if elapsed >= self._slow_after and plan is not None:
             self.slow(request, context, plan, outcome, elapsed)
 
+    def _count(self, context: Context, consumed: ConsumedCapacity, nanoseconds: int) -> None:
+        """Units and time of a request on one table."""
+        series = self._consume(context, consumed)
+        operation = context.operation
+        times = series.times
+        if times is None or series.operation != operation:
+            times = series.operations.get(operation)
+            if times is None:
+                where = ((OPERATION, operation), (TABLE, consumed.table_name))
+                times = self._series(DYNAMODB, "SuccessfulRequestLatency", series.account, series.region, where)
+                series.operations[operation] = times
+            series.operation, series.times = operation, times
+        times.add_soon(nanoseconds)
+
     def _consume(self, context: Context, consumed: ConsumedCapacity) -> _TableSeries:
         name = consumed.table_name
         account = context.account if context.owners is None else context.owners.get(name, context.account)
-        regions = self._tables.get(account)
-        tables = None if regions is None else regions.get(context.region)
-        series = None if tables is None else tables.get(name)
-        if series is None:
-            series = self._new_table(account, context.region, name)
+        series = self._recent.get(name)
+        if series is None or series.account != account or series.region != context.region:
+            series = self._table(account, context.region, name)
         units = consumed.table_units
         if consumed.local_indexes is not None or consumed.global_indexes is not None:
             units += self._consume_indexes(account, context.region, consumed)
@@ -162,11 +180,6 @@ class Counters:
         name = "ConsumedWriteCapacityUnits" if writes else "ConsumedReadCapacityUnits"
         return self._series(DYNAMODB, name, account, region, where)
 
-    def _times(self, context: Context, table: str) -> Series:
-        account = context.account if context.owners is None else context.owners.get(table, context.account)
-        where = ((OPERATION, context.operation), (TABLE, table))
-        return self._series(DYNAMODB, "SuccessfulRequestLatency", account, context.region, where)
-
     def _returned(
         self, context: Context, consumed: Sequence[ConsumedCapacity], returned: Returned, nanoseconds: int
     ) -> None:
@@ -179,8 +192,10 @@ class Counters:
         where = (operation, (STREAM, returned.stream), (TABLE, returned.table))
         self._add(context, "ReturnedRecordsCount", where, returned.count)
         self._add(context, "ReturnedBytes", where, returned.size)
-        self._add(context, "SuccessfulRequestLatency", where, nanoseconds)
-        self._add(context, "SuccessfulRequestLatency", (operation, (TABLE, returned.table)), nanoseconds)
+        for place in (where, (operation, (TABLE, returned.table))):
+            self._series(DYNAMODB, "SuccessfulRequestLatency", context.account, context.region, place).add_soon(
+                nanoseconds
+            )
 
     # Refusals
 
@@ -267,9 +282,18 @@ class Counters:
             self._turn(now)
         if self._commits is None:
             self._commits = self._series(BLOTTER, "CommitLatency", self._account, self._region, ())
-        self._commits.add(int(seconds * _NANOSECONDS) if seconds > 0 else 0)
+        self._commits.add_soon(int(seconds * _NANOSECONDS) if seconds > 0 else 0)
 
     # Series and minutes
+
+    def flush_with(self, later: Callable[[], object]) -> None:
+        """`later` is called when there are times that `flush` has to write, once before each."""
+        self._slot.on_touch = later
+
+    def flush(self) -> None:
+        """Writes times to shared memory: they are kept in this process for a second, because writing each of them
+        would double what counting costs. All else is there as soon as it is counted."""
+        self._slot.flush()
 
     def finish_minute(self) -> None:
         """Ends a minute that is over, so that it can be stored even if no request comes. To be called after each
@@ -287,6 +311,7 @@ class Counters:
         minute = int(now // 60)
         if self._slot.turn(minute):
             self._tables.clear()
+            self._recent.clear()
             self._others.clear()
             self._commits = None
         self._note_minute(minute)
@@ -295,9 +320,14 @@ class Counters:
         self._begin = minute * 60.0
         self._end = self._begin + 60.0
 
-    def _new_table(self, account: str, region: str, table: str) -> _TableSeries:
-        series = _TableSeries()
-        self._tables.setdefault(account, {}).setdefault(region, {})[table] = series
+    def _table(self, account: str, region: str, table: str) -> _TableSeries:
+        """The series of a table that was not the last of its name."""
+        tables = self._tables.setdefault((account, region), {})
+        series = tables.get(table)
+        if series is None:
+            series = _TableSeries(account, region)
+            tables[table] = series
+        self._recent[table] = series
         return series
 
     def _series(self, namespace: str, name: str, account: str, region: str, where: Dimensions) -> Series:

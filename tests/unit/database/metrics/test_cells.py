@@ -63,6 +63,26 @@ def test_samples_are_counted_exactly() -> None:
     assert point.percentile(90) == pytest.approx(sorted(times)[1799] / 1e6, rel=0.02)
 
 
+def test_what_is_counted_soon_is_there_after_a_flush() -> None:
+    shared = SharedCounters(1, ACCOUNT, REGION)
+    slot = opened(shared)
+    calls: list[int] = []
+    slot.on_touch = lambda: calls.append(1)
+    series = Series(slot, name_of("SuccessfulRequestLatency"))
+    for sample in (5, 2000, 3000, 1_000_000, 7):
+        series.add_soon(sample)
+    assert calls == [1]
+    assert not points(shared)
+    slot.flush()
+    point = points(shared)[60, "SuccessfulRequestLatency", "t"]
+    assert (point.count, point.total) == (5, pytest.approx(1_005_012e-6))
+    assert (point.low, point.high) == pytest.approx((5e-6, 1.0))
+    series.add_soon(2000)
+    assert calls == [1, 1]
+    slot.turn(2)
+    assert points(shared)[60, "SuccessfulRequestLatency", "t"].count == 6
+
+
 def test_small_and_large_samples_of_one_series() -> None:
     shared = SharedCounters(1, ACCOUNT, REGION)
     series = Series(opened(shared), name_of("ReturnedItemCount"))

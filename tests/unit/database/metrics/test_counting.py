@@ -50,6 +50,7 @@ class Counted:
 
     def points(self) -> dict[tuple[str, tuple[str, ...]], Point]:
         """Points by name and values of dimensions."""
+        self.counters.flush()
         found: dict[tuple[str, tuple[str, ...]], Point] = {}
         for arena in self.shared.ids():
             counted = self.shared.read(arena)
