@@ -8,6 +8,7 @@ stream must hold is known exactly.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -200,7 +202,7 @@ class Writers:
                     self.failures.append(f"{status} {answer}")
                     return
             self.expected[key].append(version)
-            time.sleep(0.001)
+            time.sleep(0.01)  # the stream of moto gets slower the more it holds
 
 
 def test_boto3_sees_a_destination_through_its_life(serve: Serve, endpoint: Endpoint) -> None:
@@ -233,6 +235,28 @@ def test_boto3_sees_a_destination_through_its_life(serve: Serve, endpoint: Endpo
         assert secret not in log
 
 
+def _kill_child(serving: Serving, kind: str, chance: random.Random) -> None:
+    """Kills a process of a kind, once there is one: the one that was killed before may not be replaced yet."""
+
+    def alive() -> list[int]:
+        return [pid for name, pid in serving.children().items() if kind in name]
+
+    found: list[int] = []
+    wait_until(lambda: found.extend(alive()) or found)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(chance.choice(found), signal.SIGKILL)
+
+
+def _delivers_nothing(serving: Serving) -> bool:
+    """Whether the background process is dead and not replaced yet."""
+    return not any("backgroun" in name for name in serving.children())
+
+
+def _loss_is_over(endpoint: Endpoint, lost: int, serving: Serving) -> bool:
+    """Whether an answer was lost, or none can be."""
+    return endpoint.down or endpoint.lost > lost or _delivers_nothing(serving)
+
+
 def _kill(serve: Serve, endpoint: Endpoint, kinds: list[str], seed: int, data_dir: Path) -> None:
     chance = random.Random(seed)
     arguments = ("--workers", "2", "--table-delay", "0")
@@ -257,17 +281,17 @@ def _kill(serve: Serve, endpoint: Endpoint, kinds: list[str], seed: int, data_di
             elif kind == "down":
                 endpoint.down = not endpoint.down
             elif kind == "loses answers":
-                lost = endpoint.lost
+                over = partial(_loss_is_over, endpoint, endpoint.lost, serving)
                 endpoint.loses_answers = True
-                wait_until(lambda lost=lost: endpoint.down or endpoint.lost > lost)
+                wait_until(over)
                 endpoint.loses_answers = False
             else:
-                victim = chance.choice([name for name in serving.children() if kind in name])
-                os.kill(serving.children()[victim], signal.SIGKILL)
+                _kill_child(serving, kind, chance)
     finally:
         writers.stop()
         endpoint.down = False
     assert writers.failures == []
+    wait_until(lambda: not _delivers_nothing(serving))
     dynamodb = _boto3("dynamodb", serving.url)
     dynamodb.disable_kinesis_streaming_destination(TableName="events", StreamArn=arn)
     wait_until(lambda: _destination(dynamodb, "events")["DestinationStatus"] == "DISABLED")
