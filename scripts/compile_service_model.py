@@ -68,6 +68,7 @@ CLOUDWATCH_OPERATIONS = (
     *("PutMetricAlarm", "DescribeAlarms", "DescribeAlarmsForMetric", "DescribeAlarmHistory", "DeleteAlarms"),
     *("SetAlarmState", "EnableAlarmActions", "DisableAlarmActions"),
     *("TagResource", "UntagResource", "ListTagsForResource"),
+    *("DescribeInsightRules", "GetInsightRuleReport"),
 )
 
 AUTOSCALING_OPERATIONS = (

@@ -26,6 +26,7 @@ Kind = Literal["PKC", "SKC", "PKT", "SKT"]
 RECORDS: Final = (b"insights/", b"insights0")
 _GENERATION: Final = b"insights-generation"
 _AT_ONCE = 200
+_LONGEST_RESOURCE = 82
 
 
 class Insights(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,9 +66,9 @@ class Insights(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(kinds)
 
     def rule(self, kind: Kind) -> str:
-        """The name of a rule."""
+        """The name of a rule; CloudWatch's have no more than 128 characters."""
         resource = f"{self.table}-{self.index}" if self.index else self.table
-        return f"DynamoDBContributorInsights-{kind}-{resource}-{self.created}"
+        return f"DynamoDBContributorInsights-{kind}-{resource[:_LONGEST_RESOURCE]}-{self.created}"
 
     def status_at(self, now: float) -> Status:
         if is_over(self.settles_at, now):

@@ -16,7 +16,7 @@ from blotter.database.alarms.records import alarm_arn, find_alarm
 from blotter.database.metrics.series import MetricReader
 from blotter.database.services.api import Call, Operation, Output, Reading, Writing
 from blotter.database.services.authorization import authorize
-from blotter.database.services.cloudwatch import change_alarms, describe_alarms
+from blotter.database.services.cloudwatch import change_alarms, describe_alarms, insight_rules
 from blotter.database.services.cloudwatch.calls import CloudWatchCall
 from blotter.database.services.cloudwatch.checks import check_metric_input
 from blotter.database.services.cloudwatch.get_metric_data import get_metric_data
@@ -57,6 +57,11 @@ def _everything(call: CloudWatchCall, _: ReadTransaction) -> Iterator[Asked]:
     namespace = call.argument("Namespace")
     named = call.operation == "PutMetricData" and namespace is not None
     yield Asked(call.operation, EVERYTHING, {"cloudwatch:namespace": (namespace,)} if named else {})
+
+
+def _insight_rule(call: CloudWatchCall, _: ReadTransaction) -> Iterator[Asked]:
+    name = call.arguments["RuleName"]
+    yield Asked(call.operation, f"arn:aws:cloudwatch:{call.region}:{call.account}:insight-rule/{name}", {})
 
 
 def _alarms(call: CloudWatchCall, tx: ReadTransaction) -> Iterator[Asked]:
@@ -103,6 +108,8 @@ READING: Final[dict[str, Entry]] = {
     "GetMetricData": Entry(get_metric_data, "metric data", _everything),
     "GetMetricStatistics": Entry(get_metric_statistics, "metrics", _everything),
     "ListMetrics": Entry(list_metrics, "metrics", _everything),
+    "DescribeInsightRules": Entry(insight_rules.describe_insight_rules, "metrics", _everything),
+    "GetInsightRuleReport": Entry(insight_rules.get_insight_rule_report, "metrics", _insight_rule),
     "DescribeAlarms": Entry(describe_alarms.describe_alarms, "alarms", _alarms),
     "DescribeAlarmsForMetric": Entry(describe_alarms.describe_alarms_for_metric, "alarms", _everything),
     "DescribeAlarmHistory": Entry(describe_alarms.describe_alarm_history, "alarms", _alarms),
@@ -110,7 +117,10 @@ READING: Final[dict[str, Entry]] = {
 }
 
 HEAVY: Final = frozenset(
-    {"GetMetricData", "GetMetricStatistics", "ListMetrics", "DescribeAlarmsForMetric", "DescribeAlarmHistory"}
+    {
+        *("GetMetricData", "GetMetricStatistics", "ListMetrics", "GetInsightRuleReport"),
+        *("DescribeAlarmsForMetric", "DescribeAlarmHistory"),
+    }
 )
 """Those of READING that may take long: they read years of points, or all that there is."""
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from blotter.database.insights.settings import Insights, Mode, save_insights
+from blotter.database.model.table import PAST, KeyAttribute, KeySchema, Table
 from blotter.database.security.policy import parse_policy
 from blotter.database.security.principal import Principal
 from blotter.database.services.model import load_model
+from blotter.database.storage.protocol import WriteTransaction
 from tests.cloudwatch_in_process import ACCOUNT, NOON, CloudWatchInProcess, metric
 
 ALARM = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:busy"
@@ -25,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "Threshold": 1.0,
     "ComparisonOperator": "GreaterThanThreshold",
 }
+RULE = "DynamoDBContributorInsights-PKC-books-1"
 TIMES = {"StartTime": NOON - 300, "EndTime": NOON}
 CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "GetMetricData": (TIMES | {"MetricDataQueries": [metric("m", "m")]}, "*"),
@@ -33,6 +37,11 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
         "*",
     ),
     "ListMetrics": ({}, "*"),
+    "DescribeInsightRules": ({}, "*"),
+    "GetInsightRuleReport": (
+        TIMES | {"RuleName": RULE, "Period": 60},
+        f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:insight-rule/{RULE}",
+    ),
     "PutMetricData": ({"Namespace": "N", "MetricData": [{"MetricName": "m", "Value": 1}]}, "*"),
     "PutMetricAlarm": (SETTINGS, ALARM),
     "DescribeAlarms": ({"AlarmNames": ["busy"]}, ALARM),
@@ -48,10 +57,19 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def _add_rule(tx: WriteTransaction) -> None:
+    """A table with contributor insights, whose rule is RULE."""
+    keys = KeySchema((KeyAttribute("id", "S"),))
+    tx.save_table(Table(ACCOUNT, "us-east-1", "books", "table-id", tx.new_space(), keys, NOON, PAST))
+    mode: Mode = "ACCESSED_AND_THROTTLED_KEYS"
+    save_insights(tx, Insights(ACCOUNT, "us-east-1", "books", "table-id", keys, mode, True, 1, NOON))
+
+
 @pytest.fixture
 def cloudwatch() -> Iterator[CloudWatchInProcess]:
     cloudwatch = CloudWatchInProcess()
     cloudwatch.call("PutMetricAlarm", **SETTINGS, Tags=[{"Key": "team", "Value": "a"}])
+    cloudwatch.run(cloudwatch.storage.write(_add_rule))
     yield cloudwatch
     cloudwatch.close()
 
