@@ -52,7 +52,7 @@ class JobRunner:
             if not self._attempts.may_run(_key(job)):
                 self._due = min(self._due, self._monotonic() + self._attempts.pause(_key(job)))
                 continue
-            name = f"{job.kind} {job.id}"
+            name = f"job {job.id}"
             work = partial(self._run, job)
             task = asyncio.get_running_loop().create_task(self._attempts.run(_key(job), name, work))
             self._running[job.id] = task

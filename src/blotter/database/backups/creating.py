@@ -15,8 +15,10 @@ from functools import partial
 from msgspec.structs import replace
 
 from blotter.database.copies import copier, jobs
-from blotter.database.copies.copier import CopyImpossible, TableCopier
+from blotter.database.copies.batching import batches
+from blotter.database.copies.copier import CopyImpossible
 from blotter.database.copies.format import Manifest, Part, PartWriter, write_manifest, write_part
+from blotter.database.copies.history import HistoryLost
 from blotter.database.copies.jobs import Job, Tools
 from blotter.database.operations.backups import records
 from blotter.database.operations.backups.jobs import CreateState
@@ -31,12 +33,12 @@ async def run(job: Job, tools: Tools) -> None:
     state = job.state_as(CreateState)
     backup = await tools.storage.fetch(partial(_backup, state=state))
     if backup is None:  # deleted by something else than a request, which would be refused
-        await tools.storage.write(lambda tx: jobs.end(tx, job.id))
+        await tools.storage.write(partial(_end, job=job))
         return
     try:
         await tools.storage.fetch(lambda tx: copier.check_possible(tx, backup.table, job.id))
         state = await _copy(job, tools, backup, state)
-    except CopyImpossible as error:
+    except (CopyImpossible, HistoryLost) as error:
         log.warning("backup %s begins anew: %s", backup.arn, error)
         await tools.storage.write(partial(_begin_anew, job=job, backup=backup, tools=tools))
         return
@@ -50,7 +52,7 @@ async def _copy(job: Job, tools: Tools, backup: Backup, state: CreateState) -> C
     """Writes the parts that are missing."""
     objects = await asyncio.to_thread(lambda: tools.objects.within(backup.place))
     start = state.parts[-1].last + b"\x00" if state.parts else b""
-    source = TableCopier(tools.storage, backup.table, state.position, start, monotonic=tools.monotonic)
+    source = batches(copier.rows(tools, backup.table, job.id, state.position, start))
     writer = PartWriter(backup.copy_id, len(state.parts) + 1)
 
     async def complete(part: Part, content: bytes) -> CreateState:
@@ -59,7 +61,7 @@ async def _copy(job: Job, tools: Tools, backup: Backup, state: CreateState) -> C
         await tools.save(job.with_state(saved))
         return saved
 
-    async for rows in source.slices():
+    async for rows in source:
         await asyncio.to_thread(writer.add, rows)
         if writer.is_full:
             state = await complete(*await asyncio.to_thread(writer.finish))
@@ -67,6 +69,11 @@ async def _copy(job: Job, tools: Tools, backup: Backup, state: CreateState) -> C
     if not writer.is_empty:
         state = await complete(*await asyncio.to_thread(writer.finish))
     return state
+
+
+def _end(tx: WriteTransaction, job: Job) -> None:
+    copier.release(tx, job.id)
+    jobs.end(tx, job.id)
 
 
 def _backup(tx: ReadTransaction, state: CreateState) -> Backup | None:

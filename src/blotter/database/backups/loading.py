@@ -21,6 +21,7 @@ import orjson
 from msgspec.structs import replace
 
 from blotter.database.background.index_entries import IndexKeeper, same_table, with_index
+from blotter.database.copies.batching import batches
 from blotter.database.copies.jobs import Tools
 from blotter.database.copies.sorting import SortedRuns
 from blotter.database.model.keys import index_key
@@ -28,7 +29,7 @@ from blotter.database.model.size import item_size
 from blotter.database.model.table import PAST, Index, Table
 from blotter.database.operations.backups.jobs import Progress
 from blotter.database.operations.item_store import projected
-from blotter.database.storage.protocol import ReadTransaction, Row, Storage, WriteTransaction
+from blotter.database.storage.protocol import ReadTransaction, Row, Storage, StorageUnavailable, WriteTransaction
 
 SLICE_SECONDS: Final = 0.003
 """A slice stores no further rows after this long, while others want to write."""
@@ -36,9 +37,6 @@ LONGEST_SLICE_SECONDS: Final = 0.025
 """And after this long, while nobody does: every slice is synced."""
 ROWS_AT_ONCE: Final = 250
 BYTES_AT_ONCE: Final = 512 * 1024
-BATCH_ROWS: Final = 8192
-BATCH_BYTES: Final = 2 * 1024 * 1024
-"""Rows are handed to slices in batches: some thousand, or so many bytes of items."""
 READ_ROWS: Final = 1024
 READ_BYTES: Final = 1024 * 1024
 
@@ -120,7 +118,7 @@ class _Loader:
         self._slice_seconds = SLICE_SECONDS
 
     async def store_items(self, rows_after: RowsAfter, progress: Progress) -> Progress:
-        async for rows in _batches(rows_after(progress.after)):
+        async for rows in batches(rows_after(progress.after)):
             stored = 0
             while stored < len(rows):
                 work = partial(self._store_slice, rows=rows, start=stored, progress=progress)
@@ -136,21 +134,27 @@ class _Loader:
         scratch = self._scratch(index)
         runs = SortedRuns(scratch, self._tools.cipher)
         try:
-            skipped = 0
+            skipped = expected = 0
             async for rows in _table_rows(self._storage, self._table):
                 entries, unreadable = await asyncio.to_thread(_entries, self._table, index, rows)
                 skipped += unreadable
+                expected += len(entries)
                 runs.add(entries)
                 if runs.is_full:
                     await asyncio.to_thread(runs.spill)
             if skipped:
                 log.error("table %s: index %s: %d items cannot be read", self._table.arn, index.name, skipped)
-            async for entries in _batches(_on_thread(runs.merged())):
+            async for entries in batches(_on_thread(runs.merged())):
                 stored = 0
                 while stored < len(entries):
                     stored = await self.write(
                         partial(self._store_entries, space=index.space, rows=entries, start=stored)
                     )
+            found = await self._storage.fetch(lambda tx: tx.statistics(index.space).items)
+            if found != expected:
+                raise LoadFailed(f"index {index.name} has {found} entries, not {expected}")
+        except OSError as error:
+            raise StorageUnavailable(f"{scratch} cannot be used: {error.strerror}") from error
         finally:
             await asyncio.to_thread(runs.remove)
 
@@ -221,26 +225,6 @@ def _loading(tx: ReadTransaction, table: Table, job_id: str) -> Table:
 
 def _save(tx: WriteTransaction, save: Save, progress: Progress) -> None:
     save(tx, progress)
-
-
-async def _batches(blocks: AsyncIterator[Sequence[Row]]) -> AsyncIterator[list[Row]]:
-    """The rows of blocks in batches, so that a slice has enough to do. What came before the source failed is given
-    out, too, and stored."""
-    batch: list[Row] = []
-    size = 0
-    try:
-        async for rows in blocks:
-            batch += rows
-            size += sum([row[1] for row in rows])
-            if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-    except Exception:
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch
 
 
 async def _on_thread(blocks: Iterator[list[Row]]) -> AsyncIterator[list[Row]]:

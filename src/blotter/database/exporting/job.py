@@ -22,7 +22,7 @@ import orjson
 from msgspec.structs import replace
 
 from blotter.database.copies import copier, jobs
-from blotter.database.copies.copier import CopyImpossible, TableCopier
+from blotter.database.copies.copier import CopyImpossible
 from blotter.database.copies.history import HistoryLost, TableHistory
 from blotter.database.copies.jobs import Job, Tools
 from blotter.database.copies.objects import INTERNAL, Objects, ObjectsDenied, ObjectsUnavailable
@@ -181,7 +181,7 @@ class _Exporting:
                 scratch.close()
             return
         if position is not None:
-            items = TableCopier(storage, table, position, start).slices()
+            items = copier.rows(self._tools, table, self._export.copy_name, position, start)
         else:
             history = self._history()
             items = history.rows_at(table, await history.position_at(self._export.moment), start)

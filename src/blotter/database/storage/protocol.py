@@ -186,11 +186,6 @@ class ReadTransaction(Protocol):
     def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
         """Sequence and time of the entries that `log` would return, without the cost of reading them."""
 
-    def log_keys(self, table_id: str, after: int, limit: int) -> list[tuple[int, bytes | None]]:
-        """The sequences of the entries that `log` would return, each with the key of the item of this table that
-        it changes, None for what is about other tables or about no item. Without the cost of reading the
-        bodies."""
-
     def log_readers(self) -> list[LogReader]:
         """By name."""
 

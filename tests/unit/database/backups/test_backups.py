@@ -14,7 +14,7 @@ import pytest
 
 from blotter.database.background.jobs import JobRunner
 from blotter.database.backups import loading
-from blotter.database.copies import copier, jobs, sorting
+from blotter.database.copies import batching, history, jobs, sorting
 from blotter.database.copies import format as copy_format
 from blotter.database.copies.memory_objects import MemoryObjects
 from blotter.database.copies.objects import ObjectsUnavailable
@@ -76,11 +76,11 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InProce
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything happens in small pieces."""
-    monkeypatch.setattr(copier, "ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(copier, "LOG_AT_ONCE", 3)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(history, "CHANGES_AT_ONCE", 3)
+    monkeypatch.setattr(batching, "BATCH_ROWS", 7)
     monkeypatch.setattr(copy_format, "PART_RAW_BYTES", 600)
     monkeypatch.setattr(loading, "ROWS_AT_ONCE", 3)
-    monkeypatch.setattr(loading, "BATCH_ROWS", 7)
     monkeypatch.setattr(loading, "LONGEST_SLICE_SECONDS", 0.0)
     monkeypatch.setattr(loading, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(loading, "READ_ROWS", 5)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from blotter.database.copies import copier, jobs
-from blotter.database.copies.copier import CopyImpossible, Moment, TableCopier
+from blotter.database.copies import copier, history, jobs
+from blotter.database.copies.copier import CopyImpossible, Moment
 from blotter.database.model.table import Table
 from blotter.database.storage.protocol import Row
 from tests.in_process import ACCOUNT, REGION, InProcessDatabase
@@ -81,8 +81,8 @@ def test_a_copy_equals_the_table_at_its_moment(
 ) -> None:
     """Slices of a few rows, with random writes between them, and a restart from some key in the middle."""
     chance = random.Random(seed)
-    monkeypatch.setattr(copier, "ROWS_AT_ONCE", 3)
-    monkeypatch.setattr(copier, "LOG_AT_ONCE", 2)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(history, "CHANGES_AT_ONCE", 2)
     table, other = create(database), create(database, "other")
     for _ in range(60):
         change(database, chance)
@@ -90,17 +90,17 @@ def test_a_copy_equals_the_table_at_its_moment(
         moment = begin(database, table)
         expected = rows_now(database, table)
         copied: list[Row] = []
-        source = TableCopier(database.storage, table, moment.position)
+        source = copier.rows(database.tools, table, "c1", moment.position)
 
-        async def read(source: TableCopier) -> list[Row] | None:
-            return await anext(aiter(source.slices()), None)
+        async def read(source: AsyncIterator[list[Row]]) -> list[Row] | None:
+            return await anext(source, None)
 
         while (rows := database.run(read(source))) is not None:
             copied += [tuple(row) for row in rows]  # type: ignore[misc]
             if chance.random() < 0.2:  # after a crash: from what was kept
                 del copied[chance.randrange(len(copied) + 1) :]
                 start = copied[-1][0] + b"\x00" if copied else b""
-                source = TableCopier(database.storage, table, moment.position, start)
+                source = copier.rows(database.tools, table, "c1", moment.position, start)
             for _ in range(chance.randrange(6)):
                 change(database, chance, chance.choice(("books", "books", "other")))
         assert copied == expected

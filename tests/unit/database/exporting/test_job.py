@@ -17,7 +17,7 @@ import pyarrow.json
 import pytest
 from msgspec.structs import replace
 
-from blotter.database.copies import copier, history
+from blotter.database.copies import history
 from blotter.database.copies.jobs import all_jobs
 from blotter.database.copies.objects import Objects, ObjectsDenied, ObjectsUnavailable
 from blotter.database.copies.segments import DamagedSegment
@@ -42,7 +42,7 @@ def test_a_full_export_has_the_table_as_the_request_found_it(
     exporting: Exporting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writes go on between all slices of the reading."""
-    monkeypatch.setattr(copier, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 3)
     expected = fill(exporting, 60)
     arn = exporting.start()
     chance = random.Random(7)
@@ -177,7 +177,7 @@ def test_an_export_is_whole_after_an_interruption_at_any_write(
     exporting: Exporting, monkeypatch: pytest.MonkeyPatch, kind: str, after: bool
 ) -> None:
     monkeypatch.setattr(files, "LINES_BYTES", 200)
-    monkeypatch.setattr(copier, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 4)
     monkeypatch.setattr(history, "ROWS_AT_ONCE", 4)
     expected = fill(exporting, 25)
     exporting.now += 1
@@ -309,7 +309,7 @@ def test_large_exports_have_several_files_for_a_range(
     exporting: Exporting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "LINES_BYTES", 200)
-    monkeypatch.setattr(copier, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(history, "ROWS_AT_ONCE", 5)
     expected = fill(exporting, 60)
     description = exporting.export()
     assert exporting.exported(description) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -495,22 +494,3 @@ def test_the_background_is_notified_of_work(storage: Storage, run: Run) -> None:
         await asyncio.wait_for(waiting, 60)
 
     run(use())
-
-
-def test_keys_of_the_log_are_those_of_the_tables_items(storage: Storage, run: Run) -> None:
-    table = make_table("t", 1)
-
-    def write(tx: WriteTransaction) -> None:
-        tx.save_table(table)
-        for table_id, key in ((table.id, b"a"), ("other", b"b"), (table.id, b"c")):
-            tx.append_change(Change(0, 1.0, table_id, NO_SHARD, key, None, b"{}"))
-
-    async def use() -> list[bytes | None]:
-        await storage.write(write)
-        with contextlib.closing(storage.open_snapshot()) as snapshot:
-            assert snapshot.log_keys(table.id, 2, 1) == [(3, None)]
-            entries = snapshot.log_keys(table.id, 0, 10)
-        assert [sequence for sequence, _ in entries] == [1, 2, 3, 4]
-        return [key for _, key in entries]
-
-    assert run(use()) == [None, b"a", None, b"c"]

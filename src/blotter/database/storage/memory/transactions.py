@@ -139,12 +139,6 @@ class MemoryReader:
     def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
         return [(change.sequence, change.time) for change in self.log(after, limit)]
 
-    def log_keys(self, table_id: str, after: int, limit: int) -> list[tuple[int, bytes | None]]:
-        return [
-            (change.sequence, change.key if change.table_id == table_id and change.kind == "item" else None)
-            for change in self.log(after, limit)
-        ]
-
     def log_readers(self) -> list[LogReader]:
         return list(self._range(_LOG_READERS, b"", None))
 

@@ -51,11 +51,6 @@ _CHANGE = "SELECT sequence, time, table_id, shard, key, old, new, origin, kind, 
 _CHANGES = f"{_CHANGE} WHERE table_id = ? AND shard = ? AND shard >= 0 AND sequence > ? ORDER BY sequence LIMIT ?"
 _LOG = f"{_CHANGE} WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _LOG_TIMES = "SELECT sequence, time FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?"
-# The kind lies behind the bodies in the row: it is read only where the table is the right one.
-_LOG_KEYS = (
-    "SELECT sequence, CASE WHEN table_id = ? AND kind = 'item' THEN key END FROM changes"
-    " WHERE sequence > ? ORDER BY sequence LIMIT ?"
-)
 _COUNTER = "SELECT value FROM counters WHERE id = ?"
 # One statement that stays open: its second row keeps it from being at its end after the first.
 PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id LIMIT 2"
@@ -173,10 +168,6 @@ class Reader:
 
     def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
         return cast("list[tuple[int, float]]", self._execute(_LOG_TIMES, (after, limit)).fetchall())
-
-    def log_keys(self, table_id: str, after: int, limit: int) -> list[tuple[int, bytes | None]]:
-        rows = self._execute(_LOG_KEYS, (table_id, after, limit)).fetchall()
-        return cast("list[tuple[int, bytes | None]]", rows)
 
     def log_readers(self) -> list[LogReader]:
         return [LogReader(*row) for row in self._execute("SELECT * FROM log_readers ORDER BY name")]

@@ -155,10 +155,6 @@ class SqliteSnapshot:
         with _FAILURES:
             return self._valid_reader().log_times(after, limit)
 
-    def log_keys(self, table_id: str, after: int, limit: int) -> list[tuple[int, bytes | None]]:
-        with _FAILURES:
-            return self._valid_reader().log_keys(table_id, after, limit)
-
     def log_readers(self) -> list[LogReader]:
         with _FAILURES:
             return self._valid_reader().log_readers()
