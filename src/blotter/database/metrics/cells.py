@@ -213,52 +213,48 @@ class Series:
 
     def add(self, sample: int) -> None:
         """Counts a sample, which is not negative, in shared memory."""
-        kind = sample if sample < EXACT else BUCKETS + bucket_of(float(sample))
-        cell = self._cell(kind)
+        cell = self._counted(sample)
         if cell is None:
             return
-        cell.value += 1
         self._words[cell.at] = cell.value
         if sample >= EXACT:
             self._sum_up(sample)
-            for cell in (self._sum, self._low, self._high):
-                if cell is not None:
-                    self._words[cell.at] = cell.value
+            for each in (self._sum, self._low, self._high):
+                if each is not None:
+                    self._words[each.at] = each.value
 
     def add_soon(self, sample: int) -> None:
         """Counts a sample, in shared memory by the next `Slot.flush`. Costs a third of `add`."""
-        kind = sample if sample < EXACT else BUCKETS + bucket_of(float(sample))
-        cell = self._cell(kind)
+        cell = self._counted(sample)
         if cell is None:
             return
-        cell.value += 1
-        if not cell.touched:
+        if not cell.touched and cell.value > 1:
             self._slot.touch(cell)
         if sample >= EXACT:
             self._sum_up(sample)
 
-    def _cell(self, kind: int) -> _Cell | None:
-        """The cell of a kind, with 0 if it is a new one; None if there is no room."""
-        if kind == self._last_kind:
-            return self._last
-        cell = self._counts.get(kind)
+    def _counted(self, sample: int) -> _Cell | None:
+        """The cell of a sample, after the sample; None if there is no room. A new one is in shared memory."""
+        kind = sample if sample < EXACT else BUCKETS + bucket_of(float(sample))
+        cell = self._last if kind == self._last_kind else self._counts.get(kind)
         if cell is None:
-            cell = self._new(kind, 0)
+            cell = self._new(kind, 1)
             if cell is None:
                 self._slot.lose()
                 return None
             self._counts[kind] = cell
+        else:
+            cell.value += 1
         self._last_kind, self._last = kind, cell
         return cell
 
     def _sum_up(self, sample: int) -> None:
         total, low, high = self._sum, self._low, self._high
         if total is None or low is None or high is None:
-            self._low = low = self._new(LOW, sample)
-            self._high = high = self._new(HIGH, sample)
-            self._sum = total = self._new(SUM, 0)
-            if total is None or low is None or high is None:
-                return
+            self._sum = self._new(SUM, sample)
+            self._low = self._new(LOW, sample)
+            self._high = self._new(HIGH, sample)
+            return
         total.value += sample
         if not total.touched:
             self._slot.touch(total)

@@ -143,8 +143,6 @@ class SharedCounters:
             found.setdefault(tag >> cells.KIND_BITS, []).append(cell)
         names = self._names(body + self._arena_words, words[header + cells.SERIES])
         for number, values in sorted(found.items()):
-            if not any(value for kind, value in values if kind < cells.EXACT or kind >= cells.BUCKETS):
-                continue  # counted by a process that has not written it yet
             metric = _metric(names[number])
             known = declared(metric.namespace, metric.name)
             yield (
@@ -183,8 +181,8 @@ def _metric(name: bytes) -> Metric:
 
 def _point(time: int, values: list[tuple[int, int]], scale: float) -> Point:
     """The point of a series' cells."""
-    exact = [(kind, count) for kind, count in values if kind < cells.EXACT and count]
-    buckets = [(kind - cells.BUCKETS, count) for kind, count in values if kind >= cells.BUCKETS and count]
+    exact = [(kind, count) for kind, count in values if kind < cells.EXACT]
+    buckets = [(kind - cells.BUCKETS, count) for kind, count in values if kind >= cells.BUCKETS]
     if not buckets:
         return point(time, [(kind * scale, float(count)) for kind, count in exact])
     known = dict(values)
