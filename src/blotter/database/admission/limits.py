@@ -25,6 +25,8 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.h
 _MOST_KEPT: Final = 20_000
 _LONGEST_KEPT: Final = 512
 """Characters of a table's name or ARN in a request. Longer ones name nothing."""
+_FEW: Final = 32
+"""Tables that are looked at whenever the catalog changed, to see whether any has limits at all."""
 _NEVER: Final = float("inf")
 _WRITES: Final = 1
 
@@ -78,24 +80,48 @@ class LimitedTables:
         self._buckets = buckets
         self._account_quotas = account_quotas
         self._all_tables = all_tables
+        self._any = True
+        self._many = False
         self._version = -1
         self._kept_since = 0.0
         self._kept: dict[tuple[str, str, str], Limits | None] = {}
         storage.on_catalog_change(buckets.changed)
 
-    def find(self, account: str, region: str, name_or_arn: str, now: float) -> Limits | None:
-        """The limits in force; None for a table without any, and for one that does not exist."""
+    def may_limit(self, now: float) -> bool:
+        """Whether some table of the store may have limits. If none has, no request needs to be looked at."""
         version = self._buckets.version
         if version != self._version or not 0.0 <= now - self._kept_since <= KEPT_SECONDS:
             self._kept.clear()
             self._version = version
             self._kept_since = now
+            self._any = self._all_tables or self._look_at_all(now)
+        return self._any
+
+    def find(self, account: str, region: str, name_or_arn: str, now: float) -> Limits | None:
+        """The limits in force; None for a table without any, and for one that does not exist."""
+        if not self.may_limit(now):
+            return None
         key = (account, region, name_or_arn)
         if key in self._kept:
             limits = self._kept[key]
             if limits is None or now < limits.ends_at:
                 return limits
         return self._look_up(key, now)
+
+    def _look_at_all(self, now: float) -> bool:
+        """Whether some table has limits, or there are too many tables to look at all of them, once and for all."""
+        if self._many:
+            return True
+        snapshot = self._storage.read()
+        if snapshot is None:
+            return True
+        with snapshot as tx:
+            tables = list(tx.tables())
+        self._many = len(tables) > _FEW
+        if self._many:
+            return True
+        every = [self._limits(table, now) for table in tables]
+        return not all(limits.none and limits.ends_at == _NEVER for limits in every)
 
     def _look_up(self, key: tuple[str, str, str], now: float) -> Limits | None:
         account, region, name = key

@@ -11,7 +11,7 @@ gives none before they are filled in. A request that consumed nothing, because i
 A write also needs a unit in each global index of its table that is limited: an index that cannot keep up throttles
 its table (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/gsi-throttling.html). Of a batch the
 throttled parts are left unprocessed, unless all are: then the request fails. A transaction is canceled as a whole.
-A request that touches no limited table pays for a look-up.
+A request that touches no limited table pays for a look-up, and for less where no table is limited.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ class Admission:
     def admit(self, context: Context, plan: Plan, ends: Ends) -> Ends:
         """What ends the request, instead of `ends`. Raises the refusal of a request that is throttled as a whole;
         of other plans it refuses or postpones parts."""
+        if not self._tables.may_limit(context.now):
+            return ends
         limited: list[Limits | None] = []
         any_limited = False
         touches = plan.touches()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from blotter.database.admission.buckets import Bucket, Buckets
+from blotter.database.operations.items import PutPlan
 from tests.in_process import InProcessDatabase
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/things"
@@ -413,3 +414,25 @@ def test_an_account_gives_a_table_on_demand_40000_units(make: Make, clock: Clock
     status, body = put(database)
     assert (status, body["__type"].rpartition("#")[2]) == (400, "RequestLimitExceeded")
     assert body["ThrottlingReasons"] == [{"reason": "TableWriteAccountLimitExceeded", "resource": TABLE_ARN}]
+
+
+def test_where_no_table_is_limited_requests_are_not_looked_at(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    touches = PutPlan.touches
+    monkeypatch.setattr(PutPlan, "touches", lambda plan: made.append(plan) or touches(plan))
+    database = make()
+    create(database, "free", BillingMode="PAY_PER_REQUEST")
+    put(database, "free")
+    assert len(made) == 0
+    create(database)
+    put(database, "free")
+    assert len(made) == 1
+    assert how_often(lambda: put(database)) == BURST
+    ok(database, "DeleteTable", {"TableName": "things"})
+    made.clear()
+    put(database, "free")
+    assert len(made) == 0
+    for number in range(32):
+        create(database, f"free-{number}", BillingMode="PAY_PER_REQUEST")
+    put(database, "free")
+    assert len(made) == 1, "too many to look at them all"
