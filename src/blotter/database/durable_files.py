@@ -1,4 +1,4 @@
-"""Small private files that a crash leaves whole: with their old content or the new, never a part of it.
+"""Private folders, and small private files that a crash leaves whole, with their old content or the new.
 
 What the database and its journals need beyond that they do by themselves; this is for keys, certificates and notes
 beside them. All functions raise OSError.
@@ -19,6 +19,18 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing, for their owner only, and syncs their names. Nothing is
+    changed about folders that are there."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(new.parent)
 
 
 def write_private_file(path: Path, content: bytes) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
-from blotter.database.durable_files import sync_directory
+from blotter.database.durable_files import make_private_folder, sync_directory
 
 INTERNAL: Final = "_blotter"
 PIECE_BYTES: Final = 4 * 1024 * 1024
@@ -157,7 +157,7 @@ class FolderObjects:
     def upload(self, name: str, pieces: Iterable[bytes]) -> int:
         path = self._path(name)
         with self._as_unavailable(name):
-            self._make_folders(path.parent)
+            make_private_folder(path.parent)
             unfinished = path.with_name(f".{secrets.token_hex(8)}{_UNFINISHED}")
             try:
                 size = _write_and_sync(unfinished, pieces)
@@ -244,15 +244,6 @@ class FolderObjects:
 
     def _path(self, name: str) -> Path:
         return self.root / check_name(name, _LONGEST_SEGMENT)
-
-    def _make_folders(self, folder: Path) -> None:
-        missing = []
-        while not folder.is_dir():
-            missing.append(folder)
-            folder = folder.parent
-        for new in reversed(missing):
-            new.mkdir(mode=0o700, exist_ok=True)
-            sync_directory(new.parent)
 
     @contextmanager
     def _as_unavailable(self, name: str) -> Iterator[None]:

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from blotter.database.durable_files import make_private_folder
 from blotter.database.encryption.files import FileCipher, frame, read_frames
 from blotter.database.storage.protocol import Row
 
@@ -47,7 +48,7 @@ class SortedRuns:
         self._size = 0
         self.runs = runs
         if folder is not None:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(folder)
             kept = {_name(number) for number in range(runs)}
             for path in folder.iterdir():
                 if path.name not in kept:

@@ -64,3 +64,9 @@ def test_an_encrypted_run_shows_nothing(tmp_path: Path) -> None:
     runs.spill()
     (path,) = (tmp_path / "runs").iterdir()
     assert b"plain" not in path.read_bytes()
+
+
+def test_no_folder_of_runs_can_be_entered_by_others(tmp_path: Path) -> None:
+    """Those above it neither, which it makes; `mkdir` gives these what the umask leaves."""
+    SortedRuns(tmp_path / "scratch" / "job", PLAIN)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")} == {0o700}
