@@ -15,8 +15,10 @@ from msgspec.structs import replace
 
 from blotter.database.services.api import Output
 from blotter.database.services.autoscaling.alarms import names as new_alarm_names
+from blotter.database.services.autoscaling.alarms import put_alarms, remove_alarms
 from blotter.database.services.autoscaling.calls import ScalingCall, invalid, not_found, page
-from blotter.database.services.autoscaling.records import Place, Policy, delete, find, of_account, of_place, save
+from blotter.database.services.autoscaling.records import Place, Policy, delete, find, of_account, of_place
+from blotter.database.services.autoscaling.resources import look_up
 from blotter.database.services.autoscaling.targets import the_target
 from blotter.database.services.errors import ServiceError
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -56,7 +58,7 @@ def put_scaling_policy(call: ScalingCall, tx: WriteTransaction) -> Output:
         in_cooldown=cooldowns[1],
         disable_scale_in=settings.get("DisableScaleIn"),
     )
-    save(tx, policy)
+    put_alarms(tx, policy, look_up(tx, place, call.now), call.now)
     tx.notify_background()
     return {"PolicyARN": policy.arn, "Alarms": _alarms(policy)}
 
@@ -77,6 +79,7 @@ def delete_scaling_policy(call: ScalingCall, tx: WriteTransaction) -> Output:
     if policy is None:
         raise not_found("scaling policy found", place, f", policy name: {name}")
     delete(tx, policy)
+    remove_alarms(tx, policy, call.now)
     return {}
 
 

@@ -112,6 +112,8 @@ class Policy(Record, frozen=True, omit_defaults=True):
     out_cooldown: int | None = None
     in_cooldown: int | None = None
     disable_scale_in: bool | None = None
+    alarmed: int = 0
+    """The units that the thresholds of the alarms are for."""
 
     @property
     def suffix(self) -> str:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.context import Context
+from blotter.database.services.autoscaling.alarms import put_alarms
 from blotter.database.services.autoscaling.decisions import MINUTES, bounded, decide
 from blotter.database.services.autoscaling.records import (
     Activity,
@@ -101,11 +102,14 @@ class Scaler:
         return min(max(self._wanted_at - self._clock(), 0.0), LONGEST_PAUSE)
 
     def _wanting(self, tx: ReadTransaction, places: Sequence[Place], minute: int, now: float) -> set[Place]:
-        """Those of the targets whose policies want other units."""
-        if self._metrics is None or not places:
-            return set()
-        consumed = self._metrics(tx)
-        return {place for place in places if self._decision(tx, consumed, place, minute, now) is not None}
+        """Those of the targets whose policies want other units, or have alarms for other ones."""
+        consumed = None if self._metrics is None or not places else self._metrics(tx)
+        wanting = set()
+        for place in places:
+            decided = consumed is not None and self._decision(tx, consumed, place, minute, now) is not None
+            if decided or _outdated(tx, place, look_up(tx, place, now)):
+                wanting.add(place)
+        return wanting
 
     def _decision(
         self, tx: ReadTransaction, consumed: Consumed, place: Place, minute: int, now: float
@@ -138,6 +142,8 @@ class Scaler:
         if capacity is None:
             save(tx, replace(target, bounds_set=False))
             return False
+        for policy in _outdated(tx, place, scaled):
+            put_alarms(tx, policy, scaled, now)
         if not scaled.settled:
             save(tx, target)
             return target.bounds_set or bool(target.under_way)
@@ -238,6 +244,13 @@ def run(tx: WriteTransaction, place: Place, suffix: str, now: float) -> None:
         return
     save(tx, replace(target, least=least, most=most, bounds_set=True))
     note(tx, _activity(place, f"Setting {what}", cause, now, "Successful", f"Successfully set {what}", None))
+
+
+def _outdated(tx: ReadTransaction, place: Place, scaled: Scaled) -> list[Policy]:
+    """The policies whose alarms are for other units than there are."""
+    if scaled.capacity is None:
+        return []
+    return [policy for policy in of_place(tx, Policy, place) if policy.alarmed != scaled.capacity]
 
 
 def _completed(tx: WriteTransaction, target: Target, scaled: Scaled, now: float) -> Target:

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from blotter.database.services.api import Output
+from blotter.database.services.autoscaling.alarms import remove_alarms
 from blotter.database.services.autoscaling.calls import ScalingCall, invalid, not_found, page
 from blotter.database.services.autoscaling.records import (
     Place,
@@ -71,6 +72,7 @@ def deregister_scalable_target(call: ScalingCall, tx: WriteTransaction) -> Outpu
     target = the_target(tx, call.place)
     for policy in list(of_place(tx, Policy, target.place)):
         delete(tx, policy)
+        remove_alarms(tx, policy, call.now)
     for action in list(of_place(tx, ScheduledAction, target.place)):
         delete(tx, action)
     delete(tx, target)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blotter.database.alarms.records import Alarm, alarms_of
 from blotter.database.services.autoscaling.records import Activity, Place, note
 from tests.in_process import ACCOUNT, REGION
 from tests.scaling_in_process import INDEX_READS, READS, START, WRITES, ScalingInProcess
@@ -427,3 +428,43 @@ def test_only_so_many_activities_are_kept(scaling: ScalingInProcess, monkeypatch
     scaling.register(20, 100)
     scaling.round()
     assert len(scaling.activities()) == 1
+
+
+# Alarms
+
+
+def _alarms(scaling: ScalingInProcess) -> list[Alarm]:
+    return scaling.database.run(scaling.database.storage.fetch(lambda tx: list(alarms_of(tx, ACCOUNT, REGION))))
+
+
+def test_a_policy_has_the_alarms_of_aws(scaling: ScalingInProcess) -> None:
+    scaling.register(5, 100)
+    policy = scaling.track(70)
+    found = {alarm.name: alarm.settings for alarm in _alarms(scaling)}
+    members = ("metric_name", "statistic", "period", "evaluation_periods", "comparison_operator", "threshold")
+    named = [found[alarm["AlarmName"]] for alarm in policy["Alarms"]]
+    shown = [tuple(getattr(each, member) for member in members) for each in named]
+    assert shown == [
+        ("ConsumedReadCapacityUnits", "Sum", 60, 2, "GreaterThanThreshold", 210.0),
+        ("ConsumedReadCapacityUnits", "Sum", 60, 15, "LessThanThreshold", 150.0),
+        ("ProvisionedReadCapacityUnits", "Average", 300, 3, "GreaterThanThreshold", 5.0),
+        ("ProvisionedReadCapacityUnits", "Average", 300, 3, "LessThanThreshold", 5.0),
+    ]
+    assert {each.alarm_actions for each in found.values()} == {(policy["PolicyARN"],)}
+    scaling.call("DeleteScalingPolicy", PolicyName="p")
+    assert _alarms(scaling) == []
+
+
+def test_alarms_follow_the_units(scaling: ScalingInProcess) -> None:
+    scaling.register(5, 100)
+    scaling.track(70)
+    scaling.consume(7)
+    scaling.let_pass(3)
+    assert scaling.units() == (10, 5)
+    assert sorted(alarm.settings.threshold for alarm in _alarms(scaling)) == [10.0, 10.0, 300.0, 420.0]
+    units = {"ReadCapacityUnits": 20, "WriteCapacityUnits": 5}
+    scaling.database.call("UpdateTable", {"TableName": "rides", "ProvisionedThroughput": units})
+    scaling.let_pass(1)
+    assert sorted(alarm.settings.threshold for alarm in _alarms(scaling)) == [20.0, 20.0, 600.0, 840.0]
+    scaling.call("DeregisterScalableTarget")
+    assert _alarms(scaling) == []
