@@ -38,7 +38,7 @@ from blotter.database.operations.touches import Plan, Touch
 from blotter.database.storage.protocol import Storage, StorageUnavailable
 
 LOOK_SECONDS: Final = 1.0
-FLUSH_SECONDS: Final = 5.0
+FLUSH_SECONDS: Final = 2.0
 KEYS_IN_ALL: Final = 200_000
 """Keys that a process counts at a time, of all rules together."""
 WRITE_UNIT: Final = 3.0

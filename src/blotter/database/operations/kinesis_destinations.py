@@ -195,6 +195,23 @@ def end(
     return over
 
 
+def begin_anew(tx: WriteTransaction, destination: Destination, now: float) -> Destination | None:
+    """The destination with a new reader at the oldest change that is there: what its old one was waiting for is
+    gone, or it came without one, from an archive. None, and no record of it, if its table is gone."""
+    table = tx.find_table(destination.account, destination.region, destination.table_name)
+    is_there = table is not None and table.id == destination.table_id
+    if not is_there and not destination.table_is_gone:
+        delete_record(tx, destination.key)
+        return None
+    reader = add_reader(tx, destination.reader, now)
+    tx.save_log_reader(replace(reader, position=min(reader.position, tx.first_change() - 1)))
+    if table is not None and is_there and destination.state != "DISABLING" and READER not in table.log_readers:
+        save_table(tx, replace(table, log_readers=(*table.log_readers, READER)))
+    anew = replace(destination, lost_at=now)
+    save_destination(tx, anew)
+    return anew
+
+
 def remove_destinations(tx: WriteTransaction, table: Table, now: float) -> None:
     """Those of a table that is being removed from the catalog: what was written is still delivered."""
     for destination in destinations(tx, table):

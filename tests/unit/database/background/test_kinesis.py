@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.kinesis.deliveries import Deliveries
@@ -345,6 +346,26 @@ def test_changes_that_waited_too_long_are_reported_as_lost(
     assert "were lost" in caplog.text
     (shown,) = kinesis.listed()
     assert shown["DestinationStatusDescription"].startswith("Changes that waited for too long were lost at ")
+
+
+def test_a_destination_that_was_recovered_from_an_archive_goes_on(kinesis: Kinesis) -> None:
+    """Recovery brings records and tables, but no readers of the log."""
+    kinesis.create()
+    kinesis.enable()
+    kinesis.deliver()
+
+    def forget_readers(tx: WriteTransaction) -> None:
+        table = tx.find_table("123456789012", "us-east-1", "books")
+        assert table is not None
+        tx.save_table(replace(table, log_readers=()))
+        for reader in kinesis.readers():
+            tx.remove_log_reader(reader)
+
+    kinesis.database.run(kinesis.database.storage.write(forget_readers))
+    kinesis.deliver()
+    kinesis.put("a", 1)
+    kinesis.deliver()
+    assert_in_order(kinesis.stream.records, {"a": [1]})
 
 
 def test_a_failing_destination_stops_no_other(kinesis: Kinesis) -> None:

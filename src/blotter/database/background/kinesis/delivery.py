@@ -26,11 +26,12 @@ from blotter.database.model.table import is_over
 from blotter.database.operations.kinesis_destinations import (
     Destination,
     State,
+    begin_anew,
     end,
     read_destination,
     save_destination,
 )
-from blotter.database.storage.change_log import add_reader, confirm, find_reader
+from blotter.database.storage.change_log import confirm, find_reader
 from blotter.database.storage.protocol import Change, ReadTransaction, Storage, WriteTransaction
 from blotter.database.work_thread import WorkThread
 
@@ -269,10 +270,8 @@ class Delivery:
         destination = read_destination(tx, self._key)
         if destination is None or not destination.is_live:
             return
-        now = self._clock()
-        reader = add_reader(tx, self._reader, now)
-        tx.save_log_reader(replace(reader, position=min(reader.position, tx.first_change() - 1)))
-        save_destination(tx, replace(destination, lost_at=now))
+        if begin_anew(tx, destination, self._clock()) is None:
+            return
         tx.after_commit(
             lambda: log.error(
                 "changes of table %s waited too long for %s and were lost; delivery goes on with the oldest left",
