@@ -148,6 +148,7 @@ def test_exports_go_into_buckets_of_s3(serve: Serve, s3: str, monkeypatch: pytes
     found = export(serving, monkeypatch, "books", "--bucket", "exports", "--sse", "KMS", "--kms-key", "alias/mine")
     head = store.head_object(Bucket="exports", Key=found["manifest"])
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "alias/mine")
-    result = CliRunner().invoke(main, ["export", "books", "--bucket", "absent", "--wait"])
-    assert result.exit_code == 1
-    assert "S3NoSuchBucket: The specified bucket does not exist" in result.stderr
+    for owner in ((), ("--bucket-owner", "123456789012")):
+        result = CliRunner().invoke(main, ["export", "books", "--bucket", "absent", *owner, "--wait"])
+        assert result.exit_code == 1
+        assert "S3NoSuchBucket: The specified bucket does not exist" in result.stderr

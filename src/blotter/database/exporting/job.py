@@ -25,7 +25,7 @@ from blotter.database.copies import copier, jobs
 from blotter.database.copies.copier import CopyImpossible
 from blotter.database.copies.history import HistoryLost, TableHistory
 from blotter.database.copies.jobs import Job, Tools
-from blotter.database.copies.objects import INTERNAL, Objects, ObjectsDenied, ObjectsUnavailable
+from blotter.database.copies.objects import INTERNAL, ObjectNotFound, Objects, ObjectsDenied, ObjectsUnavailable
 from blotter.database.copies.segments import DamagedSegment
 from blotter.database.exporting.changes import ChangedItem, changed_items
 from blotter.database.exporting.files import ExportRow, write_files
@@ -127,18 +127,21 @@ class _Exporting:
         return await asyncio.to_thread(self._write_manifests, bucket, state)
 
     def _open_bucket(self) -> Objects:
-        """The bucket, into which `_started` was written."""
+        """The bucket, into which `_started` was written. Who may write need not be allowed to look whether it is
+        there: only an owner is asked for."""
         export, objects = self._export, self._tools.objects
         try:
             if objects.makes_buckets:
                 if export.bucket_owner not in (None, export.account):
                     raise ExportFailed("S3AccessDenied", "Access Denied")
-            elif not objects.has_bucket(export.bucket, export.bucket_owner):
-                raise ExportFailed("S3NoSuchBucket", "The specified bucket does not exist")
+            elif export.bucket_owner is not None and not objects.has_bucket(export.bucket, export.bucket_owner):
+                raise ObjectNotFound(export.bucket)
             bucket = objects.bucket(export.bucket)
             if export.sse_algorithm == "KMS":
                 bucket = _encrypted(bucket, export.sse_key)
             bucket.put(self._places.started, b"")
+        except ObjectNotFound:
+            raise ExportFailed("S3NoSuchBucket", "The specified bucket does not exist") from None
         except ObjectsDenied as error:
             raise ExportFailed("S3AccessDenied", str(error)) from None
         except ObjectsUnavailable as error:
