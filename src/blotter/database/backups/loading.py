@@ -27,6 +27,7 @@ from blotter.database.copies.sorting import SortedRuns
 from blotter.database.model.keys import index_key
 from blotter.database.model.size import item_size
 from blotter.database.model.table import PAST, Index, Table
+from blotter.database.model.values import item_bytes
 from blotter.database.operations.backups.jobs import Progress
 from blotter.database.operations.item_store import projected
 from blotter.database.storage.protocol import ReadTransaction, Row, Storage, StorageUnavailable, WriteTransaction
@@ -261,5 +262,5 @@ def _entries(table: Table, index: Index, rows: Sequence[Row]) -> tuple[list[Row]
             entries.append((entry_key, size, body))
         else:
             entry = projected(table, index, item)
-            entries.append((entry_key, item_size(entry), orjson.dumps(entry)))
+            entries.append((entry_key, item_size(entry), item_bytes(entry)))
     return entries, unreadable

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import orjson
-
 from blotter.database.importing.formats import Put
 from blotter.database.model.keys import table_key
 from blotter.database.model.table import KeySchema, Table
+from blotter.database.model.values import item_bytes
 from blotter.database.storage.protocol import Row
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import check_item_keys
@@ -25,8 +24,7 @@ class RowMaker:
         item, size = validate_item(put.Item)
         check_item_size(size)
         check_item_keys(self._table, item)
-        # A copy: what orjson returns keeps the buffer of 4 KB in which it was written, and many rows are kept.
-        return table_key(self._keys, item), size, bytes(memoryview(orjson.dumps(item)))
+        return table_key(self._keys, item), size, item_bytes(item)
 
 
 def key_types(table: Table) -> dict[str, str]:

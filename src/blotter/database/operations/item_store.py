@@ -18,7 +18,7 @@ from blotter.database.model.capacity import ConsumedCapacity, write_units
 from blotter.database.model.keys import any_index_key, index_key
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Index, Table
-from blotter.database.model.values import Item, values_equal
+from blotter.database.model.values import Item, item_bytes, values_equal
 from blotter.database.model.vectors import NOTHING_KNOWN, metered_size, vector_sizes
 from blotter.database.operations.context import Context
 from blotter.database.operations.stream_registry import shard_for_write
@@ -86,7 +86,7 @@ def write_item(
         consumed.table_units += write_units(max(current.size, new_size))
     body = None
     if new is not None:
-        body = orjson.dumps(new)
+        body = item_bytes(new)
         if len(body) > LARGE_BODY:
             tx.note_work(len(body) * (1 + len(table.indexes)))
         tx.put(table.space, StoredItem(current.key, new_size, body), stored)
@@ -122,7 +122,7 @@ def write_index_entry(
     after = None if new is None else index_key(index, new, key)
     if after is not None and new is not None:
         entry = projected(table, index, new)
-        stored = StoredItem(after, item_size(entry), orjson.dumps(entry))
+        stored = StoredItem(after, item_size(entry), item_bytes(entry))
         if before == after:
             previous = tx.get(index.space, after)
             if previous is not None and _is_same(previous.body, stored.body):
