@@ -1,4 +1,5 @@
-"""kill -9 during an import and a bulk operation, again and again: both end as if nothing had happened."""
+"""Imports and bulk operations over what goes wrong: kill -9 again and again, after which both end as if nothing
+had happened (with `-m slow`), and a store of objects that is not there."""
 
 from __future__ import annotations
 
@@ -7,11 +8,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from tests.faults.plain_client import Client
 
@@ -172,3 +175,75 @@ def test_a_bulk_operation_that_is_killed_again_and_again(serve: Serve, tmp_path:
     assert not (report / "CONDITION_CHECK_FAILURE").exists(), "no condition was evaluated twice"
     lines = [line for path in sorted((report / "ERROR").iterdir()) for line in path.read_text().splitlines()]
     assert len(lines) == items // 1000
+
+
+@pytest.fixture
+def start_s3() -> Iterator[Callable[[int], ThreadedMotoServer]]:
+    started: list[ThreadedMotoServer] = []
+
+    def start(port: int) -> ThreadedMotoServer:
+        started.append(ThreadedMotoServer("127.0.0.1", port, verbose=False))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    started[-1].stop()
+
+
+def test_buckets_of_s3_that_are_not_there_or_not_yet(
+    serve: Serve, start_s3: Callable[[int], ThreadedMotoServer]
+) -> None:
+    s3 = start_s3(0)
+    host, port = s3.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": "us-east-1"}
+    variables = {"AWS_ENDPOINT_URL_S3": f"http://{host}:{port}", **keys}
+    client_of_s3 = boto3.client(
+        "s3",
+        "us-east-1",
+        endpoint_url=variables["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+    serving = serve("--workers", "1", "--objects", "s3://own/blotter", variables=variables)
+    for bucket in ("own", "source"):
+        client_of_s3.create_bucket(Bucket=bucket)
+    lines = b"".join(json.dumps({"Item": item(number)}).encode() + b"\n" for number in range(5))
+    client_of_s3.put_object(Bucket="source", Key="in/1.json", Body=lines + b'{"Item": {"g": {"S": "x"}}}\n')
+    client = Client(serving.address)
+
+    def begin(table: str, **source: Any) -> str:
+        status, answer = client.call(
+            "ImportTable",
+            ClientToken=table,
+            S3BucketSource=source,
+            InputFormat="DYNAMODB_JSON",
+            TableCreationParameters={"TableName": table, **KEYS},
+        )
+        assert status == 200, answer
+        arn: str = answer["ImportTableDescription"]["ImportArn"]
+        return arn
+
+    def ended(arn: str) -> tuple[str, str, int]:
+        deadline = time.monotonic() + 60
+        while True:
+            described = client.call("DescribeImport", ImportArn=arn)[1]["ImportTableDescription"]
+            if described["ImportStatus"] != "IN_PROGRESS":
+                return described["ImportStatus"], described["FailureCode"], described["ImportedItemCount"]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    assert ended(begin("missing", S3Bucket="nowhere")) == ("FAILED", "S3NoSuchBucket", 0)
+    assert client.call("DescribeTable", TableName="missing")[0] == 400
+    found = begin("found", S3Bucket="source", S3KeyPrefix="in/")
+    assert ended(found) == ("FAILED", "ItemValidationError", 5)
+    assert len(scanned(client, "found")) == 5
+    log = f"blotter/_blotter/imports/{found.rpartition('/')[2]}/error/000001.json"
+    logged = json.loads(client_of_s3.get_object(Bucket="own", Key=log)["Body"].read())
+    assert logged["itemS3Pointer"]["line"] == 6
+    s3.stop()
+    waiting = begin("waiting", S3Bucket="source", S3KeyPrefix="in/")
+    time.sleep(1)
+    described = client.call("DescribeImport", ImportArn=waiting)[1]["ImportTableDescription"]
+    assert described["ImportStatus"] == "IN_PROGRESS"
+    start_s3(port)
+    assert ended(waiting) == ("FAILED", "ItemValidationError", 5)

@@ -44,8 +44,7 @@ def _plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     member: Any = None
-    for chunk in chunks:
-        waiting = chunk
+    for waiting in _plain(chunks):  # What follows a member is copied: there may be a member every 20 bytes.
         while waiting:
             if member is None:
                 member = zlib.decompressobj(_GZIP)
