@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from blotter.database.copies import jobs
 from blotter.database.copies.jobs import Job, Tools
-from blotter.database.copies.objects import Objects, ObjectsDenied
+from blotter.database.copies.objects import Objects, ObjectsDenied, ObjectsUnavailable
 from blotter.database.importing.formats import Put, format_of
 from blotter.database.importing.reading import Fault, Position, Reader, Slice
 from blotter.database.importing.sources import ACCESS_DENIED, NO_BUCKET, SourceRefused, open_bucket, source_of
@@ -42,7 +42,7 @@ from blotter.database.operations.items import (
     read_item,
     require_condition,
 )
-from blotter.database.storage.protocol import WriteTransaction
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.items import check_put_item
 from blotter.database.validation.keys import check_item_keys
 from blotter.database.wire.requests import PutItemInput
@@ -76,14 +76,13 @@ async def run(job: Job, tools: Tools) -> None:
     work = _Work(job, tools, state, record)
     try:
         await work.run()
+        failed = work.record.counts.failed
+        await work.finish("COMPLETED_WITH_ERRORS" if failed else "COMPLETED")
     except _Cancelled:
         await work.finish("CANCELLED", "CancelledByUser", "The bulk operation was canceled.")
     except SourceRefused as refusal:
         await work.finish("FAILED", refusal.code, refusal.message)
         log.warning("%s failed: %s: %s", record.arn, refusal.code, refusal.message)
-    else:
-        counts = work.record.counts
-        await work.finish("COMPLETED_WITH_ERRORS" if counts.failed else "COMPLETED")
 
 
 class _Work:
@@ -96,6 +95,7 @@ class _Work:
 
     async def run(self) -> None:
         """Raises SourceRefused, _Cancelled, and what makes the job try again later."""
+        await self._tools.storage.fetch(self._current)
         source = self.record.request.InputS3Configuration
         objects = await asyncio.to_thread(
             open_bucket, self._tools.objects, source.S3Bucket, source.S3BucketOwner, self.record.account
@@ -103,7 +103,7 @@ class _Work:
         if self.record.total_bytes is None:
             total = await asyncio.to_thread(_total_bytes, objects, source.S3KeyPrefix or "")
             await self._tools.storage.write(partial(self._save_total, total=total))
-        await asyncio.to_thread(self._output)
+        await asyncio.to_thread(self._begin_report)
         reader = Reader(
             source_of(objects, source.S3KeyPrefix or ""),
             format_of(source.InputFormat),
@@ -131,9 +131,11 @@ class _Work:
         try:
             await self._flush()
             await asyncio.to_thread(self._write_manifest, ended)
-        except SourceRefused:
-            if status != "FAILED":  # it failed because there is no place for a report
+        except (SourceRefused, ObjectsUnavailable) as error:
+            lasts = isinstance(error, SourceRefused | ObjectsDenied)
+            if status != "CANCELLED" and not (status == "FAILED" and lasts):
                 raise
+            log.warning("%s has no full report: %s", ended.arn, error)
         await self._tools.storage.write(partial(self._end, record=ended))
 
     async def _write(self, piece: Slice[Planned], pace: _Pace) -> None:
@@ -189,7 +191,7 @@ class _Work:
         jobs.save(tx, self._job.with_state(state))
         return state, record, finished, consumed.total
 
-    def _current(self, tx: WriteTransaction) -> BulkOperation:
+    def _current(self, tx: ReadTransaction) -> BulkOperation:
         record = find_bulk(tx, self.record.account, self.record.region, self.record.id)
         if record is None or record.status == "CANCELLING":
             raise _Cancelled
@@ -244,6 +246,13 @@ class _Work:
             "outputFiles": [info.name for info in self._output().list() if info.name.endswith(".json")],
         }
         self._output().put("manifest-summary.json", orjson.dumps(summary))
+
+    def _begin_report(self) -> None:
+        """Finds out whether a report can be written. Raises SourceRefused, and ObjectsUnavailable."""
+        try:
+            self._output().put("_started", b"")
+        except ObjectsDenied:
+            raise SourceRefused("S3AccessDenied", ACCESS_DENIED) from None
 
     def _output(self) -> Objects:
         """Where the report goes. Raises SourceRefused."""

@@ -34,6 +34,7 @@ from blotter.database.importing.formats import Format, format_of
 from blotter.database.importing.reading import Position, Reader, Slice
 from blotter.database.importing.rows import RowMaker, key_types
 from blotter.database.importing.sources import ACCESS_DENIED, SourceRefused, open_bucket, source_of
+from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.table import Table
 from blotter.database.operations.backups.jobs import Progress
 from blotter.database.operations.context import Context
@@ -136,7 +137,10 @@ class _Work:
         if found is not None:
             tx.remove_table(found)
         context = Context(record.account, record.region, now)
-        made = new_table(creation(record.request.TableCreationParameters), record.table, tx, context)
+        try:
+            made = new_table(creation(record.request.TableCreationParameters), record.table, tx, context)
+        except DynamoDBError as error:
+            raise SourceRefused(error.code, error.message) from error
         indexes = tuple(replace(index, backfilling=index.vector is not None) for index in made.indexes)
         table = replace(made, id=record.table_id, loading=self._job.id, indexes=indexes)
         tx.save_table(table)

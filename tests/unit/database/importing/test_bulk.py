@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from blotter.database.copies.memory_objects import MemoryObjects
+from blotter.database.copies.objects import ObjectsDenied, ObjectsUnavailable
 from blotter.database.importing import bulk_job, reading
 
 Imports = Any  # of conftest.py; test modules cannot import it
@@ -212,6 +214,40 @@ def test_cancellation_leaves_what_was_written(books: Imports, monkeypatch: pytes
     assert len(books.items("books")) == 15
     code, _ = books.refused("CancelBulkOperation", BulkOperationArn=arn)
     assert code == "ValidationException"
+
+
+def test_without_a_store_an_operation_waits_and_can_be_cancelled(
+    books: Imports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = begin(books)
+
+    def is_gone(*_: object) -> None:
+        raise ObjectsUnavailable("the store is gone")
+
+    monkeypatch.setattr(bulk_job, "open_bucket", is_gone)
+    monkeypatch.setattr(MemoryObjects, "put", is_gone)
+    with pytest.raises(ObjectsUnavailable):
+        books.run_jobs()
+    assert ended(books, started)["BulkOperationStatus"] == "IN_PROGRESS"
+    books.call("CancelBulkOperation", BulkOperationArn=started["BulkOperationArn"])
+    assert books.run_jobs()
+    assert ended(books, started)["BulkOperationStatus"] == "CANCELLED"
+
+
+def test_a_report_that_may_not_be_written_fails_before_anything_is(
+    books: Imports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.source.put("in/a", lines({"Item": {"p": {"S": "k"}}}))
+    started = begin(books)
+
+    def denied(*_: object) -> None:
+        raise ObjectsDenied("no")
+
+    monkeypatch.setattr(MemoryObjects, "put", denied)
+    assert books.run_jobs()
+    done = ended(books, started)
+    assert (done["BulkOperationStatus"], done["FailureCode"]) == ("FAILED", "S3AccessDenied")
+    assert books.items("books") == []
 
 
 def test_tokens_and_one_operation_for_a_table(new_imports: Callable[..., Imports]) -> None:
