@@ -1,0 +1,197 @@
+"""What ImportTable costs: seconds, CPU time and memory for each format, and what others wait for meanwhile.
+
+The items are those of `workloads`, with random partition keys, so that no file has them in the order of the table.
+One connection puts and gets items of another table at a fixed pace, before and during the imports: its latencies
+say what an import takes away from everybody else.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import signing, workloads
+from benchmarks.report import number, table
+from benchmarks.rounds import Plan, circumstances, load_average
+from benchmarks.servers import BLOTTER, Running, Server, make_table
+from blotter.database.model.size import item_size
+
+_ALONE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.005
+_LIMIT_SECONDS = 3600.0
+
+
+class _Case(NamedTuple):
+    form: str
+    index: bool
+
+    def __str__(self) -> str:
+        return f"{self.form}, a global index" if self.index else self.form
+
+
+_CASES = (
+    _Case("DYNAMODB_JSON", index=False),
+    _Case("DYNAMODB_JSON", index=True),
+    _Case("CSV", index=False),
+    _Case("ION", index=False),
+)
+
+
+class _Measured(NamedTuple):
+    seconds: float
+    cpu: float
+    memory: float
+    """The most megabytes of any of the server's processes."""
+    size: int
+    """Bytes of the file."""
+
+
+def run(plan: Plan, items: int, server: Server = BLOTTER) -> dict[str, str]:
+    """Each format into a new table of one server."""
+    started, load_before = time.time(), load_average()
+    rows = []
+    data = plan.data / "imports"
+    with Running(server, plan.cache, data) as running:
+        make_table(running.call, workloads.TABLES[0])
+        probe = _Probe(running)
+        time.sleep(_ALONE_SECONDS)
+        alone = probe.take()
+        for case in _CASES:
+            measured = _import(running, data, case, items)
+            beside = probe.take()
+            print(f"{case}: {measured}, beside {beside}", flush=True)
+            rows.append(_row(case, items, measured, beside))
+        probe.stop()
+    heads = [
+        "",
+        "seconds",
+        "items/s",
+        "CPU, µs/item",
+        "file, MB",
+        "memory, MB",
+        "PutItem p99, ms",
+        "GetItem p99, ms",
+    ]
+    alone_row = ["no import", *[""] * 5, *[f"{value:.1f}" for value in alone]]
+    line = f"{items:,} items of {item_size(workloads.item(0))} bytes. {circumstances(started, load_before)}"
+    return {"imports": f"{table(heads, [alone_row, *rows])}\n\n{line}"}
+
+
+def _row(case: _Case, items: int, measured: _Measured, beside: tuple[float, float]) -> list[str]:
+    return [
+        str(case),
+        f"{measured.seconds:.1f}",
+        number(items / measured.seconds),
+        f"{measured.cpu / items * 1e6:.1f}",
+        number(measured.size / 1e6),
+        f"{measured.memory:.0f}",
+        *[f"{value:.1f}" for value in beside],
+    ]
+
+
+def _import(running: Running, data: Path, case: _Case, items: int) -> _Measured:
+    """Imports so many items, and checks that it says so."""
+    name = f"{case.form.lower()}-{'index' if case.index else 'plain'}"
+    file = data / "objects" / "source" / name / "items"
+    file.parent.mkdir(parents=True)
+    with file.open("w") as out:
+        for line in _lines(case.form, items):
+            out.write(f"{line}\n")
+    running.forget_peaks()
+    cpu, began = running.cpu_seconds(), time.perf_counter()
+    request = {
+        "ClientToken": name,
+        "S3BucketSource": {"S3Bucket": "source", "S3KeyPrefix": f"{name}/"},
+        "InputFormat": case.form,
+        "TableCreationParameters": _creation(name, index=case.index),
+    }
+    arn = json.loads(running.call("ImportTable", request))["ImportTableDescription"]["ImportArn"]
+    while True:
+        described = json.loads(running.call("DescribeImport", {"ImportArn": arn}))["ImportTableDescription"]
+        if described["ImportStatus"] != "IN_PROGRESS":
+            break
+        if time.perf_counter() > began + _LIMIT_SECONDS:
+            raise RuntimeError(f"{name} took more than {_LIMIT_SECONDS:.0f} s")
+        time.sleep(0.2)
+    seconds = time.perf_counter() - began
+    if (described["ImportStatus"], described["ImportedItemCount"]) != ("COMPLETED", items):
+        raise RuntimeError(f"{name}: {described}")
+    measured = _Measured(seconds, running.cpu_seconds() - cpu, max(running.peaks()), file.stat().st_size)
+    file.unlink()
+    return measured
+
+
+def _creation(name: str, *, index: bool) -> dict[str, Any]:
+    described = {**workloads.TABLES[0], "TableName": name}
+    if not index:
+        return described
+    keys = [{"AttributeName": "n", "KeyType": "HASH"}, {"AttributeName": "pk", "KeyType": "RANGE"}]
+    entry = {"IndexName": "by-n", "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
+    definitions = [*described["AttributeDefinitions"], {"AttributeName": "n", "AttributeType": "N"}]
+    return {**described, "AttributeDefinitions": definitions, "GlobalSecondaryIndexes": [entry]}
+
+
+def _lines(form: str, items: int) -> Iterator[str]:
+    choose = random.Random(5)
+    if form == "CSV":
+        yield "pk,sk,n,filler"
+    for count in range(items):
+        item = workloads.item(count) | {"pk": {"S": f"p-{choose.getrandbits(56):014x}"}}
+        partition, sort, n, filler = (next(iter(item[name].values())) for name in ("pk", "sk", "n", "filler"))
+        if form == "CSV":
+            yield f"{partition},{sort},{n},{filler}"
+        elif form == "ION":
+            yield f'$ion_1_0 {{Item:{{pk:"{partition}",sk:"{sort}",n:{n}.,filler:"{filler}"}}}}'
+        else:
+            yield json.dumps({"Item": item}, separators=(",", ":"))
+
+
+class _Probe:
+    """A connection that puts and gets items by turns, with a pause after each."""
+
+    def __init__(self, running: Running) -> None:
+        self._address = running.address
+        self._host = running.host
+        self._puts: list[float] = []
+        self._gets: list[float] = []
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def take(self) -> tuple[float, float]:
+        """The 99th percentiles since the last time, of puts and of gets, in milliseconds."""
+        puts, self._puts = self._puts, []
+        gets, self._gets = self._gets, []
+        return _p99(puts), _p99(gets)
+
+    def stop(self) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        connection = http.client.HTTPConnection(*self._address, timeout=60)
+        choose = random.Random(6)
+        while not self._ends.is_set():
+            count = choose.randrange(10_000)
+            self._puts.append(self._once(connection, workloads.put(count)))
+            self._gets.append(self._once(connection, workloads.get(count)))
+
+    def _once(self, connection: http.client.HTTPConnection, call: workloads.Call) -> float:
+        head, _, body = signing.request(self._host, *call).partition(b"\r\n\r\n")
+        headers = dict(line.decode().split(": ", 1) for line in head.split(b"\r\n")[1:])
+        began = time.perf_counter()
+        connection.request("POST", "/", body, headers)
+        connection.getresponse().read()
+        took = time.perf_counter() - began
+        self._ends.wait(_PAUSE_SECONDS)
+        return took * 1e3
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[len(values) * 99 // 100] if values else 0.0
