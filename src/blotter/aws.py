@@ -43,7 +43,7 @@ _AWS_DOMAINS = (
 
 
 # Services that are where the tables are: Blotter, LocalStack and moto answer them at the same address.
-_BESIDE_TABLES = ("application-autoscaling",)
+_BESIDE_TABLES = ("application-autoscaling", "cloudwatch")
 
 
 def session(configuration: Configuration) -> boto3.Session:

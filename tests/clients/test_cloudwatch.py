@@ -199,7 +199,7 @@ def test_an_alarm_of_a_declared_table_reaches_a_web_hook(serve: Any, hook: Hook,
     serving = serve("--table-delay", "0", "--notify", f"{TOPIC}={hook.url}")
     (tmp_path / "blotter.toml").write_text(DECLARED)
     environment = {
-        "AWS_ENDPOINT_URL": serving.url,
+        "AWS_ENDPOINT_URL_DYNAMODB": serving.url,
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "PATH": "/usr/bin:/bin",

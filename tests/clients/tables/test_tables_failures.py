@@ -297,11 +297,16 @@ def test_a_table_of_another_account_is_not_touched(blotter: Blotter) -> None:
     one_line(blotter("apply", "--account", "999988887777"), 4, "account 999988887777")
 
 
-def test_services_of_aws_are_not_asked_for_a_table_elsewhere(blotter: Blotter) -> None:
-    blotter.declare(
-        blotter.seed + '[tables.results.alarms.throttled]\nmetric = "ThrottledRequests"\nthreshold = 1\n'
-    )
-    one_line(blotter("apply"), 4, "cloudwatch is AWS's, and the tables are at http://127.0.0.1:")
+def test_alarms_are_where_the_tables_are(blotter: Blotter) -> None:
+    """Without a variable that names their endpoint."""
+    alarm = '[tables.results.alarms.throttled]\nmetric = "ThrottledRequests"\nthreshold = '
+    for threshold, changed in ((1, ["table", "alarms"]), (2, ["alarms"])):
+        blotter.declare(f"{blotter.seed}{alarm}{threshold}\n")
+        assert blotter("apply", "--json").json()["tables"][0]["changed"] == changed
+        assert blotter("plan", "--check").code == 0
+    blotter.declare(f"{blotter.seed}[tables.results.alarms]\nthrottled = false\n")
+    assert blotter("apply", "--json").json()["tables"][0]["changed"] == ["alarms"]
+    assert blotter("plan", "--check").code == 0
 
 
 def test_a_key_that_aws_manages_is_any_key_where_there_is_no_kms(blotter: Blotter) -> None:

@@ -1,6 +1,7 @@
 """What an alarm's notification says: the subject and the message that SNS would deliver; pure.
 
-Source: messages of AWS as LocalStack recorded them (2026-02); names of regions: "AWS service endpoints".
+Source: messages of AWS as LocalStack recorded them (2026-02), and those of alarms on expressions in tests of
+public projects (2020 to 2022); names of regions: "AWS service endpoints".
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import orjson
 
 from blotter.database.alarms.reasons import timestamp
 from blotter.database.alarms.records import Alarm, Notification, Settings
-from blotter.database.metric_math.queries import MetricDataQuery
+from blotter.database.alarms.watching import period_of
+from blotter.database.metric_math.queries import Dimension, MetricDataQuery
 
 REGIONS: Final = {
     "af-south-1": "Africa (Cape Town)",
@@ -76,9 +78,7 @@ def _message(alarm: Alarm, old_state: str, region: str) -> dict[str, Any]:
 
 def _trigger(settings: Settings) -> dict[str, Any]:
     trigger: dict[str, Any] = {}
-    if settings.metrics:
-        trigger["Metrics"] = [_query(query) for query in settings.metrics]
-    else:
+    if not settings.metrics:
         trigger["MetricName"] = settings.metric_name
         trigger["Namespace"] = settings.namespace
         extended = settings.extended_statistic
@@ -88,8 +88,8 @@ def _trigger(settings: Settings) -> dict[str, Any]:
         else:
             trigger["ExtendedStatistic"] = extended
         trigger["Unit"] = settings.unit
-        trigger["Dimensions"] = [{"value": each.value, "name": each.name} for each in settings.dimensions]
-        trigger["Period"] = settings.period
+        trigger["Dimensions"] = _dimensions(settings.dimensions)
+    trigger["Period"] = period_of(settings)
     trigger["EvaluationPeriods"] = settings.evaluation_periods
     if settings.datapoints_to_alarm is not None:
         trigger["DatapointsToAlarm"] = settings.datapoints_to_alarm
@@ -97,12 +97,22 @@ def _trigger(settings: Settings) -> dict[str, Any]:
     trigger["Threshold"] = settings.threshold
     trigger["TreatMissingData"] = settings.treat_missing_data or ""
     trigger["EvaluateLowSampleCountPercentile"] = settings.evaluate_low_sample_count_percentile or ""
+    if settings.metrics:
+        trigger["Metrics"] = [_query(query) for query in settings.metrics]
     return trigger
 
 
 def _query(query: MetricDataQuery) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(query)
-    return {"ReturnData": query.is_returned} | shown
+    shown: dict[str, Any] = msgspec.to_builtins(query) | {"ReturnData": query.is_returned}
+    if query.metric_stat is not None:
+        metric = query.metric_stat.metric
+        names = {"MetricName": metric.metric_name, "Namespace": metric.namespace}
+        shown["MetricStat"]["Metric"] = {"Dimensions": _dimensions(metric.dimensions)} | names
+    return dict(sorted(shown.items()))
+
+
+def _dimensions(dimensions: tuple[Dimension, ...]) -> list[dict[str, str]]:
+    return [{"value": dimension.value, "name": dimension.name} for dimension in dimensions]
 
 
 def _one_line(text: str) -> str:

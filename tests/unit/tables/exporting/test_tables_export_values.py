@@ -257,7 +257,7 @@ def test_terraform_evaluates_no_value(tmp_path_factory: pytest.TempPathFactory, 
 def test_terraform_keeps_a_local_endpoint(tmp_path: Path) -> None:
     parsed = parse_hcl(exported("terraform", configured(tmp_path, TAGGED, environment="dev")[0]))
     assert parsed["provider"][0]["aws"]["endpoints"] == [
-        {"dynamodb": "http://127.0.0.1:8000", "appautoscaling": "http://127.0.0.1:8000"}
+        dict.fromkeys(("dynamodb", "appautoscaling", "cloudwatch"), "http://127.0.0.1:8000")
     ]
 
 

@@ -15,6 +15,16 @@ from tests.cloudwatch_in_process import ACCOUNT, NOON, CloudWatchInProcess, expr
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:ops"
 
+BASE: dict[str, Any] = {
+    "Namespace": "N",
+    "MetricName": "m",
+    "Statistic": "Sum",
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "Threshold": 1.0,
+    "ComparisonOperator": "GreaterThanThreshold",
+}
+
 
 def test_an_alarm_as_it_is_described(each: CloudWatchInProcess) -> None:
     each.alarm(Dimensions=[{"Name": "a", "Value": "b"}], AlarmActions=[TOPIC], TreatMissingData="ignore")
@@ -313,8 +323,7 @@ def test_tags(each: CloudWatchInProcess) -> None:
         (
             {"EvaluationPeriods": 1441},
             "Metrics cannot be checked across more than a day (EvaluationPeriods * Period must be <= 86400) for "
-            "alarms "
-            "using period < 3600",
+            "alarms using period < 3600",
         ),
         (
             {"Period": 86_400, "EvaluationPeriods": 8},
@@ -329,20 +338,17 @@ def test_tags(each: CloudWatchInProcess) -> None:
         (
             {"Statistic": None, "ExtendedStatistic": "p90", "EvaluateLowSampleCountPercentile": "unknown"},
             "Option unknown is not supported. Supported options for parameter EvaluateLowSampleCountPercentile "
-            "are "
-            "evaluate and ignore.",
+            "are evaluate and ignore.",
         ),
         (
             {"EvaluateLowSampleCountPercentile": "ignore"},
             "Option evaluateLowSampleCountPercentile can not be applied with statistic Sum. This option is "
-            "enabled "
-            "only for percentile statistics.",
+            "enabled only for percentile statistics.",
         ),
         (
             {"ExtendedStatistic": "p90"},
             "PutMetricAlarm request can not be made with both Statistic and ExtendedStatistic parameters. Only "
-            "one of "
-            "them should be present",
+            "one of them should be present",
         ),
         ({"AlarmActions": ["ops"]}, "Invalid arn syntax: ops"),
         ({"Metrics": [metric("m", "m")]}, "MetricName should not be set if list of Metrics is set."),
@@ -360,9 +366,7 @@ def test_tags(each: CloudWatchInProcess) -> None:
 def test_settings_that_are_not_valid(
     cloudwatch: CloudWatchInProcess, settings: dict[str, Any], message: str
 ) -> None:
-    usual: dict[str, Any] = {"Namespace": "N", "MetricName": "m", "Statistic": "Sum", "Period": 60}
-    usual |= {"EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"}
-    given = {name: value for name, value in (usual | settings).items() if value is not None}
+    given = {name: value for name, value in (BASE | settings).items() if value is not None}
     code, text = cloudwatch.refusal("PutMetricAlarm", AlarmName="a", **given)
     assert (code, text[: len(message)]) == ("ValidationError", message)
     assert cloudwatch.call("DescribeAlarms")["MetricAlarms"] == []
@@ -416,8 +420,7 @@ def test_requests_that_are_not_valid(each: CloudWatchInProcess) -> None:
     assert each.refusal("SetAlarmState", **state, StateValue="INVALID") == (
         "ValidationError",
         "1 validation error detected: Value 'INVALID' at 'stateValue' failed to satisfy constraint: Member must "
-        "satisfy "
-        "enum value set: [INSUFFICIENT_DATA, ALARM, OK]",
+        "satisfy enum value set: [INSUFFICIENT_DATA, ALARM, OK]",
     )
     assert each.refusal("SetAlarmState", **state, StateValue="OK") == ("ResourceNotFound", "")
     each.alarm()
@@ -426,6 +429,20 @@ def test_requests_that_are_not_valid(each: CloudWatchInProcess) -> None:
         "AlarmName must not contain ASCII Control characters"
     )
     assert each.refusal("ListTagsForResource", ResourceARN="nonsense")[0] == "InvalidParameterValue"
+    many = [{"Key": str(n), "Value": ""} for n in range(51)]
+    arn = each.described()["AlarmArn"]
+    for problem in (
+        each.refusal("TagResource", ResourceARN=arn, Tags=many),
+        each.refusal("PutMetricAlarm", AlarmName="tagged", Tags=many, **BASE),
+    ):
+        assert problem == ("InvalidParameterValue", "The number of tags must not be greater than 50.")
+    extended = {name: value for name, value in BASE.items() if name != "Statistic"} | {
+        "ExtendedStatistic": "tm90%"
+    }
+    assert each.refusal("PutMetricAlarm", AlarmName="x", **extended) == (
+        "InvalidParameterValue",
+        "The value tm90% for parameter ExtendedStatistic is not supported.",
+    )
     assert each.refusal("DeleteAlarms")[1] == (
         "1 validation error detected: Value null at 'alarmNames' failed to satisfy constraint: Member must not be "
         "null"

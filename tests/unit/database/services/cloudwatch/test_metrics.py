@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from blotter.database.services.cloudwatch import get_metric_data
 from tests.cloudwatch_in_process import NOON, CloudWatchInProcess, expression, metric
 
 MINUTE = 60
@@ -99,6 +100,20 @@ def test_units_are_series_of_their_own(cloudwatch: CloudWatchInProcess) -> None:
     shown = {result["Id"]: (result["Values"], result.get("Messages")) for result in answer["MetricDataResults"]}
     message = {"Code": "MultipleUnits", "Value": "Multiple units returned: '[Count, Seconds, None]'"}
     assert shown == {"any": ([5.0], [message]), "seconds": ([1.0], None), "none": ([], None)}
+
+
+def test_data_of_an_entity_are_published_like_others(cloudwatch: CloudWatchInProcess) -> None:
+    data = [{"MetricName": "m", "Value": 4}]
+    entity = {"Entity": {"KeyAttributes": {"Type": "Service", "Name": "x"}}, "MetricData": data}
+    cloudwatch.call("PutMetricData", Namespace="N", EntityMetricData=[entity], MetricData=data)
+    assert statistics(cloudwatch, Statistics=["Sum"]) == [{"Sum": 8.0, "Unit": "None"}]
+
+
+def test_metrics_of_other_accounts_are_not_seen(cloudwatch: CloudWatchInProcess) -> None:
+    cloudwatch.put("m", 1)
+    assert cloudwatch.call("ListMetrics", OwningAccount="999999999999")["Metrics"] == []
+    answer = cloudwatch.call("ListMetrics", IncludeLinkedAccounts=True, OwningAccount="123456789012")
+    assert (len(answer["Metrics"]), answer["OwningAccounts"]) == (1, ["123456789012"])
 
 
 def test_dimensions_make_a_metric(cloudwatch: CloudWatchInProcess) -> None:
@@ -253,6 +268,32 @@ def test_dynamic_labels(cloudwatch: CloudWatchInProcess, label: str, shown: str)
     assert result["Label"] == shown
 
 
+def test_what_a_request_may_ask_for_is_bounded(
+    cloudwatch: CloudWatchInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in range(3):
+        cloudwatch.put("m", 1, at=NOON - 60 * minute)
+    times = {"StartTime": NOON - 300, "EndTime": NOON + 60}
+    many = [metric(f"m{n}", "m") for n in range(501)]
+    assert cloudwatch.refusal("GetMetricData", MetricDataQueries=many, **times)[1] == (
+        "The collection MetricDataQueries must not have a size greater than 500."
+    )
+    long = {"StartTime": NOON - 86_400 * 71, "EndTime": NOON}
+    assert cloudwatch.refusal("GetMetricData", MetricDataQueries=[metric("m", "m")], **long)[1] == (
+        "You have requested up to 102240 datapoints, which exceeds the limit of 100800. You may reduce the "
+        "datapoints requested by increasing Period, or decreasing the time range."
+    )
+    label = " ".join(["${MAX}"] * 7)
+    assert cloudwatch.refusal("GetMetricData", MetricDataQueries=[metric("m", "m", Label=label)], **times)[1] == (
+        "A label can have at most 5 dynamic values."
+    )
+    monkeypatch.setattr(get_metric_data, "MOST_READ", 5)
+    assert cloudwatch.values(metric("m", "m"), minutes=9) == {"m": [1.0, 1.0]}
+    assert cloudwatch.refusal("GetMetricData", MetricDataQueries=many[:2], **times)[1] == (
+        "The metrics have more than 5 stored data points in this time range."
+    )
+
+
 def test_times_of_labels_in_a_zone(cloudwatch: CloudWatchInProcess) -> None:
     cloudwatch.put("m", 1, at=NOON - 60)
     arguments = {"MetricDataQueries": [metric("q", "m", Label="${LAST_TIME}")], "StartTime": NOON - 300}
@@ -372,6 +413,37 @@ REFUSED_DATA: list[tuple[dict[str, Any], str, str]] = [
         },
         "InvalidParameterValue",
         "The parameter MetricData.member.1.StatisticValues.SampleCount must not equal 0.",
+    ),
+    (
+        {"MetricName": "m", "StatisticValues": {"SampleCount": 1.0, "Sum": 1.0, "Minimum": 2.0, "Maximum": 1.0}},
+        "InvalidParameterValue",
+        "The parameter MetricData.member.1.StatisticValues.Maximum must be greater than "
+        "MetricData.member.1.StatisticValues.Minimum.",
+    ),
+    (
+        {"MetricName": "m", "StatisticValues": {"SampleCount": -1.0, "Sum": 1.0, "Minimum": 1.0, "Maximum": 1.0}},
+        "InvalidParameterValue",
+        "The parameter MetricData.member.1.StatisticValues.SampleCount must be greater than 0.",
+    ),
+    (
+        {"MetricName": "m", "Counts": [1.0], "Value": 1.0},
+        "InvalidParameterCombination",
+        "The parameter MetricData.member.1.Counts requires the parameter MetricData.member.1.Values.",
+    ),
+    (
+        {"MetricName": "m", "Values": [1.0] * 151},
+        "InvalidParameterValue",
+        "The collection MetricData.member.1.Values must not have a size greater than 150.",
+    ),
+    (
+        {"MetricName": "m", "Values": [1.0], "Counts": [-1.0]},
+        "InvalidParameterValue",
+        "The value -1.0 for parameter MetricData.member.1.Counts is invalid.",
+    ),
+    (
+        {"MetricName": "m", "Value": 1.0, "Dimensions": [{"Name": "", "Value": "v"}]},
+        "InvalidParameterValue",
+        "The parameter MetricData.member.1.Dimensions.member.1.Name must be longer than 0 characters.",
     ),
     (
         {"MetricName": "m", "StatisticValues": {"SampleCount": 1.0}},
