@@ -9,7 +9,9 @@ With `--metrics off` nothing is made and nothing counted; what is stored can sti
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -29,14 +31,19 @@ from blotter.database.metrics.totals import Total, Totals
 from blotter.database.model.arns import parse_arn
 from blotter.database.operations.context import Context
 from blotter.database.settings import Settings
-from blotter.database.storage.protocol import Storage, Store
+from blotter.database.storage.protocol import Storage, StorageUnavailable, Store
 
 _LIMITS = Limits(connections=100, drain_timeout=1.0, idle_timeout=300.0)
 """For Prometheus, which keeps a connection open between two scrapes."""
+_STOP_SECONDS = 1.0
+_STOP_PAUSE = 0.005
 _FLUSH_EVERY = 1.0
 """Seconds that times of requests are kept in a process: so much of them is lost with one that is killed."""
 # After the end of a minute, so that it has ended by every clock.
 _JUST_AFTER = 0.005
+
+
+log = logging.getLogger(__name__)
 
 
 class RunningMetrics(NamedTuple):
@@ -140,6 +147,21 @@ class MetricsSetup:
         """A process ended by itself and is replaced. For the supervisor."""
         if self._shared is not None:
             self._shared.note_restart()
+
+    async def store_rest(self, storage: Storage, metrics: RunningMetrics) -> None:
+        """Stores what all processes have counted, when the server stops: in the process that has the keeper, which
+        waits a moment for the others to end. What comes later is left to `finish`."""
+        shared = self._shared
+        if shared is None or metrics.counters is None:
+            return
+        metrics.counters.close()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while shared.has_open() and time.monotonic() < deadline:
+            await asyncio.sleep(_STOP_PAUSE)
+        try:
+            await Collector(storage, shared, self._settings.metrics_storage).collect()
+        except StorageUnavailable as error:
+            log.warning("the metrics of the last minute are not stored: %s", error)
 
     def finish(self) -> None:
         """Stores what is left, when every process has ended."""

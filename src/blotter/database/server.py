@@ -368,8 +368,8 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     link.ready()
     await _until(stop, task)
     await server.drain()
-    if metrics.counters is not None:
-        metrics.counters.flush()
+    if metrics.counters is not None and not store.single_process:
+        metrics.counters.close()
     await insights.close()
     if audit is not None:
         await audit.trail.close()
@@ -387,6 +387,7 @@ async def _background(settings: Settings, shared: Shared, link: Link) -> None:
     _give_signs_of_life(link)
     link.ready()
     await _until(stop, task)
+    await shared.metrics.store_rest(storage, metrics)
     await storage.close()
 
 

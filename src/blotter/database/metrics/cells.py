@@ -61,7 +61,18 @@ class Slot:
     """The slot of this process. `words` and `raw` are the whole shared memory as 64-bit words and as bytes; the
     slot begins at the word `base`."""
 
-    __slots__ = ("_arena_words", "_base", "_body", "_header", "_raw", "_room", "_touched", "on_touch", "words")
+    __slots__ = (
+        "_arena_words",
+        "_base",
+        "_body",
+        "_closed",
+        "_header",
+        "_raw",
+        "_room",
+        "_touched",
+        "on_touch",
+        "words",
+    )
 
     def __init__(self, words: memoryview, raw: memoryview, base: int, arena_words: int) -> None:
         self.words = words
@@ -71,6 +82,7 @@ class Slot:
         self._header = base
         self._body = base
         self._room = 0
+        self._closed = False
         self._touched: list[_Cell] = []
         self.on_touch: Callable[[], object] = _nothing
         """Called when `flush` has something to do for the first time since the last one."""
@@ -95,6 +107,8 @@ class Slot:
     def turn(self, minute: int) -> bool:
         """Goes on to another minute; whether what was counted before is in another arena now. If no arena is free,
         because nothing was stored for long, it stays in the one it has, and the minute lasts longer."""
+        if self._closed:
+            return False
         self.flush()
         words = self.words
         header, in_use = self._header, self._room > 0
@@ -115,6 +129,16 @@ class Slot:
             words[header + STATE] = CLOSED
         self._use(following)
         return True
+
+    def close(self) -> None:
+        """Ends counting: nothing more will come from this process. What is counted after this is lost."""
+        self.flush()
+        if self._room:
+            header = self._header
+            used = self.words[header + CELLS] > 0 or self.words[header + LOST] > 0
+            self.words[header + STATE] = CLOSED if used else FREE
+            self._room = 0
+        self._closed = True
 
     def series(self, name: bytes) -> int:
         """Enters a series; returns its number, -1 if there is no room."""

@@ -295,6 +295,10 @@ class Counters:
         would double what counting costs. All else is there as soon as it is counted."""
         self._slot.flush()
 
+    def close(self) -> None:
+        """Ends counting in this process, so that what it has counted can be stored."""
+        self._slot.close()
+
     def finish_minute(self) -> None:
         """Ends a minute that is over, so that it can be stored even if no request comes. To be called after each
         minute."""

@@ -78,6 +78,14 @@ class SharedCounters:
         taken, self._words[_RESTARTS_TAKEN] = self._words[_RESTARTS_TAKEN], restarts
         return restarts - taken
 
+    def has_open(self) -> bool:
+        """Whether a process still counts."""
+        return any(
+            self._words[header + cells.STATE] == cells.OPEN
+            for slot in range(self.slots)
+            for header in self._headers(slot)
+        )
+
     def has_samples(self) -> bool:
         """Whether anything is counted and not given back as stored."""
         return any(

@@ -187,6 +187,22 @@ def test_two_open_arenas_of_a_process_that_died_between_them() -> None:
     assert len(shared.ids(cells.CLOSED)) == 1
 
 
+def test_a_slot_that_is_closed_counts_no_more() -> None:
+    shared = SharedCounters(2, ACCOUNT, REGION)
+    used, unused = opened(shared, 1, 0), opened(shared, 1, 1)
+    series = Series(used, name_of("SuccessfulRequestLatency"))
+    for _ in range(3):
+        series.add_soon(5)
+    assert shared.has_open()
+    for slot in (used, unused):
+        slot.close()
+        assert not slot.turn(2)
+        Series(slot, name_of("ThrottledRequests")).add(1)
+    assert not shared.has_open()
+    assert len(shared.ids(cells.CLOSED)) == 1
+    assert {key[1]: point.count for key, point in points(shared).items()} == {"SuccessfulRequestLatency": 3}
+
+
 def test_slots_are_apart() -> None:
     shared = SharedCounters(3, ACCOUNT, REGION)
     for number in range(3):
