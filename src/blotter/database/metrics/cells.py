@@ -248,7 +248,7 @@ class Series:
                     self._words[each.at] = each.value
 
     def add_soon(self, sample: int) -> None:
-        """Counts a sample, in shared memory by the next `Slot.flush`. Costs a third of `add`."""
+        """Counts a sample, in shared memory by the next `Slot.flush`: for what is counted often."""
         cell = self._counted(sample)
         if cell is None:
             return
