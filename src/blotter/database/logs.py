@@ -24,6 +24,8 @@ from blotter.database.model.timestamps import iso_milliseconds
 TEXT: Final = "text"
 JSON: Final = "json"
 _REQUEST: Final = "request %s"
+_SDK: Final = ("boto3", "botocore", "s3transfer", "urllib3")
+"""Below a warning they log what they send: session tokens, signatures, items."""
 
 _format = TEXT
 
@@ -38,6 +40,8 @@ def set_up(log_format: str, level: str) -> None:
     else:
         handler.setFormatter(logging.Formatter("blotter serve[%(process)d]: %(message)s"))
     logging.basicConfig(handlers=[handler], level=level.upper())
+    for name in _SDK:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def failed(message: str) -> None:

@@ -30,9 +30,9 @@ Versions = dict[str, list["int | None"]]
 class Kinesis:
     """A database whose tables send their changes to streams in memory."""
 
-    def __init__(self, folder: Path, store: str) -> None:
+    def __init__(self, folder: Path, store: str, table_delay: float = 0.0) -> None:
         self.now = START
-        self.database = InProcessDatabase(folder, lambda: self.now, store=store)
+        self.database = InProcessDatabase(folder, lambda: self.now, table_delay, store=store)
         self.streams = {ARN: FailingStream(), OTHER: FailingStream()}
         self.deliveries = self.restarted()
 
@@ -254,6 +254,45 @@ def test_a_stream_that_cannot_be_used_fails_in_awss_words(kinesis: Kinesis) -> N
     kinesis.enable(arn=OTHER)  # beside the one that failed, and listed before it once it is newer
     kinesis.deliver()
     assert sorted(kinesis.statuses()) == ["ACTIVE", "ENABLE_FAILED"]
+
+
+def test_states_last_as_long_as_those_of_tables(tmp_path: Path) -> None:
+    kinesis = Kinesis(tmp_path / "data", "memory", table_delay=5.0)
+    kinesis.create()
+    body = {"TableName": "books", "StreamArn": ARN}
+    refused = kinesis.database.call("EnableKinesisStreamingDestination", body)[1]
+    assert refused["message"] == "Requested resource not found: Table: books not found"  # it is CREATING
+    kinesis.now += 5
+    kinesis.enable()
+    kinesis.put("a", 1)
+    kinesis.deliver()
+    assert (kinesis.statuses(), kinesis.stream.records) == (["ENABLING"], [])
+    kinesis.now += 5
+    kinesis.deliver()
+    assert (kinesis.statuses(), len(kinesis.stream.records)) == (["ACTIVE"], 1)
+    precision = {"ApproximateCreationDateTimePrecision": "MICROSECOND"}
+    change = body | {"UpdateKinesisStreamingConfiguration": precision}
+    assert kinesis.call("UpdateKinesisStreamingDestination", **change)["DestinationStatus"] == "UPDATING"
+    assert kinesis.statuses() == ["UPDATING"]
+    for operation in ("Enable", "Disable"):
+        assert kinesis.database.call(f"{operation}KinesisStreamingDestination", body)[0] == 400
+    kinesis.put("a", 2)
+    kinesis.deliver()  # it goes on meanwhile
+    assert len(kinesis.stream.records) == 2
+    kinesis.now += 5
+    assert kinesis.statuses() == ["ACTIVE"]
+    kinesis.call("DisableKinesisStreamingDestination", **body)
+    kinesis.deliver()
+    assert kinesis.statuses() == ["DISABLING"]
+    kinesis.now += 5
+    kinesis.deliver()
+    assert kinesis.statuses() == ["DISABLED"]
+    kinesis.enable()
+    kinesis.now += 5
+    kinesis.deliver()
+    kinesis.call("DeleteTable", TableName="books")
+    assert kinesis.statuses() == ["UPDATING"]
+    kinesis.database.close()
 
 
 def test_a_silent_endpoint_is_waited_for_when_enabling_but_not_for_ever(kinesis: Kinesis) -> None:
