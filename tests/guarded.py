@@ -46,10 +46,12 @@ class GuardedDatabase(InProcessDatabase):
         self.principal = principal
         return self
 
-    def call_raw(self, operation: str, body: bytes, encoding: str = "identity") -> tuple[int, dict[str, Any]]:
-        """As in any database; what the request changed about access is known afterwards."""
+    async def answer(
+        self, operation: str, body: bytes, encoding: str = "identity", region: str = REGION
+    ) -> tuple[int, dict[str, Any]]:
+        """As in any database; what earlier requests changed about access is known."""
         self.state.refresh()
-        return super().call_raw(operation, body, encoding)
+        return await super().answer(operation, body, encoding, region)
 
     def message(self, operation: str, request: dict[str, Any]) -> str:
         """ "" for a request that succeeds, else the code and message of its error."""
