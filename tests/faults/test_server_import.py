@@ -55,15 +55,16 @@ def run_and_kill(
     begin: Callable[[Client], str],
     status: Callable[[Client, str], str],
     kills: int,
-    wait: tuple[float, float],
+    first: float,
 ) -> tuple[Serving, str, int]:
-    """The server at the end, the ARN, and how often it was killed before the work had ended."""
+    """The server at the end, the ARN, and how often it was killed before the work had ended. It is left alone for
+    longer each time, at first for `first` seconds at most, so that every step is killed, fast machine or slow."""
     chance = random.Random(kills)
     serving = serve(data_dir=data_dir)
     arn = begin(Client(serving.address))
     killed = 0
     while killed < kills:
-        time.sleep(chance.uniform(*wait))
+        time.sleep(chance.uniform(0.5, 1) * first * 1.4**killed)
         if status(Client(serving.address), arn) != "IN_PROGRESS":
             break
         os.killpg(serving.process.pid, signal.SIGKILL)
@@ -119,7 +120,7 @@ def test_an_import_that_is_killed_again_and_again(serve: Serve, tmp_path: Path) 
         return found
 
     serving, arn, killed = run_and_kill(
-        serve, data_dir, begin, lambda client, arn: str(describe(client, arn)["ImportStatus"]), 8, (1.0, 9.0)
+        serve, data_dir, begin, lambda client, arn: str(describe(client, arn)["ImportStatus"]), 8, 0.8
     )
     assert killed >= 3
     client = Client(serving.address)
@@ -163,7 +164,7 @@ def test_a_bulk_operation_that_is_killed_again_and_again(serve: Serve, tmp_path:
         begin,
         lambda client, arn: str(describe(client, arn)["BulkOperationStatus"]),
         8,
-        (0.5, 3.0),
+        0.3,
     )
     assert killed >= 3
     client = Client(serving.address)

@@ -268,7 +268,7 @@ def _creation(run: Run, options: dict[str, Any]) -> tuple[dict[str, Any], list[s
         return from_s3.simple_creation(name, options["partition_key"], options["sort_key"]), []
     if declared is None:
         raise SetupError(
-            f"{label} is not declared in {run.configuration.document.path}; declare it, or give --partition-key",
+            f"{label} is no table of a blotter.toml: declare it there, or give --partition-key",
             Exit.CONFIGURATION,
         )
     return from_s3.declared_creation(declared, run.declared(declared))

@@ -5,6 +5,7 @@ saved in the same transactions, so that one that was interrupted goes on with th
 evaluated twice. Lines of the report are kept in the job's record until an object holds them. The rate is limited
 by the write units that the slices used.
 
+    <prefix>/AWSDynamoDB/<operation id>/_started                              empty, written first
     <prefix>/AWSDynamoDB/<operation id>/ERROR/000001.json                     one line for each item or object
     <prefix>/AWSDynamoDB/<operation id>/CONDITION_CHECK_FAILURE/000002.json
     <prefix>/AWSDynamoDB/<operation id>/manifest-summary.json                 written last
