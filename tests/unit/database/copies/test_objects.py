@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
+import obstore
 import pytest
+from moto.server import ThreadedMotoServer
+from obstore.exceptions import GenericError, PermissionDeniedError
 
 from blotter.database.copies import objects as objects_module
 from blotter.database.copies.memory_objects import MemoryObjects
@@ -15,16 +20,47 @@ from blotter.database.copies.objects import (
     FolderObjects,
     ObjectNotFound,
     Objects,
+    ObjectsDenied,
     ObjectsUnavailable,
     open_objects,
 )
+from blotter.database.copies.s3_objects import S3Objects
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> S3Objects:
+    """A place in a bucket, with nothing in it."""
+    for name, value in (
+        ("AWS_ENDPOINT_URL_S3", s3_endpoint),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    for bucket in ("copies", "exports"):
+        client.create_bucket(Bucket=bucket)
+    place = hashlib.md5(request.node.name.encode(), usedforsecurity=False).hexdigest()
+    objects = open_objects(f"s3://copies/{place}")
+    assert isinstance(objects, S3Objects)
+    return objects
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    if request.param == "folder":
-        return open_objects((tmp_path / "objects").as_uri())
-    return open_objects("memory:")
+    if request.param == "s3":
+        found: Objects = request.getfixturevalue("s3")
+        return found
+    return open_objects((tmp_path / "objects").as_uri() if request.param == "folder" else "memory:")
 
 
 def test_objects_are_stored_replaced_and_deleted(objects: Objects) -> None:
@@ -44,7 +80,8 @@ def test_objects_are_stored_replaced_and_deleted(objects: Objects) -> None:
 
 def test_long_objects_are_read_in_pieces(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects_module, "PIECE_BYTES", 4)
-    monkeypatch.setattr("blotter.database.copies.memory_objects.PIECE_BYTES", 4)
+    for module in ("memory_objects", "s3_objects"):
+        monkeypatch.setattr(f"blotter.database.copies.{module}.PIECE_BYTES", 4)
     assert objects.upload("long", (b"0123", b"", b"456789")) == 10
     assert list(objects.read("long")) == [b"0123", b"4567", b"89"]
     assert list(objects.read("long", 5)) == [b"5678", b"9"]
@@ -140,3 +177,29 @@ def test_memory_is_one_store_for_all_its_views() -> None:
     contents: dict[str, tuple[bytes, float]] = {}
     MemoryObjects(contents, "").within("a").put("b", b"1")
     assert MemoryObjects(contents, "").get("a/b") == b"1"
+
+
+def test_s3_says_what_to_do(s3: S3Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionDeniedError("ExpiredToken: the security token is expired\nDebug source: …")
+
+    monkeypatch.setattr(obstore, "put", refuse)
+    with pytest.raises(
+        ObjectsDenied, match=r"s3://copies/.*/x: the credentials are refused or have expired; renew"
+    ):
+        s3.put("x", b"1")
+
+    def fail(*_: object) -> None:
+        raise GenericError("503 Slow Down\nDebug source: …")
+
+    monkeypatch.setattr(obstore, "put", fail)
+    with pytest.raises(ObjectsUnavailable, match=r"s3://copies/.*/x cannot be used: 503 Slow Down$"):
+        s3.put("x", b"1")
+
+
+def test_a_bucket_that_is_not_there_is_no_empty_one(s3: S3Objects) -> None:
+    assert not s3.has_bucket("nothing-here")
+    with pytest.raises((ObjectsUnavailable, ObjectNotFound)):
+        s3.bucket("nothing-here").put("x", b"1")
+    with pytest.raises(ObjectsUnavailable, match="s3://nothing-here"):
+        list(s3.bucket("nothing-here").list())
