@@ -1,8 +1,8 @@
 """The job that makes a backup: copies the table at its moment into the store of objects, part by part.
 
 Each part is saved in the job's state once it is written; an interrupted copy continues after the last one. The
-manifest completes the copy, and only then is the backup AVAILABLE. If the part of the change log that the copy
-needs is lost (`storage.change_log` waits a week, or 16 GB), the copy begins anew, at a new moment: better a later
+manifest completes the copy, and only then is the backup AVAILABLE. If the changes that the copy needs are lost
+(`storage.change_log` waits a week, or 16 GB) or damaged, the copy begins anew, at a new moment: better a later
 backup than none.
 """
 
@@ -20,6 +20,7 @@ from blotter.database.copies.copier import CopyImpossible
 from blotter.database.copies.format import Manifest, Part, PartWriter, write_manifest, write_part
 from blotter.database.copies.history import HistoryLost
 from blotter.database.copies.jobs import Job, Tools
+from blotter.database.copies.segments import DamagedSegment
 from blotter.database.operations.backups import records
 from blotter.database.operations.backups.jobs import CreateState
 from blotter.database.operations.backups.records import Backup
@@ -38,19 +39,19 @@ async def run(job: Job, tools: Tools) -> None:
     try:
         await tools.storage.fetch(lambda tx: copier.check_possible(tx, backup.table, job.id))
         state = await _copy(job, tools, backup, state)
-    except (CopyImpossible, HistoryLost) as error:
+    except (CopyImpossible, HistoryLost, DamagedSegment) as error:
         log.warning("backup %s begins anew: %s", backup.arn, error)
         await tools.storage.write(partial(_begin_anew, job=job, backup=backup, tools=tools))
         return
     manifest = Manifest.of(backup.copy_id, backup.table, state.position, backup.created_at, state.parts)
-    objects = await asyncio.to_thread(lambda: tools.objects.within(backup.place))
+    objects = tools.objects.within(backup.place)
     await asyncio.to_thread(write_manifest, objects, tools.cipher, manifest)
     await tools.storage.write(partial(_complete, job=job, backup=backup, manifest=manifest))
 
 
 async def _copy(job: Job, tools: Tools, backup: Backup, state: CreateState) -> CreateState:
     """Writes the parts that are missing."""
-    objects = await asyncio.to_thread(lambda: tools.objects.within(backup.place))
+    objects = tools.objects.within(backup.place)
     start = state.parts[-1].last + b"\x00" if state.parts else b""
     source = batches(copier.rows(tools, backup.table, job.id, state.position, start))
     writer = PartWriter(backup.copy_id, len(state.parts) + 1)

@@ -15,7 +15,7 @@ from blotter.database.operations.backups.jobs import DeleteState
 async def run(job: Job, tools: Tools) -> None:
     """Raises ObjectsUnavailable: try again later."""
     place = job.state_as(DeleteState).place
-    await asyncio.to_thread(lambda: remove_copy(tools.objects.within(place)))
+    await asyncio.to_thread(remove_copy, tools.objects.within(place))
     await tools.storage.write(lambda tx: jobs.end(tx, job.id))
 
 

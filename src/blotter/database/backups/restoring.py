@@ -31,15 +31,19 @@ async def run(job: Job, tools: Tools) -> None:
     """Raises ObjectsUnavailable and StorageUnavailable: try again later."""
     state = job.state_as(RestoreState)
     backup, table = await tools.storage.fetch(partial(_look, state=state))
-    if backup is None or table is None or table.loading != job.id:
+    if table is None or table.loading != job.id:
         await tools.storage.write(partial(_end, job=job, state=state))
+        return
+    if backup is None:
+        log.error("table %s cannot be restored and is removed: its backup is gone", table.arn)
+        await tools.storage.write(partial(_fail, job=job, state=state, table=table))
         return
 
     def save(tx: WriteTransaction, progress: Progress) -> None:
         jobs.save(tx, job.with_state(replace(state, progress=progress)))
 
     try:
-        objects = await asyncio.to_thread(lambda: tools.objects.within(backup.place))
+        objects = tools.objects.within(backup.place)
         manifest = await asyncio.to_thread(read_manifest, objects, tools.cipher)
         if manifest.id != backup.copy_id:
             raise DamagedCopy(f"{objects.place} holds copy {manifest.id}, not {backup.copy_id}")

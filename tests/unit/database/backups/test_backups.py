@@ -19,8 +19,9 @@ from blotter.database.copies import format as copy_format
 from blotter.database.copies.memory_objects import MemoryObjects
 from blotter.database.copies.objects import ObjectsUnavailable
 from blotter.database.inspection.check import check as check_directory
+from blotter.database.operations.backups import records
 from blotter.database.storage.change_log import find_reader
-from blotter.database.storage.protocol import Row, StoredItem
+from blotter.database.storage.protocol import Row, StoredItem, WriteTransaction
 from tests.in_process import ACCOUNT, REGION, InProcessDatabase
 
 from .stores import Killed, Steps, memory_objects, watched
@@ -478,6 +479,34 @@ def test_a_backup_whose_log_is_lost_begins_anew(
     restore(database, arn, "again")
     run_jobs(database)
     assert contents(database, "again") == contents(database, "books")
+
+
+def test_jobs_whose_backup_has_gone_leave_nothing_behind(
+    database: InProcessDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(database, random.Random(8), 20)
+    database.background = False
+    for with_restore in (False, True):
+        arn = backup(database)
+        if with_restore:
+            run_jobs(database)
+            restore(database, arn, "again")
+
+        def remove(tx: WriteTransaction, backup_id: str = arn.rpartition("/")[2]) -> None:
+            found = records.find(tx, ACCOUNT, REGION, backup_id)
+            assert found is not None
+            records.remove(tx, found)
+
+        database.run(database.storage.write(remove))
+        run_jobs(database)
+        assert not jobs_left(database)
+    assert "its backup is gone" in caplog.text
+    assert call(database, "ListTables", {})["TableNames"] == ["books"]
+    with database.storage.read() as tx:  # type: ignore[union-attr]
+        assert [reader.name for reader in tx.log_readers()] == ["streams"]
+        table = tx.find_table(ACCOUNT, REGION, "books")
+    assert table is not None
+    assert table.log_readers == ()
 
 
 def test_regions_are_apart_and_can_be_restored_across(database: InProcessDatabase) -> None:
