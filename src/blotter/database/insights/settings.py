@@ -19,7 +19,7 @@ from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, St
 from blotter.database.storage.records import delete_record, save_record
 
 Mode = Literal["ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS"]
-Status = Literal["ENABLING", "ENABLED", "DISABLING", "DISABLED"]
+Status = Literal["ENABLING", "ENABLED", "DISABLING", "DISABLED", "FAILED"]
 Kind = Literal["PKC", "SKC", "PKT", "SKT"]
 """Of a rule: partition keys (P) or partition and sort keys (S), accessed (C) or throttled (T)."""
 
@@ -46,6 +46,10 @@ class Insights(msgspec.Struct, frozen=True, omit_defaults=True):
     """Empty for the table itself."""
     settles_at: float = PAST
     """Until then it is ENABLING or DISABLING."""
+    failed: bool = False
+    """Whether it was to be enabled and there were too many rules; it is not `enabled` then."""
+    disabling: bool = False
+    """Whether it failed and was disabled since."""
 
     @property
     def key(self) -> bytes:
@@ -71,9 +75,15 @@ class Insights(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"DynamoDBContributorInsights-{kind}-{resource[:_LONGEST_RESOURCE]}-{self.created}"
 
     def status_at(self, now: float) -> Status:
-        if is_over(self.settles_at, now):
+        is_settled = is_over(self.settles_at, now)
+        if self.failed and not self.disabling:
+            return "FAILED" if is_settled else "ENABLING"
+        if is_settled:
             return "ENABLED" if self.enabled else "DISABLED"
         return "ENABLING" if self.enabled else "DISABLING"
+
+    def shows_failure_at(self, now: float) -> bool:
+        return self.failed and self.status_at(now) in ("FAILED", "DISABLING")
 
 
 _encode = msgspec.json.Encoder().encode

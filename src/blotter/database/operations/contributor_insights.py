@@ -1,8 +1,8 @@
 """UpdateContributorInsights, DescribeContributorInsights and ListContributorInsights.
 
-What the rules find is counted by `insights.watch` and read back with CloudWatch's GetInsightRuleReport. States,
+What the rules find is counted by `insight_watch` and read back with CloudWatch's GetInsightRuleReport. States,
 shapes and messages are as recorded from AWS in the notes of the AWS controllers
-(aws-controllers-k8s/dynamodb-controller, docs/api-quirks, DDB-TABLE-089 to -097, -112, -116, -137, -341 to -344,
+(aws-controllers-k8s/dynamodb-controller, docs/api-quirks, DDB-TABLE-089 to -097, -112, -116, -137, -337 to -344,
 -455; 2026-10).
 """
 
@@ -26,11 +26,22 @@ from blotter.database.model.table import Index, Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table
 from blotter.database.operations.tables.description import index_status
+from blotter.database.operations.tables.quotas import may_have_rules
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
 PAGE: Final = 100
 _WRONG_STATE = "Table or Index is not in a valid state to update Key Access Insights: "
+
+
+# DDB-TABLE-337
+_TOO_MANY_RULES: Final = {
+    "ExceptionName": "LimitExceededException",
+    "ExceptionDescription": (
+        "Amazon CloudWatch Contributor Insights rule limit reached. Please disable Contributor Insights for other "
+        "tables/indexes OR disable other CloudWatch Contributor Insights rules before retrying."
+    ),
+}
 
 
 def update(request: wire.UpdateContributorInsightsInput, tx: WriteTransaction, context: Context) -> bytes:
@@ -54,10 +65,18 @@ def update(request: wire.UpdateContributorInsightsInput, tx: WriteTransaction, c
                 index="" if index is None else index.name,
                 settles_at=context.settled_at,
             )
+            if not may_have_rules(_rules_of_others(tx, current) + len(current.kinds)):
+                current = replace(current, enabled=False, failed=True)
             save_insights(tx, current)
             return _updated(current, "ENABLING")
-    elif current is not None and current.enabled:
-        current = replace(current, enabled=False, updated_at=context.now, settles_at=context.settled_at)
+    elif current is not None and (current.enabled or (current.failed and not current.disabling)):
+        current = replace(
+            current,
+            enabled=False,
+            disabling=current.failed,
+            updated_at=context.now,
+            settles_at=context.settled_at,
+        )
         save_insights(tx, current)
         return _updated(current, "DISABLING")
     if current is None:
@@ -79,6 +98,8 @@ def describe(request: wire.DescribeContributorInsightsInput, tx: ReadTransaction
     body["ContributorInsightsStatus"] = current.status_at(context.now)
     body["LastUpdateDateTime"] = round(current.updated_at, 3)
     body["ContributorInsightsMode"] = current.mode
+    if current.shows_failure_at(context.now):
+        body["FailureException"] = _TOO_MANY_RULES
     return encoded(body) or b""
 
 
@@ -140,6 +161,12 @@ def _exists(insights: Insights, tx: ReadTransaction, context: Context) -> bool:
     if table is None or table.id != insights.table_id:
         return False
     return not insights.index or table.index(insights.index) is not None
+
+
+def _rules_of_others(tx: ReadTransaction, insights: Insights) -> int:
+    """How many rules the account has in the region, without those of one table or index."""
+    others = insights_of_region(tx, insights.account, insights.region)
+    return sum(len(other.kinds) for key, other in others if other.enabled and key != insights.key)
 
 
 def _check_active(table: Table, index: Index | None, context: Context) -> None:

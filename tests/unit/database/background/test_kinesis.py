@@ -12,10 +12,15 @@ from msgspec.structs import replace
 
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.kinesis.deliveries import Deliveries
-from blotter.database.background.kinesis.delivery import GIVE_UP_DISABLING, GIVE_UP_ENABLING, next_call
+from blotter.database.background.kinesis.delivery import (
+    GIVE_UP_DISABLING,
+    GIVE_UP_ENABLING,
+    LogWindow,
+    next_call,
+)
 from blotter.database.background.kinesis.records import LARGEST_RECORD, Record
 from blotter.database.storage.change_log import Bounds, trim
-from blotter.database.storage.protocol import WriteTransaction
+from blotter.database.storage.protocol import Change, WriteTransaction
 from tests.in_process import InProcessDatabase
 from tests.kinesis_stream import FailingStream, assert_in_order
 from tests.waiting import until
@@ -405,6 +410,32 @@ def test_a_destination_that_was_recovered_from_an_archive_goes_on(kinesis: Kines
     kinesis.put("a", 1)
     kinesis.deliver()
     assert_in_order(kinesis.stream.records, {"a": [1]})
+
+
+def test_deliveries_at_the_same_place_read_the_log_once(kinesis: Kinesis) -> None:
+    for table, arn in (("books", ARN), ("others", OTHER)):
+        kinesis.create(table)
+        kinesis.enable(table, arn)
+    for number in (1, 2, 3):
+        kinesis.put("a", number)
+        kinesis.put("b", number, "others")
+        kinesis.deliver()
+    assert_in_order(kinesis.streams[ARN].records, {"a": [1, 2, 3]})
+    assert_in_order(kinesis.streams[OTHER].records, {"b": [1, 2, 3]})
+    window, reads = LogWindow(), []
+
+    class Counting:
+        def log(self, after: int, limit: int, size: int) -> list[Change]:
+            reads.append(after)
+            with kinesis.database.storage.read() as tx:  # type: ignore[union-attr]
+                return tx.log(after, limit, size)
+
+    tx: Any = Counting()
+    assert window.read(tx, 0) == window.read(tx, 0) != []
+    assert reads == [0]
+    last = window.read(tx, 0)[-1].sequence
+    assert window.read(tx, last) == window.read(tx, last) == []  # there may be more each time
+    assert reads == [0, last, last]
 
 
 def test_a_failing_destination_stops_no_other(kinesis: Kinesis) -> None:

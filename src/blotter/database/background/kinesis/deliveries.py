@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from blotter.database.background.attempts import Attempts
-from blotter.database.background.kinesis.delivery import Delivery
+from blotter.database.background.kinesis.delivery import Delivery, LogWindow
 from blotter.database.background.kinesis.stream import KinesisStream, Stream
 from blotter.database.operations.kinesis_destinations import Destination, live_destinations
 from blotter.database.storage.protocol import Storage
@@ -52,6 +52,7 @@ class Deliveries:
         self._stopping = False
         self._running: dict[bytes, _Running] = {}
         self._seen_change = -1
+        self._log = LogWindow()
 
     def wake(self) -> None:
         self._awake.set()
@@ -132,7 +133,7 @@ class Deliveries:
 
     def _delivery(self, destination: Destination) -> Delivery:
         stream = self._connect(destination.stream_arn, destination.region)
-        return Delivery(self._storage, destination, stream, self._clock, self._monotonic)
+        return Delivery(self._storage, destination, stream, self._log, self._clock, self._monotonic)
 
     async def _wait(self, seconds: float) -> None:
         try:

@@ -63,6 +63,20 @@ class _View(NamedTuple):
     changes: list[Change]
 
 
+class LogWindow:
+    """What was last read of the change log, for deliveries that are at the same place: one reads it for all."""
+
+    def __init__(self) -> None:
+        self._after = -1
+        self._changes: list[Change] = []
+
+    def read(self, tx: ReadTransaction, after: int) -> list[Change]:
+        """Some entries after a position; none only if there are none."""
+        if after != self._after or not self._changes:
+            self._after, self._changes = after, tx.log(after, ENTRIES_AT_ONCE, BYTES_AT_ONCE)
+        return self._changes
+
+
 class Delivery:
     """`clock` gives seconds since the epoch, `monotonic` measures pauses, `chance` gives numbers from 0 to 1."""
 
@@ -71,6 +85,7 @@ class Delivery:
         storage: Storage,
         destination: Destination,
         stream: Stream,
+        log: LogWindow,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         chance: Callable[[], float] = random.random,
@@ -79,6 +94,7 @@ class Delivery:
         self._key = destination.key
         self._reader = destination.reader
         self._stream = stream
+        self._log = log
         self._clock = clock
         self._monotonic = monotonic
         self._chance = chance
@@ -138,7 +154,7 @@ class Delivery:
             return _View(destination, None, False, [])
         after = max(reader.position, self._read)
         wanted = destination.state != "ENABLING" and not self._pending
-        changes = tx.log(after, ENTRIES_AT_ONCE, BYTES_AT_ONCE) if wanted else []
+        changes = self._log.read(tx, after) if wanted else []
         return _View(destination, reader.position, reader.lost_at is not None, changes)
 
     async def _take(self, destination: Destination, view: _View) -> None:

@@ -34,6 +34,8 @@ TABLE_UNITS = 40_000
 ACCOUNT_UNITS = 80_000
 TABLES = 2_500
 SIMULTANEOUS = 500
+RULES = 100
+"""Of contributor insights, a quota of CloudWatch's (DDB-TABLE-337)."""
 FREE_DECREASES = 4
 DECREASE_SECONDS = 3600.0
 DAY = 86_400.0
@@ -50,6 +52,11 @@ _enforced = False
 def enforce_quotas(on: bool) -> None:
     global _enforced
     _enforced = on
+
+
+def may_have_rules(count: int) -> bool:
+    """Whether contributor insights may have so many rules in one account and region."""
+    return count <= RULES or not _enforced
 
 
 def check_new_table(tx: ReadTransaction, table: Table, context: Context) -> None:
