@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import json
+import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -21,6 +25,7 @@ from botocore.credentials import Credentials
 from blotter.database.alarms.records import Notification
 from blotter.database.notifications.sending import send
 from blotter.database.notifications.targets import DeliveryError, parse_targets
+from tests.certificates import sign
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 MESSAGE = {
@@ -89,27 +94,42 @@ def _http(status: int = 200, **headers: str) -> Iterator[tuple[int, list[Receive
 
 
 @contextmanager
-def _smtp(refusal: bytes = b"") -> Iterator[tuple[int, list[bytes]]]:
-    """A mail server without TLS; `refusal` answers the sender."""
+def _smtp(
+    refusal: bytes = b"", tls: ssl.SSLContext | None = None, *, from_the_start: bool = False
+) -> Iterator[tuple[int, list[bytes]]]:
+    """A mail server; what it received: logins that came encrypted, and mails. `refusal` answers the sender."""
     received: list[bytes] = []
 
-    class Handler(socketserver.StreamRequestHandler):
+    class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            self.wfile.write(b"220 here\r\n")
-            while line := self.rfile.readline():
-                verb = line[:4].upper()
-                if verb == b"DATA":
-                    self.wfile.write(b"354 go on\r\n")
-                    body = b""
-                    while (part := self.rfile.readline()) != b".\r\n":
-                        body += part
-                    received.append(body)
-                elif verb == b"MAIL" and refusal:
-                    self.wfile.write(refusal + b"\r\n")
-                    continue
-                self.wfile.write(b"250 fine\r\n" if verb != b"QUIT" else b"221 bye\r\n")
-                if verb == b"QUIT":
-                    return
+            with suppress(OSError):  # The client may not like the certificate.
+                if from_the_start and tls is not None:
+                    self.request = tls.wrap_socket(self.request, server_side=True)
+                self.talk(self.request, b"220 here\r\n")
+
+        def talk(self, connection: socket.socket, greeting: bytes) -> None:
+            connection.sendall(greeting)
+            with connection.makefile("rb") as lines:
+                for line in lines:
+                    verb = line[:4].upper()
+                    answer = b"250 fine\r\n" if verb != b"QUIT" else b"221 bye\r\n"
+                    if verb == b"EHLO" and tls is not None:
+                        more = b"AUTH PLAIN" if isinstance(connection, ssl.SSLSocket) else b"STARTTLS"
+                        answer = b"250-here\r\n250 " + more + b"\r\n"
+                    elif verb == b"STAR" and tls is not None:
+                        connection.sendall(b"220 go on\r\n")
+                        self.request = tls.wrap_socket(connection, server_side=True)
+                        return self.talk(self.request, b"")
+                    elif verb == b"AUTH":
+                        received.append(base64.b64decode(line.split()[-1]))
+                        answer = b"235 welcome\r\n"
+                    elif verb == b"MAIL" and refusal:
+                        answer = refusal + b"\r\n"
+                    elif verb == b"DATA":
+                        connection.sendall(b"354 go on\r\n")
+                        received.append(b"".join(iter(lines.readline, b".\r\n")))
+                    connection.sendall(answer)
+            return None
 
     with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
         yield port, received
@@ -181,6 +201,26 @@ def test_no_password_is_sent_in_the_clear() -> None:
         problem = refusal(f"smtp://db:SECRET@127.0.0.1:{port}?from=db@example.com&to=a@example.com")
     assert problem == "the server offers no TLS, and the password is not sent without"
     assert received == []
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_mail_with_a_password_over_tls(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = sign("authority", authority=True)
+    server = sign("localhost", authority)
+    trusted, chain = tmp_path / "authority.pem", tmp_path / "server.pem"
+    trusted.write_bytes(authority.pem)
+    chain.write_bytes(server.pem + server.key_pem())
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(chain)
+    with _smtp(tls=tls, from_the_start=scheme == "smtps") as (port, received):
+        url = f"{scheme}://db:pa%2Fss@127.0.0.1:{port}?from=db@example.com&to=a@example.com"
+        assert "certificate verify failed" in refusal(url)
+        assert received == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        deliver(url)
+    login, mail = received
+    assert login == b"\0db\0pa/ss"
+    assert email.message_from_bytes(mail, policy=default)["To"] == "a@example.com"
 
 
 def test_a_mail_server_that_refuses() -> None:

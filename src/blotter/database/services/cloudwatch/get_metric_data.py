@@ -2,8 +2,8 @@
 
 Periods begin at whole multiples of their length. A page holds up to MaxDatapoints values, taken query by query in
 the order of the request and value by value in the order of ScanBy; a query whose values go on with the next page
-is PartialData. Source: botocore's documentation of GetMetricData; messages of AWS as LocalStack (2025-09) and moto
-have them.
+is PartialData. A page evaluates only what it returns, so an expression that is wrong is an error of its page.
+Source: botocore's documentation of GetMetricData; messages of AWS as LocalStack (2025-09) and moto have them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from blotter.database.metric_math.periods import rounded_start
-from blotter.database.metric_math.queries import Evaluation, MetricDataQuery, Queries, check_queries
+from blotter.database.metric_math.queries import MetricDataQuery, Queries, check_queries
 from blotter.database.metric_math.samples import Source, fetch_from
-from blotter.database.metric_math.series import Array, ExpressionError, Window
+from blotter.database.metric_math.series import Array, ExpressionError, Series, Window
 from blotter.database.metrics.names import Metric
 from blotter.database.metrics.points import Point
 from blotter.database.services.api import Output
@@ -25,27 +25,37 @@ from blotter.database.storage.protocol import ReadTransaction
 
 MOST_QUERIES: Final = 500
 MOST_POINTS: Final = 100_800
+ENOUGH_READ: Final = 250_000
+"""Points of the store after which a page ends with the query that has read them."""
 MOST_READ: Final = 1_000_000
-"""Points of the store that a request may read."""
+"""Points of the store that a page may read."""
 _LONGEST_GRID: Final = MOST_POINTS
 """Periods that a request may ask of a metric: more values could not be returned on one page."""
 
 
 class _Bounded:
-    """A source of points that refuses to read more than a request may cost."""
+    """A source of points that counts what is read, and refuses to read more than a page may cost."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._left = MOST_READ
+        self.read = 0
 
     def points(
         self, metric: Metric, start: float, end: float, period: int, unit: str | None = None
     ) -> list[tuple[str, list[Point]]]:
         found = self._source.points(metric, start, end, period, unit)
-        self._left -= sum(len(points) for _, points in found)
-        if self._left < 0:
+        self.read += sum(len(points) for _, points in found)
+        if self.read > MOST_READ:
             raise validation(f"The metrics have more than {MOST_READ} stored data points in this time range.")
         return found
+
+
+class _Place(NamedTuple):
+    """Where a page begins: a query, one of the time series that it makes, and a value of that."""
+
+    query: int = 0
+    series: int = 0
+    value: int = 0
 
 
 class _Result(NamedTuple):
@@ -62,19 +72,34 @@ def get_metric_data(call: CloudWatchCall, tx: ReadTransaction) -> Output:
     queries = _checked(arguments)
     start, end = _times(arguments, queries)
     place = _place(arguments)
-    most = _most(arguments)
+    room = _most(arguments)
 
     def window(period: int) -> Window:
         return Window(rounded_start(start, period, call.now), end)
 
-    fetch = fetch_from(_Bounded(call.reader.snapshot(tx)), call.account, call.region, call.now)
+    source = _Bounded(call.reader.snapshot(tx))
+    labels = Labels(call, queries)
     descending = arguments.get("ScanBy") != "TimestampAscending"
+    shown: list[dict[str, Any]] = []
+    output: Output = {"MetricDataResults": shown, "Messages": []}
     try:
-        parsed = Queries(queries)
-        results = _results(parsed, parsed.evaluation(window, fetch), Labels(call, queries), descending)
+        evaluation = Queries(queries).evaluation(window, fetch_from(source, call.account, call.region, call.now))
+        for number, query in enumerate(queries[place.query :], place.query):
+            is_full = shown and (room == 0 or source.read >= ENOUGH_READ)
+            if is_full and any(each.is_returned for each in queries[number:]):
+                output["NextToken"] = make_token(arguments, [number, 0, 0])
+                break
+            value = evaluation.result(query)
+            if query.is_returned:
+                results = _results(query, value, labels, evaluation.units.get(query.id, ()), descending)
+                first = place if number == place.query else _Place(number)
+                room, following = _fill(shown, results, first, room)
+                if following is not None:
+                    output["NextToken"] = make_token(arguments, list(following))
+                    break
     except ExpressionError as error:
         raise validation(str(error)) from None
-    return _page(arguments, results, place, most)
+    return output
 
 
 def _checked(arguments: dict[str, Any]) -> tuple[MetricDataQuery, ...]:
@@ -104,12 +129,12 @@ def _times(arguments: dict[str, Any], queries: tuple[MetricDataQuery, ...]) -> t
     return start, end
 
 
-def _place(arguments: dict[str, Any]) -> tuple[int, int]:
-    """Number of the result that the page begins in, and of the value in it."""
+def _place(arguments: dict[str, Any]) -> _Place:
     try:
         place = read_token(arguments)
-        return (0, 0) if place is None else (int(place[0]), int(place[1]))
-    except (ValueError, TypeError, IndexError):
+        query, series, value = (0, 0, 0) if place is None else (max(0, int(part)) for part in place)
+        return _Place(query, series, value)
+    except (ValueError, TypeError):
         raise invalid_token() from None
 
 
@@ -120,42 +145,39 @@ def _most(arguments: dict[str, Any]) -> int:
     return min(most, MOST_POINTS)
 
 
-def _results(queries: Queries, evaluation: Evaluation, labels: Labels, descending: bool) -> list[_Result]:
-    """Every time series that is returned. What is not returned is evaluated too: it may be wrong."""
-    results = []
-    for query in queries.queries:
-        value = evaluation.result(query)
-        if not query.is_returned:
-            continue
-        for series in value.members if isinstance(value, Array) else (value,):
-            points = sorted(series.values.items(), reverse=descending)
-            label = labels.label(query, series, series.label if isinstance(value, Array) else "")
-            results.append(_Result(query, label, points, evaluation.units.get(query.id, ())))
-    return results
+def _results(
+    query: MetricDataQuery, value: Series | Array, labels: Labels, units: tuple[str, ...], descending: bool
+) -> list[_Result]:
+    """The time series that a query returns."""
+    is_array = isinstance(value, Array)
+    return [
+        _Result(
+            query,
+            labels.label(query, series, series.label if is_array else ""),
+            sorted(series.values.items(), reverse=descending),
+            units,
+        )
+        for series in (value.members if isinstance(value, Array) else (value,))
+    ]
 
 
-def _page(arguments: dict[str, Any], results: list[_Result], place: tuple[int, int], most: int) -> Output:
-    shown: list[dict[str, Any]] = []
-    room = most
-    number, offset = place
-    while number < len(results):
-        result = results[number]
+def _fill(
+    shown: list[dict[str, Any]], results: list[_Result], place: _Place, room: int
+) -> tuple[int, _Place | None]:
+    """Adds results of one query to the page, from a place on. Returns the room that is left, and where the next
+    page begins if it does not take them all."""
+    offset = place.value
+    for number, result in enumerate(results[place.series :], place.series):
+        if room == 0:
+            return 0, _Place(place.query, number)
         points = result.points[offset : offset + room]
-        is_whole = offset + len(points) == len(result.points)
+        is_whole = offset + len(points) >= len(result.points)
         shown.append(_shown(result, points, "Complete" if is_whole else "PartialData"))
         room -= len(points)
         if not is_whole:
-            offset += len(points)
-            break
-        number, offset = number + 1, 0
-        if room == 0:
-            break
-    output: Output = {"MetricDataResults": shown, "Messages": []}
-    if number < len(results) and (offset or any(result.points for result in results[number:])):
-        output["NextToken"] = make_token(arguments, [number, offset])
-    elif number < len(results):
-        output["MetricDataResults"] += [_shown(result, [], "Complete") for result in results[number:]]
-    return output
+            return 0, _Place(place.query, number, offset + len(points))
+        offset = 0
+    return room, None
 
 
 def _shown(result: _Result, points: list[tuple[int, float]], status: str) -> dict[str, Any]:

@@ -331,6 +331,36 @@ def test_values_come_in_pages(cloudwatch: CloudWatchInProcess) -> None:
     assert cloudwatch.refusal("GetMetricData", **arguments)[0] == "InvalidNextToken"
 
 
+def pages_of(cloudwatch: CloudWatchInProcess, **arguments: Any) -> list[list[tuple[str, int]]]:
+    """The results of each page: label and number of values."""
+    pages = []
+    while True:
+        answer = cloudwatch.call("GetMetricData", StartTime=NOON - 300, EndTime=NOON, **arguments)
+        pages.append([(result["Label"], len(result["Values"])) for result in answer["MetricDataResults"]])
+        if "NextToken" not in answer:
+            return pages
+        arguments["NextToken"] = answer["NextToken"]
+
+
+def test_pages_of_arrays_and_hidden_queries(
+    cloudwatch: CloudWatchInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in range(5):
+        cloudwatch.put("a", 1, at=NOON - 300 + 60 * minute)
+        cloudwatch.put("b", 1, at=NOON - 300 + 60 * minute)
+    hidden = [metric("a", "a", ReturnData=False), metric("b", "b", ReturnData=False)]
+    queries = [expression("e", "METRICS() * 2"), *hidden, expression("f", "a + b")]
+    asked = {"MetricDataQueries": queries, "MaxDatapoints": 5}
+    assert pages_of(cloudwatch, **asked) == [[("e a", 5)], [("e b", 5)], [("f", 5)]]
+    assert pages_of(cloudwatch, MetricDataQueries=queries[:3], MaxDatapoints=10) == [[("e a", 5), ("e b", 5)]]
+    assert pages_of(cloudwatch, MetricDataQueries=queries, MaxDatapoints=12) == [
+        [("e a", 5), ("e b", 5), ("f", 2)],
+        [("f", 3)],
+    ]
+    monkeypatch.setattr(get_metric_data, "ENOUGH_READ", 10)
+    assert pages_of(cloudwatch, MetricDataQueries=queries) == [[("e a", 5), ("e b", 5)], [("f", 5)]]
+
+
 REFUSED_DATA: list[tuple[dict[str, Any], str, str]] = [
     ({}, "MissingParameter", "The parameter MetricData.member.1.MetricName is required."),
     (
