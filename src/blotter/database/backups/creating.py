@@ -22,6 +22,7 @@ from blotter.database.copies.history import HistoryLost
 from blotter.database.copies.jobs import Job, Tools
 from blotter.database.copies.segments import DamagedSegment
 from blotter.database.operations.backups import records
+from blotter.database.operations.backups.backups import remove_backup, remove_contents
 from blotter.database.operations.backups.jobs import CreateState
 from blotter.database.operations.backups.records import Backup
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
@@ -33,8 +34,8 @@ async def run(job: Job, tools: Tools) -> None:
     """Raises ObjectsUnavailable and StorageUnavailable: try again later."""
     state = job.state_as(CreateState)
     backup = await tools.storage.fetch(partial(_backup, state=state))
-    if backup is None:  # deleted by something else than a request, which would be refused
-        await tools.storage.write(partial(_end, job=job))
+    if backup is None:
+        await tools.storage.write(partial(_call_off, job=job))
         return
     try:
         await tools.storage.fetch(lambda tx: copier.check_possible(tx, backup.table, job.id))
@@ -72,9 +73,12 @@ async def _copy(job: Job, tools: Tools, backup: Backup, state: CreateState) -> C
     return state
 
 
-def _end(tx: WriteTransaction, job: Job) -> None:
+def _call_off(tx: WriteTransaction, job: Job) -> None:
+    """Ends the job of a backup that was called off, and has what is written removed."""
+    state = job.state_as(CreateState)
     copier.release(tx, job.id)
     jobs.end(tx, job.id)
+    remove_contents(tx, state.account, state.region, state.backup_id, job.started_at)
 
 
 def _backup(tx: ReadTransaction, state: CreateState) -> Backup | None:
@@ -84,14 +88,15 @@ def _backup(tx: ReadTransaction, state: CreateState) -> Backup | None:
 def _complete(tx: WriteTransaction, job: Job, backup: Backup, manifest: Manifest) -> None:
     """The backup is AVAILABLE, if it has as many items and bytes as the table had at the moment. A backup that has
     not is none: it is removed, and the log says so."""
+    if _backup(tx, job.state_as(CreateState)) is None:
+        _call_off(tx, job)
+        return
     copier.end(tx, backup.table, job.id)
     jobs.end(tx, job.id)
-    if records.find(tx, backup.table.account, backup.table.region, backup.id) is None:
-        return  # it was called off
     if (manifest.items, manifest.size) == (backup.items, backup.size):
         records.save(tx, replace(backup, available=True))
         return
-    records.remove(tx, backup)
+    remove_backup(tx, backup, job.started_at)
     tx.after_commit(
         lambda: log.error(
             "backup %s failed and is gone: %d items of %d bytes were copied, the table had %d of %d. "
@@ -107,13 +112,16 @@ def _complete(tx: WriteTransaction, job: Job, backup: Backup, manifest: Manifest
 
 def _begin_anew(tx: WriteTransaction, job: Job, backup: Backup, tools: Tools) -> None:
     """The job with a new moment. A table that is gone is not copied any more: the backup goes with it."""
+    if _backup(tx, job.state_as(CreateState)) is None:
+        _call_off(tx, job)
+        return
     table = backup.table
     copier.end(tx, table, job.id)
     try:
         moment = copier.begin(tx, table, job.id, tools.clock())
     except CopyImpossible:
         jobs.end(tx, job.id)
-        records.remove(tx, backup)
+        remove_backup(tx, backup, job.started_at)
         tx.after_commit(lambda: log.error("backup %s failed and is gone: its table is gone", backup.arn))
         return
     statistics = tx.statistics(table.space)

@@ -486,6 +486,7 @@ def test_jobs_whose_backup_has_gone_leave_nothing_behind(
 ) -> None:
     fill(database, random.Random(8), 20)
     database.background = False
+    objects = memory_objects()
     for with_restore in (False, True):
         arn = backup(database)
         if with_restore:
@@ -497,8 +498,20 @@ def test_jobs_whose_backup_has_gone_leave_nothing_behind(
             assert found is not None
             records.remove(tx, found)
 
-        database.run(database.storage.write(remove))
-        run_jobs(database)
+        if with_restore:
+            database.run(database.storage.write(remove))
+            run_jobs(database)
+        else:
+            steps = [0]
+
+            async def remove_in_the_middle() -> None:
+                steps[0] += 1  # noqa: B023
+                if steps[0] == 5:  # noqa: B023
+                    await database.storage.write(remove)
+
+            run_jobs(database, watched(database.tools, objects, Steps(), remove_in_the_middle))
+            assert steps[0] > 5
+            assert list(objects.list()) == []
         assert not jobs_left(database)
     assert "its backup is gone" in caplog.text
     assert call(database, "ListTables", {})["TableNames"] == ["books"]

@@ -92,9 +92,15 @@ def delete_backup(request: wire.DeleteBackupInput, tx: WriteTransaction, context
 
 
 def remove_backup(tx: WriteTransaction, backup: Backup, now: float) -> None:
-    """Removes the record, and starts the job that removes the contents."""
+    """Removes the record, and has the contents removed."""
     records.remove(tx, backup)
-    jobs.start(tx, jobs.Job.new(job_id(DELETE, backup), DELETE, now, DeleteState(backup.place)))
+    remove_contents(tx, backup.table.account, backup.table.region, backup.id, now)
+
+
+def remove_contents(tx: WriteTransaction, account: str, region: str, backup_id: str, now: float) -> None:
+    """Starts the job that removes what is in the store of objects."""
+    state = DeleteState(records.place_of(account, region, backup_id))
+    jobs.start(tx, jobs.Job.new(f"{DELETE}/{account}/{region}/{backup_id}", DELETE, now, state))
 
 
 def list_backups(request: wire.ListBackupsInput, tx: ReadTransaction, context: Context) -> bytes:

@@ -52,12 +52,17 @@ class Backup(msgspec.Struct, frozen=True):
     @property
     def place(self) -> str:
         """Where its contents are in the store of objects."""
-        return f"{INTERNAL}/backups/{self.table.account}/{self.table.region}/{self.id}"
+        return place_of(self.table.account, self.table.region, self.id)
 
     @property
     def copy_id(self) -> str:
         """What its parts are marked with: 32 hexadecimal digits, never used for another copy."""
         return f"{self.id[:14]}{self.id[15:23]}{self.table.id.replace('-', '')[:10]}"
+
+
+def place_of(account: str, region: str, backup_id: str) -> str:
+    """Where the contents of a backup are in the store of objects."""
+    return f"{INTERNAL}/backups/{account}/{region}/{backup_id}"
 
 
 def new_backup_id(now: float, suffix: str = "") -> str:
