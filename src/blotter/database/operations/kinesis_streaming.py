@@ -10,6 +10,7 @@ test_kinesis_streaming_destination_crud; 2025-07).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,6 +27,7 @@ from blotter.database.operations.kinesis_destinations import (
     disable,
     save_destination,
 )
+from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
@@ -35,6 +37,16 @@ _MAY_NOT_ENABLE = (
     "EnableKinesisStreamingDestination must be DISABLED or ENABLE_FAILED to perform ENABLE operation."
 )
 _MAY_NOT_DISABLE = "KinesisStreamingDestination must be ACTIVE to perform DISABLE operation."
+
+
+def touches_of_enable(request: wire.EnableKinesisStreamingDestinationInput) -> Sequence[Touch]:
+    """The server writes to the stream with its own credentials, so the caller's policies must allow that, too.
+    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/kds_iam.html"""
+    return [
+        Touch("dynamodb:EnableKinesisStreamingDestination", request.TableName),
+        Touch("kinesis:DescribeStream", request.StreamArn),
+        Touch("kinesis:PutRecords", request.StreamArn),
+    ]
 
 
 def enable(request: wire.EnableKinesisStreamingDestinationInput, tx: WriteTransaction, context: Context) -> bytes:

@@ -221,7 +221,12 @@ _ALL: tuple[Operation[Any, Any], ...] = (
     _writer("PutResourcePolicy", resource_policies.put_resource_policy, _resource),
     _reader("GetResourcePolicy", resource_policies.get_resource_policy, _resource),
     _writer("DeleteResourcePolicy", resource_policies.delete_resource_policy, _resource),
-    _writer("EnableKinesisStreamingDestination", kinesis_streaming.enable, _table),
+    _writer(
+        "EnableKinesisStreamingDestination",
+        kinesis_streaming.enable,
+        _table,
+        kinesis_streaming.touches_of_enable,
+    ),
     _writer("DisableKinesisStreamingDestination", kinesis_streaming.disable_destination, _table),
     _writer("UpdateKinesisStreamingDestination", kinesis_streaming.update, _table),
     _reader("DescribeKinesisStreamingDestination", kinesis_streaming.describe, _table),

@@ -13,6 +13,7 @@ from blotter.database.authorization.stage import resource_of
 from blotter.database.operations.touches import Touch
 from blotter.database.security.principal import Session
 from tests.guarded import ROOT, TABLES, GuardedDatabase, allow, deny, session, user
+from tests.in_process import ACCOUNT
 
 NOTES, OTHERS = {"TableName": "notes"}, {"TableName": "others"}
 KEY = {"p": {"S": "a"}, "s": {"N": "1"}}
@@ -215,6 +216,21 @@ def test_every_part_of_a_request_is_authorized_by_its_own_action(
         others = [name for name in names if name != missing] + [f"dynamodb:{call[0]}"] * (call[0] not in actions)
         lacking = user("a", allow([*others, "s3:*"]))
         assert missing in database.as_(lacking).message(*call)
+
+
+def test_who_sends_changes_to_a_stream_may_write_to_it(database: GuardedDatabase) -> None:
+    stream = f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/"
+    table = allow("dynamodb:*", f"{TABLES}notes")
+    writes = allow(["kinesis:DescribeStream", "kinesis:PutRecords"], f"{stream}mine")
+    enable = "EnableKinesisStreamingDestination"
+    assert f"kinesis:DescribeStream on resource: {stream}mine" in database.as_(user("a", table)).message(
+        enable, NOTES | {"StreamArn": f"{stream}mine"}
+    )
+    database.as_(user("a", table, writes))
+    assert not database.allows(enable, NOTES | {"StreamArn": f"{stream}others"})
+    described = database.call("DescribeKinesisStreamingDestination", NOTES)[1]
+    assert described["KinesisDataStreamDestinations"] == []
+    assert database.allows(enable, NOTES | {"StreamArn": f"{stream}mine"})
 
 
 MINE: dict[str, Any] = {
