@@ -546,3 +546,18 @@ def test_regions_are_apart_and_can_be_restored_across(database: InProcessDatabas
     assert details["BackupArn"] == rewritten
     call(database, "DeleteBackup", {"BackupArn": rewritten})
     assert refusal(database, "DescribeBackup", {"BackupArn": arn}).startswith("BackupNotFoundException")
+
+
+def test_backups_of_one_moment_are_in_the_order_of_their_requests(tmp_path: Path) -> None:
+    now = [1_795_911_600.0004]
+    database = InProcessDatabase(tmp_path / "data", clock=lambda: now[0])
+    call(database, "CreateTable", SCHEMA)
+    arns = [backup(database, f"backup-{number}") for number in range(20)]
+    listed = call(database, "ListBackups", {})["BackupSummaries"]
+    assert [each["BackupArn"] for each in listed] == arns
+    times = [each["BackupCreationDateTime"] for each in listed]
+    assert times == [round(1_795_911_600 + number / 1000, 3) for number in range(20)]
+    now[0] -= 3600  # a clock that is set back is believed
+    earlier = backup(database)
+    assert call(database, "ListBackups", {})["BackupSummaries"][0]["BackupArn"] == earlier
+    database.close()

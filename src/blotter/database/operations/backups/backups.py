@@ -46,16 +46,15 @@ def start_backup(
 ) -> Backup:
     """Records a backup of the table as it is in this transaction, and starts the job that copies it. With
     `expires_at` it is one of the service's own."""
-    created_at = int(now * 1000) / 1000
     own = expires_at is not None
-    backup_id = records.new_backup_id(created_at, "00000000" if own else "")
+    backup_id = records.new_backup_id(tx, table, now, "00000000" if own else "")
     statistics = tx.statistics(table.space)
     backup = Backup(
         backup_id,
         name,
         "SYSTEM" if own else "USER",
         table,
-        created_at,
+        records.created_at(backup_id),
         statistics.items,
         statistics.bytes,
         expires_at=expires_at,

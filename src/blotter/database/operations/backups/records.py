@@ -25,6 +25,7 @@ from blotter.database.storage.records import delete_record, save_record
 
 KIND: Final = "backup"
 _AT_ONCE: Final = 50
+_CLOSE_MILLISECONDS: Final = 1000
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -65,8 +66,21 @@ def place_of(account: str, region: str, backup_id: str) -> str:
     return f"{INTERNAL}/backups/{account}/{region}/{backup_id}"
 
 
-def new_backup_id(now: float, suffix: str = "") -> str:
-    return f"{int(now * 1000):014d}-{suffix or secrets.token_hex(4)}"
+def new_backup_id(tx: ReadTransaction, table: Table, now: float, suffix: str = "") -> str:
+    """An id that follows on those that the account has in the region: of two backups in one millisecond, the
+    second gets the next one. A clock that was set back is believed."""
+    moment = int(now * 1000)
+    start, end = _key(table.account, table.region, ""), _key(table.account, table.region, "~")
+    for key, _, _ in tx.items(RECORDS_SPACE, start, end, 1, reverse=True):
+        last = int(key[len(start) :].partition(b"-")[0])
+        if 0 <= last - moment < _CLOSE_MILLISECONDS:
+            moment = last + 1
+    return f"{moment:014d}-{suffix or secrets.token_hex(4)}"
+
+
+def created_at(backup_id: str) -> float:
+    """When the backup of an id was made, in seconds since the epoch."""
+    return int(backup_id.partition("-")[0]) / 1000
 
 
 def save(tx: WriteTransaction, backup: Backup) -> None:
