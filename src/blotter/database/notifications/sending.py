@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import smtplib
 import ssl
 import uuid
@@ -33,6 +34,7 @@ TIMEOUT: Final = 10.0
 _SNS_VERSION: Final = "2010-03-31"
 _FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
 _LONGEST_SUBJECT: Final = 100
+_REGION: Final = re.compile(r"[a-z0-9]{1,20}(-[a-z0-9]{1,20}){0,5}")
 
 
 def send(target: Target, notification: Notification) -> None:
@@ -75,7 +77,8 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
 def _post_to_hook(target: WebHook, notification: Notification) -> None:
     parts = urlsplit(target.url)
     headers = {"Content-Type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": "Notification"}
-    headers |= {"x-amz-sns-topic-arn": notification.action} if notification.action.isascii() else {}
+    if notification.action.isascii() and notification.action.isprintable():
+        headers["x-amz-sns-topic-arn"] = notification.action
     url = target.url
     if parts.username is not None:
         pair = f"{parts.username}:{parts.password or ''}".encode()
@@ -147,7 +150,11 @@ def _text(notification: Notification) -> str:
 
 def _publish(target: Topic, notification: Notification) -> None:
     region = _region_of(notification.action) or notification.region
-    endpoint = target.endpoint or f"https://sns.{region}.amazonaws.com"
+    if not _REGION.fullmatch(region):
+        # It becomes part of a host name, and whoever sets an alarm chooses it.
+        raise DeliveryError("the ARN names no region")
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    endpoint = target.endpoint or f"https://sns.{region}.{domain}"
     body = urlencode(
         {
             "Action": "Publish",

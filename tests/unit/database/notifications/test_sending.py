@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from blotter.database.alarms.records import Notification
+from blotter.database.notifications import sending
 from blotter.database.notifications.sending import send
-from blotter.database.notifications.targets import DeliveryError, parse_targets
+from blotter.database.notifications.targets import DeliveryError, Topic, parse_targets
 from tests.certificates import sign
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
@@ -260,6 +262,32 @@ def _by_botocore(request: Received, port: int, token: str) -> str:
     signed = auth.signed_headers(auth.headers_to_sign(again))
     scope = auth.scope(again)
     return f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders={signed}, Signature={signature}"
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("eu-west-1", "https://sns.eu-west-1.amazonaws.com/"),
+        ("cn-north-1", "https://sns.cn-north-1.amazonaws.com.cn/"),
+        ("us-gov-east-1", "https://sns.us-gov-east-1.amazonaws.com/"),
+        ("evil.example.com/#", None),
+        ("user@evil", None),
+        ("Evil", None),
+        ("a" * 30, None),
+    ],
+)
+def test_no_arn_leads_away_from_aws(region: str, host: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The region of the ARN is part of the host name, and whoever sets an alarm chooses it."""
+    asked: list[str] = []
+    monkeypatch.setattr(sending, "_post", lambda url, *_: asked.append(url))
+    monkeypatch.setattr(sending, "_credentials", lambda _: ("AKIA", "SECRET", ""))
+    elsewhere = msgspec.structs.replace(NOTIFICATION, action=f"arn:aws:sns:{region}:123456789012:ops")
+    if host is None:
+        with pytest.raises(DeliveryError, match="the ARN names no region"):
+            send(Topic(""), elsewhere)
+    else:
+        send(Topic(""), elsewhere)
+    assert asked == ([] if host is None else [host])
 
 
 def test_sns_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
