@@ -31,7 +31,7 @@ from blotter.database.metrics.totals import Total, Totals
 from blotter.database.model.arns import parse_arn
 from blotter.database.operations.context import Context
 from blotter.database.settings import Settings
-from blotter.database.storage.protocol import Storage, StorageUnavailable, Store
+from blotter.database.storage.protocol import Storage, Store
 
 _LIMITS = Limits(connections=100, drain_timeout=1.0, idle_timeout=300.0)
 """For Prometheus, which keeps a connection open between two scrapes."""
@@ -160,8 +160,9 @@ class MetricsSetup:
             await asyncio.sleep(_STOP_PAUSE)
         try:
             await Collector(storage, shared, self._settings.metrics_storage).collect()
-        except StorageUnavailable as error:
+        except Exception as error:  # a full disk, a damaged file: no reason not to stop in order
             log.warning("the metrics of the last minute are not stored: %s", error)
+            shared.forget()
 
     def finish(self) -> None:
         """Stores what is left, when every process has ended."""
@@ -169,8 +170,12 @@ class MetricsSetup:
         if shared is None or self._store.single_process:
             return
         shared.close_all()
-        if shared.has_samples():
+        if not shared.has_samples():
+            return
+        try:
             self._store.run_apart(lambda storage: _finish(storage, shared, self._settings.metrics_storage))
+        except Exception as error:
+            log.warning("the metrics of the last minute are not stored: %s", error)
 
     def _own_levels(self) -> Iterable[tuple[str, float]]:
         open_now = [count for count in self._connections if count != ConnectionCounts.GONE]

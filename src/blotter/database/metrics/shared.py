@@ -114,6 +114,11 @@ class SharedCounters:
             for header in self._headers(slot)
         )
 
+    def forget(self) -> None:
+        """Gives everything back as if it were stored."""
+        self.close_all()
+        self.free(self.ids(cells.CLOSED))
+
     def close_all(self) -> None:
         """Closes what is open. For when every process that counts has ended."""
         for slot in range(self.slots):
