@@ -25,7 +25,6 @@ from blotter.database.storage.protocol import (
     StorageUnavailable,
     StoredItem,
     WriteTransaction,
-    change_size,
 )
 from blotter.database.storage.sqlite.catalog import SELECT_DESCRIPTION, CatalogCache, encode_table
 from blotter.database.storage.sqlite.reading import Reader
@@ -50,6 +49,9 @@ _DELETE_BODY = f"DELETE FROM bodies {_OUTSIDE}"
 _APPEND = (
     "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin, kind, version)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_APPEND_ITEM = (
+    "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ADD_STATISTICS = (
     "INSERT INTO statistics (space, items, bytes) VALUES (?, ?, ?)"
@@ -189,9 +191,14 @@ class Writer(Reader):
 
     def append_change(self, change: Change) -> None:
         self.writes += 1
-        row = (change.time, change.table_id, change.shard, change.key, change.old, change.new, change.origin)
-        self._execute(_APPEND, (self._next(LAST_CHANGE), *row, change.kind, change.version))
-        self._grow(LOG_SPACE, 1, change_size(change))
+        key, old, new = change.key, change.old, change.new
+        row = (self._next(LAST_CHANGE), change.time, change.table_id, change.shard, key, old, new, change.origin)
+        if change.kind == "item" and change.version is None:  # the columns' defaults
+            self._execute(_APPEND_ITEM, row)
+        else:
+            self._execute(_APPEND, (*row, change.kind, change.version))
+        size = len(key) + (0 if old is None else len(old)) + (0 if new is None else len(new))
+        self._grow(LOG_SPACE, 1, size)
 
     def log_record(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         self.append_change(Change(0, self._clock(), "", NO_SHARD, key, old, new, kind="record"))
