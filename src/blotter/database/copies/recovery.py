@@ -46,6 +46,8 @@ SHIP_SECONDS: Final = 240.0
 """Entries of the log are written into segments when the oldest is this old,"""
 SHIP_BYTES: Final = 4 * 1024 * 1024
 """or when there are this many bytes of them."""
+GRACE_SECONDS: Final = 60.0
+"""Segments are kept so much longer than the recovery period: a restore may just have begun."""
 _ENTRIES_AT_ONCE: Final = 20_000
 _REMOVED_AT_ONCE: Final = 100
 
@@ -95,7 +97,7 @@ class RecoveryLog:
     async def run_once(self) -> None:
         """Does what is due now. Raises ObjectsUnavailable."""
         state = await self._storage.fetch(_look)
-        if state.position is None and not state.recorded:
+        if not state.is_read and not state.recorded:
             return
         if not self._has_looked:
             await self._remove_unconfirmed()
@@ -104,8 +106,9 @@ class RecoveryLog:
             await self._storage.write(partial(ensure_reader, now=self._clock()))
         while await self._ship():
             pass
-        for table_id in state.recorded:
-            await self._trim(table_id)
+        state = await self._storage.fetch(_look)
+        for table_id, table in state.recorded.items():  # only `_ship` adds segments to them
+            await self._trim(table_id, table)
         if not state.tables:
             await self._storage.write(_release_reader)
 
@@ -153,10 +156,10 @@ class RecoveryLog:
         self._objects.put(part.object, stored)
         return part
 
-    async def _trim(self, table_id: str) -> None:
+    async def _trim(self, table_id: str, table: Table | None) -> None:
         """Removes the segments of a table that hold only what is older than it can be restored to."""
         while True:
-            gone = await self._storage.fetch(partial(_outdated, table_id=table_id, now=self._clock()))
+            gone = await self._storage.fetch(partial(_outdated, table_id=table_id, table=table, now=self._clock()))
             if not gone:
                 return
             # Objects first: a record without its object is removed by the next round, the opposite would stay.
@@ -176,13 +179,13 @@ class RecoveryLog:
 
 
 class _State(NamedTuple):
-    position: int | None
-    """Of the reader; None if there is none."""
+    is_read: bool
+    """Whether there is a reader of the log."""
     is_lost: bool
     tables: int
     """How many have recovery."""
-    recorded: list[str]
-    """The ids of tables that have segments."""
+    recorded: dict[str, Table | None]
+    """The tables that have segments, by id; None for one that is gone."""
 
 
 class _Batch(NamedTuple):
@@ -193,11 +196,16 @@ class _Batch(NamedTuple):
 
 
 def _look(tx: ReadTransaction) -> _State:
-    reader = find_reader(tx, RECOVERY)
-    if reader is None:
-        return _State(None, False, 0, tables_with_parts(tx))
-    tables = sum(1 for table in tx.tables() if _has_history(table))
-    return _State(reader.position, reader.lost_at is not None, tables, tables_with_parts(tx))
+    reader, recorded = find_reader(tx, RECOVERY), tables_with_parts(tx)
+    if reader is None and not recorded:
+        return _State(False, False, 0, {})
+    tables = {table.id: table for table in tx.tables()}
+    return _State(
+        reader is not None,
+        reader is not None and reader.lost_at is not None,
+        sum(1 for table in tables.values() if _has_history(table)),
+        {table_id: tables.get(table_id) for table_id in recorded},
+    )
 
 
 def _confirm(tx: WriteTransaction, batch: _Batch, written: list[HistoryPart], now: float) -> None:
@@ -215,15 +223,14 @@ def _release_reader(tx: WriteTransaction) -> None:
         tx.remove_log_reader(RECOVERY)
 
 
-def _outdated(tx: ReadTransaction, table_id: str, now: float) -> list[HistoryPart]:
+def _outdated(tx: ReadTransaction, table_id: str, table: Table | None, now: float) -> list[HistoryPart]:
     """The oldest segments of a table that nothing needs any more, some at a time."""
-    table = next((table for table in tx.tables() if table.id == table_id), None)
     gone: list[HistoryPart] = []
     if table is not None and table.is_being_copied:
         return gone
     for part in parts(tx, table_id):
         if table is not None and table.recovery is not None:
-            outdated = part.latest < earliest_restorable(table.recovery, now)
+            outdated = part.latest < earliest_restorable(table.recovery, now) - GRACE_SECONDS
             if part.last > table.recovery.position and not outdated:
                 break
         gone.append(part)
