@@ -40,7 +40,8 @@ from blotter.database.archive.layout import (
     loaded_folder,
     read_value,
 )
-from blotter.database.copies.format import Manifest, Part, read_manifest, read_part
+from blotter.database.copies.batching import BATCH_BYTES, BATCH_ROWS, batches
+from blotter.database.copies.format import Manifest, read_manifest, read_part
 from blotter.database.copies.history_index import RECOVERY
 from blotter.database.copies.objects import ObjectNotFound, Objects
 from blotter.database.copies.segments import DamagedSegment, decode_segment
@@ -72,8 +73,8 @@ from blotter.database.storage.sqlite.recovering import make_file
 from blotter.database.storage.sqlite.schema import FILE_NAME
 from blotter.database.storage.sqlite.storage import SqliteStorage
 
-ROWS_AT_ONCE: Final = 2000
-CHANGES_AT_ONCE: Final = 1000
+CHANGES_AT_ONCE: Final = 5000
+"""Entries of the log that are replayed in one transaction. Each is synced."""
 SEGMENTS_AHEAD: Final = 4
 """Segments that are fetched while one is replayed."""
 
@@ -223,14 +224,10 @@ class _Building:
             raise DamagedArchive(f"{place.place} is a copy of another table")
         if table is None:  # made after the base was begun: all of it is in the log
             return
-        for part in manifest.parts:
-            blocks = await asyncio.to_thread(partial(_blocks, place, cipher, manifest, part))
-            for block in blocks:
-                for position in range(0, len(block), ROWS_AT_ONCE):
-                    rows = block[position : position + ROWS_AT_ONCE]
-                    await self._storage.write(partial(_put_rows, space=table.space, rows=rows))
-                    self._items += len(rows)
-                    self._progress("loading items", self._items)
+        async for rows in batches(_rows(place, cipher, manifest)):
+            await self._storage.write(partial(_put_rows, space=table.space, rows=rows))
+            self._items += len(rows)
+            self._progress("loading items", self._items)
 
     async def replay(self, place: Objects, choice: Choice, cipher: FileCipher, at: float | None) -> None:
         """The log from the base on, up to a time."""
@@ -351,7 +348,7 @@ class _Building:
         key = b""
         filled = 0
         while rows := await self._storage.fetch(
-            lambda tx: tx.items(table.space, key, None, ROWS_AT_ONCE, 1 << 20)  # noqa: B023 (runs at once)
+            lambda tx: tx.items(table.space, key, None, BATCH_ROWS, BATCH_BYTES)  # noqa: B023 (runs at once)
         ):
             await self._storage.write(partial(_enter, table=table, rows=rows))
             key = rows[-1][0] + b"\x00"
@@ -373,8 +370,12 @@ def _runs(changes: list[Change]) -> Iterator[tuple[list[Change], str | None]]:
         yield run, None
 
 
-def _blocks(place: Objects, cipher: FileCipher, manifest: Manifest, part: Part) -> list[list[Row]]:
-    return list(read_part(place, cipher, manifest, part))
+async def _rows(place: Objects, cipher: FileCipher, manifest: Manifest) -> AsyncIterator[list[Row]]:
+    """The rows of a copy, a block at a time, read on a thread."""
+    for part in manifest.parts:
+        blocks = read_part(place, cipher, manifest, part)
+        while (rows := await asyncio.to_thread(next, blocks, None)) is not None:
+            yield rows
 
 
 def _put_rows(tx: WriteTransaction, space: int, rows: list[Row]) -> None:
