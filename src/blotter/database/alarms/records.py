@@ -2,17 +2,19 @@
 
     alarm/<account>/<region>/<name>                        an alarm
     alarm-history/<account>/<region>/<name>,<time><number>  what happened to it; kept when it is deleted
-    alarm-action/<time><number>                            a notification that has to be sent
+    alarm-action/<digest of the action><time><number>      a notification that has to be sent
     alarm-generation                                       raised by every change of an alarm's settings
 
 Names of alarms have no control characters, so the first null byte ends one. Times are seconds since the epoch, in
-keys microseconds as 8 bytes, big-endian, followed by a number of 4. The generation lets the background process see
+keys microseconds as 8 bytes, big-endian, followed by a number of 4. Notifications of one action are together, so
+that those that a target does not take are in the way of no others. The generation lets the background process see
 with one read that it has to look at the alarms again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Any, Final, Literal
 
 import msgspec
@@ -33,6 +35,9 @@ ALARMS: Final = (b"alarm/", b"alarm0")
 HISTORY: Final = (b"alarm-history/", b"alarm-history0")
 ACTIONS: Final = (b"alarm-action/", b"alarm-action0")
 _AT_ONCE = 256
+_DIGEST: Final = 16
+_ACTION_BYTES: Final = len(ACTIONS[0]) + _DIGEST
+_MOMENT_BYTES: Final = 13
 
 ItemType = Literal["ConfigurationUpdate", "StateUpdate", "Action"]
 
@@ -192,14 +197,25 @@ def decode_alarm(body: bytes) -> Alarm:
 
 
 def add_notification(tx: WriteTransaction, notification: Notification) -> None:
-    _save(tx, _free_key(tx, b"".join((b"alarm-action/", _moment(notification.at)))), notification)
+    digest = blake2b(notification.action.encode(), digest_size=_DIGEST).digest()
+    _save(tx, _free_key(tx, b"".join((b"alarm-action/", digest, _moment(notification.at)))), notification)
 
 
-def notifications(tx: ReadTransaction, limit: int, after: bytes = b"") -> list[tuple[bytes, Notification]]:
-    """The oldest ones that wait, with their keys; those after a key."""
-    start = max(ACTIONS[0], after + b"\x00")
-    rows = tx.items(RECORDS_SPACE, start, ACTIONS[1], limit)
-    return [(key, msgspec.json.decode(body, type=Notification)) for key, _, body in rows]
+def notifications(tx: ReadTransaction, limit: int) -> list[tuple[bytes, Notification]]:
+    """Those that wait longest for each action, so many of each, with their keys."""
+    found: list[tuple[bytes, Notification]] = []
+    start, end = ACTIONS
+    while rows := tx.items(RECORDS_SPACE, start, end, limit):
+        first, last = (rows[place][0][:_ACTION_BYTES] for place in (0, -1))
+        is_all = len(rows) < limit
+        for key, _, body in rows:
+            # The last action of a full page is read again from its beginning.
+            if is_all or first == last or not key.startswith(last):
+                found.append((key, msgspec.json.decode(body, type=Notification)))
+        if is_all:
+            break
+        start = last if first != last else last + b"\xff" * _MOMENT_BYTES
+    return found
 
 
 def remove_notification(tx: WriteTransaction, key: bytes) -> bool:

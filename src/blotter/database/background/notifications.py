@@ -24,7 +24,8 @@ from blotter.database.storage.protocol import Storage, WriteTransaction
 from blotter.database.work_thread import WorkThread
 
 KEPT_SECONDS: Final = 86_400.0
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 100
+"""Notifications of one action that are looked at in one round."""
 _NOWHERE: Final = "arn:aws:autoscaling:"
 """Actions that the auto scaler does by itself, without being told."""
 
@@ -57,17 +58,15 @@ class Notifier:
         """Starts the delivery of what waits; deliveries that are under way go on by themselves."""
         busy = {target for target, delivery in self._deliveries.items() if not delivery.done()}
         queues: dict[Target, list[tuple[bytes, Notification]]] = {}
-        after = b""
-        while waiting := await self._storage.fetch(lambda tx: notifications(tx, _AT_ONCE, after)):  # noqa: B023
-            for key, notification in waiting:
-                target = self._targets.find(notification.action)
-                if target is None:
-                    await self._end(key, notification, self._unmapped(notification))
-                elif target not in busy:
-                    queues.setdefault(target, []).append((key, notification))
-            after = waiting[-1][0]
+        for key, notification in await self._storage.fetch(lambda tx: notifications(tx, _AT_ONCE)):
+            target = self._targets.find(notification.action)
+            if target is None:
+                await self._end(key, notification, self._unmapped(notification))
+            elif target not in busy:
+                queues.setdefault(target, []).append((key, notification))
         for target, queue in queues.items():
             if self._attempts.may_run(target):
+                queue.sort(key=lambda waiting: waiting[1].at)
                 self._deliveries[target] = asyncio.create_task(self._deliver(target, queue))
 
     async def drain(self) -> None:

@@ -108,6 +108,33 @@ def test_a_target_that_fails_stops_no_other_and_is_tried_again(
     assert "Traceback" not in caplog.text
 
 
+def test_many_that_wait_are_not_in_the_way_of_others(
+    cloudwatch: CloudWatchInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blotter.database.background.notifications._AT_ONCE", 3)
+    cloudwatch.alarm(AlarmActions=[BAD, GOOD], OKActions=[BAD, MORE], InsufficientDataActions=[BAD, UNKNOWN])
+
+    def deliver(target: Target, _: Notification) -> None:
+        if target.shown == "http://bad":
+            raise DeliveryError("status 503")
+
+    delivery = Delivery(cloudwatch, deliver)
+    for number in range(4):
+        cloudwatch.now = NOON + number
+        set_state(cloudwatch, "ALARM", "OK", "INSUFFICIENT_DATA")
+    for _ in range(3):
+        delivery.round()
+    assert [state for target, state in delivery.sent if target == "http://good"] == ["ALARM"] * 4
+    assert [state for target, state in delivery.sent if target == "http://more"] == ["OK"] * 4
+    assert delivery.actions().count(f"Failed to execute action {UNKNOWN}") == 4
+    delivery.deliver = lambda *_: None
+    delivery.passed += 10
+    for _ in range(4):
+        delivery.round()
+    sent = [state for target, state in delivery.sent if target == "http://bad"]
+    assert sent == ["ALARM", "OK", "INSUFFICIENT_DATA"] * 4
+
+
 def test_a_target_that_hangs_stops_no_other(cloudwatch: CloudWatchInProcess) -> None:
     hanging = threading.Event()
 
