@@ -20,6 +20,7 @@ TESTS = (
     "tests/unit/database/http",
     "tests/unit/database/storage",
     "tests/unit/database/operations",
+    "tests/unit/database/admission",
     "tests/unit/database/authorization",
     "tests/unit/database/metrics",
     "tests/unit/database/security/policy",
