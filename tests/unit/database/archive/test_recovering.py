@@ -508,3 +508,31 @@ def test_a_backup_that_was_being_made_is_not_recovered(
     summaries = database.call("ListBackups", {})[1]["BackupSummaries"]
     database.close()
     assert [(each["BackupName"], each["BackupStatus"]) for each in summaries] == [("whole", "AVAILABLE")]
+
+
+def test_a_table_that_was_restored_is_recovered_with_what_was_put_into_it(server: Server, tmp_path: Path) -> None:
+    """What a restore puts is not in the log."""
+    server.create("first")
+    server.ship()
+    for number in range(5):
+        item = {"p": {"S": "a"}, "s": {"N": str(number)}, "v": {"N": "1"}}
+        server.call("PutItem", TableName="first", Item=item)
+    arn = server.call("CreateBackup", TableName="first", BackupName="one")["BackupDetails"]["BackupArn"]
+    server.call("RestoreTableFromBackup", TargetTableName="second", BackupArn=arn)
+    server.call("DeleteItem", TableName="second", Key={"p": {"S": "a"}, "s": {"N": "0"}})
+    server.call("PutItem", TableName="second", Item={"p": {"S": "a"}, "s": {"N": "1"}, "v": {"N": "2"}})
+    server.note()
+    server.ship()
+    assert any("/loaded/" in name for name in server.stored)
+    assert server.recovered(tmp_path / "with-its-copy") == server.moments[-1][1]
+    server.now += 60
+    server.call("DeleteItem", TableName="second", Key={"p": {"S": "a"}, "s": {"N": "2"}})
+    server.call("PutItem", TableName="second", Item={"p": {"S": "b"}, "s": {"N": "1"}, "v": {"N": "3"}})
+    server.note()
+    server.ship()
+    assert server.recovered(tmp_path / "later") == server.moments[-1][1]
+    for name in [name for name in server.stored if "/loaded/" in name]:
+        del server.stored[name]
+    found = recover(server.objects, tmp_path / "without", None, None, lambda *_: None, lambda: server.now)
+    assert [arn.rpartition("/")[2] for arn in found.left_out] == ["second"]
+    assert found.tables == 1
