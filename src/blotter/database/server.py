@@ -67,6 +67,7 @@ from blotter.database.supervisor import Link, Role, StartError, Supervisor
 
 if TYPE_CHECKING:
     from blotter.database.archive.archiver import Archiver
+from blotter.hosts import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -476,6 +477,8 @@ def _announce(
                 f"the root key of account {settings.account} was made: AWS_SHARED_CREDENTIALS_FILE={shown}",
                 file=sys.stdout,
             )
+    if settings.metrics_port is not None and not is_loopback(settings.metrics_port.host):
+        log.warning("metrics on %s: everyone who can reach it sees names and traffic of tables", metrics_url)
     if settings.exposed and not settings.enforced:
         log.warning("open access on %s: everyone who can reach it can read and delete the data", settings.host)
     while report_to:
