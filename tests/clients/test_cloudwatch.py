@@ -240,7 +240,7 @@ def test_a_notification_survives_the_death_of_the_process(serve: Any, hook: Hook
         return bool(alarm["StateValue"] == "ALARM")
 
     wait_until(state)
-    wait_until(lambda: "notifications to http://127.0.0.1" in serving.log.read_text())
+    wait_until(lambda: f"notifications of {TOPIC} to http://127.0.0.1" in serving.log.read_text())
     os.killpg(serving.process.pid, signal.SIGKILL)
     serving.process.wait()
     hook.failing = False

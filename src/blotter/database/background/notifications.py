@@ -1,10 +1,10 @@
 """Delivers the notifications of alarms, at least once each.
 
 A notification waits in the store until its target has taken it, so a server that is killed sends it after its
-next start, perhaps again. Each target has a queue and a thread of its own: one that fails is tried again after a
-pause that doubles from a second to five minutes, and keeps no other waiting. What could not be delivered within a
-day, or has no target, is given up. What became of each is in the history of its alarm; in the log, targets are
-named without passwords and paths.
+next start, perhaps again. Each action has a queue, and each target a thread, of its own: one that fails is tried
+again after a pause that doubles from a second to five minutes, and keeps no other waiting. What could not be
+delivered within a day, or has no target, is given up. What became of each is in the history of its alarm; in the
+log, targets are named without passwords and paths.
 """
 
 from __future__ import annotations
@@ -50,24 +50,25 @@ class Notifier:
         self._clock = clock
         self._attempts = Attempts(monotonic)
         self._send = send
-        self._deliveries: dict[Target, asyncio.Task[None]] = {}
+        self._deliveries: dict[str, asyncio.Task[None]] = {}
         self._threads: dict[Target, WorkThread] = {}
         self._reported: set[str] = set()
 
     async def run_once(self) -> None:
         """Starts the delivery of what waits; deliveries that are under way go on by themselves."""
-        busy = {target for target, delivery in self._deliveries.items() if not delivery.done()}
-        queues: dict[Target, list[tuple[bytes, Notification]]] = {}
+        self._deliveries = {action: task for action, task in self._deliveries.items() if not task.done()}
+        queues: dict[str, list[tuple[bytes, Notification]]] = {}
+        busy = set(self._deliveries)
         for key, notification in await self._storage.fetch(lambda tx: notifications(tx, _AT_ONCE)):
-            target = self._targets.find(notification.action)
-            if target is None:
+            action = notification.action
+            if self._targets.find(action) is None:
                 await self._end(key, notification, self._unmapped(notification))
-            elif target not in busy:
-                queues.setdefault(target, []).append((key, notification))
-        for target, queue in queues.items():
-            if self._attempts.may_run(target):
-                queue.sort(key=lambda waiting: waiting[1].at)
-                self._deliveries[target] = asyncio.create_task(self._deliver(target, queue))
+            elif action not in busy and self._attempts.may_run(action):
+                queues.setdefault(action, []).append((key, notification))
+        for action, queue in queues.items():
+            target = self._targets.find(action)
+            if target is not None:
+                self._deliveries[action] = asyncio.create_task(self._deliver(target, action, queue))
 
     async def drain(self) -> None:
         """Waits for the deliveries that are under way."""
@@ -78,18 +79,22 @@ class Notifier:
         for delivery in self._deliveries.values():
             delivery.cancel()
 
-    async def _deliver(self, target: Target, queue: list[tuple[bytes, Notification]]) -> None:
-        """Delivers one after another, up to the first that fails."""
+    async def _deliver(self, target: Target, action: str, queue: list[tuple[bytes, Notification]]) -> None:
+        """Delivers one after another, up to the first that fails. What was delivered but cannot be removed, as the
+        disk is full, failed too: it is repeated as seldom as others."""
+        name = f"notifications of {action} to {target.shown}"
         for key, notification in queue:
-            name = f"notifications to {target.shown}"
-            if not await self._attempts.run(target, name, lambda: self._try(target, notification)):  # noqa: B023
-                if self._clock() - notification.at < KEPT_SECONDS:
-                    return
-                await self._end(key, notification, "the target did not take it within a day")
-                continue
-            await self._end(key, notification, "")
+            if not await self._attempts.run(action, name, lambda: self._try(target, key, notification)):  # noqa: B023
+                await self._attempts.run((action, "late"), f"giving up {name}", lambda: self._give_up(queue))
+                return
 
-    async def _try(self, target: Target, notification: Notification) -> None:
+    async def _give_up(self, queue: list[tuple[bytes, Notification]]) -> None:
+        """Ends what waits for a target that fails for longer than is promised."""
+        for key, notification in queue:
+            if self._clock() - notification.at >= KEPT_SECONDS:
+                await self._end(key, notification, "the target did not take it within a day")
+
+    async def _try(self, target: Target, key: bytes, notification: Notification) -> None:
         if self._send is None:
             from blotter.database.notifications import sending
 
@@ -98,6 +103,7 @@ class Notifier:
             self._threads[target] = WorkThread("notifications")
         send = self._send
         await self._threads[target].call(lambda: send(target, notification))
+        await self._end(key, notification, "")
 
     def _unmapped(self, notification: Notification) -> str | None:
         """Why a notification goes nowhere; None for what is not meant to be sent."""

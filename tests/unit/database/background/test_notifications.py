@@ -13,6 +13,7 @@ import pytest
 from blotter.database.alarms.records import Notification
 from blotter.database.background.notifications import KEPT_SECONDS, Notifier
 from blotter.database.notifications.targets import DeliveryError, Target, parse_targets
+from blotter.database.storage.protocol import StorageUnavailable
 from tests.cloudwatch_in_process import NOON, CloudWatchInProcess
 
 TARGETS = parse_targets("arn:*:good=http://good/SECRET arn:*:bad=http://bad/SECRET arn:*:more=http://more")
@@ -100,12 +101,49 @@ def test_a_target_that_fails_stops_no_other_and_is_tried_again(
         delivery.round()
     assert delivery.sent[2:] == [("http://bad", "ALARM"), ("http://bad", "OK")]
     assert caplog.messages == [
-        "notifications to http://bad: failed, and will be tried again until it succeeds: "
+        f"notifications of {BAD} to http://bad: failed, and will be tried again until it succeeds: "
         "DeliveryError: status 503",
-        "notifications to http://bad: succeeded after 3 failed attempts",
+        f"notifications of {BAD} to http://bad: succeeded after 3 failed attempts",
     ]
     assert "SECRET" not in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_what_a_target_takes_not_stops_no_other_action(cloudwatch: CloudWatchInProcess) -> None:
+    """A topic that does not exist, beside others at the same SNS."""
+
+    def deliver(_: Target, notification: Notification) -> None:
+        if notification.action == BAD:
+            raise DeliveryError("status 404")
+
+    cloudwatch.alarm(AlarmActions=[BAD, f"{BAD[:-4]}:more:bad"])
+    delivery = Delivery(cloudwatch, deliver)
+    set_state(cloudwatch, "ALARM")
+    delivery.round()
+    assert delivery.sent == [("http://bad", "ALARM")]
+
+
+def test_a_full_disk_does_not_make_a_flood(
+    cloudwatch: CloudWatchInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was delivered cannot be removed: it is delivered again, but later and later."""
+
+    async def full(*_: Any) -> None:
+        raise StorageUnavailable("the disk is full")
+
+    cloudwatch.alarm(AlarmActions=[GOOD])
+    delivery = Delivery(cloudwatch)
+    set_state(cloudwatch, "ALARM")
+    monkeypatch.setattr(delivery.notifier, "_end", full)
+    for _ in range(5):
+        delivery.round()
+    assert len(delivery.sent) == 1
+    monkeypatch.undo()
+    delivery.passed += 10
+    for _ in range(3):
+        delivery.round()
+    assert len(delivery.sent) == 2
+    assert delivery.actions() == [f"Successfully executed action {GOOD}"]
 
 
 def test_many_that_wait_are_not_in_the_way_of_others(
