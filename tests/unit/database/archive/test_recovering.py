@@ -31,6 +31,7 @@ from blotter.database.storage.protocol import DataDirectoryError
 from tests.in_process import ACCOUNT, InProcessDatabase
 
 PLAIN = FileCipher(None, lambda _: None)
+SEEDS = (*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 60)))
 NAMES = ("first", "second", "third")
 Contents = dict[str, Any]
 
@@ -188,7 +189,7 @@ def random_step(server: Server, chance: random.Random, tables: set[str]) -> None
         )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_every_moment_of_a_random_history_can_be_recovered(server: Server, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     tables: set[str] = set()

@@ -25,6 +25,7 @@ from blotter.database.storage.protocol import Storage
 from tests.in_process import InProcessDatabase
 
 PLAIN = FileCipher(None, lambda _: None)
+SEEDS = (*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 60)))
 Items = dict[str, list[str]]
 
 
@@ -125,7 +126,7 @@ def source(tmp_path: Path) -> Iterator[Source]:
     source.database.close()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_restore_to_any_moment_equals_the_model(source: Source, seed: int) -> None:
     chance = random.Random(seed)
     for number in range(6):
@@ -159,6 +160,7 @@ def test_a_restore_to_any_moment_equals_the_model(source: Source, seed: int) -> 
         if chance.random() < 0.1:
             source.ship()
     moments = sorted({then for then, _ in source.moments})
+    source.now += 1
     for number, moment in enumerate([since, *chance.sample(moments, 5)]):
         time = moment + chance.choice([0.0, 0.1])
         source.restore(time, f"target-{number}")

@@ -25,6 +25,7 @@ from blotter.database.storage.change_log import find_reader
 from tests.in_process import ACCOUNT, REGION, InProcessDatabase
 
 PLAIN = FileCipher(None, lambda _: None)
+SEEDS = (*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 60)))
 TABLE = "results"
 KEYS = KeySchema((KeyAttribute("p", "S"),), (KeyAttribute("s", "N"),))
 State = dict[bytes, dict[str, Any]]
@@ -139,7 +140,7 @@ def past(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Past]:
     past.database.close()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_every_moment_of_a_random_history_can_be_read(past: Past, seed: int) -> None:
     chance = random.Random(seed)
     past.create()
