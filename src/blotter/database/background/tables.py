@@ -190,6 +190,8 @@ def _settled_index(index: Index, over: frozenset[float]) -> Index:
         index = replace(index, active_at=PAST)
     if index.updating_until in over:
         index = replace(index, updating_until=PAST, throughput_before=None)
+    if index.warm_until in over:
+        index = replace(index, warm_until=PAST, warm_before=None)
     return index
 
 
@@ -203,7 +205,7 @@ def _moments(table: Table) -> Iterator[float]:
     """When states of the table end, except for those that have ended for good."""
     moments = [table.active_at, table.updating_until, table.warm_until, table.encryption_until]
     for index in table.indexes:
-        moments += [index.active_at, index.updating_until]
+        moments += [index.active_at, index.updating_until, index.warm_until]
     if table.deleting_until is not None:
         moments.append(table.deleting_until)
     if table.stream is not None:

@@ -141,6 +141,9 @@ class Index(msgspec.Struct, frozen=True):
     """What is shown while the index is UPDATING to `throughput`."""
     on_demand_maxima: OnDemandMaxima | None = None
     warm: WarmUnits = WarmUnits()
+    warm_before: WarmUnits | None = None
+    """What is shown until `warm_until`, while the index is warmed up."""
+    warm_until: float = 0.0
     active_at: float = 0.0
     updating_until: float = 0.0
     """Until then the index is UPDATING to its units."""

@@ -1,7 +1,8 @@
 """What may begin while another change of a table is under way, and what the table shows until it is complete.
 
 Recorded from AWS in the ACK project's notes on DynamoDB (ack-api-quirks, 2026-10): DDB-TABLE-002, -063, -064,
--065, -119, -120, -140, -163, -179, -284, -286, -369, -370, -450, -452, -459.
+-065, -119, -120, -134, -140, -155, -163, -175, -179, -284, -286, -369, -370, -375, -444, -450, -452, -458, -459,
+-462.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def units(number: int) -> dict[str, Any]:
     return {"ProvisionedThroughput": {"ReadCapacityUnits": number, "WriteCapacityUnits": number}}
 
 
+UNITS_OF_INDEX = {"Update": {"IndexName": "by-a", **units(1)}}
 ON_BILLING = {"BillingMode": "PROVISIONED", **units(1)}
 ON_DEMAND = {"BillingMode": "PAY_PER_REQUEST"}
 DELETE: dict[str, Any] = {}
@@ -90,6 +92,15 @@ CLASS = "TableClassUpdateInProgress: STANDARD_INFREQUENT_ACCESS"
 CLASS_BESIDE_CLASS = f"Can't update table class when a table class update is in progress. Table: books {CLASS}"
 STREAM_BESIDE_CLASS = f"Can't change stream status when a table class update is in progress. Table: books {CLASS}"
 MAXIMA_BESIDE_CLASS = f"OnDemandThroughput cannot be updated while TableClass update is in progress. {CLASS}"
+INDEX_BESIDE_IOPS = "Can't create or delete indexes while table IOPS are being updated. Table: books"
+INDEX_BESIDE_CLASS = (
+    f"Can't create or delete an index when a table class update is in progress. Table: books {CLASS}"
+)
+MAXIMA_BESIDE_INDEX = (
+    "OnDemandThroughput cannot be updated while index creation is in progress for indexes: [by-a]"
+)
+STREAM = "Table: books Stream: <label> Operation: ENABLE"
+INDEX_BESIDE_STREAM = f"Can't create or delete an index when stream status is being updated. {STREAM}"
 IOPS_BESIDE_INDEX = "Can't change table IOPS when an index is being created. Table: books Indexes: [by-a]"
 STREAM_BESIDE_INDEX = "Can't change stream status when an index is being created. Table: books Indexes: [by-a]"
 
@@ -98,7 +109,10 @@ STREAM_BESIDE_INDEX = "Can't change stream status when an index is being created
     ("first", "second", "refused"),
     [
         (ON_STREAM, DELETE, "Cannot delete table while stream is being enabled/disabled."),
-        (ON_STREAM, ON_CLASS, "Can't update table class when stream status is being updated. Table: books"),
+        (ON_STREAM, ON_CLASS, f"Can't update table class when stream status is being updated. {STREAM}"),
+        (ON_STREAM, ON_BILLING, f"Can't change table IOPS when stream status is being updated. {STREAM}"),
+        (ON_STREAM, ON_STREAM, f"A stream status change is currently in progress. {STREAM}"),
+        (ON_STREAM, ON_INDEX, INDEX_BESIDE_STREAM),
         (ON_STREAM, ON_MAXIMA, "OnDemandThroughput cannot be updated while stream status update is in progress"),
         (ON_STREAM, ON_ENCRYPTION, ACCEPTED),
         (ON_STREAM, ON_WARMTH, ACCEPTED),
@@ -106,12 +120,14 @@ STREAM_BESIDE_INDEX = "Can't change stream status when an index is being created
         (ON_BILLING, units(2), IOPS),
         (ON_BILLING, ON_STREAM, STREAM_BESIDE_IOPS),
         (ON_BILLING, ON_MAXIMA, "OnDemandThroughput cannot be updated while BillingMode update is in progress"),
+        (ON_BILLING, ON_INDEX, INDEX_BESIDE_IOPS),
         (ON_BILLING, DELETE, UPDATED),
         (ON_BILLING, ON_WARMTH, ACCEPTED),
         (ON_BILLING, ON_PROTECTION, ACCEPTED),
         (ON_CLASS, ON_CLASS, CLASS_BESIDE_CLASS),
         (ON_CLASS, ON_STREAM, STREAM_BESIDE_CLASS),
         (ON_CLASS, ON_MAXIMA, MAXIMA_BESIDE_CLASS),
+        (ON_CLASS, ON_INDEX, INDEX_BESIDE_CLASS),
         (ON_CLASS, DELETE, UPDATED),
         (ON_CLASS, ON_ENCRYPTION, ACCEPTED),
         (ON_ENCRYPTION, DELETE, UPDATED),
@@ -123,6 +139,8 @@ STREAM_BESIDE_INDEX = "Can't change stream status when an index is being created
         (ON_WARMTH, ON_MAXIMA, ACCEPTED),
         (ON_INDEX, ON_BILLING, IOPS_BESIDE_INDEX),
         (ON_INDEX, ON_STREAM, STREAM_BESIDE_INDEX),
+        (ON_INDEX, ON_MAXIMA, MAXIMA_BESIDE_INDEX),
+        (ON_INDEX, ON_ENCRYPTION, ACCEPTED),
     ],
 )  # fmt: skip
 def test_admission_goes_by_what_is_under_way(
@@ -134,6 +152,7 @@ def test_admission_goes_by_what_is_under_way(
     if refused == ACCEPTED:
         assert "refused" not in answer
     else:
+        refused = refused.replace("<label>", tables.describe().get("LatestStreamLabel", ""))
         assert answer["refused"] == f"Attempt to change a resource which is still in use: {refused}"
     tables.settle()
     assert "refused" not in tables.update({"DeletionProtectionEnabled": True})
@@ -168,6 +187,51 @@ def test_an_index_that_is_not_there_yet_cannot_be_changed_and_one_that_goes_cann
     assert tables.update(ON_STREAM)["refused"] == (
         f"{busy}Can't change stream status when an index is being deleted. Table: books Indexes: [by-a]"
     )
+
+
+def test_an_index_that_goes_excludes_maxima_but_not_the_mode_that_the_table_has(tables: Tables) -> None:
+    tables.create()
+    tables.update(ON_INDEX)
+    tables.settle()
+    tables.update({"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "by-a"}}]})
+    assert tables.update(ON_MAXIMA)["refused"] == (
+        "Attempt to change a resource which is still in use: "
+        "OnDemandThroughput cannot be updated while index deletion is in progress for indexes: [by-a]"
+    )
+    assert tables.update(ON_DEMAND)["TableStatus"] == "UPDATING"
+    tables.settle()
+    assert "GlobalSecondaryIndexes" not in tables.describe()
+
+
+def test_the_response_to_a_change_of_encryption_says_active_whatever_is_under_way(tables: Tables) -> None:
+    tables.create()
+    for first in (ON_STREAM, ON_INDEX, ON_BILLING | {"GlobalSecondaryIndexUpdates": [UNITS_OF_INDEX]}):
+        tables.update(first)
+        assert tables.update(ON_ENCRYPTION)["TableStatus"] == "ACTIVE"
+        assert tables.describe()["TableStatus"] == "UPDATING"
+        tables.settle()
+        tables.settle()
+
+
+def test_an_index_is_warmed_up_while_it_is_active(tables: Tables) -> None:
+    tables.create()
+    tables.update(ON_INDEX)
+    tables.settle()
+
+    def warm(reads: int) -> dict[str, Any]:
+        units = {"IndexName": "by-a", "WarmThroughput": {"ReadUnitsPerSecond": reads}}
+        return {"GlobalSecondaryIndexUpdates": [{"Update": units}]}
+
+    cold = {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000, "Status": "UPDATING"}
+    shown = tables.update(warm(12_001))
+    assert shown["TableStatus"] == "ACTIVE"
+    for index in (shown["GlobalSecondaryIndexes"][0], tables.describe()["GlobalSecondaryIndexes"][0]):
+        assert (index["IndexStatus"], index["WarmThroughput"]) == ("ACTIVE", cold)
+    tables.settle()
+    done = {**cold, "ReadUnitsPerSecond": 12_001, "Status": "ACTIVE"}
+    assert tables.describe()["GlobalSecondaryIndexes"][0]["WarmThroughput"] == done
+    # The same again changes nothing.
+    assert tables.update(warm(12_001))["GlobalSecondaryIndexes"][0]["WarmThroughput"] == done
 
 
 def test_units_show_when_they_are_changed_and_in_the_response_when_that_was_requested(tables: Tables) -> None:
@@ -264,3 +328,19 @@ def test_the_response_to_create_table_lacks_what_aws_adds_later(tables: Tables) 
     described = tables.describe()
     assert described["WarmThroughput"]["Status"] == "ACTIVE"
     assert "LastUpdateToPayPerRequestDateTime" in described["BillingModeSummary"]
+
+
+def test_a_new_index_shows_its_warm_throughput_only_later(tables: Tables) -> None:
+    index = ON_INDEX["GlobalSecondaryIndexUpdates"][0]["Create"]  # type: ignore[index]
+    created = tables.call(
+        "CreateTable",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "a")],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+        GlobalSecondaryIndexes=[{**index, "WarmThroughput": {"ReadUnitsPerSecond": 13_000}}],
+    )["TableDescription"]
+    assert "WarmThroughput" not in created["GlobalSecondaryIndexes"][0]
+    requested = {"ReadUnitsPerSecond": 13_000, "WriteUnitsPerSecond": 4_000}
+    assert tables.describe()["GlobalSecondaryIndexes"][0]["WarmThroughput"] == {**requested, "Status": "UPDATING"}
+    tables.settle()
+    assert tables.describe()["GlobalSecondaryIndexes"][0]["WarmThroughput"] == {**requested, "Status": "ACTIVE"}

@@ -105,16 +105,14 @@ def _describe_restore(restore: RestoreSummary) -> dict[str, Any]:
 
 def describe_created(tx: ReadTransaction, table: Table, now: float) -> dict[str, Any]:
     """The table as the response to its CreateTable shows it: CREATING, even if that is over at once, and without
-    what AWS adds later: ack-api-quirks, DDB-TABLE-033; for indexes localstack/localstack,
-    tests/aws/services/dynamodb/test_dynamodb.snapshot.json, test_gsi_with_billing_mode."""
+    what AWS adds later, which for indexes is all warm throughput: ack-api-quirks, DDB-TABLE-033, -134, -138."""
     later = now + 1
     indexes = tuple(replace(index, active_at=later) for index in table.indexes)
     description = describe_table(tx, replace(table, active_at=later, indexes=indexes, on_demand_since=None), now)
     if table.warm == WarmUnits():
         del description["WarmThroughput"]
     for index in description.get("GlobalSecondaryIndexes", ()):
-        if index["WarmThroughput"]["Status"] == "ACTIVE":  # what was requested is still UPDATING
-            del index["WarmThroughput"]
+        del index["WarmThroughput"]
     return description
 
 
@@ -188,12 +186,20 @@ def _table_warmth(table: Table, status: str, now: float) -> dict[str, Any]:
     }
 
 
-def _warm_throughput(table: Table, throughput: Throughput, warm: WarmUnits, status: str) -> dict[str, Any]:
-    units = warm_units(table.billing_mode, throughput, warm)
+def index_warm_units_at(table: Table, index: Index, now: float) -> WarmUnits:
+    """What the index shows at a time that it can serve at once."""
+    if index.warm_before is not None and not is_over(index.warm_until, now):
+        return index.warm_before
+    return warm_units(table.billing_mode, index.throughput, index.warm)
+
+
+def _index_warmth(table: Table, index: Index, status: str, now: float) -> dict[str, Any]:
+    units = index_warm_units_at(table, index, now)
+    created_warm = status == TableStatus.CREATING and index.warm != WarmUnits()
     return {
         "ReadUnitsPerSecond": units.read,
         "WriteUnitsPerSecond": units.write,
-        "Status": "UPDATING" if status == TableStatus.CREATING and warm != WarmUnits() else "ACTIVE",
+        "Status": "UPDATING" if created_warm or not is_over(index.warm_until, now) else "ACTIVE",
     }
 
 
@@ -207,7 +213,7 @@ def _describe_index(tx: ReadTransaction, table: Table, index: Index, now: float)
         status = index_status(index, now)
         described |= _describe_state(index, status, now)
         described["ProvisionedThroughput"] = describe_throughput(_throughput_at(index, now), now)
-        described["WarmThroughput"] = _warm_throughput(table, index.throughput, index.warm, status)
+        described["WarmThroughput"] = _index_warmth(table, index, status, now)
         if index.on_demand_maxima:
             described["OnDemandThroughput"] = describe_maxima(index.on_demand_maxima)
     return described | _describe_contents(tx, table, index)

@@ -4,12 +4,13 @@ Admission goes by what is under way and what is requested, not by the table's st
 throughput go beside everything, encryption beside everything but itself, and an index whose resources are being
 allocated or that is being deleted excludes changes of units and of the stream. As recorded from AWS in the ACK
 project's notes on DynamoDB (ack-api-quirks, DDB-TABLE-002, -063, -065, -069, -119, -120, -150, -163, -165, -286,
--369, -370, -376, -452, -462; 2026-10); a pair that was not recorded there gets the general message.
+-175, -369, -370, -375, -376, -444, -452, -458, -462; 2026-10); a pair that was not recorded there gets the general
+message.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, resource_in_use
 from blotter.database.model.table import Index, Table, TableStatus, is_over
@@ -19,7 +20,8 @@ from blotter.database.operations.tables.request import encryption
 from blotter.database.validation.tables import on_demand_maxima_given
 from blotter.database.wire import requests as wire
 
-_Wanted = Literal["units", "stream", "table class", "maxima", "indexes"]
+_OF_INDEXES: Final = ("indexes", "index units")
+_Wanted = Literal["units", "stream", "table class", "maxima", "indexes", "index units"]
 
 _STATES = {
     TableStatus.CREATING: "Table is being created",
@@ -28,7 +30,9 @@ _STATES = {
 }
 _UNITS = "Table IOPS are currently being updated. Table: {table}"
 _STREAM_BESIDE_UNITS = "Can't enable or disable stream while table IOPS are being updated. Table: {table}"
+_INDEXES_BESIDE_UNITS = "Can't create or delete indexes while table IOPS are being updated. Table: {table}"
 _CLASS = "TableClassUpdateInProgress: {table_class}"
+_STREAM = "Table: {table} Stream: {stream} Operation: {operation}"
 
 # (what is under way, what is requested) → the message.
 _REFUSED: dict[tuple[str | None, _Wanted | None], str] = {
@@ -37,13 +41,21 @@ _REFUSED: dict[tuple[str | None, _Wanted | None], str] = {
     ("throughput", "stream"): _STREAM_BESIDE_UNITS,
     ("billing mode", "stream"): _STREAM_BESIDE_UNITS,
     ("billing mode", "maxima"): "OnDemandThroughput cannot be updated while BillingMode update is in progress",
-    ("stream", "table class"): "Can't update table class when stream status is being updated. Table: {table}",
+    ("throughput", "indexes"): _INDEXES_BESIDE_UNITS,
+    ("billing mode", "indexes"): _INDEXES_BESIDE_UNITS,
+    ("stream", "stream"): "A stream status change is currently in progress. " + _STREAM,
+    ("stream", "units"): "Can't change table IOPS when stream status is being updated. " + _STREAM,
+    ("stream", "table class"): "Can't update table class when stream status is being updated. " + _STREAM,
+    ("stream", "indexes"): "Can't create or delete an index when stream status is being updated. " + _STREAM,
     ("stream", "maxima"): "OnDemandThroughput cannot be updated while stream status update is in progress",
     ("table class", "table class"): (
         "Can't update table class when a table class update is in progress. Table: {table} " + _CLASS
     ),
     ("table class", "stream"): (
         "Can't change stream status when a table class update is in progress. Table: {table} " + _CLASS
+    ),
+    ("table class", "indexes"): (
+        "Can't create or delete an index when a table class update is in progress. Table: {table} " + _CLASS
     ),
     ("table class", "maxima"): "OnDemandThroughput cannot be updated while TableClass update is in progress. "
     + _CLASS,
@@ -60,9 +72,11 @@ def check_may_begin(table: Table, request: wire.UpdateTableInput, context: Conte
     wanted = _wanted(request)
     if wanted is None or is_reversal(table, request, context):
         return
-    if wanted in ("units", "stream"):
+    if _changes_no_mode(table, request) and any(index.deleting for index in table.indexes):
+        return
+    if wanted in ("units", "stream", "maxima"):
         _check_indexes(table, wanted, context)
-    if status is not TableStatus.UPDATING or (wanted, table.changing) == ("indexes", "indexes"):
+    if status is not TableStatus.UPDATING or (wanted in _OF_INDEXES and table.changing == "indexes"):
         return
     if (table.changing, table.billing_mode, wanted) == ("billing mode", "PAY_PER_REQUEST", "maxima"):
         for name, _ in on_demand_maxima_given(request.OnDemandThroughput):  # it is not on demand yet
@@ -73,7 +87,24 @@ def check_may_begin(table: Table, request: wire.UpdateTableInput, context: Conte
     if message is None:
         check_settled(table, context)
     else:
-        raise still_in_use(message.format(table=table.name, table_class=table.table_class))
+        raise still_in_use(message.format(**_named(table)))
+
+
+def _named(table: Table) -> dict[str, str | None]:
+    """What a message names."""
+    stream = table.stream
+    return {
+        "table": table.name,
+        "table_class": table.table_class,
+        "stream": None if stream is None else stream.label,
+        "operation": "ENABLE" if stream is not None and stream.enabled else "DISABLE",
+    }
+
+
+def _changes_no_mode(table: Table, request: wire.UpdateTableInput) -> bool:
+    """Whether only the mode is requested that the table has: accepted while an index is deleted (-375)."""
+    same = request.BillingMode == table.billing_mode == "PAY_PER_REQUEST"
+    return same and request.StreamSpecification is None and request.OnDemandThroughput is None
 
 
 def is_reversal(table: Table, request: wire.UpdateTableInput, context: Context) -> bool:
@@ -123,7 +154,10 @@ def _wanted(request: wire.UpdateTableInput) -> _Wanted | None:
         return "table class"
     if request.OnDemandThroughput is not None:
         return "maxima"
-    return "indexes" if request.GlobalSecondaryIndexUpdates or request.VectorIndexUpdates else None
+    updates = (*(request.GlobalSecondaryIndexUpdates or ()), *(request.VectorIndexUpdates or ()))
+    if any(update.Create is not None or update.Delete is not None for update in updates):
+        return "indexes"
+    return "index units" if updates else None
 
 
 def _check_encryption(table: Table, request: wire.UpdateTableInput, context: Context) -> None:
@@ -134,9 +168,17 @@ def _check_encryption(table: Table, request: wire.UpdateTableInput, context: Con
 
 
 def _check_indexes(table: Table, wanted: _Wanted, context: Context) -> None:
-    """Units and the stream stay as they are while an index is deleted or gets its resources."""
+    """Units, maxima and the stream stay as they are while an index is deleted or gets its resources."""
     deleting = [index.name for index in table.indexes if index.deleting]
     created = [index.name for index in table.indexes if _is_allocated(index, context.now)]
+    if wanted == "maxima":
+        for names, state in ((created, "creation"), (deleting, "deletion")):
+            if names:
+                raise still_in_use(
+                    f"OnDemandThroughput cannot be updated while index {state} is in progress for indexes: "
+                    f"[{', '.join(names)}]"
+                )
+        return
     what = "table IOPS" if wanted == "units" else "stream status"
     for names, state in ((created, "created"), (deleting, "deleted")):
         if names:

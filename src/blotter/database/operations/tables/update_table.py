@@ -8,7 +8,7 @@ their own; the rest is done at once. Until a change is complete, the table shows
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html; order, messages and
 responses as recorded in the ACK project's notes on DynamoDB (ack-api-quirks, DDB-TABLE-050, -055, -057, -059 to
--061, -064, -065, -140, -153, -165, -177 to -180, -284, -410, -452; 2026-10) and in dynalite's tests
+-061, -064, -065, -140, -153, -155, -165, -177 to -180, -284, -410, -452, -462; 2026-10) and in dynalite's tests
 (updateTable)."""
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ from blotter.database.operations.context import Context, get_table
 from blotter.database.operations.stream_registry import disable_stream, enable_stream
 from blotter.database.operations.tables import quotas
 from blotter.database.operations.tables.catalog import save_table
-from blotter.database.operations.tables.description import describe_table, warm_units, warm_units_at
+from blotter.database.operations.tables.description import (
+    describe_table,
+    index_warm_units_at,
+    warm_units,
+    warm_units_at,
+)
 from blotter.database.operations.tables.request import (
     changed_encryption,
     on_demand_maxima,
@@ -102,6 +107,13 @@ def _begun(old: Table, new: Table, request: wire.UpdateTableInput, context: Cont
     before = {index.space: index for index in old.indexes}
     same_mode = old.billing_mode == new.billing_mode
     indexes = tuple(_begun_index(before.get(index.space), index, ends_at, same_mode) for index in new.indexes)
+    warmed = _warmed_indexes(request)
+    indexes = tuple(
+        _begun_warming(old, before[index.space], index, now, ends_at)
+        if index.space in before and index.name in warmed
+        else index
+        for index in indexes
+    )
     if is_over(old.updating_until, now):
         new = replace(new, changing=None, before=None)
     change = _settling_change(old, new)
@@ -148,11 +160,26 @@ def _begun_index(before: Index | None, index: Index, ends_at: float, same_mode: 
     return index
 
 
+def _warmed_indexes(request: wire.UpdateTableInput) -> set[str]:
+    updates = [update.Update for update in request.GlobalSecondaryIndexUpdates or () if update.Update is not None]
+    return {update.IndexName for update in updates if update.WarmThroughput is not None}
+
+
+def _begun_warming(table: Table, before: Index, index: Index, now: float, ends_at: float) -> Index:
+    """The index stays ACTIVE meanwhile; what it already has is there at once (DDB-TABLE-155)."""
+    had = index_warm_units_at(table, before, now)
+    if index.warm == had and is_over(before.warm_until, now):
+        return index
+    return replace(index, warm_until=ends_at, warm_before=had)
+
+
 def _show_requested(
     description: dict[str, Any], request: wire.UpdateTableInput, old: Table, new: Table, now: float
 ) -> None:
     """What only the response shows: maxima that were taken away, as -1; when units were changed; no time of the
-    switch to on-demand mode."""
+    switch to on-demand mode; a change of encryption as if nothing else were under way (DDB-TABLE-462)."""
+    if request.SSESpecification is not None:
+        description["TableStatus"] = "ACTIVE"
     for name, units in on_demand_maxima_given(request.OnDemandThroughput):
         description.setdefault("OnDemandThroughput", {})[name] = units
     units = description["ProvisionedThroughput"]
