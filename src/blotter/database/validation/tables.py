@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from blotter.database.model.errors import DynamoDBError, parameter_error, validation_error
+from blotter.database.validation.set_order import as_set, as_sized_set
 from blotter.database.validation.tags import check_tags
 from blotter.database.validation.vector_indexes import check_vector_indexes
 from blotter.database.wire.requests import (
@@ -136,7 +137,7 @@ def check_index_keys_defined(keys: Sequence[KeySchemaElement], defined: Sequence
     if any(name not in defined for name in names):
         raise parameter_error(
             "Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(defined)}]"
+            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(as_sized_set(defined))}]"
         )
 
 
@@ -239,10 +240,10 @@ def _check_all_used(
     used.update(key.AttributeName for index in indexes for key in index.KeySchema)
     used.update(element.AttributeName for vector in vectors for element in vector.SearchSchema or ())
     if used != set(defined):
-        keys_used = ", ".join(name for name in defined if name in used)
+        keys_used = ", ".join(as_set([name for name in defined if name in used]))
         raise parameter_error(
             "Some AttributeDefinitions are not used. "
-            f"AttributeDefinitions: [{', '.join(defined)}], keys used: [{keys_used}]"
+            f"AttributeDefinitions: [{', '.join(as_sized_set(defined))}], keys used: [{keys_used}]"
         )
 
 

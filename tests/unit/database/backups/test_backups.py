@@ -393,7 +393,7 @@ POLICY = json.dumps(
         ],
     }
 )
-IN_USE = "ResourceInUseException: Table is being used: again"
+IN_USE = "ResourceInUseException: Attempt to change a resource which is still in use: Table is being used: again"
 STILL_IN_USE = (
     "ResourceInUseException: Attempt to change a resource which is still in use: Table is being created: again"
 )

@@ -526,7 +526,7 @@ SECOND_NOT_RANGE = "Invalid KeySchema: The second KeySchemaElement is not a RANG
         (
             {"LocalSecondaryIndexes": [local("pk", "x")]},
             INVALID + "Some index key attributes are not defined in AttributeDefinitions. "
-            "Keys: [pk, x], AttributeDefinitions: [pk, sk]",
+            "Keys: [pk, x], AttributeDefinitions: [sk, pk]",
         ),
         (
             {"LocalSecondaryIndexes": [local("pk")]},
@@ -580,7 +580,7 @@ SECOND_NOT_RANGE = "Invalid KeySchema: The second KeySchemaElement is not a RANG
         (
             {"AttributeDefinitions": attributes("pk", "sk", "x"), "GlobalSecondaryIndexes": [glob("sk")]},
             INVALID
-            + "Some AttributeDefinitions are not used. AttributeDefinitions: [pk, sk, x], keys used: [pk, sk]",
+            + "Some AttributeDefinitions are not used. AttributeDefinitions: [sk, x, pk], keys used: [sk, pk]",
         ),
         ({"GlobalSecondaryIndexes": [glob("sk", "pk", KeySchema=keys("sk", kinds=("RANGE",)))]}, FIRST_NOT_HASH),
         (

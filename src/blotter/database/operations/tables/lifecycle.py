@@ -25,7 +25,7 @@ from blotter.database.operations.tables import quotas
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.operations.tables.description import describe_created, describe_table
 from blotter.database.operations.tables.request import new_table, refuse_unimplemented, tag_pairs
-from blotter.database.operations.tables.under_way import check_may_delete, in_use_error
+from blotter.database.operations.tables.under_way import check_may_delete, in_use_error, still_in_use
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.resource_policies import parse_resource_policy
@@ -60,7 +60,7 @@ def create_table(request: wire.CreateTableInput, tx: WriteTransaction, context: 
             remove_insights_of(tx, existing)
             tx.remove_table(existing)
         elif existing.restore is not None:
-            raise resource_in_use(f"Table is being used: {name}")
+            raise still_in_use(f"Table is being used: {name}")  # ack-api-quirks, DDB-TABLE-444
         elif existing.status_at(context.now) is TableStatus.CREATING:
             raise in_use_error(TableStatus.CREATING, name)
         else:

@@ -36,6 +36,7 @@ from blotter.database.operations.tables.update_vector_indexes import (
     vector_index,
 )
 from blotter.database.storage.protocol import WriteTransaction
+from blotter.database.validation.set_order import as_sized_set
 from blotter.database.validation.tables import (
     MAX_GLOBAL_INDEXES,
     MAX_PROJECTED_ATTRIBUTES,
@@ -202,7 +203,7 @@ def _key_types(
     if any(name not in given and name not in stored for name in names):
         raise parameter_error(
             "Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(given)}]"
+            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(as_sized_set(list(given)))}]"
         )
     for name in names:
         if name in stored and given.get(name, stored[name]) != stored[name]:
