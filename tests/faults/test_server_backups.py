@@ -215,12 +215,12 @@ def test_backups_in_s3_and_s3_gone_for_a_while(serve: Serve, s3: ThreadedMotoSer
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    serving = serve("--workers", "1", "--objects", "s3://copies/of/books", variables=variables)
+    serving = serve("--workers", "1", "--objects", "s3://server-backups/of/books", variables=variables)
     client = client_of(serving)
     fill(client)
     arn = client.create_backup(TableName="books", BackupName="one")["BackupDetails"]["BackupArn"]
     # There is no such bucket yet: the log says so, and requests go on.
-    wait_until(lambda: "s3://copies/of/books" in serving.log.read_text())
+    wait_until(lambda: "s3://server-backups/of/books" in serving.log.read_text())
     assert not is_available(client, arn)
     client.put_item(TableName="books", Item={"pk": {"S": "later"}})
     store = boto3.client(
@@ -230,15 +230,15 @@ def test_backups_in_s3_and_s3_gone_for_a_while(serve: Serve, s3: ThreadedMotoSer
         aws_access_key_id="key",
         aws_secret_access_key="secret",
     )
-    store.create_bucket(Bucket="copies")
+    store.create_bucket(Bucket="server-backups")
     wait_until(lambda: is_available(client, arn))
-    names = [entry["Key"] for entry in store.list_objects_v2(Bucket="copies")["Contents"]]
+    names = [entry["Key"] for entry in store.list_objects_v2(Bucket="server-backups")["Contents"]]
     place = f"of/books/_blotter/backups/123456789012/us-east-1/{arn.rpartition('/')[2]}"
     assert names == [f"{place}/manifest", f"{place}/part-000001"]
     client.restore_table_from_backup(BackupArn=arn, TargetTableName="again")
     wait_until(lambda: is_active(client, "again"))
     assert client.describe_table(TableName="again")["Table"]["ItemCount"] == ITEMS
     client.delete_backup(BackupArn=arn)
-    wait_until(lambda: "Contents" not in store.list_objects_v2(Bucket="copies"))
+    wait_until(lambda: "Contents" not in store.list_objects_v2(Bucket="server-backups"))
     assert serving.stop() == 0
     assert "secret" not in serving.log.read_text()

@@ -46,6 +46,10 @@ class ObjectsDenied(ObjectsUnavailable):
     """The store of objects refuses the credentials."""
 
 
+class BucketMissing(ObjectsUnavailable):
+    """The bucket is not there; an object that is missing in it says nothing."""
+
+
 class ObjectNotFound(Exception):
     """No object has this name."""
 

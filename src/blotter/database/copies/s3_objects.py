@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from blotter.database.copies.objects import (
     PIECE_BYTES,
+    BucketMissing,
     ObjectInfo,
     ObjectNotFound,
     ObjectsDenied,
@@ -50,22 +51,22 @@ class S3Objects:
         import obstore
 
         full = self._full(name)
-        with self._as_unavailable(name):
+        with self._as_unavailable(name, writing=True):
             obstore.put(self._store(), full, content)
 
     def upload(self, name: str, pieces: Iterable[bytes]) -> int:
         import obstore
 
         full, size = self._full(name), 0
-        with self._as_unavailable(name):
+        with self._as_unavailable(name, writing=True):
             sink = obstore.open_writer(
                 self._store(), full, buffer_size=_PART_BYTES, max_concurrency=_PARTS_UNDER_WAY
             )
         for piece in pieces:  # what it raises is the caller's; without `close` nothing becomes visible
-            with self._as_unavailable(name):
+            with self._as_unavailable(name, writing=True):
                 sink.write(piece)
             size += len(piece)
-        with self._as_unavailable(name):
+        with self._as_unavailable(name, writing=True):
             sink.close()
         return size
 
@@ -178,14 +179,16 @@ class S3Objects:
         return self._opened["store"]
 
     @contextmanager
-    def _as_unavailable(self, name: str) -> Iterator[None]:
+    def _as_unavailable(self, name: str, *, writing: bool = False) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
         from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
         place = f"{self.place}/{name}".rstrip("/")
         try:
             yield
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if writing or "NoSuchBucket" in str(error):
+                raise BucketMissing(f"{place} cannot be used: there is no bucket {self._bucket}") from error
             raise ObjectNotFound(place) from None
         except (PermissionDeniedError, UnauthenticatedError) as error:
             raise _denied(place, error) from error

@@ -25,7 +25,14 @@ from blotter.database.copies import copier, jobs
 from blotter.database.copies.copier import CopyImpossible
 from blotter.database.copies.history import HistoryLost, TableHistory
 from blotter.database.copies.jobs import Job, Tools
-from blotter.database.copies.objects import INTERNAL, ObjectNotFound, Objects, ObjectsDenied, ObjectsUnavailable
+from blotter.database.copies.objects import (
+    INTERNAL,
+    BucketMissing,
+    ObjectNotFound,
+    Objects,
+    ObjectsDenied,
+    ObjectsUnavailable,
+)
 from blotter.database.copies.segments import DamagedSegment
 from blotter.database.exporting.changes import ChangedItem, changed_items
 from blotter.database.exporting.files import ExportRow, write_files
@@ -140,7 +147,7 @@ class _Exporting:
             if export.sse_algorithm == "KMS":
                 bucket = _encrypted(bucket, export.sse_key)
             bucket.put(self._places.started, b"")
-        except ObjectNotFound:
+        except (ObjectNotFound, BucketMissing):
             raise ExportFailed("S3NoSuchBucket", "The specified bucket does not exist") from None
         except ObjectsDenied as error:
             raise ExportFailed("S3AccessDenied", str(error)) from None

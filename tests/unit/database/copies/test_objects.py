@@ -47,10 +47,10 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     ):
         monkeypatch.setenv(name, value)
     client = boto3.client("s3")
-    for bucket in ("copies", "exports"):
+    for bucket in ("unit-objects", "exports"):
         client.create_bucket(Bucket=bucket)
     place = hashlib.md5(request.node.name.encode(), usedforsecurity=False).hexdigest()
-    objects = open_objects(f"s3://copies/{place}")
+    objects = open_objects(f"s3://unit-objects/{place}")
     assert isinstance(objects, S3Objects)
     return objects
 
@@ -185,7 +185,7 @@ def test_s3_says_what_to_do(s3: S3Objects, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(obstore, "put", refuse)
     with pytest.raises(
-        ObjectsDenied, match=r"s3://copies/.*/x: the credentials are refused or have expired; renew"
+        ObjectsDenied, match=r"s3://unit-objects/.*/x: the credentials are refused or have expired; renew"
     ):
         s3.put("x", b"1")
 
@@ -193,13 +193,16 @@ def test_s3_says_what_to_do(s3: S3Objects, monkeypatch: pytest.MonkeyPatch) -> N
         raise GenericError("503 Slow Down\nDebug source: …")
 
     monkeypatch.setattr(obstore, "put", fail)
-    with pytest.raises(ObjectsUnavailable, match=r"s3://copies/.*/x cannot be used: 503 Slow Down$"):
+    with pytest.raises(ObjectsUnavailable, match=r"s3://unit-objects/.*/x cannot be used: 503 Slow Down$"):
         s3.put("x", b"1")
 
 
 def test_a_bucket_that_is_not_there_is_no_empty_one(s3: S3Objects) -> None:
     assert not s3.has_bucket("nothing-here")
-    with pytest.raises((ObjectsUnavailable, ObjectNotFound)):
-        s3.bucket("nothing-here").put("x", b"1")
+    for use in (lambda place: place.put("x", b"1"), lambda place: place.get("x")):
+        with pytest.raises(ObjectsUnavailable, match="s3://nothing-here/x cannot be used: there is no bucket"):
+            use(s3.bucket("nothing-here"))
+    with pytest.raises(ObjectsUnavailable, match="there is no bucket"):
+        s3.bucket("nothing-here").upload("x", (b"1",))
     with pytest.raises(ObjectsUnavailable, match="s3://nothing-here"):
         list(s3.bucket("nothing-here").list())
