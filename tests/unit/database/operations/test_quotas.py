@@ -175,6 +175,18 @@ def test_units_of_a_table_and_of_an_account(database: InProcessDatabase) -> None
         "The requested WriteCapacityUnits, 40001, is above the per table maximum for the account in us-east-1. "
         f"Per table maximum: 40000. {REFER}",
     )
+    index = {
+        "IndexName": "by-id",
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+        "ProvisionedThroughput": units(40_001, 1),
+    }
+    status, body = create(database, GlobalSecondaryIndexes=[index])
+    assert (status, body["message"]) == (
+        400,
+        "The requested ReadCapacityUnits for index by-id, 40001, is above the per index maximum for the account "
+        f"in us-east-1. Per table maximum: 40000. {REFER}",
+    )
     assert create(database, ProvisionedThroughput=units(40_000, 1))[0] == 200
     assert create(database, "others", ProvisionedThroughput=units(40_000, 1))[0] == 200
     status, body = create(database, "third", ProvisionedThroughput=units(7, 1))

@@ -178,7 +178,7 @@ def test_an_index_that_is_not_there_yet_cannot_be_changed_and_one_that_goes_cann
     deletion = {"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "by-a"}}]}
     busy = "Attempt to change a resource which is still in use: "
     assert tables.update({"GlobalSecondaryIndexUpdates": [maxima]})["refused"] == (
-        f"{busy}Index is being created but is not backfilling yet. Table: books Index: by-a"
+        f"{busy}Index is being created but is not backfilling yet.  Table: books Index: by-a"
     )
     tables.settle()
     tables.update(deletion)

@@ -4,8 +4,8 @@ How many tables and how much throughput an account has, how many tables may chan
 may be changed. Set once, before a process answers its first request; off by default. Requests are refused before
 anything is changed, and refused ones count for nothing. Numbers:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html. Messages as recorded in the
-ACK project's notes on DynamoDB (ack-api-quirks, DDB-TABLE-081, -171, -184, -326, -377, -443; 2026-10), those on
-the number of tables and of simultaneous changes in Terraform's provider and older tools. A fifth switch to
+ACK project's notes on DynamoDB (ack-api-quirks, DDB-TABLE-081, -170, -171, -184, -326, -377, -443; 2026-10), those
+on the number of tables and of simultaneous changes in Terraform's provider and older tools. A fifth switch to
 on-demand mode within a day is documented as refused; its message is recorded of 2019, when it was the second.
 """
 
@@ -157,7 +157,7 @@ def _check_part(table: Table, units: Throughput, of_index: str, kind: str) -> No
             raise DynamoDBError(
                 "LimitExceededException",
                 f"The requested {name}{of_index or ','} {count}, is above the per {kind} maximum for the account "
-                f"in {table.region}. Per {kind} maximum: {TABLE_UNITS}. {_REFER}",
+                f"in {table.region}. Per table maximum: {TABLE_UNITS}. {_REFER}",  # of an index too (-170)
             )
 
 

@@ -210,4 +210,5 @@ def _refuse_early_deletion(table: Table, request: wire.UpdateTableInput, context
                 f"the index is active. {where}"
             )
         if _is_allocated(index, context.now) and changed is not None:
-            raise still_in_use(f"Index is being created but is not backfilling yet. {where}")
+            # Two spaces, as in the service's (-444).
+            raise still_in_use(f"Index is being created but is not backfilling yet.  {where}")
