@@ -148,7 +148,7 @@ def test_service_calls(client: Any, server: Any) -> None:
     assert client.describe_endpoints()["Endpoints"][0]["CachePeriodInMinutes"] > 0
     assert client.meta.endpoint_url == server.url
     with pytest.raises(ClientError) as unknown:
-        client.list_backups()
+        client.list_global_tables()
     assert unknown.value.response["Error"]["Code"] == "UnknownOperationException"
 
 
@@ -493,7 +493,7 @@ def test_users_need_access_control(session: boto3.Session) -> None:
     [
         ("iam", "list_instance_profile_tags", "InvalidAction"),
         ("cloudtrail", "list_trails", "UnknownOperationException"),
-        ("cloudwatch", "list_metrics", "UnknownOperationException"),
+        ("cloudwatch", "list_dashboards", "UnknownOperationException"),
     ],
 )
 def test_services_to_come_name_themselves(session: Any, service: str, operation: str, code: str) -> None:

@@ -26,6 +26,8 @@ from blotter.user_files import ConfigurationError, Document
 
 # Why a setting may be unreadable and the import still go on: not offered, or not permitted.
 _SKIPPED = (Exit.REFUSED, Exit.DENIED, Exit.CONFIGURATION)
+_OF_OTHER_SERVICES = ("autoscaling", "alarms")
+"""Read from services that an endpoint for tables need not have: it may not even speak their protocols."""
 _SCALAR_DEFAULTS = {
     "table_class": "STANDARD",
     "deletion_protection": False,
@@ -41,7 +43,8 @@ def read_all(endpoint: Caller, observed: Observed) -> tuple[Observed, dict[str, 
         try:
             observed = with_settings(endpoint, observed, [key])
         except SetupError as error:
-            if error.exit_code not in _SKIPPED:
+            elsewhere = key in _OF_OTHER_SERVICES and error.exit_code is Exit.UNREACHABLE
+            if error.exit_code not in _SKIPPED and not elsewhere:
                 raise
             if key != "encryption":  # DescribeTable names the key, which is as good an answer
                 unread[key] = str(error)

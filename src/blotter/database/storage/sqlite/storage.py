@@ -53,6 +53,9 @@ T = TypeVar("T")
 
 UPKEEP_SECONDS = 1.0
 """Between two rounds of upkeep, and so how long a removed file may go unnoticed."""
+UPKEEP_WHEN_FULL_SECONDS = 0.1
+"""The same on a full disk, where everybody waits for the room that deletions make, and the audit trail of those who
+ask again uses what is left."""
 SLICE_SECONDS = 0.005
 """Background writers hold the write lock no longer than this, and leave it to others as long between slices."""
 SLICE_ITEMS = 10
@@ -273,7 +276,7 @@ class SqliteStorage:
                 log.warning("upkeep has to wait: %s", error)
             except Exception:  # The next round may succeed, and no other process does this work.
                 log.exception("upkeep failed")
-            await asyncio.sleep(UPKEEP_SECONDS)
+            await asyncio.sleep(UPKEEP_WHEN_FULL_SECONDS if self._reserve.is_full() else UPKEEP_SECONDS)
 
     async def _keep_up_once(self) -> None:
         self._snapshots.expire()
