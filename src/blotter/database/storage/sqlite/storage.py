@@ -54,8 +54,8 @@ T = TypeVar("T")
 UPKEEP_SECONDS = 1.0
 """Between two rounds of upkeep, and so how long a removed file may go unnoticed."""
 UPKEEP_WHEN_FULL_SECONDS = 0.1
-"""The same on a full disk, where everybody waits for the room that deletions make, and the audit trail of those who
-ask again uses what is left."""
+"""The same on a full disk, where everybody waits for the room that deletions make, and the audit trail of those
+who ask again uses what is left."""
 SLICE_SECONDS = 0.005
 """Background writers hold the write lock no longer than this, and leave it to others as long between slices."""
 SLICE_ITEMS = 10
