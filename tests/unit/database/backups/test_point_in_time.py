@@ -294,5 +294,24 @@ def test_the_backup_of_a_deleted_table_expires(source: Source) -> None:
     assert not [info.name for info in source.database.tools.objects.list() if "backups/" in info.name]
 
 
+def test_recovery_of_a_table_that_is_being_created_must_wait(tmp_path: Path) -> None:
+    now = 1_790_000_000.0
+    database = InProcessDatabase(tmp_path, clock=lambda: now, table_delay=5.0, store="memory")
+    table = {
+        "TableName": "source",
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+    }
+    wanted = {"TableName": "source", "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
+    assert database.call("CreateTable", table)[0] == 200
+    status, answer = database.call("UpdateContinuousBackups", wanted)
+    assert (status, answer["__type"].partition("#")[2]) == (400, "ContinuousBackupsUnavailableException")
+    assert answer["message"] == "Backups are being enabled for the table: source. Please retry later"
+    now += 6
+    assert database.call("UpdateContinuousBackups", wanted)[0] == 200
+    database.close()
+
+
 def _unavailable(*_: Any, **__: Any) -> None:
     raise ObjectsUnavailable("no room")

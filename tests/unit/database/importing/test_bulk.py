@@ -212,8 +212,10 @@ def test_cancellation_leaves_what_was_written(books: Imports, monkeypatch: pytes
     assert (done["BulkOperationStatus"], done["ProcessedItemCount"]) == ("CANCELLED", 15)
     assert done["FailureCode"]
     assert len(books.items("books")) == 15
-    code, _ = books.refused("CancelBulkOperation", BulkOperationArn=arn)
-    assert code == "ValidationException"
+    assert books.refused("CancelBulkOperation", BulkOperationArn=arn) == (
+        "ValidationException",
+        "The bulk operation has ended: its status is CANCELLED",
+    )
 
 
 def test_without_a_store_an_operation_waits_and_can_be_cancelled(
@@ -263,8 +265,10 @@ def test_tokens_and_one_operation_for_a_table(new_imports: Callable[..., Imports
     }
     code, _ = imports.refused("StartBulkPutItems", **request, ClientToken="t")
     assert code == "IdempotentParameterMismatchException"
-    code, _ = imports.refused("StartBulkPutItems", **request)
-    assert code == "LimitExceededException"
+    assert imports.refused("StartBulkPutItems", **request) == (
+        "LimitExceededException",
+        "Subscriber limit exceeded: a bulk operation on table books is in progress",
+    )
     assert imports.run_jobs()
     now += 8 * 3600 + 1
     second = begin(imports, ClientToken="t")
@@ -296,6 +300,20 @@ def test_tables_and_arns_that_are_not_there(books: Imports) -> None:
     assert books.run_jobs()
     (summary,) = books.call("ListBulkOperations")["BulkOperationsSummaryList"]
     assert summary["BulkOperationStatus"] == "FAILED"
+
+
+def test_a_table_whose_index_is_being_created_takes_no_operation(books: Imports) -> None:
+    create = {**TABLE["GlobalSecondaryIndexes"][0], "IndexName": "second"}  # type: ignore[index]
+    books.call(
+        "UpdateTable",
+        TableName="books",
+        AttributeDefinitions=TABLE["AttributeDefinitions"],
+        GlobalSecondaryIndexUpdates=[{"Create": create}],
+    )
+    assert books.refused("StartBulkPutItems", **start_request()) == (
+        "ResourceInUseException",
+        "Attempt to change a resource which is still in use: Table: books has an index that is being created",
+    )
 
 
 def start_request() -> dict[str, Any]:
