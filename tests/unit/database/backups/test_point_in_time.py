@@ -48,6 +48,11 @@ class Source:
         assert status == 200, answer
         return answer
 
+    def refusal(self, operation: str, **request: Any) -> str:
+        status, body = self.database.call(operation, request)
+        assert status == 400, body
+        return f"{body['__type'].rpartition('#')[2]}: {body['message']}"
+
     def create(self) -> None:
         keys = [("p", "HASH"), ("v", "RANGE")]
         self.call(
@@ -169,6 +174,25 @@ def test_a_restore_to_any_moment_equals_the_model(source: Source, seed: int) -> 
     assert source.items("latest") == source.items("source")
 
 
+@pytest.mark.parametrize(("seconds", "shown"), [(-1, "2026-09-21T14:13:19Z"), (61, "2026-09-21T14:14:21Z")])
+def test_a_moment_out_of_reach_is_refused_with_the_moments_within(
+    source: Source, seconds: int, shown: str
+) -> None:
+    source.recover()
+    began = source.now
+    source.now += 60
+    assert source.refusal(
+        "RestoreTableToPointInTime",
+        SourceTableName="source",
+        TargetTableName="target",
+        RestoreDateTime=began + seconds,
+    ) == (
+        f"InvalidRestoreTimeException: RestoreDateTime '{shown}' must be within EarliestRestorableDateTime "
+        "'2026-09-21T14:13:20Z' and LatestRestorableDateTime '2026-09-21T14:14:20Z'"
+    )
+    assert source.tables() == ["source"]
+
+
 def begun(source: Source, time: float | None = None) -> jobs.Job:
     """A restore that was requested, and whose job has not run."""
     source.database.background = False
@@ -284,6 +308,12 @@ def test_the_backup_of_a_deleted_table_expires(source: Source) -> None:
     source.recover()
     source.put(1)
     source.call("DeleteTable", TableName="source")
+    (summary,) = source.call("ListBackups", BackupType="SYSTEM")["BackupSummaries"]
+    arn = summary["BackupArn"]
+    assert source.refusal("DeleteBackup", BackupArn=arn) == (
+        "ValidationException: Invalid Request: User is not allowed to delete the system backup with arn "
+        f"{arn}. It will automatically expire on 2026-10-26T14:13:20Z"
+    )
     expiry = BackupExpiry(source.storage, lambda: source.now)
     source.now += 35 * 86_400 - 1
     source.database.run(expiry.run_once())

@@ -33,6 +33,11 @@ class Exporting:
         assert status == 200, body
         return body
 
+    def refusal(self, operation: str, **request: Any) -> str:
+        status, body = self.database.call(operation, request)
+        assert status == 400, body
+        return f"{body['__type'].rpartition('#')[2]}: {body['message']}"
+
     def make_table(self, name: str = "books") -> None:
         keys = {"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}
         attributes = {"AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}]}

@@ -18,7 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from blotter.database.copies import history
-from blotter.database.copies.jobs import all_jobs
+from blotter.database.copies.jobs import all_jobs, end
 from blotter.database.copies.objects import Objects, ObjectsDenied, ObjectsUnavailable
 from blotter.database.copies.segments import DamagedSegment
 from blotter.database.exporting import files
@@ -515,3 +515,66 @@ def test_a_page_looks_at_so_many_exports(exporting: Exporting, monkeypatch: pyte
         pages.append([summary["ExportArn"] for summary in page["ExportSummaries"]])
         request = {"TableArn": other, "NextToken": page["NextToken"]} if "NextToken" in page else {}
     assert pages == [[]] * 10 + [[wanted]]
+
+
+def test_only_so_many_exports_at_once(exporting: Exporting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the account in the region; those that have ended do not count."""
+    monkeypatch.setattr("blotter.database.operations.exports.request.MOST_AT_ONCE", 3)
+    request = {"TableArn": ARN, "S3Bucket": "exports"}
+    for _ in range(3):
+        exporting.now += 1
+        exporting.start()
+    assert exporting.refusal("ExportTableToPointInTime", **request) == (
+        "LimitExceededException: Subscriber limit exceeded: Only 3 exports can be in progress at the same time"
+    )
+    assert len(exporting.call("ListExports")["ExportSummaries"]) == 3
+    exporting.run_jobs()
+    exporting.start()
+
+
+def test_a_time_before_recovery_is_not_exported(exporting: Exporting) -> None:
+    """The table was there, its history is not."""
+    created = exporting.now
+    recovery = {"TableName": "books", "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": False}}
+    exporting.call("UpdateContinuousBackups", **recovery)
+    exporting.now += 3600
+    recovery["PointInTimeRecoverySpecification"] = {"PointInTimeRecoveryEnabled": True}
+    exporting.call("UpdateContinuousBackups", **recovery)
+    exporting.now += 3600
+    message = "InvalidExportTimeException: Point in Time Recovery is not available for specified export time"
+    request: Answer = {"TableArn": ARN, "S3Bucket": "exports"}
+    assert exporting.refusal("ExportTableToPointInTime", **request, ExportTime=created + 3599) == message
+    request |= {"ExportType": "INCREMENTAL_EXPORT"}
+    for before, refused in ((1, True), (0, False)):
+        period = {"ExportFromTime": created + 3600 - before, "ExportToTime": created + 7200}
+        wanted = request | {"IncrementalExportSpecification": period}
+        if refused:
+            assert exporting.refusal("ExportTableToPointInTime", **wanted) == message
+        else:
+            exporting.call("ExportTableToPointInTime", **wanted)
+
+
+def test_a_period_has_at_most_24_hours(exporting: Exporting) -> None:
+    since = exporting.now
+    exporting.now += 25 * 3600
+    request: Answer = {"TableArn": ARN, "S3Bucket": "exports", "ExportType": "INCREMENTAL_EXPORT"}
+    period = {"ExportFromTime": since, "ExportToTime": since + 24 * 3600 + 1}
+    assert exporting.refusal("ExportTableToPointInTime", **request, IncrementalExportSpecification=period) == (
+        "InvalidExportTimeException: Difference between export period from time and export period to time is "
+        "greater than 24 hours"
+    )
+    period["ExportToTime"] -= 1
+    exporting.start(ExportType="INCREMENTAL_EXPORT", IncrementalExportSpecification=period)
+
+
+def test_an_export_whose_job_is_not_in_the_store_has_failed(exporting: Exporting) -> None:
+    """A store that was recovered from an archive may have the record of an export without its job."""
+    arn = exporting.start()
+    (job,) = exporting.database.run(exporting.database.storage.fetch(all_jobs))
+    assert exporting.describe(arn)["ExportStatus"] == "IN_PROGRESS"
+    exporting.database.run(exporting.database.storage.write(lambda tx: end(tx, job.id)))
+    description = exporting.describe(arn)
+    assert (description["ExportStatus"], description["FailureCode"]) == ("FAILED", "InternalServerError")
+    assert description["FailureMessage"] == (
+        "The server that made this export was replaced by another, from an archive"
+    )
