@@ -143,15 +143,15 @@ def test_times_in_microseconds_say_so(kinesis: Kinesis) -> None:
         "ApproximateCreationDateTimePrecision": "MICROSECOND",
     }
     assert kinesis.listed() == [expected]
-    assert kinesis.database.call(
-        "UpdateKinesisStreamingDestination",
-        {
-            "TableName": "books",
-            "StreamArn": ARN,
-            "UpdateKinesisStreamingConfiguration": {"ApproximateCreationDateTimePrecision": "MICROSECOND"},
-        },
-    )[1]["message"].startswith(
-        "Invalid Request: Precision is already set to the desired value of MICROSECOND for "
+    table_id = kinesis.call("DescribeTable", TableName="books")["Table"]["TableId"]
+    again = {
+        "TableName": "books",
+        "StreamArn": ARN,
+        "UpdateKinesisStreamingConfiguration": {"ApproximateCreationDateTimePrecision": "MICROSECOND"},
+    }
+    assert kinesis.database.call("UpdateKinesisStreamingDestination", again)[1]["message"] == (
+        "Invalid Request: Precision is already set to the desired value of MICROSECOND "
+        f"for tableId: {table_id}, kdsArn: {ARN}"
     )
 
 

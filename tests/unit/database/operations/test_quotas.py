@@ -211,6 +211,25 @@ def test_maxima_of_a_table_on_demand(database: InProcessDatabase) -> None:
     assert update(database, OnDemandThroughput={"MaxReadRequestUnits": 40_000}) == ""
 
 
+def test_warm_throughput_of_a_table_and_of_an_index(database: InProcessDatabase) -> None:
+    index = {
+        "IndexName": "by-id",
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    create(database, BillingMode="PAY_PER_REQUEST", GlobalSecondaryIndexes=[index])
+    assert update(database, WarmThroughput={"ReadUnitsPerSecond": 40_001}) == (
+        "Subscriber limit exceeded: Requested ReadUnitsPerSecond for WarmThroughput for table exceeds "
+        "TableMaxReadCapacityUnits of the account in region us-east-1"
+    )
+    change = {"Update": {"IndexName": "by-id", "WarmThroughput": {"WriteUnitsPerSecond": 40_001}}}
+    assert update(database, GlobalSecondaryIndexUpdates=[change]) == (
+        "Subscriber limit exceeded: Requested WriteUnitsPerSecond for WarmThroughput for index by-id exceeds "
+        "TableMaxWriteCapacityUnits of the account in region us-east-1"
+    )
+    assert update(database, WarmThroughput={"ReadUnitsPerSecond": 40_000}) == ""
+
+
 def test_an_account_has_so_many_tables(database: InProcessDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quotas, "TABLES", 2)
     assert [create(database, name)[0] for name in ("one", "two", "three")] == [200, 200, 400]

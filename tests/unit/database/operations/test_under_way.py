@@ -344,3 +344,28 @@ def test_a_new_index_shows_its_warm_throughput_only_later(tables: Tables) -> Non
     assert tables.describe()["GlobalSecondaryIndexes"][0]["WarmThroughput"] == {**requested, "Status": "UPDATING"}
     tables.settle()
     assert tables.describe()["GlobalSecondaryIndexes"][0]["WarmThroughput"] == {**requested, "Status": "ACTIVE"}
+
+
+def test_contributor_insights_wait_for_a_table_and_an_index_that_come_but_not_for_changes(tables: Tables) -> None:
+    enable = {"ContributorInsightsAction": "ENABLE"}
+    tables.call(
+        "CreateTable",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    assert tables.call("UpdateContributorInsights", **enable)["refused"] == (
+        "Table or Index is not in a valid state to update Key Access Insights: "
+        "TableStatus must be ACTIVE to enable ContributorInsights."
+    )
+    tables.settle()
+    tables.update(ON_INDEX)
+    assert tables.call("UpdateContributorInsights", IndexName="by-a", **enable)["refused"] == (
+        "Table or Index is not in a valid state to update Key Access Insights: "
+        "IndexStatus must be ACTIVE to enable ContributorInsights."
+    )
+    assert tables.describe()["TableStatus"] == "UPDATING"
+    assert tables.call("UpdateContributorInsights", **enable)["ContributorInsightsStatus"] == "ENABLING"
+    tables.settle()
+    of_index = tables.call("UpdateContributorInsights", IndexName="by-a", **enable)
+    assert of_index["ContributorInsightsStatus"] == "ENABLING"
