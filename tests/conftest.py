@@ -27,6 +27,10 @@ import blotter
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# A shell's background job ignores Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Where the disk is not what a test is about, waiting for it is waste: temporary directories lie in memory if there
 # is plenty. What tests full and slow disks makes its own (tests/faults/test_server_disk.py).
 _MEMORY = Path("/dev/shm")
