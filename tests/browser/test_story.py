@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 HEADER = "Date,Primary Type,Description,Location Description,Domestic,Community Area\n"
 ROW = "2022-03-04 21:30:00,NARCOTICS,POSSESS - CANNABIS,STREET,False,25\n"
@@ -200,4 +200,21 @@ def test_a_result_that_is_deleted_elsewhere_leaves_its_page(
     page = open_page("/results/elsewhere%2Fleaving.csv", quiet=False)
     expect(page.locator(".result-head [data-status]")).to_have_text("Waiting")
     application.dynamodb.delete_item(TableName=application.table, Key=key)
+    page.wait_for_url(re.compile(r"/$"))
+
+
+def test_a_result_that_is_gone_before_its_page_listens_is_left_too(
+    open_page: Callable[..., Page], application: Any
+) -> None:
+    key = {"file_key": {"S": "elsewhere/early.csv"}}
+    uploaded = {"status": {"S": "UPLOADED"}, "uploaded_at": {"S": "2126-01-01T00:00:00.000Z"}}
+    application.dynamodb.put_item(TableName=application.table, Item=key | uploaded)
+
+    def delete_first(route: Route) -> None:
+        application.dynamodb.delete_item(TableName=application.table, Key=key)
+        route.continue_()
+
+    page = open_page(quiet=False)
+    page.route("**/events", delete_first)
+    page.goto(application.url + "/results/elsewhere%2Fearly.csv")
     page.wait_for_url(re.compile(r"/$"))

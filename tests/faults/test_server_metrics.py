@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,13 @@ TABLES = {"results": "PAY_PER_REQUEST", "uploads": "PAY_PER_REQUEST"}
 
 
 def stored_sums(data_dir: Path, master_key: str = "") -> dict[tuple[str, ...], float]:
-    """What the directory of a stopped server says: sums by name and values of dimensions."""
+    """What the directory of a stopped server says: sums by name and values of dimensions. Read in a new process:
+    the store forks, which one that has used a cipher must not, and other tests may have used one in this."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_stored_sums, data_dir, master_key).result()
+
+
+def _stored_sums(data_dir: Path, master_key: str) -> dict[tuple[str, ...], float]:
     store = store_at(f"sqlite:{data_dir}", parse_master_key(master_key) if master_key else None)
 
     def read(tx: ReadTransaction) -> dict[tuple[str, ...], float]:

@@ -57,9 +57,15 @@ export function followResult(after) {
     location.assign("/");
   });
   source.addEventListener("error", () => {
-    // A refused connection (the table is away) ends an EventSource for good; try again ourselves.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => followResult(after), AGAIN_MS);
+    // A refused connection ends an EventSource for good: the result is gone, or (the table is away) we try again.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => leaveOrFollow(after), AGAIN_MS);
   });
+}
+
+async function leaveOrFollow(after) {
+  const answer = await fetch(location.href).catch(() => null);
+  if (answer?.status === 404) location.assign("/");
+  else followResult(after);
 }
 
 /** Ask for a row's result; true when it is in another state than shown, or gone. */
