@@ -28,7 +28,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
     WriteTransaction,
 )
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.records import delete_record, records_in, save_record
 
 GENERATION_KEY: Final = b"alarm-generation"
 ALARMS: Final = (b"alarm/", b"alarm0")
@@ -249,13 +249,8 @@ def _free_key(tx: ReadTransaction, start: bytes) -> bytes:
 
 
 def _alarms(tx: ReadTransaction, start: bytes, end: bytes) -> Iterator[Alarm]:
-    while True:
-        rows = tx.items(RECORDS_SPACE, start, end, _AT_ONCE)
-        for _, _, body in rows:
-            yield decode_alarm(body)
-        if len(rows) < _AT_ONCE:
-            return
-        start = rows[-1][0] + b"\x00"
+    for _, _, body in records_in(tx, start, end, _AT_ONCE):
+        yield decode_alarm(body)
 
 
 def _save(tx: WriteTransaction, key: bytes, record: Any) -> None:

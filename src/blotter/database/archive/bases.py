@@ -41,13 +41,12 @@ from blotter.database.copies.objects import Objects
 from blotter.database.encryption.files import FileCipher
 from blotter.database.model.table import Table
 from blotter.database.storage.protocol import (
-    ANY_SIZE,
-    RECORDS_SPACE,
     ReadTransaction,
     Row,
     Storage,
     WriteTransaction,
 )
+from blotter.database.storage.records import records_in
 from blotter.database.storage.sqlite.catalog import encode_table
 
 log = logging.getLogger(__name__)
@@ -246,12 +245,9 @@ def _start(tx: ReadTransaction, now: float) -> Start:
 
 
 def _records(tx: ReadTransaction) -> Iterable[tuple[bytes, bytes]]:
-    start = b""
-    while rows := tx.items(RECORDS_SPACE, start, None, _RECORDS_AT_ONCE, ANY_SIZE):
-        for key, _, body in rows:
-            if not key.startswith(NOT_ARCHIVED):
-                yield key, body
-        start = rows[-1][0] + b"\x00"
+    for key, _, body in records_in(tx, b"", None, _RECORDS_AT_ONCE):
+        if not key.startswith(NOT_ARCHIVED):
+            yield key, body
 
 
 def _slice(tx: ReadTransaction, table: Table, start: bytes) -> list[Row] | None:

@@ -108,6 +108,13 @@ def publish(tx: WriteTransaction, table: Table, job_id: str) -> None:
     tx.save_table(replace(current, loading=None, restore=None, active_at=PAST))
 
 
+def abandon(tx: WriteTransaction, table: Table, job_id: str) -> None:
+    """Removes a table that cannot be loaded; does nothing if the job does not load it any more."""
+    current = tx.find_table(table.account, table.region, table.name)
+    if current is not None and current.loading == job_id:
+        tx.remove_table(current)
+
+
 class _Loader:
     def __init__(self, tools: Tools, table: Table, job_id: str, save: Save) -> None:
         self._tools = tools

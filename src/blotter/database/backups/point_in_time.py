@@ -13,7 +13,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from blotter.database.backups.loading import NotLoading, load, publish
+from blotter.database.backups.loading import NotLoading, abandon, load, publish
 from blotter.database.copies import copier, jobs
 from blotter.database.copies.history import HistoryLost, TableHistory
 from blotter.database.copies.jobs import Job, Tools
@@ -78,9 +78,7 @@ def _complete(tx: WriteTransaction, job: Job, source: Table, table: Table) -> No
 
 
 def _fail(tx: WriteTransaction, job: Job, source: Table | None, table: Table) -> None:
-    current = tx.find_table(table.account, table.region, table.name)
-    if current is not None and current.loading == job.id:
-        tx.remove_table(current)
+    abandon(tx, table, job.id)
     _end(tx, job, source)
 
 

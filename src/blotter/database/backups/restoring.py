@@ -13,7 +13,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from blotter.database.backups.loading import Expected, LoadFailed, NotLoading, load, publish
+from blotter.database.backups.loading import Expected, LoadFailed, NotLoading, abandon, load, publish
 from blotter.database.copies import jobs
 from blotter.database.copies.format import DamagedCopy, Manifest, read_manifest, read_part
 from blotter.database.copies.jobs import Job, Tools
@@ -85,9 +85,7 @@ def _complete(tx: WriteTransaction, job: Job, state: RestoreState, table: Table)
 
 
 def _fail(tx: WriteTransaction, job: Job, state: RestoreState, table: Table) -> None:
-    current = tx.find_table(table.account, table.region, table.name)
-    if current is not None and current.loading == job.id:
-        tx.remove_table(current)
+    abandon(tx, table, job.id)
     _end(tx, job, state)
 
 

@@ -15,12 +15,12 @@ from typing import Final
 import msgspec
 
 from blotter.database.storage.protocol import (
-    ANY_SIZE,
     RECORDS_SPACE,
     ReadTransaction,
     StoredItem,
     WriteTransaction,
 )
+from blotter.database.storage.records import records_in
 
 RECOVERY: Final = "recovery"
 """Its name among the readers of the change log, and in `Table.log_readers`."""
@@ -65,11 +65,8 @@ def first_part(tx: ReadTransaction, table_id: str, after: int) -> HistoryPart | 
 
 def parts(tx: ReadTransaction, table_id: str) -> Iterator[HistoryPart]:
     """The segments of a table, in order."""
-    start, end = _key(table_id, 0), _end(table_id)
-    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, ANY_SIZE):
-        for _, _, body in rows:
-            yield _decode(body)
-        start = rows[-1][0] + b"\x00"
+    for _, _, body in records_in(tx, _key(table_id, 0), _end(table_id), _AT_ONCE):
+        yield _decode(body)
 
 
 def tables_with_parts(tx: ReadTransaction) -> list[str]:

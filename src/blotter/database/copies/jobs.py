@@ -31,6 +31,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
     WriteTransaction,
 )
+from blotter.database.storage.records import records_in
 
 T = TypeVar("T")
 
@@ -99,12 +100,7 @@ def end(tx: WriteTransaction, job_id: str) -> None:
 
 def all_jobs(tx: ReadTransaction) -> list[Job]:
     """Those that have not ended, by id."""
-    jobs: list[Job] = []
-    start_key = _PREFIX
-    while rows := tx.items(RECORDS_SPACE, start_key, _END, _AT_ONCE):
-        jobs += [msgspec.json.decode(body, type=Job) for _, _, body in rows]
-        start_key = rows[-1][0] + b"\x00"
-    return jobs
+    return [msgspec.json.decode(body, type=Job) for _, _, body in records_in(tx, _PREFIX, _END, _AT_ONCE)]
 
 
 def count(tx: ReadTransaction, prefix: str, most: int) -> int:

@@ -16,7 +16,7 @@ import msgspec
 
 from blotter.database.model.table import PAST, KeySchema, is_over
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.records import delete_record, records_in, save_record
 
 Mode = Literal["ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS"]
 Status = Literal["ENABLING", "ENABLED", "DISABLING", "DISABLED", "FAILED"]
@@ -140,10 +140,8 @@ def _note_change(tx: WriteTransaction) -> None:
 
 
 def _records(tx: ReadTransaction, start: bytes, end: bytes) -> Iterator[tuple[bytes, Insights]]:
-    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE):
-        for key, _, body in rows:
-            yield key, _decode(body)
-        start = rows[-1][0] + b"\x00"
+    for key, _, body in records_in(tx, start, end, _AT_ONCE):
+        yield key, _decode(body)
 
 
 def _key(account: str, region: str, table: str, index: str) -> bytes:

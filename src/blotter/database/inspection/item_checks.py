@@ -21,13 +21,13 @@ from blotter.database.model.vectors import VectorEntry, base_key_of, entry_key, 
 from blotter.database.operations.item_store import projected
 from blotter.database.operations.stream_registry import Stream
 from blotter.database.storage.protocol import (
-    ANY_SIZE,
     RECORDS_SPACE,
     Change,
     ReadTransaction,
     Row,
     StoredItem,
 )
+from blotter.database.storage.records import records_in
 
 Problems = Iterator[str]
 Snapshots = Callable[[], AbstractContextManager[ReadTransaction]]
@@ -92,7 +92,7 @@ def check_streams(snapshots: Snapshots) -> Problems:
     with snapshots() as tx:
         tables = {table.id: table for table in tx.tables()}
         streams = []
-        for key, _, body in _records(tx):
+        for key, _, body in records_in(tx, b"stream/", b"stream0"):
             try:
                 streams.append(_decode_stream(body))
             except (TypeError, msgspec.DecodeError):  # None: its long body is lost
@@ -156,13 +156,6 @@ def _space_of(name: str) -> Callable[[Table], int | None]:
         return None if index is None or index.deleting else index.space
 
     return space
-
-
-def _records(tx: ReadTransaction) -> Iterator[Row]:
-    start = b"stream/"
-    while rows := tx.items(RECORDS_SPACE, start, b"stream0", _ITEMS, ANY_SIZE):
-        yield from rows
-        start = rows[-1][0] + b"\x00"
 
 
 def _entries(tx: ReadTransaction) -> Iterator[Change]:

@@ -16,7 +16,7 @@ import msgspec
 
 from blotter.database.model.arns import part_arn, table_arn
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.records import delete_record, records_in, save_record
 from blotter.database.wire import requests as wire
 
 TOKEN_SECONDS: Final = 8 * 3600.0
@@ -94,10 +94,8 @@ def bulks_before(tx: ReadTransaction, account: str, region: str, before: str | N
     """The operations of an account and region, the newest first; with `before`, those older than this one."""
     start = _key(account, region, "")
     end = _key(account, region, before) if before else start + b"\x7f"
-    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, reverse=True):
-        for _, _, body in rows:
-            yield _decode(body)
-        end = rows[-1][0]
+    for _, _, body in records_in(tx, start, end, _AT_ONCE, reverse=True):
+        yield _decode(body)
 
 
 def forget_old_bulks(tx: WriteTransaction, account: str, region: str, oldest: str) -> None:

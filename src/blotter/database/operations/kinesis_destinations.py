@@ -23,7 +23,7 @@ from blotter.database.model.timestamps import iso
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.storage.change_log import add_reader
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, WriteTransaction
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.records import delete_record, records_in, save_record
 
 READER: Final = "kinesis"
 """What tables with a live destination have in `Table.log_readers`."""
@@ -242,10 +242,8 @@ def _forget_oldest(tx: WriteTransaction, table: Table, enabled: str) -> None:
 
 
 def _records(tx: ReadTransaction, start: bytes, end: bytes) -> Iterator[Destination]:
-    while rows := tx.items(RECORDS_SPACE, start, end, _RECORDS_AT_ONCE):
-        for _, _, body in rows:
-            yield _decode(body)
-        start = rows[-1][0] + b"\x00"
+    for _, _, body in records_in(tx, start, end, _RECORDS_AT_ONCE):
+        yield _decode(body)
 
 
 def _key(table_id: str, stream_arn: str) -> bytes:

@@ -27,8 +27,8 @@ from blotter.database.model.streams import (
 )
 from blotter.database.model.table import KeySchema, StreamSettings, StreamViewType, Table
 from blotter.database.operations.context import Context
-from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, Row, WriteTransaction
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, WriteTransaction
+from blotter.database.storage.records import delete_record, records_in, save_record
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -98,14 +98,14 @@ def streams(
     start, end = _range(account, region, table_name)
     if after is not None:
         start = max(start, _key(account, region, *after) + b"\x00")
-    for _, _, body in _records(tx, start, end):
+    for _, _, body in records_in(tx, start, end, _RECORDS_AT_ONCE):
         yield _decode(body)
 
 
 def trimmed_streams(tx: ReadTransaction, now: float, limit: int) -> list[bytes]:
     """Keys of the records of streams that were disabled longer ago than the retention, up to `limit`."""
     found: list[bytes] = []
-    for key, _, body in _records(tx, b"stream/", b"stream0"):
+    for key, _, body in records_in(tx, b"stream/", b"stream0", _RECORDS_AT_ONCE):
         if is_trimmed(_decode(body).settings, now):
             found.append(key)
             if len(found) == limit:
@@ -117,12 +117,6 @@ def forget_streams(tx: WriteTransaction, keys: list[bytes]) -> None:
     """Removes the records of trimmed streams."""
     for key in keys:
         delete_record(tx, key)
-
-
-def _records(tx: ReadTransaction, start: bytes, end: bytes) -> Iterator[Row]:
-    while rows := tx.items(RECORDS_SPACE, start, end, _RECORDS_AT_ONCE):
-        yield from rows
-        start = rows[-1][0] + b"\x00"
 
 
 def _roll_over(tx: WriteTransaction, table: Table, now: float) -> StreamSettings:

@@ -23,13 +23,12 @@ from typing import ClassVar, Final, Literal, TypeVar
 import msgspec
 
 from blotter.database.storage.protocol import (
-    ANY_SIZE,
     RECORDS_SPACE,
     ReadTransaction,
     StoredItem,
     WriteTransaction,
 )
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.records import delete_record, records_in, save_record
 
 GENERATION_KEY: Final = b"access/generation"
 RECORDS: Final = (b"access/", b"access0")
@@ -209,21 +208,15 @@ def every(tx: ReadTransaction, account: str, kind: type[R], after: str = "") -> 
     end = start[:-1] + b"0"  # the character after the slash
     if after:
         start = record_key(account, kind, after) + b"\x00"
-    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, ANY_SIZE):
-        for _, _, body in rows:
-            yield decode(body)
-        start = rows[-1][0] + b"\x00"
+    for _, _, body in records_in(tx, start, end, _AT_ONCE):
+        yield decode(body)
 
 
 def count(tx: ReadTransaction, account: str, kind: type[Record]) -> int:
     """How many records of a kind there are; none is decoded."""
     start = record_key(account, kind, "")
     end = start[:-1] + b"0"
-    found = 0
-    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE, ANY_SIZE):
-        found += len(rows)
-        start = rows[-1][0] + b"\x00"
-    return found
+    return sum(1 for _ in records_in(tx, start, end, _AT_ONCE))
 
 
 def accounts(tx: ReadTransaction) -> list[str]:

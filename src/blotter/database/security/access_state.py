@@ -39,6 +39,7 @@ from blotter.database.security.principal import Principal, Session
 from blotter.database.security.sealing import Sealer, Unsealable
 from blotter.database.security.session_tokens import SessionClaims
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, Storage
+from blotter.database.storage.records import records_in
 
 log = logging.getLogger(__name__)
 
@@ -360,9 +361,5 @@ def _allows_nothing(name: str) -> Policy:
 
 
 def _read(tx: ReadTransaction) -> dict[bytes, bytes]:
-    records: dict[bytes, bytes] = {}
-    start, end = RECORDS
-    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE):
-        records.update((key, body) for key, _, body in rows if b"/key-use/" not in key[:32])
-        start = rows[-1][0] + b"\x00"
-    return records
+    rows = records_in(tx, *RECORDS, _AT_ONCE)
+    return {key: body for key, _, body in rows if b"/key-use/" not in key[:32]}

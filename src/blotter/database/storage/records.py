@@ -8,8 +8,34 @@ history.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from blotter.database.storage.change_log import is_archived
-from blotter.database.storage.protocol import RECORDS_SPACE, StoredItem, WriteTransaction
+from blotter.database.storage.protocol import (
+    ANY_SIZE,
+    RECORDS_SPACE,
+    ReadTransaction,
+    Row,
+    StoredItem,
+    WriteTransaction,
+)
+
+_AT_ONCE = 256
+
+
+def records_in(
+    tx: ReadTransaction, start: bytes, end: bytes | None, at_once: int = _AT_ONCE, *, reverse: bool = False
+) -> Iterator[Row]:
+    """The records with start <= key < end, in key order or in reverse, read so many at a time as they are asked
+    for."""
+    while rows := tx.items(RECORDS_SPACE, start, end, at_once, ANY_SIZE, reverse=reverse):
+        yield from rows
+        if len(rows) < at_once:
+            return
+        if reverse:
+            end = rows[-1][0]
+        else:
+            start = rows[-1][0] + b"\x00"
 
 
 def save_record(tx: WriteTransaction, key: bytes, body: bytes) -> None:

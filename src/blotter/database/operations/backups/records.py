@@ -21,7 +21,7 @@ from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.table import Table
 from blotter.database.operations.context import Context
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, WriteTransaction
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.records import delete_record, records_in, save_record
 
 KIND: Final = "backup"
 _AT_ONCE: Final = 50
@@ -99,19 +99,14 @@ def remove(tx: WriteTransaction, backup: Backup) -> None:
 def backups(tx: ReadTransaction, account: str, region: str, after: str = "") -> Iterator[Backup]:
     """Those whose ids are greater, in the order of their creation."""
     start, end = _key(account, region, after and after + "\x00"), _key(account, region, "~")
-    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE):
-        for key, _, body in rows:
-            yield msgspec.json.decode(body, type=Backup)
-            start = key + b"\x00"
+    for _, _, body in records_in(tx, start, end, _AT_ONCE):
+        yield msgspec.json.decode(body, type=Backup)
 
 
 def every(tx: ReadTransaction) -> Iterator[Backup]:
     """Those of all accounts and regions."""
-    start, end = f"{KIND}/".encode(), f"{KIND}0".encode()
-    while rows := tx.items(RECORDS_SPACE, start, end, _AT_ONCE):
-        for key, _, body in rows:
-            yield msgspec.json.decode(body, type=Backup)
-            start = key + b"\x00"
+    for _, _, body in records_in(tx, f"{KIND}/".encode(), f"{KIND}0".encode(), _AT_ONCE):
+        yield msgspec.json.decode(body, type=Backup)
 
 
 def parse_backup_arn(text: str, context: Context) -> PartArn:

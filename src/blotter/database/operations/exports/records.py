@@ -20,7 +20,7 @@ import msgspec
 
 from blotter.database.model.arns import part_arn, table_arn
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.records import delete_record, records_in, save_record
 
 ExportStatus = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
 
@@ -132,13 +132,8 @@ def newest_exports(
     before the id `before`."""
     start = _key(account, region, "")
     end = _key(account, region, before) if before is not None else start[:-1] + b"0"
-    while True:
-        rows = tx.items(RECORDS_SPACE, start, end, _READ_AT_ONCE, reverse=True)
-        for _, _, body in rows:
-            yield _read(body), len(body)
-        if len(rows) < _READ_AT_ONCE:
-            return
-        end = rows[-1][0]
+    for _, _, body in records_in(tx, start, end, _READ_AT_ONCE, reverse=True):
+        yield _read(body), len(body)
 
 
 def export_of_token(

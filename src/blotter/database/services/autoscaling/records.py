@@ -17,18 +17,12 @@ from typing import ClassVar, Final, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from blotter.database.storage.protocol import (
-    ANY_SIZE,
-    RECORDS_SPACE,
-    ReadTransaction,
-    WriteTransaction,
-)
-from blotter.database.storage.records import delete_record, save_record
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, WriteTransaction
+from blotter.database.storage.records import delete_record, records_in, save_record
 
 PREFIX: Final = "autoscaling"
 ACTIVITY_SECONDS: Final = 6 * 7 * 86_400.0
 MOST_ACTIVITIES: Final = 1000
-_AT_ONCE: Final = 256
 _LATER: Final = 2e-6
 """Seconds that a float of now and keys of microseconds tell apart."""
 _FOREVER: Final = (1 << 63) - 1
@@ -218,11 +212,8 @@ def note(tx: WriteTransaction, activity: Activity) -> Activity:
 
 
 def _records(tx: ReadTransaction, kind: type[R], first: str, end: str) -> Iterator[R]:
-    start, stop = _key(kind, first, ""), _key(kind, end, "")
-    while rows := tx.items(RECORDS_SPACE, start, stop, _AT_ONCE, ANY_SIZE):
-        for _, _, body in rows:
-            yield msgspec.json.decode(body, type=kind)
-        start = rows[-1][0] + b"\x00"
+    for _, _, body in records_in(tx, _key(kind, first, ""), _key(kind, end, "")):
+        yield msgspec.json.decode(body, type=kind)
 
 
 def _key(kind: type[Record], place: str, suffix: str) -> bytes:
