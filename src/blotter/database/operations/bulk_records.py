@@ -1,25 +1,23 @@
 """What is kept of a bulk operation: the request, how far it has come, and how it ended; for 90 days.
 
     bulk/123456789012/us-east-1/01795911600000-1f2e3d4c            {"id": …, "table": "books", "status": …}
-    bulk-token/123456789012/us-east-1/9bd2…                        1795940400.000 01795911600000-1f2e3d4c 5c1a…
 
-The body of a token's record ends with the fingerprint of the request that came with it.
+A token's record (`client_tokens`) has its id and the fingerprint of the request that came with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from blotter.database.model.arns import part_arn, table_arn
+from blotter.database.operations import client_tokens
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 from blotter.database.storage.records import delete_record, records_in, save_record
 from blotter.database.wire import requests as wire
 
-TOKEN_SECONDS: Final = 8 * 3600.0
 RECORD_SECONDS: Final = 90 * 86_400.0
 ARN_PART: Final = "bulk-operation"
 _AT_ONCE: Final = 50
@@ -113,24 +111,17 @@ class Remembered(NamedTuple):
 
 def bulk_of_token(tx: ReadTransaction, account: str, region: str, token: str, now: float) -> Remembered | None:
     """The operation that was started under a client token in the last eight hours."""
-    found = tx.get(RECORDS_SPACE, _token_key(account, region, token))
+    found = client_tokens.remembered(tx, "bulk", account, region, token, now)
     if found is None:
         return None
-    until, bulk_id, fingerprint = found.body.decode().split(" ")
-    record = find_bulk(tx, account, region, bulk_id) if float(until) > now else None
+    bulk_id, fingerprint = found
+    record = find_bulk(tx, account, region, bulk_id)
     return None if record is None else Remembered(record, fingerprint)
 
 
 def remember_token(tx: WriteTransaction, record: BulkOperation, fingerprint: str, now: float) -> None:
-    key = _token_key(record.account, record.region, record.token)
-    body = f"{now + TOKEN_SECONDS:.3f} {record.id} {fingerprint}".encode()
-    tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
+    client_tokens.remember(tx, "bulk", record.account, record.region, record.token, now, record.id, fingerprint)
 
 
 def _key(account: str, region: str, bulk_id: str) -> bytes:
     return f"bulk/{account}/{region}/{bulk_id}".encode()
-
-
-def _token_key(account: str, region: str, token: str) -> bytes:
-    digest = blake2b(token.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    return f"bulk-token/{account}/{region}/{digest}".encode()

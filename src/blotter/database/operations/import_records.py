@@ -2,26 +2,24 @@
 
 A record outlives its table, so that DescribeImport and ListImports still tell of it (ack-api-quirks,
 DDB-IMPORT-008). Its id begins with the time, so that the order of the keys is that of the imports. A client token
-stands for its import for eight hours.
+stands for its import for eight hours (`client_tokens`).
 
     import/123456789012/us-east-1/01795911600000-1f2e3d4c          {"id": …, "table": "books", "status": …}
-    import-token/123456789012/us-east-1/9bd2…                      1795940400.000 01795911600000-1f2e3d4c
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
 
 from blotter.database.model.arns import part_arn, table_arn
-from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
+from blotter.database.operations import client_tokens
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, WriteTransaction
 from blotter.database.storage.records import delete_record, records_in, save_record
 from blotter.database.wire import requests as wire
 
-TOKEN_SECONDS: Final = 8 * 3600.0
 RECORD_SECONDS: Final = 90 * 86_400.0
 _AT_ONCE: Final = 50
 
@@ -92,23 +90,13 @@ def import_time(now: float) -> str:
 
 def import_of_token(tx: ReadTransaction, account: str, region: str, token: str, now: float) -> Import | None:
     """The import that was started under a client token in the last eight hours."""
-    found = tx.get(RECORDS_SPACE, _token_key(account, region, token))
-    if found is None:
-        return None
-    until, _, import_id = found.body.decode().partition(" ")
-    return find_import(tx, account, region, import_id) if float(until) > now else None
+    found = client_tokens.remembered(tx, "import", account, region, token, now)
+    return None if found is None else find_import(tx, account, region, found[0])
 
 
 def remember_token(tx: WriteTransaction, record: Import, token: str, now: float) -> None:
-    key = _token_key(record.account, record.region, token)
-    body = f"{now + TOKEN_SECONDS:.3f} {record.id}".encode()
-    tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
+    client_tokens.remember(tx, "import", record.account, record.region, token, now, record.id)
 
 
 def _key(account: str, region: str, import_id: str) -> bytes:
     return f"import/{account}/{region}/{import_id}".encode()
-
-
-def _token_key(account: str, region: str, token: str) -> bytes:
-    digest = blake2b(token.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    return f"import-token/{account}/{region}/{digest}".encode()
