@@ -14,13 +14,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import disk_usage
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
 
 import blotter
+
+if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
 
 # The tests start hundreds of processes from this checkout: compiling its modules anew in each of them, where the
 # environment forbids to keep what was compiled, takes longer than much of what they test.
@@ -177,3 +180,20 @@ def enforced_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servin
     serving = _start(directory, directory / "data", "--workers", "2", "--access", "enforced")
     yield serving
     _end(serving)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of a process; a test that stops or kills one starts its own."""
+    from tests.postgres_server import running
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database that no other test uses."""
+    name = postgres.create_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)
