@@ -26,6 +26,7 @@ from blotter.database.services.api import ApiService
 from blotter.database.services.cloudwatch.registry import make_registry
 from blotter.database.storage.memory import MemoryStorage
 from blotter.database.storage.memory.maps import OrderedMaps
+from blotter.database.storage.protocol import Storage
 
 T = TypeVar("T")
 
@@ -47,12 +48,12 @@ class CloudWatchInProcess:
     """`cloudwatch.call("ListMetrics", Namespace="N")`; `now` is the time, `caller` who calls, None under open
     access."""
 
-    def __init__(self, protocol: str = "smithy-rpc-v2-cbor") -> None:
+    def __init__(self, protocol: str = "smithy-rpc-v2-cbor", storage: Storage | None = None) -> None:
         self.now: float = NOON
         self.caller: Principal | None = None
         self.protocol = protocol
         self.region = REGION
-        self.storage = MemoryStorage(OrderedMaps())
+        self.storage = storage or MemoryStorage(OrderedMaps())
         reader = MetricReader(None, lambda: self.now)
         self._service = ApiService(
             "monitoring", lambda: make_registry(reader), self._authenticate, self.storage, lambda: self.now

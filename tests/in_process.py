@@ -26,8 +26,9 @@ from blotter.database.security.open_access import OpenAccess
 from blotter.database.storage.memory import MemoryStorage
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.transactions import MemoryWriter
-from blotter.database.storage.protocol import UNLIMITED, ReadTransaction, Settled, Storage, TooMuchWork
+from blotter.database.storage.protocol import UNLIMITED, Storage, TooMuchWork
 from blotter.database.storage.sqlite import SqliteStorage
+from tests.distant_store import DistantStorage
 
 T = TypeVar("T")
 
@@ -46,16 +47,6 @@ def headers_for(operation: str, region: str = REGION) -> dict[str, str]:
         "SignedHeaders=host;x-amz-date;x-amz-target, Signature=0000",
         "content-type": "application/x-amz-json-1.0",
     }
-
-
-class WaitingStorage(MemoryStorage):
-    """Answers reads later, as a store over a network does. Long reads still have a snapshot."""
-
-    def read(self) -> None:  # type: ignore[override]
-        return None
-
-    def submit_read(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
-        asyncio.get_running_loop().call_soon(super().submit_read, handler, settled)
 
 
 class _HeavyWriter(MemoryWriter):
@@ -81,7 +72,7 @@ Open = Callable[..., Storage]
 STORES: dict[str, Open] = {
     "sqlite": SqliteStorage.open,
     "memory": lambda _, **clock: MemoryStorage(OrderedMaps(), **clock),
-    "waiting": lambda _, **clock: WaitingStorage(OrderedMaps(), **clock),
+    "distant": lambda _, **clock: DistantStorage(OrderedMaps(), **clock),
     "heavy": lambda _, **clock: HeavyStorage(OrderedMaps(), **clock),
 }
 

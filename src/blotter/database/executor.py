@@ -1,7 +1,8 @@
 """How a plan is executed over the store, in one of four ways.
 
     Reading    at once, inline; on a thread when it turns out to be heavy; later when the store is across a network
-    Slicing    the first slice at once, the others alternating with those of other long reads
+    Slicing    the first slice at once, the others alternating with those of other long reads; all of them later
+               when the store is across a network
     Writing    in the write lock, in a batch with others
     … heavy    on a thread over a snapshot, then confirmed and applied in the write lock (`operations.optimistic`)
 
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.answers import Result
-from blotter.database.operations.conflicts import NOTHING_HELD, OngoingTransactions
+from blotter.database.operations.conflicts import NOTHING_HELD, OngoingTransactions, Targets, targets_of
 from blotter.database.operations.context import Context
 from blotter.database.operations.operation import OnConflict, Reading, Slices, Slicing, Writing
 from blotter.database.operations.optimistic import NotOptimistic, OptimisticTransaction
@@ -145,6 +146,8 @@ class Executor:
     ) -> Response | Pending:
         """The first slice at once, which is all for most queries; the rest alternating with other long reads."""
         snapshot = self._storage.open_snapshot()
+        if snapshot is None:
+            return self._read_slices_later(slicing, Job(plan, context, request, ends))
         try:
             slices = slicing.execute(plan, snapshot, context)
             work = next(slices)
@@ -163,6 +166,27 @@ class Executor:
         self._long_reads.add(read)
         return read
 
+    def _read_slices_later(self, slicing: Slicing[Any], job: Job) -> Pending:
+        """A long read of a store across a network, which runs it."""
+        pending, attempts = Pending(), 0
+
+        def start(tx: ReadTransaction) -> Slices:
+            if pending.abandoned:
+                raise _GONE
+            slices: Slices = slicing.execute(job.plan, tx, job.context)
+            return slices
+
+        def settled(result: Any, error: BaseException | None) -> None:
+            nonlocal attempts
+            attempts += 1
+            if isinstance(error, SnapshotTooOld) and attempts < MOST_SNAPSHOTS:
+                self._storage.submit_slices(start, settled)
+                return
+            pending.settle_with(job.succeeded(result) if error is None else job.failed(error))
+
+        self._storage.submit_slices(start, settled)
+        return pending
+
     # Writing
 
     def _write(self, writing: Writing[Any], job: Job) -> Pending:
@@ -170,10 +194,11 @@ class Executor:
         if self._transactions.concern_write(writing):
             snapshot = self._storage.read()
             if snapshot is None:
-                self._storage.submit_read(write.hold, write.held)
+                self._storage.submit_read(write.targets, write.found)
                 return write
             with snapshot as tx:
-                write.hold(tx)
+                targets = write.targets(tx)
+            write.hold(targets)
         write.submit()
         return write
 
@@ -210,14 +235,21 @@ class _Write(Pending):
         self._ahead: _Ahead | None = None
         self._attempts = 0
 
-    def hold(self, tx: ReadTransaction) -> None:
-        """Holds the items of a transaction, so that no other one touches them before it has ended."""
-        job = self._job
-        self._held = self._transactions.hold(self._writing, job.plan, tx, job.context)
+    def targets(self, tx: ReadTransaction) -> Targets:
+        """The items of a transaction."""
+        return targets_of(self._job.plan.touches(), tx, self._job.context)
 
-    def held(self, _: Any, error: BaseException | None) -> None:
-        """Continues after `hold`, unless an item belongs to another transaction."""
-        self._continue(error, self.submit)
+    def hold(self, targets: Targets) -> None:
+        """Holds the items of a transaction, so that no other one touches them before it has ended."""
+        self._held = self._transactions.hold(self._writing, targets)
+
+    def found(self, targets: Any, error: BaseException | None) -> None:
+        """Continues with the items, unless one belongs to another transaction."""
+        self._continue(error, lambda: self._hold_and_submit(targets))
+
+    def _hold_and_submit(self, targets: Targets) -> None:
+        self.hold(targets)
+        self.submit()
 
     def submit(self) -> None:
         try:
@@ -336,8 +368,9 @@ class _LongRead(Pending):
                 raise self._failure
             if self._slices is None:
                 self._snapshots += 1
-                self._snapshot = self._storage.open_snapshot()
-                self._slices = self._slicing.execute(job.plan, self._snapshot, job.context)
+                self._snapshot = snapshot = self._storage.open_snapshot()
+                assert snapshot is not None  # a store that had a snapshot for the first slice always has
+                self._slices = self._slicing.execute(job.plan, snapshot, job.context)
             self.work = next(self._slices)
         except StopIteration as done:
             self.stop()

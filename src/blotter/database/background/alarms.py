@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
+from functools import partial
 from typing import Final
 
 from blotter.database.alarms.changes import set_state
@@ -22,7 +22,8 @@ from blotter.database.metric_math.periods import DAY, MINUTE
 from blotter.database.metric_math.samples import Source
 from blotter.database.metric_math.series import ExpressionError
 from blotter.database.metrics.series import MetricReader
-from blotter.database.storage.protocol import RECORDS_SPACE, Storage, WriteTransaction
+from blotter.database.storage.coroutines import read_slices
+from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, Slices, Storage, WriteTransaction
 
 DELAY: Final = 2.0
 """Seconds after the end of a period before alarms look at it: a request that was counted then is counted."""
@@ -71,25 +72,27 @@ class AlarmEvaluator:
 
     async def _judge(self, now: float, current: int) -> list[tuple[Alarm, Finding]]:
         """Every alarm that is due and ought to be in another state, with that."""
+        return await read_slices(self._storage, partial(self._judge_slices, now=now, current=current))
+
+    def _judge_slices(self, tx: ReadTransaction, now: float, current: int) -> Slices[list[tuple[Alarm, Finding]]]:
         at = int(now - DELAY)
         found: list[tuple[Alarm, Finding]] = []
         judged: dict[bytes, tuple[int, float]] = {}
         high_resolution = False
-        with closing(self._storage.open_snapshot()) as tx:
-            source = self._reader.snapshot(tx)
-            started = time.monotonic()
-            for alarm in all_alarms(tx):
-                step = every(alarm.settings)
-                high_resolution = high_resolution or step < MINUTE
-                moment = at // step * step
-                judged[alarm.key] = moment, alarm.configured
-                if self._judged.get(alarm.key) != (moment, alarm.configured):
-                    finding = self._look(alarm, source, at)
-                    if finding is not None and finding.state != alarm.state:
-                        found.append((alarm, finding))
-                if time.monotonic() - started > _SLICE_SECONDS:
-                    await asyncio.sleep(_REST_SECONDS)
-                    started = time.monotonic()
+        source = self._reader.snapshot(tx)
+        started = time.monotonic()
+        for alarm in all_alarms(tx):
+            step = every(alarm.settings)
+            high_resolution = high_resolution or step < MINUTE
+            moment = at // step * step
+            judged[alarm.key] = moment, alarm.configured
+            if self._judged.get(alarm.key) != (moment, alarm.configured):
+                finding = self._look(alarm, source, at)
+                if finding is not None and finding.state != alarm.state:
+                    found.append((alarm, finding))
+            if time.monotonic() - started > _SLICE_SECONDS:
+                yield None
+                started = time.monotonic()
         self._judged, self._high_resolution, self._any = judged, high_resolution, bool(judged)
         self._broken &= judged.keys()
         self._generation, self._last_step = current, at

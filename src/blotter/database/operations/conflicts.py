@@ -10,6 +10,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-api
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.keys import table_key
@@ -22,6 +23,9 @@ from blotter.database.storage.protocol import ReadTransaction
 
 ItemPlace = tuple[int, bytes]
 """Key space and storage key of an item."""
+
+Targets: TypeAlias = "list[ItemPlace | None]"
+"""The item of each touch of a plan; None for one that names no item, or none of its table."""
 
 NOTHING_HELD: frozenset[ItemPlace] = frozenset()
 
@@ -46,18 +50,15 @@ class OngoingTransactions:
 
     def refuse(self, plan: Plan, tx: ReadTransaction, context: Context) -> None:
         """Raises TransactionCanceledException for a transaction that reads an item held by another one."""
-        self._cancel(_targets(plan.touches(), tx, context))
+        self._cancel(targets_of(plan.touches(), tx, context))
 
-    def hold(
-        self, writing: Writing[Plan], plan: Plan, tx: ReadTransaction, context: Context
-    ) -> frozenset[ItemPlace]:
+    def hold(self, writing: Writing[Plan], targets: Targets) -> frozenset[ItemPlace]:
         """Holds a write transaction's items until `release`; a single write holds nothing.
 
         Raises TransactionCanceledException for a transaction and TransactionConflictException for a single write
         that touches an item held by a transaction. A plan whose table or key is wrong passes: executing it finds
         the right error.
         """
-        targets = _targets(plan.touches(), tx, context)
         if writing.on_conflict is not _CANCEL:
             if any(target in self._held for target in targets):
                 raise DynamoDBError("TransactionConflictException", _ONGOING)
@@ -75,15 +76,15 @@ class OngoingTransactions:
         """The error of a transaction whose items other writes keep changing."""
         return canceled([_CONFLICT for _ in plan.touches()])
 
-    def _cancel(self, targets: list[ItemPlace | None]) -> None:
+    def _cancel(self, targets: Targets) -> None:
         if not any(target in self._held for target in targets):
             return
         raise canceled([_CONFLICT if target in self._held else {"Code": "None"} for target in targets])
 
 
-def _targets(touches: Sequence[Touch], tx: ReadTransaction, context: Context) -> list[ItemPlace | None]:
+def targets_of(touches: Sequence[Touch], tx: ReadTransaction, context: Context) -> Targets:
     """The item of each touch; None for one that names no item, or none of its table."""
-    targets: list[ItemPlace | None] = []
+    targets: Targets = []
     resource, table = "", None
     for touch in touches:
         if touch.resource != resource:  # most transactions are about one table

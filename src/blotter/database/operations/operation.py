@@ -6,13 +6,14 @@ operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context
 from blotter.database.operations.touches import Plan
+from blotter.database.storage import protocol
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 
 R = TypeVar("R")
@@ -41,9 +42,8 @@ class Reading(Generic[P]):
         self.on_conflict = on_conflict
 
 
-Slices = Generator[Callable[[], object] | None, None, Result]
-"""A long read, which yields between slices of bounded work: None, or work that uses no store and would keep others
-waiting; then the generator goes on once that is done."""
+Slices = protocol.Slices[Result]
+"""A long read that returns its result."""
 
 
 class Slicing(Generic[P]):

@@ -16,7 +16,7 @@ process. Keys are made in `model.keys`; bodies are an item's canonical DynamoDB 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -26,6 +26,8 @@ from blotter.database.encryption.files import FileCipher
 from blotter.database.model.table import Table
 
 if TYPE_CHECKING:
+    import asyncio
+
     from blotter.database.storage.scratch import Scratch
 
 T = TypeVar("T")
@@ -37,6 +39,10 @@ Settled = Callable[[Any, BaseException | None], None]
 
 Action = Callable[[], object]
 """Something to do once, after a commit."""
+
+Slices = Generator[Callable[[], object] | None, None, T]
+"""A long read, which yields between slices of bounded work: None, or work that uses no store and would keep others
+waiting; then the generator goes on once that is done."""
 
 ChangeKind = Literal["item", "table", "record"]
 """A change of an item, of the catalog, or of one of the database's own records."""
@@ -291,9 +297,14 @@ class Storage(Protocol):
         for it, and calls `settled` on the event loop with what it returned or raised. `note_work` has no limit
         there. Such handlers run one after another. Raises StorageUnavailable when too many are waiting already."""
 
-    def open_snapshot(self) -> Snapshot:
+    def open_snapshot(self) -> Snapshot | None:
         """A snapshot on a connection of its own; the caller closes it. It has a maximum age: a read after that
-        raises SnapshotTooOld."""
+        raises SnapshotTooOld. None where `read` is: `submit_slices` then."""
+
+    def submit_slices(self, start: Callable[[ReadTransaction], Slices[Any]], settled: Settled) -> None:
+        """Runs a long read to its end over one snapshot of limited age, as `open_snapshot` gives it: does the work
+        that it yields on a thread, and serves others between its slices. Calls `settled` on the event loop with
+        what it returned or raised. `start` may be called again, to read from the beginning."""
 
     def open_scratch(self) -> Scratch:
         """Working storage for one job, as well protected as the data; the caller closes it."""
@@ -323,6 +334,11 @@ class Storage(Protocol):
         """Calls `action` on the event loop after each commit of this process that changed the catalog, before
         those who wait for the commit get their results. It must be quick and must not raise."""
 
+    async def lead(self) -> asyncio.Future[None]:
+        """Waits until no other server on the same store leads: the leader does the work that must not be done
+        twice at a time. From then on this storage's writes fail once another one leads. The future is done when
+        that has happened, or may have: the leader stops its work then, and may call this again."""
+
     async def wait_for_catalog_change(self) -> None:
         """Returns once a commit has changed the catalog or a handler has called `notify_background`, in any
         process that shares this store, since this last returned; the first call returns at once. For one waiting
@@ -341,6 +357,9 @@ class Store(Protocol):
     """Where the data are, for the operator: "data in /srv/blotter"."""
     single_process: bool
     """Whether only one process can use it, which then does everything: one worker and the background work."""
+
+    several_servers: bool
+    """Whether other servers may use the store at the same time."""
 
     def claim(self) -> None:
         """Reserves the store for this server until `release`, so that a second server on it is refused. Raises

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from blotter.database.background.alarms import HISTORY_DAYS
+from blotter.database.storage.memory import MemoryStorage
+from blotter.database.storage.memory.maps import OrderedMaps
 from tests.cloudwatch_in_process import NOON, CloudWatchInProcess, expression, metric
+from tests.distant_store import DistantStorage
 
 
-@pytest.fixture
-def cloudwatch() -> Iterator[CloudWatchInProcess]:
-    cloudwatch = CloudWatchInProcess()
+@pytest.fixture(params=[MemoryStorage, DistantStorage])
+def cloudwatch(request: pytest.FixtureRequest) -> Iterator[CloudWatchInProcess]:
+    cloudwatch = CloudWatchInProcess(storage=request.param(OrderedMaps()))
     yield cloudwatch
     cloudwatch.close()
 

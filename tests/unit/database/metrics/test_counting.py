@@ -125,7 +125,7 @@ class Reported:
                 self.units[name, index_name, table] += units["CapacityUnits"]
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite", "waiting", "heavy"])
+@pytest.mark.parametrize("store", ["memory", "sqlite", "distant", "heavy"])
 def test_units_are_those_that_answers_report(tmp_path: Path, store: str) -> None:
     counted, reported, chance = Counted(tmp_path, store), Reported(), random.Random(14)
     for table in ("tab", "other"):

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from blotter.database.encryption.data_keys import KEY_BYTES, derive
 from blotter.database.encryption.files import FileCipher
 from blotter.database.storage.change_log import STREAMS
-from blotter.database.storage.coroutines import open_and_run, read_and_settle, submit_and_wait
+from blotter.database.storage.coroutines import (
+    SlicedRead,
+    nobody_else_leads,
+    open_and_run,
+    read_and_settle,
+    submit_and_wait,
+)
 from blotter.database.storage.memory.maps import OrderedMaps
 from blotter.database.storage.memory.transactions import MemoryReader, MemorySnapshot, MemoryWriter
 from blotter.database.storage.protocol import (
@@ -26,6 +32,7 @@ from blotter.database.storage.protocol import (
     Action,
     ReadTransaction,
     Settled,
+    Slices,
     Storage,
     StorageUnavailable,
     WriteTransaction,
@@ -48,6 +55,7 @@ class MemoryStore:
 
     description = "data in memory only"
     single_process = True
+    several_servers = False
 
     def __init__(self) -> None:
         self._maps = OrderedMaps()
@@ -134,6 +142,9 @@ class MemoryStorage:
         deadline = self._monotonic() + self._snapshot_max_age
         return MemorySnapshot(self._maps.snapshot(), deadline, self._monotonic)
 
+    def submit_slices(self, start: Callable[[ReadTransaction], Slices[Any]], settled: Settled) -> None:
+        SlicedRead(self.open_snapshot(), start, settled)
+
     def open_scratch(self) -> Scratch:
         from blotter.database.storage.scratch import Scratch
 
@@ -180,6 +191,9 @@ class MemoryStorage:
 
     def on_catalog_change(self, action: Action) -> None:
         self._catalog_actions.append(action)
+
+    async def lead(self) -> asyncio.Future[None]:
+        return nobody_else_leads()
 
     async def wait_for_catalog_change(self) -> None:
         if self._seen_notices == self._writer.notices:

@@ -24,13 +24,19 @@ from typing import Any, NamedTuple, TypeVar
 import apsw
 
 from blotter.database.encryption.data_keys import DataKey
-from blotter.database.storage.coroutines import read_and_settle, submit_and_wait
+from blotter.database.storage.coroutines import (
+    SlicedRead,
+    nobody_else_leads,
+    read_and_settle,
+    submit_and_wait,
+)
 from blotter.database.storage.data_directory import file_error_text, make_directory
 from blotter.database.storage.protocol import (
     Action,
     DataDirectoryError,
     ReadTransaction,
     Settled,
+    Slices,
     StorageUnavailable,
     WriteTransaction,
 )
@@ -191,6 +197,9 @@ class SqliteStorage:
     def open_snapshot(self) -> SqliteSnapshot:
         return self._snapshots.open()
 
+    def submit_slices(self, start: Callable[[ReadTransaction], Slices[Any]], settled: Settled) -> None:
+        SlicedRead(self.open_snapshot(), start, settled)
+
     def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
         self._long_reads.submit(asyncio.get_running_loop(), handler, settled)
 
@@ -231,6 +240,9 @@ class SqliteStorage:
     def _catalog_was_changed(self) -> None:
         for action in self._catalog_actions:
             action()
+
+    async def lead(self) -> asyncio.Future[None]:
+        return nobody_else_leads()
 
     async def wait_for_catalog_change(self) -> None:
         if not self._has_waited:

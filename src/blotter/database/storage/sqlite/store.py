@@ -29,6 +29,7 @@ class SqliteStore:
     """See `protocol.Store`."""
 
     single_process = False
+    several_servers = False
 
     def __init__(self, directory: Path, master_key: MasterKey | None = None) -> None:
         self.directory = directory

@@ -164,7 +164,7 @@ def test_what_is_too_large_for_a_copy_is_read(database: InProcessDatabase, made:
     assert len(made[-1].matrix) == 21
 
 
-@pytest.mark.parametrize("store", ["sqlite", "waiting"])
+@pytest.mark.parametrize("store", ["sqlite", "distant"])
 def test_searches_and_writes_at_once(tmp_path: Path, store: str) -> None:
     """Each search sees one state: all of a transaction or nothing of it."""
     database = InProcessDatabase(tmp_path / "data", store=store)

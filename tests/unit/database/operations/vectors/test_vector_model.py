@@ -18,7 +18,7 @@ from blotter.database.operations.vectors import copies, journal, matrix
 from tests.in_process import InProcessDatabase
 from tests.unit.database.operations.vectors.vector_table import VectorTable, item
 
-STORES = ["sqlite", "waiting", "heavy"]
+STORES = ["sqlite", "distant", "heavy"]
 KEYS = st.sampled_from("abcdefghijkl")
 NUMBERS = st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])
 VECTORS = st.tuples(NUMBERS, NUMBERS)
