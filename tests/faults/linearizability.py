@@ -1,8 +1,9 @@
 """Checks concurrent histories: is there any order of the operations that explains all that the clients saw?
 
-`explain_item` takes what several clients did to one item and looks for an order in which every operation takes
-effect at one moment between its call and its return (linearizability): the search of Wing and Gong with Lowe's
-memory of places already visited, https://www.cs.ox.ac.uk/people/gavin.lowe/LinearizabiltyTesting/paper.pdf.
+`explain_item` takes what several clients did to one item, or to a small group of items, and looks for an order in
+which every operation takes effect at one moment between its call and its return (linearizability): the search of
+Wing and Gong with Lowe's memory of places already visited,
+https://www.cs.ox.ac.uk/people/gavin.lowe/LinearizabiltyTesting/paper.pdf.
 `explain_transactions` takes transactions that append their name to lists and read lists. The lists tell in which
 order each item was written; from these follows which must have come before which, and a cycle means that no order
 is left (strict serializability, in the manner of Elle, https://arxiv.org/abs/2003.10554).
@@ -35,6 +36,17 @@ class Call(NamedTuple):
 
 
 UNKNOWN = "unknown"
+ANY = "any"
+KEEP = "keep"
+
+
+class Act(NamedTuple):
+    """A part of a transaction: `item` must have the value `expected` (None: be absent; ANY: no condition) and gets
+    the value `new` (None: is deleted; KEEP: is only looked at)."""
+
+    item: str
+    expected: Any
+    new: Any
 
 
 def _read(state: Any, call: Call) -> tuple[bool, Any]:
@@ -60,6 +72,22 @@ def _delete(_: Any, __: Call) -> tuple[bool, Any]:
     return True, None
 
 
+def _look(state: Any, call: Call) -> tuple[bool, Any]:
+    """A snapshot of some items of a group: pairs of item and value."""
+    values = dict(state or ())
+    return all(values.get(item) == value for item, value in call.result), state
+
+
+def _act(state: Any, call: Call) -> tuple[bool, Any]:
+    """A transaction on items of a group. The result says for each `Act` whether its condition failed."""
+    values = dict(state or ())
+    failed = tuple(act.expected not in (ANY, values.get(act.item)) for act in call.argument)
+    if not any(failed):
+        values |= {act.item: act.new for act in call.argument if act.new != KEEP}
+        state = tuple(sorted((item, value) for item, value in values.items() if value is not None))
+    return call.result in (UNKNOWN, failed), state
+
+
 # Kind → from the item's value before, None for no item: whether the result could be, and the value after.
 _KINDS: dict[str, Callable[[Any, Call], tuple[bool, Any]]] = {
     "read": _read,
@@ -67,12 +95,16 @@ _KINDS: dict[str, Callable[[Any, Call], tuple[bool, Any]]] = {
     "add": _add,
     "compare and set": _compare_and_set,
     "delete": _delete,
+    "look": _look,
+    "act": _act,
 }
+_READS = ("read", "look")
 
 
 def explain_item(history: Iterable[Call]) -> str:
-    """`history` is all that happened to one item, which was not there at first."""
-    known = [call for call in history if call.result != UNKNOWN or call.kind != "read"]
+    """`history` is all that happened to one item, which was not there at first; or to one group of items, by the
+    kinds "look" and "act"."""
+    known = [call for call in history if call.result != UNKNOWN or call.kind not in _READS]
     calls = sorted(
         (call if call.result != UNKNOWN else call._replace(returned=inf) for call in known),
         key=lambda call: call.invoked,

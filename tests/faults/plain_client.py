@@ -13,10 +13,13 @@ HEADERS = {
     "SignedHeaders=host, Signature=0",
 }
 
+_STREAMS = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+
 
 def post(connection: http.client.HTTPConnection, operation: str, **arguments: Any) -> tuple[int, Any]:
     """Status and answer. Raises OSError or HTTPException when the connection breaks."""
-    headers = HEADERS | {"X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+    service = "DynamoDBStreams" if operation in _STREAMS else "DynamoDB"
+    headers = HEADERS | {"X-Amz-Target": f"{service}_20120810.{operation}"}
     connection.request("POST", "/", json.dumps(arguments), headers)
     answer = connection.getresponse()
     return answer.status, json.loads(answer.read())

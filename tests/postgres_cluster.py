@@ -1,0 +1,203 @@
+"""PostgreSQL servers that replicate: a primary and synchronous standbys, for tests that break them.
+
+The operator's part of a fail-over is here: `promote` a standby, let the others follow it, bring the old primary
+back as a standby of the new one (`rejoin`: pg_rewind, or a new copy where that cannot help). Whoever connects to a
+node goes through a proxy of its own (`link`), so that a `partition` cuts exactly the wires between two sides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from tests.postgres_server import USER, PostgresServer
+from tests.tcp_proxy import TcpProxy
+from tests.waiting import wait_until
+
+# In the file, not on the command line: pg_rewind starts a server of its own on the directory.
+_SETTINGS = {
+    "wal_log_hints": "on",  # For pg_rewind.
+    "wal_keep_size": "512MB",
+    "wal_sender_timeout": "5s",
+    "wal_receiver_timeout": "5s",
+    "wal_retrieve_retry_interval": "100ms",
+    "recovery_target_timeline": "latest",
+}
+_FILE = "node.conf"
+
+
+class Node(PostgresServer):
+    """One server of a cluster. What differs between primary and standby stands in a file that it reads again."""
+
+    def __init__(self, name: str, bin_dir: Path | None = None) -> None:
+        super().__init__(bin_dir=bin_dir)
+        self.name = name
+
+    def initialize(self) -> None:
+        super().initialize()
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
+            file.write(f"include_if_exists '{_FILE}'\n")
+
+    def configure(self, **settings: str) -> None:
+        """Replaces what is special to this node; a running server reads it."""
+        self._write(_FILE, "".join(f"{name} = '{value}'\n" for name, value in settings.items()))
+        if self.is_running():
+            os.kill(self.pid, signal.SIGHUP)
+
+    def _write(self, name: str, text: str) -> None:
+        """A file that the server's user may remove."""
+        path = self.data / name
+        path.write_text(text)
+        owner = self.data.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+    def mark_as_standby(self) -> None:
+        self._write("standby.signal", "")
+
+    def promote(self) -> None:
+        """Makes a standby a primary; returns when it accepts writes."""
+        self._write("promote", "")
+        os.kill(self.pid, signal.SIGUSR1)
+        wait_until(lambda: self.query("SELECT NOT pg_is_in_recovery()")[0][0])
+
+    def backends(self) -> list[int]:
+        """Process ids of the sessions of clients, those of standbys not among them."""
+        return [
+            row[0] for row in self.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
+        ]
+
+    def query(self, statement: str, *arguments: Any, database: str = "postgres") -> list[Any]:
+        """The rows that a statement answers."""
+
+        async def work() -> list[Any]:
+            connection = await asyncpg.connect(self.url(database), timeout=30)
+            try:
+                return await connection.fetch(statement, *arguments)
+            finally:
+                await connection.close()
+
+        return asyncio.run(work())
+
+
+class Cluster:
+    """The first of `names` begins as the primary; the others are standbys, one of which confirms each commit."""
+
+    def __init__(self, names: Sequence[str] = ("a", "b"), bin_dir: Path | None = None) -> None:
+        self.nodes = {name: Node(name, bin_dir) for name in names}
+        self.primary = next(iter(self.nodes.values()))
+        self._links: dict[tuple[str, str], TcpProxy] = {}
+
+    def start(self) -> None:
+        self.primary.start()
+        for node in self.nodes.values():
+            if node is not self.primary:
+                self._copy_primary(node)
+                self._start_standby(node)
+        self.demand_standbys()
+
+    @property
+    def standbys(self) -> list[Node]:
+        """Those that run."""
+        return [node for node in self.nodes.values() if node is not self.primary and node.is_running()]
+
+    # Who sees whom
+
+    def link(self, source: str, target: str) -> TcpProxy:
+        """The wire on which `source`, a node or a name for a client, reaches the node `target`."""
+        if (source, target) not in self._links:
+            self._links[source, target] = TcpProxy(("127.0.0.1", self.nodes[target].port))
+        return self._links[source, target]
+
+    def url(self, source: str, database: str = "postgres", query: str = "") -> str:
+        """Where `source` finds the primary: all nodes, on its own wires to them."""
+        wires = [self.link(source, name).address for name in self.nodes]
+        hosts = ",".join(f"{host}:{port}" for host, port in wires)
+        return f"postgresql://{USER}@{hosts}/{database}" + (f"?{query}" if query else "")
+
+    def partition(self, *side: str) -> None:
+        """Cuts every wire between one of `side` (nodes and clients) and one that is not of it."""
+        for (source, target), link in self._links.items():
+            if (source in side) != (target in side):
+                link.cut()
+
+    def heal(self) -> None:
+        for link in self._links.values():
+            link.heal()
+
+    # What an operator does
+
+    def demand_standbys(self, *names: str) -> None:
+        """From now on a commit on the primary waits for one of these standbys; without names, for one of those
+        that run, if there are any. Returns when one of them follows."""
+        wanted = names or tuple(node.name for node in self.standbys)
+        self.primary.configure(synchronous_standby_names=f"ANY 1 ({', '.join(wanted)})" if wanted else "")
+        if wanted:
+            wait_until(self._is_replicated)
+
+    def _is_replicated(self) -> bool:
+        return bool(self.primary.query("SELECT 1 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"))
+
+    def promote(self, node: Node) -> None:
+        """Makes a standby the primary, and lets the other running ones follow it. The old primary is not touched:
+        whoever has not stopped it must be sure that it cannot be reached. If no other standby runs, the new
+        primary waits for none."""
+        others = [other for other in self.standbys if other is not node]
+        names = ", ".join(other.name for other in others)
+        node.configure(synchronous_standby_names=f"ANY 1 ({names})" if others else "")
+        node.promote()
+        self.primary = node
+        for other in others:
+            self._follow(other)
+
+    def rejoin(self, node: Node) -> None:
+        """Makes a node that was the primary a standby of the one that is; what only it has is thrown away."""
+        if node.is_running():
+            node.stop()
+        source = f"host=127.0.0.1 port={self.primary.port} user={USER} dbname=postgres"
+        self.primary.execute("CHECKPOINT")  # Its control file names the new timeline.
+        try:
+            node.run("pg_rewind", "--target-pgdata", str(node.data), "--source-server", source, "--no-sync")
+        except AssertionError:
+            shutil.rmtree(node.data)
+            self._copy_primary(node)
+        self._start_standby(node)
+        self.demand_standbys()
+
+    def _copy_primary(self, node: Node) -> None:
+        where = ["-h", "127.0.0.1", "-p", str(self.primary.port), "-U", USER]
+        node.run("pg_basebackup", *where, "-D", str(node.data), "--checkpoint=fast", "--no-sync")
+
+    def _start_standby(self, node: Node) -> None:
+        node.mark_as_standby()
+        self._follow(node)
+        node.start()
+
+    def _follow(self, node: Node) -> None:
+        host, port = self.link(node.name, self.primary.name).address
+        node.configure(primary_conninfo=f"host={host} port={port} user={USER} application_name={node.name}")
+
+    def remove(self) -> None:
+        for node in self.nodes.values():
+            node.remove()
+        for link in self._links.values():
+            link.close()
+
+
+@contextmanager
+def running_cluster(names: Sequence[str] = ("a", "b"), bin_dir: Path | None = None) -> Iterator[Cluster]:
+    """A cluster that runs inside the `with`, and is gone with its files after it."""
+    cluster = Cluster(names, bin_dir)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.remove()
