@@ -75,13 +75,15 @@ class Node(PostgresServer):
             row[0] for row in self.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
         ]
 
-    def query(self, statement: str, *arguments: Any, database: str = "postgres") -> list[Any]:
-        """The rows that a statement answers."""
+    def query(
+        self, statement: str, *arguments: Any, database: str = "postgres", timeout: float | None = None
+    ) -> list[Any]:
+        """The rows that a statement answers. Raises TimeoutError when it takes longer."""
 
         async def work() -> list[Any]:
             connection = await asyncpg.connect(self.url(database), timeout=30)
             try:
-                return await connection.fetch(statement, *arguments)
+                return await connection.fetch(statement, *arguments, timeout=timeout)
             finally:
                 await connection.close()
 
