@@ -50,7 +50,7 @@ class GuardedDatabase(InProcessDatabase):
         self, operation: str, body: bytes, encoding: str = "identity", region: str = REGION
     ) -> tuple[int, dict[str, Any]]:
         """As in any database; what earlier requests changed about access is known."""
-        self.state.refresh()
+        await self.state.load()
         return await super().answer(operation, body, encoding, region)
 
     def message(self, operation: str, request: dict[str, Any]) -> str:

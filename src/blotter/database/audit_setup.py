@@ -5,7 +5,8 @@ With `--audit off` nothing is made and nothing recorded. A server in memory keep
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import time
+from typing import Final, NamedTuple, Protocol
 
 from blotter.database.audit.keys import FOLDER, SECRET, AuditKeys
 from blotter.database.audit.reading import Reader
@@ -15,8 +16,13 @@ from blotter.database.encryption.files import FileCipher
 from blotter.database.model.arns import parse_arn
 from blotter.database.services.cloudtrail.lookup import EventSource
 from blotter.database.settings import Settings
-from blotter.database.storage.protocol import Storage, Store
+from blotter.database.storage.at_hand import GoOn, NotAtHand
+from blotter.database.storage.protocol import ReadTransaction, Storage, Store
 from blotter.database.supervisor import StartError
+
+KEPT_SECONDS: Final = 1.0
+_MOST_KEPT: Final = 10_000
+"""Tables whose keys' names are kept."""
 
 
 class RunningAudit(NamedTuple):
@@ -60,7 +66,12 @@ class AuditSetup:
     def _recorder(self, trail: Trail, storage: Storage) -> Recorder:
         settings = self._settings
         return Recorder(
-            trail, settings.account, settings.region, key_names(storage), data_events=settings.audit == "all"
+            trail,
+            settings.account,
+            settings.region,
+            key_names(storage),
+            data_events=settings.audit == "all",
+            submit_read=storage.submit_read,
         )
 
 
@@ -69,17 +80,34 @@ class KeyNames(Protocol):
 
 
 def key_names(storage: Storage) -> KeyNames:
-    """Finds the names of tables' keys. None are known of a store across a network: no values are recorded then."""
+    """Finds the names of tables' keys. Of a store that answers later they are kept for `KEPT_SECONDS`; raises
+    NotAtHand for others."""
+    kept: dict[tuple[str, str, str], tuple[float, tuple[str, ...]]] = {}
 
     def find(account: str, region: str, table: str) -> tuple[str, ...]:
         arn = parse_arn(table) if table.startswith("arn:") else None
         if arn is not None:
             account, region, table = arn.account, arn.region, arn.table
+        wanted = account, region, table
         snapshot = storage.read()
-        if snapshot is None:
-            return ()
-        with snapshot as tx:
-            found = tx.find_table(account, region, table)
-            return () if found is None else found.keys.names
+        if snapshot is not None:
+            with snapshot as tx:
+                return _names(tx, *wanted)
+        found = kept.get(wanted)
+        if found is not None and time.monotonic() < found[0]:
+            return found[1]
+
+        def use(names: tuple[str, ...] | None, go_on: GoOn) -> None:
+            if len(kept) >= _MOST_KEPT:
+                kept.clear()
+            kept[wanted] = time.monotonic() + KEPT_SECONDS, names or ()
+            go_on()
+
+        raise NotAtHand(lambda tx: _names(tx, *wanted), use)
 
     return find
+
+
+def _names(tx: ReadTransaction, account: str, region: str, table: str) -> tuple[str, ...]:
+    found = tx.find_table(account, region, table)
+    return () if found is None else found.keys.names

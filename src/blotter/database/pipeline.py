@@ -33,6 +33,7 @@ from blotter.database.operations.operation import Operation
 from blotter.database.operations.registry import OPERATIONS
 from blotter.database.operations.touches import Plan
 from blotter.database.security.identity import Identity
+from blotter.database.storage.at_hand import NotAtHand
 from blotter.database.storage.protocol import Storage, StorageUnavailable
 from blotter.database.validation import CHECKS
 from blotter.database.wire.decode import OPERATIONS as KNOWN
@@ -130,6 +131,7 @@ class Pipeline(Ends):
         self._account = account
         self._counters = counters
         self._executor = Executor(storage)
+        self.submit_read = storage.submit_read
         self._audit = audit
         self._served = {name: self._serve(operation) for name, operation in OPERATIONS.items()}
         self._threads: dict[str, WorkThread] = {}
@@ -191,6 +193,8 @@ class Pipeline(Ends):
     def execute(self, request: Request, prepared: Prepared | Failed) -> Response | Pending:
         """The rest of the way."""
         if isinstance(prepared, Failed):
+            if isinstance(prepared.error, NotAtHand):
+                return _WaitingRequest(self, request, prepared, prepared.error)
             return self._ends_of(request).failed(prepared.error, request, prepared.context, None)
         plan, context, ends = prepared.plan, prepared.context, prepared.ends
         try:
@@ -200,6 +204,8 @@ class Pipeline(Ends):
                 ends = self._admission.admit(context, plan, ends)
             execution = prepared.operation.execution(plan)
             return self._executor.execute(execution, plan, context, request, ends)
+        except NotAtHand as needed:
+            return _WaitingRequest(self, request, prepared, needed)
         except Exception as error:
             return ends.failed(error, request, context, plan)
 
@@ -274,6 +280,37 @@ class _LargeRequest(Pending):
             response.then(self.settle)
         else:
             self.settle(response)
+
+
+class _WaitingRequest(Pending):
+    """A request for which the store is read first, because a stage needs what it holds; then it begins again. One
+    that could not even be prepared is small, and prepared once more."""
+
+    __slots__ = ("_needed", "_pipeline", "_prepared", "_request")
+
+    def __init__(
+        self, pipeline: Pipeline, request: Request, prepared: Prepared | Failed, needed: NotAtHand
+    ) -> None:
+        super().__init__()
+        self._pipeline = pipeline
+        self._request = request
+        self._prepared = prepared
+        self._needed = needed
+        pipeline.submit_read(needed.read, self._read)
+
+    def _read(self, found: Any, error: BaseException | None) -> None:
+        if error is None:
+            self._needed.use(found, self._go_on)
+            return
+        context = self._prepared.context
+        failed = Failed(error if isinstance(error, Exception) else RuntimeError(repr(error)), context)
+        self.settle_with(self._pipeline.execute(self._request, failed))
+
+    def _go_on(self) -> None:
+        prepared = self._prepared
+        if isinstance(prepared, Failed):
+            prepared = self._pipeline.prepare(self._request)
+        self.settle_with(self._pipeline.execute(self._request, prepared))
 
 
 def _has_many_expressions(request: Request) -> bool:

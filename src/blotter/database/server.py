@@ -344,7 +344,7 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     enforce_quotas(settings.aws_quotas)
     storage.start()
     access = shared.access.make(storage)
-    access.start()
+    await access.start()
     audit = shared.audit.start(storage)
     metrics = shared.metrics.start(slot, storage)
     insights = InsightWatch(storage)

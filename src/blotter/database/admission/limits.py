@@ -16,6 +16,7 @@ from blotter.database.admission.buckets import Bucket, Buckets
 from blotter.database.admission.refusals import ACCOUNT, MAXIMUM, PROVISIONED, Limit
 from blotter.database.model.arns import parse_arn
 from blotter.database.model.table import Index, KeySchema, Table, Throughput, is_over
+from blotter.database.storage.at_hand import GoOn, NotAtHand
 from blotter.database.storage.protocol import Storage
 
 KEPT_SECONDS: Final = 10.0
@@ -98,7 +99,8 @@ class LimitedTables:
         return self._any
 
     def find(self, account: str, region: str, name_or_arn: str, now: float) -> Limits | None:
-        """The limits in force; None for a table without any, and for one that does not exist."""
+        """The limits in force; None for a table without any, and for one that does not exist. Raises NotAtHand
+        where the store answers later."""
         if not self.may_limit(now):
             return None
         key = (account, region, name_or_arn)
@@ -113,10 +115,20 @@ class LimitedTables:
         if self._many:
             return True
         snapshot = self._storage.read()
-        if snapshot is None:
+        if snapshot is None:  # some may have: each is looked at until it is known
+            version = self._version
+            self._storage.submit_read(
+                lambda tx: list(tx.tables()), lambda tables, error: self._looked(tables, error, version, now)
+            )
             return True
         with snapshot as tx:
-            tables = list(tx.tables())
+            return self._any_limited(list(tx.tables()), now)
+
+    def _looked(self, tables: list[Table], error: BaseException | None, version: int, now: float) -> None:
+        if error is None and version == self._version and now == self._kept_since:
+            self._any = self._any_limited(tables, now)
+
+    def _any_limited(self, tables: list[Table], now: float) -> bool:
         self._many = len(tables) > _FEW
         if self._many:
             return True
@@ -133,19 +145,20 @@ class LimitedTables:
                 return None
             account, region, name = arn.account, arn.region, arn.table
         snapshot = self._storage.read()
-        if snapshot is None:  # a store across a network: from the next request on
-            self._storage.submit_read(
-                lambda tx: tx.find_table(account, region, name),
-                lambda table, error: self._later(key, table, error),
-            )
-            return None
+        if snapshot is None:
+            raise self._not_at_hand(key, account, region, name, now)
         with snapshot as tx:
             table = tx.find_table(account, region, name)
         return self._found(key, table, now)
 
-    def _later(self, key: tuple[str, str, str], table: Table | None, error: BaseException | None) -> None:
-        if error is None:
-            self._found(key, table, self._kept_since)
+    def _not_at_hand(
+        self, key: tuple[str, str, str], account: str, region: str, name: str, now: float
+    ) -> NotAtHand:
+        def use(table: Table | None, go_on: GoOn) -> None:
+            self._found(key, table, now)
+            go_on()
+
+        return NotAtHand(lambda tx: tx.find_table(account, region, name), use)
 
     def _found(self, key: tuple[str, str, str], table: Table | None, now: float) -> Limits | None:
         limits = None if table is None else self._limits(table, now)

@@ -30,6 +30,8 @@ from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context
 from blotter.database.operations.touches import EVERYTHING, Plan
+from blotter.database.storage.at_hand import NotAtHand
+from blotter.database.storage.protocol import ReadTransaction, Settled
 from blotter.database.wire.encode import encode_error
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,9 @@ _NAMING = (
 _TELLING = frozenset({"ValidationException", "SerializationException"})
 
 
+SubmitRead = Callable[[Callable[[ReadTransaction], Any], Settled], object]
+
+
 def _unrecorded() -> DynamoDBError:
     """The refusal of what cannot be recorded: a new one each time, because an error keeps the frames it passed."""
     return DynamoDBError("InternalServerError", "Internal server error", 500)
@@ -91,7 +96,8 @@ def _unrecorded() -> DynamoDBError:
 
 class Recorder:
     """Records the requests of one process. `account` and `region` are the server's, for requests of which it
-    is not known whose they are; `key_names(account, region, table)` gives the names of a table's key."""
+    is not known whose they are; `key_names(account, region, table)` gives the names of a table's key, or raises
+    NotAtHand: then the record is made after a read with `submit_read`, that of `Storage`."""
 
     def __init__(
         self,
@@ -102,8 +108,10 @@ class Recorder:
         *,
         data_events: bool,
         clock: Callable[[], float] = time.time,
+        submit_read: SubmitRead | None = None,
     ) -> None:
         self._trail = trail
+        self._submit_read = submit_read
         self._account = account
         self._region = region
         self._key_names = key_names
@@ -130,11 +138,27 @@ class Recorder:
             try:
                 event = self._dynamodb_event(operation, management, request, context, plan, outcome)
                 return self.write(event, answer, _REFUSAL)
+            except NotAtHand as needed:
+                return self._record_later(needed, lambda: record(answer, request, context, plan, outcome))
             except Exception:
                 log.exception("request %s could not be recorded", request.id)
                 return _REFUSAL if management else answer
 
         return Recorded(ends, record)
+
+    def _record_later(self, needed: NotAtHand, record: Callable[[], Response | Pending]) -> Pending:
+        """The answer of `record`, once the store was read. Without what it holds, the record has fewer values."""
+        if self._submit_read is None:
+            raise needed
+        pending = Pending()
+
+        def read(found: Any, error: BaseException | None) -> None:
+            if error is not None:
+                log.warning("the names of a table's key are not known to the audit trail: %s", error)
+            needed.use(found, lambda: pending.settle_with(record()))
+
+        self._submit_read(needed.read, read)
+        return pending
 
     def check(self) -> None:
         if self._trail.failing:

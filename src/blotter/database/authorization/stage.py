@@ -26,7 +26,8 @@ from blotter.database.security.policy.evaluation import Applicable, narrow
 from blotter.database.security.principal import Principal
 from blotter.database.security.refusals import denial
 from blotter.database.security.request_context import RequestFacts, caller_of, global_context
-from blotter.database.storage.protocol import Storage, StorageUnavailable
+from blotter.database.storage.at_hand import GoOn, NotAtHand
+from blotter.database.storage.protocol import Storage
 
 FindTable = Callable[[str, str, str], "Table | None"]
 """Account, region, name → the table."""
@@ -177,14 +178,29 @@ def _refuse(refuse: Refuse, touches: Sequence[Touch], refused: dict[int, DynamoD
 
 
 def table_finder(storage: Storage) -> FindTable:
-    """Finds tables by the store's catalog. A store across a network has none at hand: such a request fails."""
+    """Finds tables by the store's catalog. Raises NotAtHand where the store answers later."""
+    found: dict[tuple[str, str, str], Table | None] = {}
 
     def find(account: str, region: str, name: str) -> Table | None:
         snapshot = storage.read()
-        if snapshot is None:
-            raise StorageUnavailable("the keys and tags of tables are not at hand for authorization")
-        with snapshot as tx:
-            return tx.find_table(account, region, name)
+        if snapshot is not None:
+            with snapshot as tx:
+                return tx.find_table(account, region, name)
+        wanted = (account, region, name)
+        if wanted in found:
+            return found[wanted]
+        known = dict(found)
+
+        def use(table: Table | None, go_on: GoOn) -> None:
+            """For the request that waits, and no other: its next look finds what those before it have found."""
+            found.update(known)
+            found[wanted] = table
+            try:
+                go_on()
+            finally:
+                found.clear()
+
+        raise NotAtHand(lambda tx: tx.find_table(account, region, name), use)
 
     return find
 

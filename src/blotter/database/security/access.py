@@ -52,9 +52,11 @@ class Access:
         """Whether a request's headers name a key that may be used; None under open access."""
         self._upkeep = tuple(upkeep)
 
-    def start(self) -> None:
-        """Begins the upkeep, on the running event loop, before the first request is authenticated. Raises what the
-        store raises."""
+    async def start(self) -> None:
+        """Reads who may what and begins the upkeep, on the running event loop, before the first request is
+        authenticated. Raises what the store raises."""
+        if self.enforced:
+            await self.state.load()
         for part in self._upkeep:
             part.start()
 

@@ -38,6 +38,7 @@ from blotter.database.security.policy.document import DocumentKind
 from blotter.database.security.principal import Principal, Session
 from blotter.database.security.sealing import Sealer, Unsealable
 from blotter.database.security.session_tokens import SessionClaims
+from blotter.database.storage.at_hand import GoOn, NotAtHand
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, Storage
 from blotter.database.storage.records import records_in
 
@@ -77,6 +78,7 @@ class AccessState:
         self._aws_policy = aws_policy
         self._view = _View(0, {})
         self._loaded = False
+        self._looked = False
         self._parsed: dict[tuple[str, DocumentKind, str], Policy] = {}
         self._listeners: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -100,21 +102,26 @@ class AccessState:
         self._use(view)
 
     def refresh_here(self) -> bool:
-        """`refresh` at once where that is possible: on the event loop, with a store that does not wait. Returns
-        whether there was a change."""
-        if get_ident() != self._thread:
+        """`refresh` at once where that is possible, on the event loop. Returns whether there was a change. Raises
+        NotAtHand where the store answers later."""
+        if get_ident() != self._thread or self._looked:
             return False
         before = self._view
+        if self.storage.read() is None:
+            raise NotAtHand(self._changed_view, self._use_now)
         try:
             self.refresh()
         except Exception as error:
             log.warning("access state cannot be read: %s", error)
         return self._view is not before
 
+    async def load(self) -> None:
+        """Reads the records. Raises what the store raises."""
+        self._use(await self.storage.fetch(self._changed_view))
+
     def start(self) -> None:
-        """Reads the records, and refreshes twice a second from now on. Raises what the store raises."""
+        """Refreshes twice a second from now on."""
         self._thread = get_ident()
-        self.refresh()
         self._refresh_later()
 
     def stop(self) -> None:
@@ -153,9 +160,18 @@ class AccessState:
         else:
             self._use(view)
 
+    def _use_now(self, view: _View | None, go_on: GoOn) -> None:
+        """For a request that waits for what is new: it does not look again."""
+        self._use(view)
+        self._looked = True
+        try:
+            go_on()
+        finally:
+            self._looked = False
+
     def _use(self, view: _View | None) -> None:
-        if view is None:
-            return
+        if view is None or (self._loaded and view.generation < self._view.generation):
+            return  # a look that took longer than the one after it
         self._view = view
         self._loaded = True
         for listener in self._listeners:

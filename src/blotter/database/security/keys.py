@@ -16,6 +16,7 @@ from blotter.database.security.enforced_access import KnownKey
 from blotter.database.security.identifiers import account_of
 from blotter.database.security.policy import MalformedPolicy
 from blotter.database.security.session_tokens import SessionTokens
+from blotter.database.storage.at_hand import NotAtHand
 
 _CREDENTIAL = re.compile(r"\bCredential=([A-Z0-9]{16,128})/", re.ASCII)
 
@@ -30,7 +31,8 @@ class Keys:
 
     def find(self, access_key: str, token: str | None) -> KnownKey:
         """Raises DynamoDBError: for a key that there is not, that is inactive, whose user or role is gone, or that
-        came with a token that is not its own, UnrecognizedClientException; else ExpiredTokenException."""
+        came with a token that is not its own, UnrecognizedClientException; else ExpiredTokenException. Raises
+        NotAtHand for a key that may have been made since the store was last read."""
         try:
             return self._find(access_key, token)
         except DynamoDBError:
@@ -46,7 +48,7 @@ class Keys:
             return False
         try:
             self.find(named[1], headers.get("x-amz-security-token"))
-        except (DynamoDBError, MalformedPolicy):
+        except (DynamoDBError, MalformedPolicy, NotAtHand):
             return False
         return True
 

@@ -32,6 +32,7 @@ from blotter.database.services.errors import ServiceError
 from blotter.database.services.form import MAX_BODY
 from blotter.database.services.model import Model, load_model
 from blotter.database.services.protocols import ServiceProtocol, choose
+from blotter.database.storage.at_hand import NotAtHand
 from blotter.database.storage.protocol import ReadTransaction, Storage, StorageUnavailable, WriteTransaction
 from blotter.database.work_thread import WorkThread
 
@@ -125,8 +126,23 @@ class ApiService:
         ending = _Ending(model, choose(model, request), request, self._clock(), self._audit)
         try:
             return self._run(model, ending)
+        except NotAtHand as needed:
+            return self._again(request, needed, ending)
         except Exception as error:
             return ending.failed(error)
+
+    def _again(self, request: Request, needed: NotAtHand, ending: _Ending) -> Pending:
+        """Answers the request once the store was read."""
+        pending = Pending()
+
+        def read(found: Any, error: BaseException | None) -> None:
+            if error is None:
+                needed.use(found, lambda: pending.settle_with(self.answer(request)))
+            else:
+                pending.settle_with(ending.failed(error))
+
+        self._storage.submit_read(needed.read, read)
+        return pending
 
     def refuse(self, request: Request, message: str) -> Response:
         model = load_model(self._name)
@@ -211,7 +227,7 @@ class _Ending:
         answer = self.protocol.answer(self._model, self.request, self.operation, output)
         return self._recorded(answer, output, None)
 
-    def failed(self, error: Exception) -> Response | Pending:
+    def failed(self, error: BaseException) -> Response | Pending:
         refusal = _refusal(self.request, error)
         answer = self.protocol.error(self._model, self.request, refusal)
         return self._recorded(answer, None, (refusal.code, refusal.message))
@@ -256,7 +272,7 @@ class _Running:
             self.answer.settle_with(self._ending.failed(failure))
 
 
-def _refusal(request: Request, error: Exception) -> ServiceError:
+def _refusal(request: Request, error: BaseException) -> ServiceError:
     """An error as the client sees it. What is no refusal is logged, and the client learns nothing about it."""
     if isinstance(error, ServiceError):
         return error

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from blotter.database import audit_setup
 from blotter.database.audit.memory_trail import MemoryTrail
 from blotter.database.audit.recorder import Recorder
+from blotter.database.audit_setup import key_names
 from blotter.database.pipeline import Pipeline
 from blotter.database.security.open_access import OpenAccess
+from blotter.database.storage.protocol import StorageUnavailable
 from tests.in_process import ACCOUNT, InProcessDatabase
 
 _TABLE = {
@@ -27,10 +30,17 @@ _PUT = {"TableName": "music", "Item": {"pk": {"S": "a"}, "v": {"S": "secret"}}}
 class _Recorded:
     """A database whose requests are recorded in memory."""
 
-    def __init__(self, folder: Path, data_events: bool = False) -> None:
-        self.database = InProcessDatabase(folder, store="memory")
+    def __init__(self, folder: Path, data_events: bool = False, store: str = "memory") -> None:
+        self.database = InProcessDatabase(folder, store=store)
         self.trail = MemoryTrail()
-        recorder = Recorder(self.trail, ACCOUNT, "us-east-1", lambda *_: ("pk",), data_events=data_events)
+        recorder = Recorder(
+            self.trail,
+            ACCOUNT,
+            "us-east-1",
+            key_names(self.database.storage),
+            data_events=data_events,
+            submit_read=self.database.storage.submit_read,
+        )
         authenticate = OpenAccess(ACCOUNT).authenticate
         self.database.pipeline = Pipeline(self.database.storage, authenticate, audit=recorder)
 
@@ -61,8 +71,9 @@ def test_management_events_alone_are_recorded(recorded: _Recorded) -> None:
     ]
 
 
-def test_data_events_by_choice_without_what_a_message_repeats(tmp_path: Path) -> None:
-    recorded = _Recorded(tmp_path, data_events=True)
+@pytest.mark.parametrize("store", ["memory", "distant"])
+def test_data_events_by_choice_without_what_a_message_repeats(tmp_path: Path, store: str) -> None:
+    recorded = _Recorded(tmp_path, data_events=True, store=store)
     recorded.call("CreateTable", _TABLE)
     assert recorded.call("PutItem", _PUT) == 200
     wrong = {"TableName": "music", "Item": {"pk": {"S": "a"}, "v": {"N": "secret"}}}
@@ -71,6 +82,22 @@ def test_data_events_by_choice_without_what_a_message_repeats(tmp_path: Path) ->
     assert put["requestParameters"] == {"tableName": "music", "key": {"pk": "a"}, "item": ["pk", "v"]}
     assert refused["errorCode"] == "ValidationException"
     assert "secret" not in json.dumps(recorded.events())
+    recorded.database.close()
+
+
+def test_a_store_that_does_not_answer_costs_values_but_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorded = _Recorded(tmp_path, data_events=True, store="distant")
+    recorded.call("CreateTable", _TABLE)
+
+    def fail(*_: Any) -> None:
+        raise StorageUnavailable("gone")
+
+    monkeypatch.setattr(audit_setup, "_names", fail)
+    assert recorded.call("PutItem", _PUT) == 200
+    assert recorded.events()[1]["requestParameters"] == {"tableName": "music", "key": {}, "item": ["pk", "v"]}
+    assert "the names of a table's key are not known to the audit trail: gone" in caplog.text
     recorded.database.close()
 
 

@@ -18,9 +18,9 @@ KEY = {"p": {"S": "a"}}
 OTHER = "210987654321"
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[GuardedDatabase]:
-    guarded = GuardedDatabase(tmp_path)
+@pytest.fixture(params=["sqlite", "distant"])
+def database(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[GuardedDatabase]:
+    guarded = GuardedDatabase(tmp_path, store=request.param)
     assert guarded.message("CreateTable", table()) == ""
     yield guarded
     guarded.close()

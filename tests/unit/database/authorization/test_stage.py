@@ -20,10 +20,10 @@ KEY = {"p": {"S": "a"}, "s": {"N": "1"}}
 GET = NOTES | {"Key": KEY}
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedDatabase]:
+@pytest.fixture(scope="module", params=["sqlite", "distant"])
+def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[GuardedDatabase]:
     """Tables `notes` (keys p and s, index `by-d` on d and e) and `others` (key p)."""
-    database = GuardedDatabase(tmp_path_factory.mktemp("guarded"))
+    database = GuardedDatabase(tmp_path_factory.mktemp("guarded"), store=request.param)
     names = {"p": "S", "s": "N", "d": "S", "e": "S"}
     index = {
         "IndexName": "by-d",
