@@ -105,4 +105,5 @@ class OptimisticTransaction:
     table_names = tables = catalog_version = items = statistics = version = _only_in_lock
     changes = first_change = last_change = log = log_times = log_readers = _only_in_lock
     put_new = new_space = save_table = remove_table = drop_space = _only_in_lock
+    restore_table = restore_changes = restore_counters = _only_in_lock
     save_log_reader = remove_log_reader = trim_log = log_record = notify_background = _only_in_lock

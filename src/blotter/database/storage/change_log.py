@@ -25,6 +25,9 @@ STREAMS: Final = LogReader("streams", 0, RETENTION)
 ARCHIVE: Final = "archive"
 """The reader that reads the changes of every table and of the database's records."""
 
+STORE_COPY: Final = "store-copy"
+"""The reader that reads the changes of every table while the store is copied to another one (`store_copy`)."""
+
 SLICE: Final = 500
 """Entries that one call of `trim` looks at for each reader and removes at most, so that writers need not wait."""
 
@@ -56,7 +59,8 @@ def is_archived(tx: ReadTransaction) -> bool:
 
 def readers_of_new_table(tx: ReadTransaction) -> tuple[str, ...]:
     """The `log_readers` that a table has from the start."""
-    return (ARCHIVE,) if is_archived(tx) else ()
+    registered = {reader.name for reader in tx.log_readers() if reader.lost_at is None}
+    return tuple(name for name in (ARCHIVE, STORE_COPY) if name in registered)
 
 
 def confirm(tx: WriteTransaction, name: str, position: int, now: float) -> None:

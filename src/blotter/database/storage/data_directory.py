@@ -83,6 +83,10 @@ def mark_whole(directory: Path) -> None:
     (directory / SERVER_LOCK).unlink()
 
 
+class DirectoryInUse(DataDirectoryError):
+    """Another server has claimed the data directory."""
+
+
 class DataDirectory:
     """A data directory claimed by one server.
 
@@ -98,8 +102,8 @@ class DataDirectory:
     @classmethod
     def claim(cls, path: str | os.PathLike[str]) -> DataDirectory:
         """Makes the directory if it is missing, makes it private, and claims it for this process. Raises
-        DataDirectoryError if another server has it, if it is a copy of a directory in use, or if it cannot be
-        used."""
+        DirectoryInUse if another server has it, DataDirectoryError if it is a copy of a directory in use, or if it
+        cannot be used."""
         directory = Path(path)
         make_directory(directory)
         try:
@@ -123,7 +127,7 @@ class DataDirectory:
                 f"data directory {self.path} cannot be used: {file_error_text(error)}"
             ) from error
         if not locked:
-            raise DataDirectoryError(
+            raise DirectoryInUse(
                 f"data directory {self.path} is in use by another blotter server "
                 f"(process {server_process(self.path)})"
             )

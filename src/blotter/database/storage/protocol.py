@@ -248,6 +248,19 @@ class WriteTransaction(ReadTransaction, Protocol):
     def trim_log(self, through: int, limit: int) -> int:
         """Removes up to `limit` of the oldest entries, up to a sequence; returns how many. For `change_log`."""
 
+    # Taking over the content of another store: `blotter store copy`
+
+    def restore_table(self, account: str, region: str, name: str, table: Table | None) -> None:
+        """Adds a table to the catalog, replaces it, or with None removes it, without an entry in the log and
+        without a change of any key space."""
+
+    def restore_changes(self, changes: Sequence[Change]) -> None:
+        """Appends entries of another store's log with the sequences that they have there, which are ascending and
+        greater than `last_change`."""
+
+    def restore_counters(self, space: int, change: int) -> None:
+        """Raises what `new_space` and the log count: the next numbers are greater than these."""
+
     def notify_background(self) -> None:
         """After the commit, `wait_for_catalog_change` returns in the process that waits there: there is work for
         it."""

@@ -494,3 +494,39 @@ def test_the_background_is_notified_of_work(storage: Storage, run: Run) -> None:
         await asyncio.wait_for(waiting, 60)
 
     run(use())
+
+
+def test_the_content_of_another_store_is_taken_over(storage: Storage, run: Run) -> None:
+    """Its catalog without an entry in the log, its log with the numbers that it has, its counters."""
+    table = make_table("t", 7)
+    entries = [
+        Change(12, 1.0, "t1", 3, b"k", None, b"new", "ttl"),
+        Change(13, 1.5, "t1", NO_SHARD, b"k", b"new", None, version=4),
+        Change(20, 2.0, "", NO_SHARD, b"user/x", None, b"{}", kind="record"),
+    ]
+
+    def take_over(tx: WriteTransaction) -> None:
+        tx.restore_table(table.account, table.region, table.name, table)
+        tx.restore_changes([])
+        tx.restore_changes(entries[:2])
+        tx.restore_changes(entries[2:])
+        assert tx.find_table(table.account, table.region, table.name) == table
+        assert tx.last_change() == 20
+
+    version = run(storage.fetch(lambda tx: tx.catalog_version()))
+    run(storage.write(take_over))
+    assert run(storage.fetch(lambda tx: (list(tx.tables()), tx.log(0, 9)))) == ([table], entries)
+    assert run(storage.fetch(lambda tx: tx.changes("t1", 3, 0, 9))) == entries[:1]
+    assert run(storage.fetch(lambda tx: tx.statistics(LOG_SPACE))) == (3, 2 + 2 * 3 + 6 + 2)
+    assert run(storage.fetch(lambda tx: tx.catalog_version())) != version
+    assert run(storage.write(lambda tx: tx.new_space())) == 1, "its counters are taken over apart"
+
+    def count(tx: WriteTransaction) -> tuple[int, int]:
+        tx.restore_counters(9, 30)
+        tx.restore_counters(8, 29)
+        tx.append_change(Change(0, 3.0, "t1", 3, b"k", None, b"newer"))
+        return tx.new_space(), tx.last_change()
+
+    assert run(storage.write(count)) == (10, 31)
+    run(storage.write(lambda tx: tx.restore_table(table.account, table.region, table.name, None)))
+    assert run(storage.fetch(lambda tx: (list(tx.tables()), tx.last_change()))) == ([], 31)

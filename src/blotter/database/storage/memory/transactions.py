@@ -251,12 +251,7 @@ class MemoryWriter(MemoryReader):
         self._grow(space, -1, -previous.size)
 
     def append_change(self, change: Change) -> None:
-        sequence = self._next(_LAST_CHANGE)
-        key = _number(sequence)
-        self._maps.put(_CHANGES, key, replace(change, sequence=sequence))
-        if change.shard != NO_SHARD:
-            self._maps.put(_SHARDS, _shard_key(change.table_id, change.shard, sequence), key)
-        self._grow(LOG_SPACE, 1, change_size(change))
+        self._append(replace(change, sequence=self._next(_LAST_CHANGE)))
 
     def log_record(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         self.append_change(Change(0, self._clock(), "", NO_SHARD, key, old, new, kind="record"))
@@ -278,6 +273,24 @@ class MemoryWriter(MemoryReader):
             self._grow(LOG_SPACE, -len(oldest), -sum(change_size(change) for change in oldest))
         return len(oldest)
 
+    def restore_table(self, account: str, region: str, name: str, table: Table | None) -> None:
+        key = _catalog_key(account, region, name)
+        if table is not None:
+            self._maps.put(_CATALOG, key, table)
+        elif self._get(_CATALOG, key) is not None:
+            self._maps.delete(_CATALOG, key)
+        self._next(_CATALOG_VERSION)
+        self.notify_background()
+
+    def restore_changes(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self._maps.put(_COUNTERS, _LAST_CHANGE, change.sequence)
+            self._append(change)
+
+    def restore_counters(self, space: int, change: int) -> None:
+        for counter, least in ((_LAST_SPACE, space), (_LAST_CHANGE, change)):
+            self._maps.put(_COUNTERS, counter, max(self._counter(counter), least))
+
     def notify_background(self) -> None:
         self._next(_NOTICES)
 
@@ -286,6 +299,13 @@ class MemoryWriter(MemoryReader):
 
     def after_commit(self, action: Action) -> None:
         self.actions.append(action)
+
+    def _append(self, change: Change) -> None:
+        key = _number(change.sequence)
+        self._maps.put(_CHANGES, key, change)
+        if change.shard != NO_SHARD:
+            self._maps.put(_SHARDS, _shard_key(change.table_id, change.shard, change.sequence), key)
+        self._grow(LOG_SPACE, 1, change_size(change))
 
     def _log_table(self, table: Table, new: Table | None) -> None:
         """Logs a table's new description in the catalog, unless it is unchanged."""

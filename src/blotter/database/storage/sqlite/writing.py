@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import apsw
+from msgspec.structs import astuple
 
 from blotter.database.model.table import Table
 from blotter.database.storage.protocol import (
@@ -25,6 +26,7 @@ from blotter.database.storage.protocol import (
     StorageUnavailable,
     StoredItem,
     WriteTransaction,
+    change_size,
 )
 from blotter.database.storage.sqlite.catalog import SELECT_DESCRIPTION, CatalogCache, encode_table
 from blotter.database.storage.sqlite.reading import Reader
@@ -53,6 +55,8 @@ _APPEND = (
 _APPEND_ITEM = (
     "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_SAVE_DESCRIPTION = "INSERT OR REPLACE INTO catalog VALUES (?, ?, ?, ?)"
+_DELETE_DESCRIPTION = "DELETE FROM catalog WHERE account = ? AND region = ? AND name = ?"
 _ADD_STATISTICS = (
     "INSERT INTO statistics (space, items, bytes) VALUES (?, ?, ?)"
     " ON CONFLICT (space) DO UPDATE SET items = items + excluded.items, bytes = bytes + excluded.bytes"
@@ -133,14 +137,14 @@ class Writer(Reader):
         name = (table.account, table.region, table.name)
         description = encode_table(table)
         self._log_table(table, description)
-        self._execute("INSERT OR REPLACE INTO catalog VALUES (?, ?, ?, ?)", (*name, description))
+        self._execute(_SAVE_DESCRIPTION, (*name, description))
         self._changed_tables[name] = table
 
     def remove_table(self, table: Table) -> None:
         self.writes += 1
         name = (table.account, table.region, table.name)
         self._log_table(table, None)
-        self._execute("DELETE FROM catalog WHERE account = ? AND region = ? AND name = ?", name)
+        self._execute(_DELETE_DESCRIPTION, name)
         self._changed_tables[name] = None
         self.drop_space(table.space)
         for index in table.indexes:
@@ -219,6 +223,28 @@ class Writer(Reader):
             self._execute("DELETE FROM changes WHERE sequence <= ?", (oldest[-1][0],))
             self._grow(LOG_SPACE, -len(oldest), -sum([size for _, size in oldest]))
         return len(oldest)
+
+    def restore_table(self, account: str, region: str, name: str, table: Table | None) -> None:
+        self.writes += 1
+        place = (account, region, name)
+        if table is None:
+            self._execute(_DELETE_DESCRIPTION, place)
+        else:
+            self._execute(_SAVE_DESCRIPTION, (*place, encode_table(table)))
+        self._changed_tables[place] = table
+
+    def restore_changes(self, changes: Sequence[Change]) -> None:
+        if not changes:
+            return
+        self.writes += 1
+        self._cursor.executemany(_APPEND, [astuple(change) for change in changes])
+        self._grow(LOG_SPACE, len(changes), sum(map(change_size, changes)))
+        self._counters[LAST_CHANGE] = changes[-1].sequence
+
+    def restore_counters(self, space: int, change: int) -> None:
+        self.writes += 1
+        for counter, least in ((LAST_SPACE, space), (LAST_CHANGE, change)):
+            self._counters[counter] = max(self._current(counter), least)
 
     def notify_background(self) -> None:
         self.writes += 1

@@ -1,0 +1,1 @@
+"""Copies of a whole store into another one: `blotter store copy`. Start reading in `copying.py`."""
