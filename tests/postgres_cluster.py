@@ -7,16 +7,11 @@ node goes through a proxy of its own (`link`), so that a `partition` cuts exactl
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
-import asyncpg
 
 from tests.postgres_server import USER, PostgresServer
 from tests.tcp_proxy import TcpProxy
@@ -37,8 +32,8 @@ _FILE = "node.conf"
 class Node(PostgresServer):
     """One server of a cluster. What differs between primary and standby stands in a file that it reads again."""
 
-    def __init__(self, name: str, bin_dir: Path | None = None) -> None:
-        super().__init__(bin_dir=bin_dir)
+    def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
 
     def initialize(self) -> None:
@@ -69,32 +64,12 @@ class Node(PostgresServer):
         os.kill(self.pid, signal.SIGUSR1)
         wait_until(lambda: self.query("SELECT NOT pg_is_in_recovery()")[0][0])
 
-    def backends(self) -> list[int]:
-        """Process ids of the sessions of clients, those of standbys not among them."""
-        return [
-            row[0] for row in self.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
-        ]
-
-    def query(
-        self, statement: str, *arguments: Any, database: str = "postgres", timeout: float | None = None
-    ) -> list[Any]:
-        """The rows that a statement answers. Raises TimeoutError when it takes longer."""
-
-        async def work() -> list[Any]:
-            connection = await asyncpg.connect(self.url(database), timeout=30)
-            try:
-                return await connection.fetch(statement, *arguments, timeout=timeout)
-            finally:
-                await connection.close()
-
-        return asyncio.run(work())
-
 
 class Cluster:
     """The first of `names` begins as the primary; the others are standbys, one of which confirms each commit."""
 
-    def __init__(self, names: Sequence[str] = ("a", "b"), bin_dir: Path | None = None) -> None:
-        self.nodes = {name: Node(name, bin_dir) for name in names}
+    def __init__(self, names: Sequence[str] = ("a", "b"), node: Callable[[str], Node] = Node) -> None:
+        self.nodes = {name: node(name) for name in names}
         self.primary = next(iter(self.nodes.values()))
         self._links: dict[tuple[str, str], TcpProxy] = {}
 
@@ -119,10 +94,14 @@ class Cluster:
             self._links[source, target] = TcpProxy(("127.0.0.1", self.nodes[target].port))
         return self._links[source, target]
 
+    def address(self, source: str, target: str) -> tuple[str, int]:
+        """Where `source` reaches the node `target`."""
+        return self.link(source, target).address
+
     def url(self, source: str, database: str = "postgres", query: str = "") -> str:
         """Where `source` finds the primary: all nodes, on its own wires to them."""
-        wires = [self.link(source, name).address for name in self.nodes]
-        hosts = ",".join(f"{host}:{port}" for host, port in wires)
+        addresses = [self.address(source, name) for name in self.nodes]
+        hosts = ",".join(f"{host}:{port}" for host, port in addresses)
         return f"postgresql://{USER}@{hosts}/{database}" + (f"?{query}" if query else "")
 
     def partition(self, *side: str) -> None:
@@ -164,7 +143,7 @@ class Cluster:
         """Makes a node that was the primary a standby of the one that is; what only it has is thrown away."""
         if node.is_running():
             node.stop()
-        source = f"host=127.0.0.1 port={self.primary.port} user={USER} dbname=postgres"
+        source = f"host={self.primary.directory} port={self.primary.port} user={USER} dbname=postgres"
         self.primary.execute("CHECKPOINT")  # Its control file names the new timeline.
         try:
             node.run("pg_rewind", "--target-pgdata", str(node.data), "--source-server", source, "--no-sync")
@@ -175,7 +154,7 @@ class Cluster:
         self.demand_standbys()
 
     def _copy_primary(self, node: Node) -> None:
-        where = ["-h", "127.0.0.1", "-p", str(self.primary.port), "-U", USER]
+        where = ["-h", str(self.primary.directory), "-p", str(self.primary.port), "-U", USER]
         node.run("pg_basebackup", *where, "-D", str(node.data), "--checkpoint=fast", "--no-sync")
 
     def _start_standby(self, node: Node) -> None:
@@ -184,7 +163,7 @@ class Cluster:
         node.start()
 
     def _follow(self, node: Node) -> None:
-        host, port = self.link(node.name, self.primary.name).address
+        host, port = self.address(node.name, self.primary.name)
         node.configure(primary_conninfo=f"host={host} port={port} user={USER} application_name={node.name}")
 
     def remove(self) -> None:
@@ -195,9 +174,9 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(names: Sequence[str] = ("a", "b"), bin_dir: Path | None = None) -> Iterator[Cluster]:
+def running_cluster(names: Sequence[str] = ("a", "b"), cluster: Cluster | None = None) -> Iterator[Cluster]:
     """A cluster that runs inside the `with`, and is gone with its files after it."""
-    cluster = Cluster(names, bin_dir)
+    cluster = cluster or Cluster(names)
     try:
         cluster.start()
         yield cluster

@@ -115,6 +115,8 @@ class PostgresServer:
         self.directory = Path(tempfile.mkdtemp(prefix="blotter-pg-", dir=_MEMORY if in_memory else "/tmp"))
         self.data = self.directory / "data"
         self.log = self.directory / "log"
+        self.host = "127.0.0.1"
+        """The address that it listens on."""
         self.port = 0
         """0 until it has been started once."""
         self._said = ""
@@ -187,7 +189,7 @@ class PostgresServer:
         settings = {
             **self._settings,
             "port": str(port),
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "unix_socket_directories": str(self.directory),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -259,9 +261,9 @@ class PostgresServer:
         shutil.rmtree(self.directory)
 
     def url(self, database: str = "postgres", *, user: str = USER, password: str = "", query: str = "") -> str:
-        """The URL of a database over loopback."""
+        """The URL of a database over TCP."""
         login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-        return f"postgresql://{login}@127.0.0.1:{self.port}/{database}" + (f"?{query}" if query else "")
+        return f"postgresql://{login}@{self.host}:{self.port}/{database}" + (f"?{query}" if query else "")
 
     def socket_url(self, database: str = "postgres") -> str:
         """The same over the Unix socket."""
@@ -279,6 +281,27 @@ class PostgresServer:
                 await connection.close()
 
         asyncio.run(work())
+
+    def query(
+        self, statement: str, *arguments: Any, database: str = "postgres", timeout: float | None = None
+    ) -> list[Any]:
+        """The rows that a statement answers. Raises TimeoutError when it takes longer."""
+
+        async def work() -> list[Any]:
+            connection = await asyncpg.connect(self.socket_url(database), timeout=30)
+            try:
+                return await connection.fetch(statement, *arguments, timeout=timeout)
+            finally:
+                await connection.close()
+
+        return asyncio.run(work())
+
+    def client_sessions(self) -> list[int]:
+        """Process ids of the sessions of clients; standbys, and whoever asks, are not among them."""
+        rows = self.query(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return [row[0] for row in rows]
 
     def create_database(self, template: str = "template0") -> str:
         """Makes a database with a name that no other has; returns its name."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.faults.shared_items import Address, Caller, together
@@ -57,27 +57,26 @@ def explain_stream(
     return ""
 
 
-class Reader:
-    """Reads a stream from its beginning, through whichever server answers."""
+class _Follower:
+    """Follows a stream from its beginning, through whichever server answers."""
 
-    def __init__(self, addresses: Sequence[Address], arn: str, number: int) -> None:
-        self.records: list[Record] = []
-        self._caller = Caller(addresses, number)
+    def __init__(self, caller: Caller, arn: str) -> None:
+        self._caller = caller
         self._arn = arn
         self._iterators: dict[str, str | None] = {}
 
-    def read(self) -> int:
-        """Reads on in every shard, also in new ones; returns how many records there were."""
-        before = len(self.records)
+    def read(self) -> list[tuple[str, dict[str, Any]]]:
+        """Reads on in every shard, also in new ones: the shard and the record."""
+        records = []
         for shard in self._shards():
             if shard not in self._iterators:
                 request = {"StreamArn": self._arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
                 self._iterators[shard] = self._call("GetShardIterator", **request)["ShardIterator"]
             if (iterator := self._iterators[shard]) is not None:
                 page = self._call("GetRecords", ShardIterator=iterator)
-                self.records.extend(_record(shard, record["dynamodb"]) for record in page["Records"])
+                records += [(shard, record) for record in page["Records"]]
                 self._iterators[shard] = page.get("NextShardIterator")
-        return len(self.records) - before
+        return records
 
     def _shards(self) -> list[str]:
         """Parents come before their children."""
@@ -100,6 +99,27 @@ class Reader:
                 return answer
             assert time.monotonic() < deadline, "nobody serves"
             time.sleep(0.02)
+
+
+def follow_stream(caller: Caller, arn: str) -> Iterator[dict[str, Any]]:
+    """The records of a stream that nobody writes to any more."""
+    follower = _Follower(caller, arn)
+    while records := follower.read():
+        yield from (record for _, record in records)
+
+
+class Reader:
+    """One of several readers; `records` is what it has seen."""
+
+    def __init__(self, addresses: Sequence[Address], arn: str, number: int) -> None:
+        self.records: list[Record] = []
+        self._follower = _Follower(Caller(addresses, number), arn)
+
+    def read(self) -> int:
+        """Reads on; returns how many records there were."""
+        read = self._follower.read()
+        self.records += [_record(shard, record["dynamodb"]) for shard, record in read]
+        return len(read)
 
 
 def _record(shard: str, change: dict[str, Any]) -> Record:
