@@ -1,0 +1,2 @@
+"""The store on PostgreSQL, for any number of front ends: what each file owns is said in its first lines, how they
+work together in docs/architecture/postgres.md."""
