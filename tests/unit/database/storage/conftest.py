@@ -17,6 +17,7 @@ from blotter.database.model.table import KeyAttribute, KeySchema, Table
 from blotter.database.storage.memory import MemoryStore
 from blotter.database.storage.protocol import Storage
 from blotter.database.storage.sqlite import SqliteStorage
+from tests.postgres_storage import open_postgres
 
 _in_memory: dict[Path, MemoryStore] = {}
 
@@ -37,6 +38,7 @@ OPENERS: dict[str, Callable[[Path], Storage]] = {
     "sqlite": SqliteStorage.open,
     "encrypted": open_encrypted,
     "memory": open_in_memory,
+    "postgres": open_postgres,
 }
 
 

@@ -261,11 +261,18 @@ def test_a_repeated_handler_acts_once_and_one_that_raised_never(storage: Storage
         tx.after_commit(lambda: done.append(b"refused"))
         raise Refused
 
+    def counted(handler: Handler, key: bytes) -> Handler:
+        def count(tx: WriteTransaction) -> Any:
+            runs.append(key)
+            return handler(tx)
+
+        return count
+
     handlers = [
-        acting(b"a", done, lambda _: runs.append(b"a")),
+        counted(acting(b"a", done), b"a"),
         refused_before_it_wrote,
         acting(b"x", done, refuse),
-        acting(b"b", done, lambda _: runs.append(b"b")),
+        counted(acting(b"b", done), b"b"),
     ]
     results = run(together(storage, *handlers))
     assert [type(result) for result in results] == [bytes, Refused, Refused, bytes]

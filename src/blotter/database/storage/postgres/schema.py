@@ -156,8 +156,8 @@ BEGIN
     END IF;
     IF u_key <> '{{}}' THEN
         UPDATE items SET size = t.size, body = t.body, version = t.version
-            FROM unnest(u_space, u_key, u_xmin, u_size, u_body, u_version) AS
-                t (space, key, was, size, body, version)
+            FROM unnest(u_space, u_key, u_xmin, u_size, u_body, u_version)
+                AS t (space, key, was, size, body, version)
             WHERE items.space = t.space AND items.key = t.key AND items.xmin = t.was;
         GET DIAGNOSTICS found_rows = ROW_COUNT;
         IF found_rows <> cardinality(u_key) THEN

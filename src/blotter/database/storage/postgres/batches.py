@@ -1,0 +1,349 @@
+"""Writes of single items: batches whose handlers run over what was read, and one call that writes what came of it.
+
+The life of a batch: `submit` queues a handler; `_pump` gives what waits to a free writer, one of a few
+connections; `_Batch.run` runs the handlers, reads what they missed in one statement, runs them again, and calls
+`apply_batch`, which compares what was read with what is there and writes everything in one transaction. Rules:
+
+- An answer, a refusal too, leaves after the call has returned. Without anything to write there is no call: all was
+  read in one snapshot, and the statement that read it has confirmed the catalog.
+- When something has changed since it was read, nothing was written: the batch reads again. After two such
+  conflicts it locks what it reads until it has written.
+- Reading and writing of one batch go over one connection. A batch whose connection is lost reads again, unless the
+  call was under way: then its outcome is not known, and its callers get StorageUnavailable.
+- The points of the batches of one process that are under way are disjoint: a handler that wants what another
+  batch has read waits for that batch.
+- What needs a transaction of its own goes to the exclusive lane (`exclusive`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from blotter.database.storage.postgres import statements as sql
+from blotter.database.storage.postgres.batch_transaction import BatchTransaction, Missing
+from blotter.database.storage.postgres.catalog import CatalogCache, encoded_name
+from blotter.database.storage.postgres.failures import (
+    STORE_FAILURES,
+    is_conflict,
+    is_of_data,
+    is_stale,
+    unavailable,
+)
+from blotter.database.storage.postgres.writer_connection import WriterConnection
+from blotter.database.storage.postgres.writes import NeedsExclusive
+from blotter.database.storage.protocol import StorageUnavailable
+from blotter.database.storage.submission import Submission
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 128
+MAX_BYTES = 8 << 20
+"""A batch takes no further handler once the bodies that it writes have so many bytes."""
+HANDLERS_SECONDS = 0.010
+"""A batch takes no further handler after this long, so that the loop can serve others."""
+CONFLICTS_UNTIL_LOCKING = 2
+MOST_CONFLICTS = 100
+MOST_LOST_CONNECTIONS = 2
+"""Connections that one batch may lose before its callers get an error."""
+
+
+class Batches:
+    """The queue of one process and its writers."""
+
+    def __init__(
+        self,
+        connections: list[WriterConnection],
+        cache: CatalogCache,
+        clock: Callable[[], float],
+        exclusive: Callable[[Submission], None],
+    ) -> None:
+        self._free = connections
+        self.cache = cache
+        self.clock = clock
+        self.exclusive = exclusive
+        """Takes a handler that needs a transaction of its own."""
+        self._queue: deque[Submission] = deque()
+        self._scheduled = False
+        self.in_flight: set[sql.Point] = set()
+        """What the batches under way have read."""
+        self._deferred: list[Submission] = []
+        """Handlers that wait for another batch."""
+        self._under_way = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.watch: Callable[[float], None] | None = None
+        self.catalog_changed: Callable[[], None] = lambda: None
+
+    def submit(self, submission: Submission) -> None:
+        self._queue.append(submission)
+        self.idle.clear()
+        if not self._scheduled and self._free:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump)  # soon, not now: others of this iteration join
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        while self._queue and self._free:
+            submissions = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
+            connection = self._free.pop()
+            self._under_way += 1
+            task = asyncio.get_running_loop().create_task(self._run(submissions, connection))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _run(self, submissions: list[Submission], connection: WriterConnection) -> None:
+        batch = _Batch(self, submissions, connection)
+        try:
+            await batch.run()
+        except (StorageUnavailable, *STORE_FAILURES) as error:
+            batch.fail(unavailable(error))
+        except Exception as error:
+            log.exception("a batch failed")
+            batch.fail(unavailable(error))
+        finally:
+            self.in_flight -= batch.points
+            self._free.append(connection)
+            if self._deferred and batch.points:
+                self._queue.extendleft(reversed(self._deferred))
+                self._deferred.clear()
+            self._under_way -= 1
+        self._pump()
+        if not self._queue and not self._under_way:
+            self.idle.set()
+
+    def defer(self, submission: Submission) -> None:
+        self._deferred.append(submission)
+
+    def put_back(self, submissions: list[Submission]) -> None:
+        """To the front of the queue: the batch was large enough without them."""
+        self._queue.extendleft(reversed(submissions))
+
+
+class _Batch:
+    """Handlers that are stored together."""
+
+    def __init__(self, batches: Batches, submissions: list[Submission], connection: WriterConnection) -> None:
+        self._batches = batches
+        self._submissions = submissions
+        self._writer = connection
+        self._tx = BatchTransaction(batches.cache, batches.clock)
+        self._conflicts = 0
+        self._lost = 0
+        self._rounds = 0
+        self._confirmed = 0
+        """The catalog's generation when the items were read."""
+        self._locks = False
+        self.points: set[sql.Point] = set()
+        """What it has read; no other batch of the process touches it meanwhile."""
+        self._begun = False
+
+    async def run(self) -> None:
+        """Until it is stored or refused. Raises what the store refuses."""
+        while self._submissions:
+            try:
+                connection = await self._writer.get()
+                await self._attempt(connection)
+                return
+            except STORE_FAILURES as error:
+                if self._writer.is_lost(error):
+                    self._lost += 1
+                    if self._lost > MOST_LOST_CONNECTIONS:
+                        raise
+                elif is_stale(error):
+                    await self._roll_back()
+                    await self._refresh()
+                elif is_conflict(error):
+                    await self._roll_back()
+                    self._conflicts += 1
+                    if self._conflicts >= MOST_CONFLICTS:
+                        raise StorageUnavailable("other writes keep changing the same items") from error
+                    self._locks = self._conflicts >= CONFLICTS_UNTIL_LOCKING
+                elif is_of_data(error) and len(self._submissions) > 1:
+                    await self._roll_back()
+                    await self._one_by_one()
+                    return
+                else:
+                    await self._roll_back()
+                    raise
+                self._tx.forget()
+                self._rounds = 0
+
+    async def _attempt(self, connection: sql.Connection) -> None:
+        if self._locks:
+            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            self._begun = True
+            await connection.fetchval(sql.LOCK_CATALOG, self._writer.lock_key)
+        while not self._run_handlers():
+            await self._read(connection)
+        tx = self._tx
+        if tx.anything() or tx.guards:
+            await self._apply()
+        elif self._submissions and self._confirmed != tx.generation:
+            self._confirmed, _ = await connection.fetchrow(sql.GENERATION)
+            if self._confirmed != tx.generation:
+                self._batches.cache.note(self._confirmed)
+                await self._attempt(connection)
+                return
+        if self._begun:
+            await self._commit()
+        if tx.notifies:
+            await connection.fetchval(sql.NOTIFY, self._writer.channel)
+        self._settle()
+
+    # Running the handlers
+
+    def _run_handlers(self) -> bool:
+        """Runs all handlers; False if they missed something, which was then read for none of them."""
+        tx = self._tx
+        tx.begin()
+        tx.guard_all = self._rounds > 1 or self._locks or self._confirmed != tx.generation
+        missing = False
+        deadline = time.monotonic() + HANDLERS_SECONDS
+        for number, submission in enumerate(self._submissions):
+            if submission.abandoned:
+                submission.actions = None
+                continue
+            if number and (tx.bytes > MAX_BYTES or time.monotonic() > deadline):
+                self._batches.put_back(self._submissions[number:])
+                del self._submissions[number:]
+                break
+            if self._run_handler(submission):
+                missing = True
+        return self._sort_out() and not missing
+
+    def _run_handler(self, submission: Submission) -> bool:
+        """Runs one handler and keeps what came of it; True if it missed something."""
+        tx = self._tx
+        wanted = len(tx.wanted_points)
+        tx.begin_handler()
+        submission.error, submission.actions = None, None
+        try:
+            submission.value = submission.handler(tx)
+            tx.handler_ended()
+            submission.actions = tx.actions or None
+            return False
+        except Missing:
+            tx.undo()
+            points = tx.wanted_points[wanted:]
+            if not self._batches.in_flight.isdisjoint(self._foreign(points)):
+                del tx.wanted_points[wanted:]
+                submission.excluded = True
+                self._batches.defer(submission)
+            return True
+        except NeedsExclusive:
+            tx.undo()
+            submission.excluded = True
+            self._batches.exclusive(submission)
+        except (Exception, asyncio.CancelledError) as error:
+            submission.keep_error(error)
+            tx.handler_ended()
+            tx.undo()
+        return False
+
+    def _foreign(self, points: list[sql.Point]) -> list[sql.Point]:
+        return [point for point in points if point not in self.points]
+
+    def _sort_out(self) -> bool:
+        """Drops the handlers that are run elsewhere; nothing of them is left in the transaction."""
+        if any(submission.excluded for submission in self._submissions):
+            kept = []
+            for submission in self._submissions:
+                if submission.excluded:
+                    submission.excluded = False
+                else:
+                    kept.append(submission)
+            self._submissions[:] = kept
+        return True
+
+    # Statements
+
+    async def _read(self, connection: sql.Connection) -> None:
+        """Reads what the handlers missed."""
+        tx, cache = self._tx, self._batches.cache
+        for name in dict.fromkeys(tx.wanted_tables):
+            generation, description = await connection.fetchrow(sql.TABLE, *encoded_name(name))
+            if description is not None:
+                cache.add(generation, name, description)
+            elif cache.note(generation) and generation == tx.generation:
+                tx.absent_tables.add(name)
+        points = list(dict.fromkeys(tx.wanted_points))
+        if not points:
+            return
+        self._batches.in_flight.update(points)
+        self.points.update(points)
+        self._rounds += 1
+        spaces, keys = [point[0] for point in points], [point[1] for point in points]
+        tx.found.update(dict.fromkeys(points))
+        if self._locks:
+            rows = await connection.fetch(sql.LOCKED_POINTS, spaces, keys)
+            generation, _ = await connection.fetchrow(sql.GENERATION)
+        else:
+            rows = await connection.fetch(sql.POINTS_AND_GENERATION, spaces, keys)
+            generation = rows[0][5]
+        for number, size, body, version, xmin, *_ in rows:
+            if size is not None:
+                tx.found[points[number - 1]] = (size, body, version, xmin)
+        self._confirmed = generation
+        cache.note(generation)
+
+    async def _refresh(self) -> None:
+        connection = await self._writer.get()
+        generation, _ = await connection.fetchrow(sql.GENERATION)
+        self._batches.cache.note(generation)
+
+    async def _apply(self) -> None:
+        arguments = self._tx.arguments(self._tx.found, self._tx.guards)
+        begun = time.monotonic()
+        try:
+            await self._writer.apply(self._tx.generation, arguments)
+        except STORE_FAILURES as error:
+            if self._writer.is_lost(error):
+                raise StorageUnavailable("the connection was lost while the write was under way") from error
+            raise
+        if self._batches.watch is not None:
+            self._batches.watch(time.monotonic() - begun)
+
+    async def _commit(self) -> None:
+        self._begun = False
+        try:
+            await self._writer.commit()
+        except STORE_FAILURES as error:
+            if self._writer.is_lost(error):
+                raise StorageUnavailable("the connection was lost while the write was under way") from error
+            raise
+
+    async def _roll_back(self) -> None:
+        if self._begun:
+            self._begun = False
+            connection = await self._writer.get()
+            await connection.execute("ROLLBACK")
+
+    async def _one_by_one(self) -> None:
+        """One of the handlers cannot be stored: each is stored for itself."""
+        for submission in self._submissions:
+            alone = _Batch(self._batches, [submission], self._writer)
+            alone.points = self.points
+            try:
+                await alone.run()
+            except (StorageUnavailable, *STORE_FAILURES) as error:
+                alone.fail(unavailable(error))
+        self._submissions = []
+
+    # The end
+
+    def _settle(self) -> None:
+        if self._tx.notifies:
+            self._batches.catalog_changed()
+        submissions, self._submissions = self._submissions, []
+        for submission in submissions:
+            submission.settle()
+
+    def fail(self, error: StorageUnavailable) -> None:
+        submissions, self._submissions = self._submissions, []
+        for submission in submissions:
+            submission.fail(error)

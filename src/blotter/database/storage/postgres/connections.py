@@ -1,0 +1,74 @@
+"""The connections of one process: opened when they are needed, used by one task at a time, dropped when they
+broke.
+
+`connect` makes one, checked and to a primary (`connecting`). A connection that was lost is closed without a word
+to the server: what was sent on it may still be committed, and nothing may cancel that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.statements import Connection
+
+Connect = Callable[[], Awaitable[Connection]]
+
+
+class Pool:
+    """Up to `most` connections on one event loop."""
+
+    def __init__(self, connect: Connect, most: int) -> None:
+        self._connect = connect
+        self._free: deque[Connection] = deque()
+        self._left = asyncio.Semaphore(most)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for one task. Raises StorageUnavailable when none can be made."""
+        async with self._left:
+            connection = await self._take()
+            try:
+                yield connection
+            except BaseException:
+                # In a transaction, or in the middle of a statement: another one costs less than to find out.
+                discard(connection)
+                raise
+            if not connection.is_closed():
+                self._free.append(connection)
+
+    async def _take(self) -> Connection:
+        while self._free:
+            connection = self._free.pop()
+            if not connection.is_closed():
+                return connection
+        try:
+            return await self._connect()
+        except STORE_FAILURES as error:
+            raise unavailable(error) from error
+
+    async def close(self) -> None:
+        """Closes those that wait."""
+        while self._free:
+            await close(self._free.pop())
+
+    def forget(self) -> None:
+        """Drops all of them: their event loop has ended."""
+        while self._free:
+            discard(self._free.pop())
+
+
+async def close(connection: Connection) -> None:
+    """Ends a connection properly, if it answers."""
+    with suppress(*STORE_FAILURES):
+        await connection.close(timeout=5)
+
+
+def discard(connection: Any) -> None:
+    """Ends a connection at once."""
+    with suppress(RuntimeError, *STORE_FAILURES):
+        connection.terminate()
