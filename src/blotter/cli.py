@@ -32,6 +32,7 @@ _COMMANDS = {
     "keys": "blotter.database.rekeying.cli:keys",
     "archive": "blotter.database.archive.cli:archive",
     "recover": "blotter.database.archive.cli:recover_command",
+    "store": "blotter.database.store_cli:store",
     "crimes": "blotter.crimes.cli:crimes",
 }
 

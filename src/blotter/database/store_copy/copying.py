@@ -51,13 +51,13 @@ Progress = Callable[[str, int], None]
 """Called now and then with what is being done and how many rows or changes are done."""
 
 
-class Source(Protocol):
+class Use(Protocol):
     """The use of the source by others."""
 
-    def try_stop(self) -> bool:
+    async def try_stop(self) -> bool:
         """Whether nobody else uses the source; then nobody can until the copy is over."""
 
-    def ask_to_stop(self, behind: int) -> None:
+    async def ask_to_stop(self, behind: int) -> None:
         """Called once, when the copy is so few changes behind that the source can be stopped."""
 
 
@@ -71,7 +71,7 @@ class Copied(NamedTuple):
     spaces: list[CopiedSpace]
 
 
-async def copy_store(source: Storage, target: Storage, use: Source, progress: Progress) -> Copied:
+async def copy_store(source: Storage, target: Storage, use: Use, progress: Progress) -> Copied:
     """Copies everything. Raises CopyFailed, StorageUnavailable; the target is not to be used then. The source is
     left without a trace of the copy."""
     copy = _Copy(source, Target(target), use, progress)
@@ -83,7 +83,7 @@ async def copy_store(source: Storage, target: Storage, use: Source, progress: Pr
 
 
 class _Copy:
-    def __init__(self, source: Storage, target: Target, use: Source, progress: Progress) -> None:
+    def __init__(self, source: Storage, target: Target, use: Use, progress: Progress) -> None:
         self._source = source
         self._target = target
         self._use = use
@@ -96,7 +96,7 @@ class _Copy:
         self._confirmed_at = time.monotonic()
 
     async def run(self) -> Copied:
-        is_stopped = self._use.try_stop()
+        is_stopped = await self._use.try_stop()
         begun_at = time.monotonic()
         start, tables = await self._source.write(partial(_begin, now=time.time()))
         await self._target.begin(tables)
@@ -140,14 +140,14 @@ class _Copy:
         """Applies the log until the source is stopped."""
         asked = False
         while True:
-            is_stopped = self._use.try_stop()
+            is_stopped = await self._use.try_stop()
             applied = await self._apply_next()
             if is_stopped:
                 return
             behind = await self._source.fetch(lambda tx: tx.last_change()) - self._position
             if not asked and behind <= FEW_CHANGES:
                 asked = True
-                self._use.ask_to_stop(behind)
+                await self._use.ask_to_stop(behind)
             if not applied:
                 await asyncio.sleep(PAUSE_SECONDS)
 

@@ -63,22 +63,22 @@ class Use:
         self.asked = 0
         self._left = after
 
-    def try_stop(self) -> bool:
+    async def try_stop(self) -> bool:
         if self.asked:
             self._left -= 1
             self.is_stopped = self._left <= 0
         return self.is_stopped
 
-    def ask_to_stop(self, behind: int) -> None:
+    async def ask_to_stop(self, behind: int) -> None:
         assert behind <= 3
         self.asked += 1
 
 
 class Unused:
-    def try_stop(self) -> bool:
+    async def try_stop(self) -> bool:
         return True
 
-    def ask_to_stop(self, behind: int) -> None:
+    async def ask_to_stop(self, behind: int) -> None:
         raise AssertionError(behind)
 
 

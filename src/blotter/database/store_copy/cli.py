@@ -1,0 +1,118 @@
+"""`blotter store copy` on the command line.
+
+Exit status: 0 when the copy is complete and compared; 1 when it is not what the source is; 2 when one of the two
+stores cannot be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from typing import NoReturn
+
+import click
+
+from blotter.database.command_line import CONTEXT_SETTINGS, json_option
+from blotter.database.encryption.master_keys import MasterKey
+from blotter.database.encryption.option import master_key_option
+
+PROGRESS_SECONDS = 2.0
+
+
+def _copy(
+    source: str,
+    target: str,
+    stops_source: bool,
+    as_json: bool,
+    master_key: MasterKey | None,
+    target_master_key: MasterKey | None,
+) -> None:
+    from blotter.database.storage.protocol import DataDirectoryError, StorageUnavailable
+    from blotter.database.storage.sqlite.read_only import DamagedFile
+    from blotter.database.store_copy.comparing import CopyFailed
+    from blotter.database.store_copy.ends import source_at, target_at
+    from blotter.database.store_copy.running import run_copy
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from_end, to_end = source_at(source, master_key), target_at(target, target_master_key)
+        copied = asyncio.run(run_copy(from_end, to_end, _Progress(), _tell, stops_source=stops_source))
+    except KeyboardInterrupt:
+        _fail("interrupted; the target cannot be used", 130)
+    except ValueError as error:
+        _fail(f"FROM and TO must each be {error}", 2)
+    except (CopyFailed, DamagedFile) as error:
+        _fail(f"{error}; the target cannot be used", 1)
+    except (DataDirectoryError, StorageUnavailable) as error:
+        _fail(str(error), 2)
+    left_behind = from_end.left_behind(to_end)
+    if as_json:
+        spaces = [space._asdict() for space in copied.spaces]
+        _print_json({**copied._asdict(), "spaces": spaces, "left_behind": left_behind})
+        return
+    click.echo(
+        f"{to_end.description}: {copied.tables} tables with {copied.items} items, {copied.changes} changes "
+        f"applied, every row compared; the source was stopped for {copied.stopped_seconds:.1f} s"
+    )
+    for place in left_behind:
+        click.echo(f"not copied: {place}")
+    click.echo(f"Start the server on {to_end.description}, and no longer on {from_end.description}.")
+
+
+class _Progress:
+    """Tells now and then how far it is."""
+
+    def __init__(self) -> None:
+        self._said_at = time.monotonic()
+
+    def __call__(self, what: str, done: int) -> None:
+        if time.monotonic() - self._said_at >= PROGRESS_SECONDS:
+            self._said_at = time.monotonic()
+            _tell(f"{what}, {done} done")
+
+
+def _tell(text: str) -> None:
+    click.echo(f"blotter store copy: {text}", err=True)
+
+
+def _print_json(value: object) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    _tell(message)
+    sys.exit(status)
+
+
+copy_command = click.Command(
+    "copy",
+    callback=_copy,
+    context_settings=CONTEXT_SETTINGS,
+    short_help="Copy a whole store into an empty one while its server runs.",
+    help="""Copy everything in the store FROM into the store TO, which must be empty or missing.
+
+Tables with their items, indexes and streams, users and policies, keys, backups and metrics come along; streams and
+their readers go on where they were. A store is a data directory.
+
+Servers may use FROM meanwhile. When few changes are left, the command asks you to stop them (or stops them itself
+with --stop-source), copies the rest, compares every row, and is done: start the server on TO. Interrupted at any
+moment, TO cannot be used, and FROM is as it was; begin anew then.
+
+Exit status: 0 copied and compared, 1 the copy differs, 2 one of the two cannot be used.""",
+    params=[
+        click.Argument(["source"], metavar="FROM"),
+        click.Argument(["target"], metavar="TO"),
+        click.Option(
+            ["--stop-source", "stops_source"],
+            is_flag=True,
+            help="Stop the server on FROM once the copy has caught up, instead of waiting until somebody does.",
+        ),
+        json_option(),
+        master_key_option(what="FROM, if it is encrypted"),
+        master_key_option("--target-master-key", "BLOTTER_TARGET_MASTER_KEY", "TO, if it is to be encrypted"),
+    ],
+)
