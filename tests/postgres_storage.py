@@ -15,13 +15,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import asyncpg
-
-from blotter.database.storage.postgres import schema
+from blotter.database.storage.postgres import schema_versions
 from blotter.database.storage.postgres.catalog import CatalogCache
+from blotter.database.storage.postgres.connecting import Connector
 from blotter.database.storage.postgres.reading import Reader
 from blotter.database.storage.postgres.snapshots import BEGIN
 from blotter.database.storage.postgres.storage import MAX_AGE_SECONDS, PostgresStorage
+from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import ReadTransaction, SnapshotTooOld
 from tests.postgres_server import PostgresServer
 
@@ -57,16 +57,13 @@ def block_on(awaitable: Awaitable[T]) -> T:
     return asyncio.run_coroutine_threadsafe(work(), _loop()).result()
 
 
-async def connect(schema_name: str) -> Any:
-    return await asyncpg.connect(
-        server().url(), server_settings={**schema.SESSION, "search_path": schema.quoted_name(schema_name)}
-    )
+def _connector(schema_name: str, **options: bool) -> Connector:
+    return Connector(StoreUrl(server().url(query=f"schema={schema_name}")), **options)
 
 
 async def _create(name: str) -> None:
-    connection = await connect(name)
-    async with connection.transaction():
-        await schema.create(connection, name)
+    connection = await _connector(name, wants_store=False).connect()
+    await schema_versions.initialize(connection, name, None)
     await connection.close()
 
 
@@ -82,7 +79,7 @@ _free: dict[str, list[Any]] = {}
 class _BlockingSnapshot(_BlockingReader):
     def __init__(self, schema_name: str, deadline: float) -> None:
         self._free = _free.setdefault(schema_name, [])
-        connection = self._free.pop() if self._free else block_on(connect(schema_name))
+        connection = self._free.pop() if self._free else block_on(_connector(schema_name).connect())
         super().__init__(connection, CatalogCache())
         block_on(connection.execute(BEGIN))
         self._deadline = deadline
@@ -128,4 +125,4 @@ def open_postgres(path: Path, *, snapshot_max_age: float = MAX_AGE_SECONDS) -> R
         _schemas[path] = f"test_{next(_numbers)}"
         block_on(_create(_schemas[path]))
     name = _schemas[path]
-    return ReadablePostgresStorage(lambda: connect(name), name, snapshot_max_age=snapshot_max_age)
+    return ReadablePostgresStorage(_connector(name), name, snapshot_max_age=snapshot_max_age)

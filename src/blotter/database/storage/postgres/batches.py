@@ -26,6 +26,7 @@ from collections.abc import Callable
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.batch_transaction import BatchTransaction, Missing
 from blotter.database.storage.postgres.catalog import CatalogCache, encoded_name
+from blotter.database.storage.postgres.connections import confirm_read
 from blotter.database.storage.postgres.failures import (
     STORE_FAILURES,
     is_conflict,
@@ -106,6 +107,8 @@ class Batches:
             log.exception("a batch failed")
             batch.fail(unavailable(error))
         finally:
+            if batch.begun:  # never another batch's statements in its transaction
+                connection.forget()
             self.in_flight -= batch.points
             self._free.append(connection)
             if self._deferred and batch.points:
@@ -140,7 +143,8 @@ class _Batch:
         self._locks = False
         self.points: set[sql.Point] = set()
         """What it has read; no other batch of the process touches it meanwhile."""
-        self._begun = False
+        self.begun = False
+        """Whether the connection is in a transaction."""
 
     async def run(self) -> None:
         """Until it is stored or refused. Raises what the store refuses."""
@@ -151,6 +155,7 @@ class _Batch:
                 return
             except STORE_FAILURES as error:
                 if self._writer.is_lost(error):
+                    self.begun = False
                     self._lost += 1
                     if self._lost > MOST_LOST_CONNECTIONS:
                         raise
@@ -174,23 +179,24 @@ class _Batch:
                 self._rounds = 0
 
     async def _attempt(self, connection: sql.Connection) -> None:
-        if self._locks:
+        if self._locks and not self.begun:
             await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            self._begun = True
+            self.begun = True
             await connection.fetchval(sql.LOCK_CATALOG, self._writer.lock_key)
         while not self._run_handlers():
             await self._read(connection)
         tx = self._tx
         if tx.anything() or tx.guards:
             await self._apply()
-        elif self._submissions and self._confirmed != tx.generation:
-            self._confirmed, _ = await connection.fetchrow(sql.GENERATION)
+        elif self._submissions:
             if self._confirmed != tx.generation:
-                self._batches.cache.note(self._confirmed)
-                await self._attempt(connection)
-                return
-        if self._begun:
-            await self._commit()
+                self._confirmed, _ = await connection.fetchrow(sql.GENERATION)
+                if self._confirmed != tx.generation:
+                    self._batches.cache.note(self._confirmed)
+                    await self._attempt(connection)
+                    return
+            await confirm_read(connection)
+        await self._roll_back()
         if tx.notifies:
             await connection.fetchval(sql.NOTIFY, self._writer.channel)
         self._settle()
@@ -297,29 +303,21 @@ class _Batch:
         self._batches.cache.note(generation)
 
     async def _apply(self) -> None:
-        arguments = self._tx.arguments(self._tx.found, self._tx.guards)
-        begun = time.monotonic()
-        try:
-            await self._writer.apply(self._tx.generation, arguments)
-        except STORE_FAILURES as error:
-            if self._writer.is_lost(error):
-                raise StorageUnavailable("the connection was lost while the write was under way") from error
-            raise
+        tx, writer = self._tx, self._writer
+        applied = writer.apply(tx.generation, tx.arguments(tx.found, tx.guards))
+        started = time.monotonic()
+        if self.begun:
+            await applied
+            await writer.commit()
+            self.begun = False
+        else:
+            await writer.committed(applied)
         if self._batches.watch is not None:
-            self._batches.watch(time.monotonic() - begun)
-
-    async def _commit(self) -> None:
-        self._begun = False
-        try:
-            await self._writer.commit()
-        except STORE_FAILURES as error:
-            if self._writer.is_lost(error):
-                raise StorageUnavailable("the connection was lost while the write was under way") from error
-            raise
+            self._batches.watch(time.monotonic() - started)
 
     async def _roll_back(self) -> None:
-        if self._begun:
-            self._begun = False
+        if self.begun:
+            self.begun = False
             connection = await self._writer.get()
             await connection.execute("ROLLBACK")
 

@@ -11,12 +11,31 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
 from blotter.database.storage.postgres.statements import Connection
 
 Connect = Callable[[], Awaitable[Connection]]
+
+
+class Connections(Protocol):
+    """What the storage needs of a `connecting.Connector`."""
+
+    async def connect(self) -> Any:
+        """A connection that knows its `primary`. Raises StorageUnavailable."""
+
+    def start_watching(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def confirm_read(connection: Connection) -> None:
+    """Returns once what was read over a connection may be given away: a primary that was cut off from its standbys
+    may have been replaced by another one. Raises StorageUnavailable."""
+    primary = connection.primary
+    if not primary.has_lease():
+        await primary.proof()
 
 
 class Pool:

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from blotter.database.model.table import Table
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.catalog import CatalogCache, encode_table, encoded_name
-from blotter.database.storage.postgres.failures import STORE_FAILURES, is_conflict, unavailable
+from blotter.database.storage.postgres.connections import confirm_read
+from blotter.database.storage.postgres.failures import DEPOSED_TEXT, STORE_FAILURES, is_conflict, unavailable
 from blotter.database.storage.postgres.reading import Reader
 from blotter.database.storage.postgres.schema import HEAD_BYTES, digest_of
 from blotter.database.storage.postgres.suspended import run_suspendable
@@ -247,6 +248,8 @@ class ExclusiveWrites:
         self._clock = clock
         self._queue: deque[Submission] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._begun = False
+        """Whether the connection is in a transaction."""
         self.idle = asyncio.Event()
         self.idle.set()
         self.watch: Callable[[float], None] | None = None
@@ -279,27 +282,37 @@ class ExclusiveWrites:
     async def _store(self, submission: Submission) -> None:
         """Runs a handler and stores what it wrote. Raises what the store refuses."""
         for attempt in range(MOST_ATTEMPTS):
-            committing = False
             try:
                 connection = await self._writer.get()
-                tx = await self._begin(connection)
-                if not await self._handled(submission, tx):
-                    await connection.execute("ROLLBACK")
-                    return
-                committing, begun = True, time.monotonic()
-                await self._writer.commit()
-                self._committed(tx, time.monotonic() - begun)
+                await self._attempt(connection, submission)
                 return
             except STORE_FAILURES as error:
                 lost = self._writer.is_lost(error)
-                if not lost:
-                    await (await self._writer.get()).execute("ROLLBACK")
-                if committing or attempt == MOST_ATTEMPTS - 1 or not (lost or is_conflict(error)):
+                if attempt == MOST_ATTEMPTS - 1 or not (lost or is_conflict(error)):
                     raise
+            finally:
+                if self._begun:  # never another handler's statements in its transaction
+                    self._writer.forget()
+                    self._begun = False
+
+    async def _attempt(self, connection: sql.Connection, submission: Submission) -> None:
+        tx = await self._begin(connection)
+        if not await self._handled(submission, tx):
+            await connection.execute("ROLLBACK")
+        else:
+            begun = time.monotonic()
+            await self._writer.commit(wrote=await connection.fetchval(sql.HAS_WRITTEN))
+            self._committed(tx, time.monotonic() - begun)
+        self._begun = False
+        await confirm_read(connection)  # it may have written nothing
 
     async def _begin(self, connection: sql.Connection) -> ExclusiveTransaction:
         await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        self._begun = True
         await connection.fetchval(sql.LOCK_CATALOG_ALONE, self._writer.lock_key)
+        fence = self._writer.fence
+        if fence is not None and await connection.fetchval(sql.FENCE, fence) is None:
+            raise StorageUnavailable(DEPOSED_TEXT)
         reader = Reader(connection, self._cache)
         await reader.begun()
         return ExclusiveTransaction(reader, self._writer, self._clock)

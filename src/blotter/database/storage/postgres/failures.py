@@ -12,6 +12,7 @@ from blotter.database.storage.protocol import StorageUnavailable
 
 STORE_FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What the server, the network or the client library refuse. Everything else is the handler's own mistake."""
+DEPOSED_TEXT: Final = "another server leads"
 REPEATABLE: Final = frozenset([CONFLICT, "40001", "40P01"])
 """A batch that met one of these was not stored and is run again: a row had changed, or transactions waited for
 each other."""
@@ -49,7 +50,7 @@ def unavailable(error: BaseException) -> StorageUnavailable:
     if isinstance(error, StorageUnavailable):
         return error
     if code_of(error) == DEPOSED:
-        return StorageUnavailable("another server leads")
+        return StorageUnavailable(DEPOSED_TEXT)
     code = code_of(error)
     text = str(error).partition("\n")[0] if code else ""
     return StorageUnavailable(f"PostgreSQL: {type(error).__name__}" + (f" {code}: {text}" if code else ""))

@@ -16,7 +16,7 @@ from blotter.database.model.table import Table
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.batch_transaction import Missing
 from blotter.database.storage.postgres.catalog import CatalogCache, Name, encoded_name
-from blotter.database.storage.postgres.connections import Pool
+from blotter.database.storage.postgres.connections import Pool, confirm_read
 from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
 from blotter.database.storage.postgres.reading import QUICK_WORK
 from blotter.database.storage.postgres.schema import LONGEST_KEY
@@ -227,7 +227,9 @@ class PointReads:
         for attempt in (1, 2):
             try:
                 async with self._pool.connection() as connection:
-                    return await self._ask_on(connection, reads)
+                    generation = await self._ask_on(connection, reads)
+                    await confirm_read(connection)
+                    return generation
             except STORE_FAILURES as error:  # its connection was lost; nothing is lost by asking on another one
                 if attempt == 2:
                     raise unavailable(error) from error

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from blotter.database.storage.postgres.catalog import CatalogCache
-from blotter.database.storage.postgres.connections import Pool, discard
+from blotter.database.storage.postgres.connections import Pool, confirm_read, discard
 from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
 from blotter.database.storage.postgres.reading import Reader
 from blotter.database.storage.postgres.statements import Connection
@@ -73,6 +73,7 @@ class SnapshotReads:
                 await connection.execute("COMMIT")
             except STORE_FAILURES:
                 discard(connection)  # What was read is right all the same.
+            await confirm_read(connection)
         if raised is not None:
             raise raised
         return result  # type: ignore[return-value]

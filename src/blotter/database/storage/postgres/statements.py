@@ -22,6 +22,8 @@ Found: TypeAlias = tuple[int, bytes, int | None, int]
 GENERATION: Final = "SELECT generation, long_keys FROM catalog_state"
 LOCK_CATALOG: Final = "SELECT pg_advisory_xact_lock_shared($1)"
 LOCK_CATALOG_ALONE: Final = "SELECT pg_advisory_xact_lock($1)"
+HAS_WRITTEN: Final = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
+FENCE: Final = "SELECT term FROM leader WHERE term = $1 FOR SHARE"
 TABLE: Final = (
     "SELECT generation, description FROM catalog_state LEFT JOIN catalog"
     " ON account = $1 AND region = $2 AND name = $3"

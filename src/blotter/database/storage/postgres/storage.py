@@ -24,7 +24,7 @@ from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.aside import LongReads
 from blotter.database.storage.postgres.batches import Batches
 from blotter.database.storage.postgres.catalog import CatalogCache
-from blotter.database.storage.postgres.connections import Connect, Pool
+from blotter.database.storage.postgres.connections import Connections, Pool
 from blotter.database.storage.postgres.exclusive import ExclusiveWrites
 from blotter.database.storage.postgres.failures import STORE_FAILURES
 from blotter.database.storage.postgres.notifications import Notifications
@@ -54,24 +54,24 @@ POINT_CONNECTIONS = 2
 SNAPSHOT_CONNECTIONS = 6
 WRITING_CONNECTIONS = 2
 """Of each process; with one for exclusive writes, and one each for long reads, notifications and upkeep."""
-UPKEEP_SECONDS = 2.0
+UPKEEP_SECONDS = 1.0
 SLICE_ITEMS = 500
 """Items of a dropped key space that are removed at a time."""
 
 
 class PostgresStorage:
-    """See `protocol.Storage`. `connect` makes a connection to the primary, with `schema` as its search path."""
+    """See `protocol.Storage`. `connections` makes those to the primary, with `schema` as their search path."""
 
     def __init__(
         self,
-        connect: Connect,
+        connections: Connections,
         schema: str,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         snapshot_max_age: float = MAX_AGE_SECONDS,
     ) -> None:
-        self._connect = connect
+        self._connections = connections
         self._schema = schema
         self.clock = clock
         self._monotonic = monotonic
@@ -84,7 +84,7 @@ class PostgresStorage:
         self._make_lanes()
 
     def _make_lanes(self) -> None:
-        connect, schema, cache = self._connect, self._schema, CatalogCache()
+        connect, schema, cache = self._connections.connect, self._schema, CatalogCache()
         self._pool = Pool(connect, POINT_CONNECTIONS + SNAPSHOT_CONNECTIONS)
         self._snapshots = SnapshotReads(self._pool, cache, self._monotonic, self._snapshot_max_age)
         self._points = PointReads(self._pool, POINT_CONNECTIONS, cache, self._read_snapshot)
@@ -184,8 +184,14 @@ class PostgresStorage:
                 writer.forget()
             self._make_lanes()
         self._loop = loop
+        self._connections.start_watching()
         if not self._closed:
             self._upkeep_task = loop.create_task(self._keep_up(), name="storage-upkeep")
+
+    def set_fence(self, term: int | None) -> None:
+        """From now on every write fails once another process than the one of this term leads."""
+        for writer in (self._alone, *self._writers):
+            writer.fence = term
 
     async def lead(self) -> asyncio.Future[None]:
         return nobody_else_leads()
@@ -218,6 +224,7 @@ class PostgresStorage:
         await self._pool.close()
         for writer in (self._alone, *self._writers):
             await writer.close()
+        await self._connections.close()
 
     # Upkeep
 

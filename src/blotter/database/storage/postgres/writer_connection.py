@@ -8,6 +8,7 @@ PostgreSQL reports that somebody else has canceled that wait.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 from zlib import crc32
 
@@ -15,6 +16,7 @@ from blotter.database.storage.postgres.connections import Connect, discard
 from blotter.database.storage.postgres.connections import close as close_connection
 from blotter.database.storage.postgres.failures import STORE_FAILURES, is_of_connection, unavailable
 from blotter.database.storage.postgres.notifications import channel_of
+from blotter.database.storage.postgres.primary import seconds_since_boot
 from blotter.database.storage.postgres.schema import lock_key
 from blotter.database.storage.postgres.statements import APPLY, Connection
 from blotter.database.storage.protocol import StorageUnavailable
@@ -65,21 +67,33 @@ class WriterConnection:
         return self._connection is None or self._connection.is_closed()
 
     async def apply(self, generation: int, arguments: list[Any]) -> None:
-        """Writes a batch. Raises what the store refuses; StorageUnavailable when it is not known to be safe."""
-        self._warned = False
+        """Writes a batch, in the transaction that was begun or in one of its own, which `committed` awaits then.
+        Raises what the store refuses."""
         await self._apply.fetchval(self._lock_key, generation, self.fence, self._number, *arguments)
-        self._check_warnings()
 
-    async def commit(self) -> None:
-        """Ends a transaction. Raises as `apply` does."""
-        assert self._connection is not None
+    async def committed(self, commit: Awaitable[object], wrote: bool = True) -> None:
+        """Awaits a statement that commits what the transaction wrote, if it did. Raises what the store refuses;
+        StorageUnavailable when it is not known whether the commit is safe."""
+        connection = self._connection
+        assert connection is not None
         self._warned = False
-        await self._connection.execute("COMMIT")
-        self._check_warnings()
-
-    def _check_warnings(self) -> None:
+        begun = seconds_since_boot()
+        try:
+            await commit
+        except STORE_FAILURES as error:
+            if self.is_lost(error):
+                connection.primary.doubt()
+                raise StorageUnavailable("the connection was lost while a write was under way") from error
+            raise
         if self._warned:
             raise StorageUnavailable("PostgreSQL does not know whether a standby has the write")
+        if wrote:
+            connection.primary.note_commit(begun)
+
+    async def commit(self, wrote: bool = True) -> None:
+        """Ends a transaction. Raises as `committed` does."""
+        assert self._connection is not None
+        await self.committed(self._connection.execute("COMMIT"), wrote)
 
     def _noticed(self, _: Connection, message: Any) -> None:
         if getattr(message, "severity_en", None) == "WARNING":
