@@ -11,6 +11,7 @@ import sys
 import click
 
 from blotter.database.command_line import CONTEXT_SETTINGS
+from blotter.database.hidden_arguments import hide_password
 from blotter.database.settings import SETTINGS, Setting, SettingsError, load
 
 
@@ -37,6 +38,7 @@ finishes the requests in progress and stops. Each option can also be given by th
 
 
 def _serve(ready_fd: int | None, **flags: str | None) -> None:
+    hide_password(flags.get("store") or "")
     try:
         settings = load(flags, os.environ)
     except SettingsError as error:

@@ -61,8 +61,9 @@ from blotter.database.security.access import Access
 from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import Trail, make_dispatcher
 from blotter.database.settings import Settings
+from blotter.database.storage.data_directory import DataDirectory
 from blotter.database.storage.protocol import DataDirectoryError, Storage, StorageUnavailable, Store
-from blotter.database.storage.stores import store_at
+from blotter.database.storage.stores import postgres_store, store_at
 from blotter.database.supervisor import Link, Role, StartError, Supervisor
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     logs.set_up(settings.log_format, settings.log_level)
     try:
         report_to = _open_descriptors(ready_fd)
-        store = store_at(settings.store, settings.master_key)
+        store = _store(settings)
+        own = _claim_own_directory(settings)
         store.claim()
         certificates = _certificates(settings)
         listener = listen(settings.host, settings.port)
@@ -120,6 +122,30 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
         metrics.close()
         access.close()
         store.release()
+        if own is not None:
+            own.release()
+
+
+def _store(settings: Settings) -> Store:
+    if settings.in_memory:
+        return store_at("memory:")
+    if settings.store is None:
+        return store_at(f"sqlite:{settings.data_dir}", settings.master_key)
+    return postgres_store(settings.store, settings.master_key)
+
+
+def _claim_own_directory(settings: Settings) -> DataDirectory | None:
+    """With the data in PostgreSQL, the directory for what this server has for itself, which is of use to no other.
+    Raises DataDirectoryError."""
+    if not settings.data_are_elsewhere:
+        return None
+    from blotter.database.storage.sqlite.schema import FILE_NAME
+
+    if (settings.data_dir / FILE_NAME).exists():
+        raise DataDirectoryError(
+            f"{settings.data_dir} holds a database of its own: choose another --data-dir for a server with --store"
+        )
+    return DataDirectory.claim(settings.data_dir)
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:

@@ -20,6 +20,7 @@ from blotter.database.encryption.master_keys import FORMS, MasterKey, parse_mast
 from blotter.database.http.limits import Limits
 from blotter.database.notifications.targets import FORMS as NOTIFY_FORMS
 from blotter.database.notifications.targets import Targets, parse_targets
+from blotter.database.storage.postgres.url import StoreUrl
 from blotter.hosts import is_loopback
 
 ACCESS = ("open", "enforced")
@@ -110,6 +111,14 @@ def _shown_master_key(key: MasterKey | None) -> str:
     return "" if key is None else key.text
 
 
+def _store(text: str) -> StoreUrl | None:
+    return StoreUrl(text) if text else None
+
+
+def _shown_store(store: StoreUrl | None) -> str:
+    return "" if store is None else store.shown
+
+
 def _objects(text: str) -> str:
     if text:
         try:
@@ -183,6 +192,18 @@ class Settings(msgspec.Struct, frozen=True):
     data_dir: Annotated[
         Path, Declared(Path, "Directory that holds the data; made when missing. One server at a time.")
     ] = Path("blotter-data")
+    store: Annotated[
+        StoreUrl | None,
+        Declared(
+            _store,
+            "PostgreSQL in place of a file: `postgresql://USER@HOST[:PORT][,HOST…]/DATABASE[?schema=NAME]`, for "
+            "any number of servers on one store, which `blotter store init` makes. `--data-dir` then holds what "
+            "this server has for itself. Passwords belong into `PGPASSWORD`, a password file or `BLOTTER_STORE`.",
+            _shown_store,
+            default="none",
+            secret=True,
+        ),
+    ] = None
     in_memory: Annotated[
         bool,
         Declared(
@@ -497,9 +518,9 @@ class Settings(msgspec.Struct, frozen=True):
     ] = 20.0
 
     @property
-    def store(self) -> str:
-        """The location of the store, as `storage.stores` reads it."""
-        return "memory:" if self.in_memory else f"sqlite:{self.data_dir}"
+    def data_are_elsewhere(self) -> bool:
+        """Whether the data directory holds what this server has for itself, and the data are in PostgreSQL."""
+        return self.store is not None and not self.in_memory
 
     @property
     def objects_url(self) -> str:
@@ -613,13 +634,14 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
 
 def _check_in_memory(flags: Mapping[str, str | None], values: dict[str, Any]) -> None:
     """Memory is not shared between processes, and not kept in a directory."""
-    for name in ("data_dir", "master_key", "archive"):
+    for name in ("data_dir", "store", "master_key", "archive"):
         if flags.get(name) is not None:
             flag = "--" + name.replace("_", "-")
             raise SettingsError(
                 f"{flag} and --in-memory contradict each other: in memory, nothing is kept on disk"
             )
     values.pop("archive", None)  # named by the environment
+    values.pop("store", None)
     if values.setdefault("workers", 1) != 1:
         raise SettingsError(f"--in-memory runs one worker, not {values['workers']}: workers do not share memory")
 

@@ -26,13 +26,29 @@ def test_a_flag_beats_the_environment_and_that_beats_the_default() -> None:
 
 def test_in_memory_is_one_worker_and_no_directory() -> None:
     settings = load({"in_memory": "yes"}, {"BLOTTER_DATA_DIR": "data"})
-    assert (settings.store, settings.workers) == ("memory:", 1)
-    assert load({"workers": "1"}, {"BLOTTER_IN_MEMORY": "1"}).store == "memory:"
-    assert load({"in_memory": "no", "data_dir": "data"}, {}).store == "sqlite:data"
+    assert (settings.in_memory, settings.workers) == (True, 1)
+    assert load({"workers": "1"}, {"BLOTTER_IN_MEMORY": "1"}).in_memory
+    assert not load({"in_memory": "no", "data_dir": "data"}, {}).in_memory
+    assert not load({"in_memory": "yes"}, {"BLOTTER_STORE": "postgresql://db/x"}).data_are_elsewhere
     with pytest.raises(SettingsError, match="--in-memory runs one worker, not 2: workers do not share memory"):
         load({"in_memory": "yes", "workers": "2"}, {})
     with pytest.raises(SettingsError, match="--data-dir and --in-memory contradict each other"):
         load({"in_memory": "yes", "data_dir": "data"}, {})
+    with pytest.raises(SettingsError, match="--store and --in-memory contradict each other"):
+        load({"in_memory": "yes", "store": "postgresql://db/x"}, {})
+
+
+def test_a_store_in_postgresql_is_never_shown_with_its_password() -> None:
+    settings = load({}, {"BLOTTER_STORE": "postgresql://u:geheim@db/x"})
+    assert settings.data_are_elsewhere
+    assert "geheim" not in repr(settings)
+    assert settings.store is not None
+    assert settings.store.password == "geheim"
+    for wrong in ("postgresql://u:geheim@db:x/x", "mysql://u:geheim@db/x"):
+        with pytest.raises(SettingsError) as raised:
+            load({"store": wrong}, {})
+        assert str(raised.value).startswith("--store must be postgresql://USER@HOST:PORT/DATABASE")
+        assert "geheim" not in str(raised.value)
 
 
 def test_limits_are_settings_too() -> None:

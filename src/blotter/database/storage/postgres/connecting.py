@@ -144,7 +144,7 @@ class Connector:
                 attempt.cancel()
                 attempt.add_done_callback(_end_late)
         raise ConnectError(
-            "cannot connect to PostgreSQL: " + "; ".join(str(problem) for problem in problems),
+            "PostgreSQL cannot be used: " + "; ".join(str(problem) for problem in problems),
             any(problem.is_transient for problem in problems),
         )
 
@@ -209,9 +209,9 @@ class Connector:
     async def _enter(self, connection: StoreConnection) -> Mapping[str, bytes]:
         """What the store says of itself. From here on nobody has the store alone while the connection lasts."""
         if not await occupancy.enter(connection, self.url.schema):
-            raise ConnectError(f"{self.url.shown} {occupancy.TAKEN}", False)
+            raise ConnectError(f"its schema {self.url.schema} {occupancy.TAKEN}", False)
         state = await schema_versions.read_state(connection)
-        problem = schema_versions.refusal(state, self.url.shown)
+        problem = schema_versions.refusal(state, f"its schema {self.url.schema}")
         if problem is not None:
             raise ConnectError(problem, False)
         assert state is not None

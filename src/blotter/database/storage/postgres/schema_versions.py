@@ -3,6 +3,7 @@
 The table `meta` says of a store, by name:
 
     format     of the tables and functions (`schema.SCHEMA_VERSION`), in decimal digits
+    keys_made  by which layout of keys (`model.keys.KEY_FORMAT`)
     timeline   of PostgreSQL's write-ahead log in which the store was last written (`connecting`)
     secret     32 bytes, of a store without a master key
     keys       the data key and the secret, wrapped by a master key (`encryption.key_file`)
@@ -25,11 +26,13 @@ from blotter.database.encryption import key_file
 from blotter.database.encryption.data_keys import KEY_BYTES, DataKey
 from blotter.database.encryption.key_file import KeyFile
 from blotter.database.encryption.master_keys import MasterKey
+from blotter.database.model.keys import KEY_FORMAT
 from blotter.database.storage.postgres import occupancy, schema
 from blotter.database.storage.postgres.schema import SCHEMA_VERSION
 from blotter.database.storage.postgres.watching import TIMELINE as CURRENT_TIMELINE
 
 FORMAT: Final = "format"
+KEYS_MADE: Final = "keys_made"
 TIMELINE: Final = "timeline"
 SECRET: Final = "secret"
 KEYS: Final = "keys"
@@ -72,6 +75,8 @@ def refusal(state: Mapping[str, bytes] | None, shown: str) -> str | None:
         return f"{shown} has format {found}, and this version of blotter knows {SCHEMA_VERSION}: use a newer one"
     if found < SCHEMA_VERSION:
         return f"{shown} has the older format {found}: `blotter store upgrade` makes format {SCHEMA_VERSION} of it"
+    if state.get(KEYS_MADE) != KEY_FORMAT.encode():
+        return f"{shown} has another layout of keys than this version of blotter: use the version that made it"
     if COPY in state:
         return f"{shown} is the target of a copy that is not complete: repeat `blotter store copy`, or wait for it"
     return None
@@ -102,11 +107,13 @@ async def initialize(connection: Any, name: str, master: MasterKey | None) -> bo
         ) as error:
             raise NotAStore(f"the schema {name} holds something else: {error}; choose another schema") from None
         await connection.execute("CREATE TABLE meta (name text PRIMARY KEY, value bytea NOT NULL)")
-        await save_state(connection, FORMAT, str(SCHEMA_VERSION).encode())
-        await save_state(
-            connection, TIMELINE, str(await connection.fetchval(f"SELECT {CURRENT_TIMELINE}")).encode()
-        )
-        await save_state(connection, *_new_secret(master))
+        for entry, value in (
+            (FORMAT, str(SCHEMA_VERSION).encode()),
+            (KEYS_MADE, KEY_FORMAT.encode()),
+            (TIMELINE, str(await connection.fetchval(f"SELECT {CURRENT_TIMELINE}")).encode()),
+            _new_secret(master),
+        ):
+            await save_state(connection, entry, value)
     return True
 
 

@@ -150,7 +150,7 @@ def test_a_wrong_password_is_refused_and_not_shown(postgres: PostgresServer, sto
 def test_a_server_that_is_not_there(url: str, expected: str) -> None:
     free = str(free_port())
     said = refused(url.replace("{free}", free))
-    assert said.startswith("cannot connect to PostgreSQL: ")
+    assert said.startswith("PostgreSQL cannot be used: ")
     assert expected.replace("{free}", free) in said
 
 
