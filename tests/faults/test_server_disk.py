@@ -177,6 +177,28 @@ def test_a_table_can_be_deleted_on_a_full_disk_after_a_restart(serve: Serve, own
     assert serving.stop() == 0
 
 
+def test_refused_requests_do_not_use_up_the_room_for_deletions(serve: Serve, own_disk: Path) -> None:
+    """Each has a record in the audit trail: of all of them, more than the disk has."""
+    serving = serve("--workers", "1", "--table-delay", "0", data_dir=own_disk / "data")
+    client = _Client(serving)
+    assert client.create() == 200
+    assert client.create("another") == 200
+    count = _fill_up(client, 20_000)
+    tags = [{"Key": f"{number}", "Value": "v" * 250} for number in range(40)]
+
+    def repeat(_: int) -> set[int]:
+        own = _Client(serving)
+        return {own.call("CreateTable", **{**_TABLE, "TableName": "third", "Tags": tags})[0] for _ in range(50)}
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set().union(*threads.map(repeat, range(8))) == {500}
+    assert "little room left on the disk: of management operations, only" in serving.log.read_text()
+    assert client.call("DeleteTable", TableName="another")[0] == 200
+    assert {client.delete(number) for number in range(count)} == {200}
+    wait_until(lambda: client.put(0, 20_000) == 200)
+    assert serving.stop() == 0
+
+
 def test_deletions_at_the_same_time_leave_a_full_disk(serve: Serve, own_disk: Path) -> None:
     """Together they would need more room in the write-ahead log than there is."""
     serving = serve("--workers", "1", "--table-delay", "0", data_dir=own_disk / "data")

@@ -6,11 +6,14 @@ With `--audit off` nothing is made and nothing recorded. A server in memory keep
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from blotter.database.audit.archive import make_folders
 from blotter.database.audit.keys import FOLDER, SECRET, AuditKeys
 from blotter.database.audit.reading import Reader
 from blotter.database.audit.recorder import Recorder
+from blotter.database.audit.reserve import Reserve
 from blotter.database.audit.trail import FileTrail, Trail
 from blotter.database.encryption.files import FileCipher
 from blotter.database.model.arns import parse_arn
@@ -34,15 +37,26 @@ class RunningAudit(NamedTuple):
 
 
 class AuditSetup:
-    """What the processes of a server share. Made after the store is claimed. Raises DataDirectoryError."""
+    """What the processes of a server share. Made after the store is claimed. Raises DataDirectoryError and
+    StartError."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
+        self._store = store
         self._keys: AuditKeys | None = None
         self._cipher: FileCipher | None = None
         if settings.audit != "off" and not settings.in_memory:
             self._keys = AuditKeys(store.secret_key(SECRET))
             self._cipher = store.file_cipher()
+            self._reserve(settings.data_dir / FOLDER)
+
+    def _reserve(self, folder: Path) -> None:
+        """Before the store is opened, and with it decided how much of the disk the data may take."""
+        try:
+            make_folders(folder)
+            Reserve(folder, self._store.spare_bytes).refill()
+        except OSError as error:
+            raise _unwritable(folder, error) from None
 
     def start(self, storage: Storage) -> RunningAudit | None:
         """Begins in this process, on its event loop. Raises StartError."""
@@ -55,12 +69,12 @@ class AuditSetup:
             memory = MemoryTrail()
             return RunningAudit(self._recorder(memory, storage), memory, memory)
         folder = settings.data_dir / FOLDER
-        trail = FileTrail(folder, self._keys, self._cipher)
+        trail = FileTrail(folder, self._keys, self._cipher, spare=self._store.spare_bytes)
         recorder = self._recorder(trail, storage)
         try:
             trail.start(recorder.lost)
         except OSError as error:
-            raise StartError(f"the audit trail in {folder} cannot be written: {error.strerror}") from None
+            raise _unwritable(folder, error) from None
         return RunningAudit(recorder, trail, Reader(folder, self._cipher))
 
     def _recorder(self, trail: Trail, storage: Storage) -> Recorder:
@@ -73,6 +87,10 @@ class AuditSetup:
             data_events=settings.audit == "all",
             submit_read=storage.submit_read,
         )
+
+
+def _unwritable(folder: Path, error: OSError) -> StartError:
+    return StartError(f"the audit trail in {folder} cannot be written: {error.strerror}")
 
 
 class KeyNames(Protocol):

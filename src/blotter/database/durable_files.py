@@ -21,6 +21,16 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def allocate(descriptor: int, start: int, size: int) -> None:
+    """Makes a file `size` bytes long whose bytes from `start`, its end, have their room on the disk."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, start, size - start)
+        return
+    zeros = bytes(1 << 20)
+    while start < size:
+        start += os.pwrite(descriptor, zeros[: size - start], start)
+
+
 def make_private_folder(folder: Path) -> None:
     """Makes a folder, and those above it that are missing, for their owner only, and syncs their names. Nothing is
     changed about folders that are there."""

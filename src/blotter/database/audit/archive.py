@@ -17,7 +17,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 CURRENT = "current"
 LAYOUT = "AWSLogs"
+_FILES_BYTES = 64 << 10
+"""More than what a journal's files take beyond the journal, with the entry of their chain."""
 _PART = re.compile(r"[a-zA-Z0-9-]{1,64}", re.ASCII)
 _OPEN = b'{"Records":['
 _CLOSE = b"]}"
@@ -53,14 +55,25 @@ class Place(msgspec.Struct, frozen=True):
 class Archive:
     """Closes journals. Any thread may call it, one at a time."""
 
-    def __init__(self, folder: Path, keys: AuditKeys, cipher: FileCipher, chain: Chain) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keys: AuditKeys,
+        cipher: FileCipher,
+        chain: Chain,
+        has_room: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         self._folder = folder
         self._keys = keys
         self._cipher = cipher
         self._chain = chain
+        self._has_room = has_room
 
     def close(self, path: Path) -> None:
-        """Closes a journal whose lock the caller holds. Raises OSError."""
+        """Closes a journal whose lock the caller holds, if there is room for its files; else it is left to
+        `adopt`. Raises OSError."""
+        if not self._has_room(path.stat().st_size + _FILES_BYTES):
+            return
         if not self._chain.is_closed(path.stem):
             contents = read_journal(path, self._keys, self._cipher)
             if contents.problem:

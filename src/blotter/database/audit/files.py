@@ -66,11 +66,11 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Waits for the lock that a file stands for."""
+def locked(path: Path) -> Iterator[int]:
+    """Waits for the lock that a file stands for; yields the file's descriptor."""
     descriptor = open_private(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -20,7 +20,14 @@ class MemoryTrail:
     def __init__(self) -> None:
         self._records: deque[bytes] = deque(maxlen=MOST_EVENTS)
 
-    def record(self, record: bytes, answer: Response, refusal: Response) -> Response | Pending:  # noqa: ARG002
+    def record(
+        self,
+        record: bytes,
+        answer: Response,
+        refusal: Response,  # noqa: ARG002
+        *,
+        changed: bool,  # noqa: ARG002
+    ) -> Response | Pending:
         self._records.append(record)
         return answer
 

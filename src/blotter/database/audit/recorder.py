@@ -210,7 +210,8 @@ class Recorder:
             return answer
         record = record_of(event)
         if event.management:
-            return self._trail.record(record, answer, refusal)
+            changed = event.error is None and not is_reading(event.name)
+            return self._trail.record(record, answer, refusal, changed=changed)
         self._trail.note(record)
         return answer
 

@@ -6,28 +6,26 @@ written within a second, or with the next group, and their answers do not wait. 
 most the data events of its last second; nothing is torn, because a journal's readers leave a torn end out.
 
 When the trail cannot be written (disk full), records are kept in memory and tried again every second, the answers
-that waited become refusals, and `check` refuses management operations before they do anything. A small file is
-kept in reserve, so that they go on for a while on a disk that others have filled. Data events that do not fit into
-memory any more are counted, and the count is recorded.
+that waited become refusals, and `check` refuses management operations before they do anything. Room on the disk
+is kept for the trail, so that they go on for a while (`reserve`); when most of it is used up, only events that
+changed something are recorded. Events that are not, and data events that do not fit into memory any more, are
+counted, and the count is recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from blotter.database.audit.archive import CURRENT, Archive, make_folders
 from blotter.database.audit.chain import Chain
-from blotter.database.audit.files import open_private
 from blotter.database.audit.journal import Journal
 from blotter.database.audit.keys import AuditKeys
+from blotter.database.audit.reserve import NO_SPACE, Reserve, Spare, any_number, blocks
 from blotter.database.encryption.files import FileCipher
 from blotter.database.http.messages import Pending, Response
 from blotter.database.model.timestamps import iso
@@ -45,8 +43,10 @@ _KEPT_BYTES = 32 * 1024 * 1024
 _RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 30.0
 _LOG_SECONDS = 60.0
-RESERVE = "reserve"
-_RESERVE_BYTES = 1024 * 1024
+_RECORD_BYTES = 128
+"""What a record takes in a journal beside itself, at most."""
+_OPENING_BYTES = 5 * 4096
+"""What a new journal takes with its entries beside it, at most."""
 
 Lost = Callable[[int], bytes]
 """Makes the record that says how many events were lost."""
@@ -59,8 +59,9 @@ class Trail(Protocol):
     def failing(self) -> bool:
         """Whether records cannot be written at present."""
 
-    def record(self, record: bytes, answer: Response, refusal: Response) -> Response | Pending:
-        """Writes a record; the result is `answer` once it is synced, or `refusal` when it cannot be written."""
+    def record(self, record: bytes, answer: Response, refusal: Response, *, changed: bool) -> Response | Pending:
+        """Writes a record; the result is `answer` once it is synced, or `refusal` when it cannot be written.
+        `changed`: whether the request changed anything; such records are the last for which there is no room."""
 
     def note(self, record: bytes) -> None:
         """Writes a record soon."""
@@ -81,6 +82,7 @@ class FileTrail:
         clock: Callable[[], float] = time.time,
         rotate_bytes: int = ROTATE_BYTES,
         rotate_seconds: float = ROTATE_SECONDS,
+        spare: Spare = any_number,
     ) -> None:
         self.failing = False
         self._folder = folder
@@ -99,14 +101,18 @@ class FileTrail:
         self._due: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._lost_events = 0
-        self._said_at = float("-inf")
+        self._said_at: dict[str, float] = {}
+        self._look_for_room: asyncio.TimerHandle | None = None
         self._idle: asyncio.Event | None = None
         # Of the thread that writes, and of the one that closes journals.
         self._journal: Journal | None = None
         self._writer: WorkThread | None = None
         self._closer: WorkThread | None = None
         self._chain = Chain(folder, keys, cipher, lambda: iso(clock()))
-        self._archive = Archive(folder, keys, cipher, Chain(folder, keys, cipher, lambda: iso(clock())))
+        self._reserve = Reserve(folder, spare)
+        self._archive = Archive(
+            folder, keys, cipher, Chain(folder, keys, cipher, lambda: iso(clock())), self._reserve.can_spare
+        )
 
     def start(self, lost: Lost) -> None:
         """Begins, on the running event loop; closes what killed processes have left. `lost` makes the record of
@@ -116,7 +122,10 @@ class FileTrail:
         self._loop = asyncio.get_running_loop()
         self._look_again()
 
-    def record(self, record: bytes, answer: Response, refusal: Response) -> Response | Pending:
+    def record(self, record: bytes, answer: Response, refusal: Response, *, changed: bool) -> Response | Pending:
+        if not changed and self._is_short():
+            self._lost_events += 1
+            return refusal
         waiting = _Waiting(answer, refusal)
         self._add(record)
         if self.failing:
@@ -127,7 +136,7 @@ class FileTrail:
         return waiting.pending
 
     def note(self, record: bytes) -> None:
-        if self._pending_bytes > _KEPT_BYTES:
+        if self._pending_bytes > _KEPT_BYTES or self._is_short():
             self._lost_events += 1
             return
         self._add(record)
@@ -138,7 +147,7 @@ class FileTrail:
 
     async def close(self) -> None:
         """Writes what is left and closes the journal."""
-        for timer in (self._due, self._look):
+        for timer in (self._due, self._look, self._look_for_room):
             if timer is not None:
                 timer.cancel()
         self._look = None
@@ -159,6 +168,22 @@ class FileTrail:
             self._closer.stop()
 
     # On the event loop
+
+    def _is_short(self) -> bool:
+        if not self._reserve.short:
+            return False
+        if self._look_for_room is None:
+            assert self._loop is not None
+            self._look_for_room = self._loop.call_later(_RETRY_SECONDS, self._look_for_room_now)
+            self._say(
+                "has little room left on the disk: of management operations, only those that change something are "
+                "accepted until there is more"
+            )
+        return True
+
+    def _look_for_room_now(self) -> None:
+        self._look_for_room = None
+        self._on_closer(self._reserve.refill)
 
     def _add(self, record: bytes) -> None:
         if self._lost_events and self._pending_bytes <= _KEPT_BYTES:
@@ -223,24 +248,22 @@ class FileTrail:
 
     def _fail(self, error: BaseException) -> None:
         self.failing = True
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+        self._say(f"cannot be written: {reason}. Management operations are refused until it can")
+
+    def _say(self, what: str) -> None:
         now = time.monotonic()
-        if now - self._said_at >= _LOG_SECONDS:
-            self._said_at = now
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
-            log.error(
-                "the audit trail in %s cannot be written: %s. Management operations are refused until it can",
-                self._folder,
-                reason,
-            )
+        if now - self._said_at.get(what, float("-inf")) >= _LOG_SECONDS:
+            self._said_at[what] = now
+            log.error("the audit trail in %s %s", self._folder, what)
 
     def _look_again(self) -> None:
-        """Closes a journal that is old enough, and those that killed processes have left; takes the reserve
-        back."""
+        """Closes a journal that is old enough, and those that killed processes have left; fills the reserve up."""
         assert self._loop is not None
         if self._writer is not None and not self.failing:
             self._writer.run(self._loop, self._rotate_if_due, _ignore)
         self._on_closer(self._archive.adopt)
-        self._on_closer(self._make_reserve)
+        self._on_closer(self._reserve.refill)
         self._look = self._loop.call_later(_LOOK_SECONDS, self._look_again)
 
     def _on_closer(self, work: Callable[[], object]) -> None:
@@ -252,11 +275,27 @@ class FileTrail:
     # On the thread that writes
 
     def _write(self, records: list[bytes]) -> None:
+        """Removes from the list what is written, so that what is left in it after an error is not."""
+        while records:
+            size = count = 0
+            while count < len(records) and size <= _FLUSH_BYTES:
+                size += len(records[count]) + _RECORD_BYTES
+                count += 1
+            self._write_some(records[:count], size)
+            del records[:count]
+
+    def _write_some(self, records: list[bytes], size: int) -> None:
+        if self._journal is None:
+            size += _OPENING_BYTES
+        else:
+            size = blocks(self._journal.size + size) - blocks(self._journal.size)
+        self._reserve.take(size)
         try:
             self._append(records)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._give_reserve():
+            if error.errno not in NO_SPACE:
                 raise
+            self._reserve.use(size + 1)  # Others were faster, or the file system needs a block more.
             self._append(records)
 
     def _append(self, records: list[bytes]) -> None:
@@ -293,34 +332,6 @@ class FileTrail:
                 journal.close()
 
         self._on_closer(close)
-
-    # On the thread that closes journals
-
-    def _make_reserve(self) -> None:
-        path = self._folder / RESERVE
-        if path.exists():
-            return
-        descriptor = -1
-        try:
-            found = os.statvfs(self._folder)
-            if found.f_bavail * found.f_frsize > 16 * _RESERVE_BYTES:
-                descriptor = open_private(path, os.O_RDWR)
-                os.write(descriptor, b"reserve")
-                os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
-        except (OSError, AttributeError):
-            with suppress(OSError):
-                path.unlink()
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
-
-    def _give_reserve(self) -> bool:
-        """Whether there was a reserve, which is given up now."""
-        try:
-            (self._folder / RESERVE).unlink()
-        except OSError:
-            return False
-        return True
 
 
 class _Waiting:

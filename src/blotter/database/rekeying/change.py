@@ -20,6 +20,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from blotter.database.audit.keys import FOLDER as AUDIT
+from blotter.database.audit.reserve import FILE_NAME as RESERVE
 from blotter.database.copies.objects import OBJECTS_FOLDER, SCRATCH_FOLDER
 from blotter.database.durable_files import sync_directory
 from blotter.database.encryption import files, key_file
@@ -40,7 +42,7 @@ from blotter.database.storage.protocol import DataDirectoryError
 from blotter.database.storage.sqlite.conversion import SUFFIX, convert, discard
 from blotter.database.storage.sqlite.schema import FILE_NAME
 
-FOLDERS: Final = ("audit", OBJECTS_FOLDER, SCRATCH_FOLDER)
+FOLDERS: Final = (AUDIT, OBJECTS_FOLDER, SCRATCH_FOLDER)
 """Folders of the data directory whose files are under the data key as well."""
 
 LOCK: Final = "keys.lock"
@@ -190,7 +192,8 @@ def _convert_files(directory: Path, keys: DirectoryKeys, target: DataKey | None)
         for path in sorted((directory / folder).rglob("*")):
             if not path.is_file() or path.is_symlink():
                 continue
-            if path.name.endswith(SUFFIX):  # left by an interrupted run
+            # Left by an interrupted run, or only room on the disk, which the server takes again.
+            if path.name.endswith(SUFFIX) or path == directory / AUDIT / RESERVE:
                 path.unlink()
                 continue
             try:

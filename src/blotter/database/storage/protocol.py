@@ -396,6 +396,10 @@ class Store(Protocol):
     def log_bytes(self) -> int | None:
         """How long the write-ahead log is; None for a store that has none."""
 
+    def spare_bytes(self) -> int | None:
+        """How many bytes may be written to other files on the store's disk: on a full one the store needs room to
+        delete. None for any number. In every process, on any thread."""
+
     def kms_key(self) -> str | None:
         """The ARN of the key of AWS KMS that protects the data on disk, None if there is none. After `claim`."""
 

@@ -17,7 +17,9 @@ import pytest
 from blotter.database.audit import archive, chain, files, journal
 from blotter.database.audit.archive import CURRENT
 from blotter.database.audit.reading import Reader
-from blotter.database.audit.trail import RESERVE, FileTrail
+from blotter.database.audit.reserve import FILE_NAME as RESERVE
+from blotter.database.audit.reserve import LAST_BYTES, MOST_BYTES, Reserve
+from blotter.database.audit.trail import FileTrail
 from blotter.database.http.messages import Pending, Response
 from tests.unit.database.audit.trails import KEYS, PLAIN, OnDisk, record
 from tests.waiting import until
@@ -46,7 +48,7 @@ def test_an_answer_waits_for_its_record(tmp_path: Path, monkeypatch: pytest.Monk
 
     async def run() -> None:
         trail = _trail(tmp_path)
-        answer = trail.record(record("a"), _ANSWER, _REFUSAL)
+        answer = trail.record(record("a"), _ANSWER, _REFUSAL, changed=True)
         assert isinstance(answer, Pending)
         result = asyncio.ensure_future(_result(answer))
         await asyncio.sleep(0)
@@ -69,7 +71,7 @@ def test_many_records_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     async def run() -> None:
         trail = _trail(tmp_path)
-        answers = [trail.record(record(f"e{number}"), _ANSWER, _REFUSAL) for number in range(100)]
+        answers = [trail.record(record(f"e{number}"), _ANSWER, _REFUSAL, changed=True) for number in range(100)]
         assert await asyncio.gather(*map(_result, answers)) == [200] * 100
         await trail.close()
 
@@ -94,7 +96,7 @@ def test_journals_are_closed_by_size_and_by_age(tmp_path: Path) -> None:
     async def run() -> None:
         trail = _trail(tmp_path, rotate_bytes=2000, rotate_seconds=60, clock=lambda: now[0])
         for number in range(12):
-            assert await _result(trail.record(record(f"e{number}"), _ANSWER, _REFUSAL)) == 200
+            assert await _result(trail.record(record(f"e{number}"), _ANSWER, _REFUSAL, changed=True)) == 200
         await until(lambda: len(list(tmp_path.glob("AWSLogs/**/*.gz"))) >= 2)
         now[0] += 61
         trail._look_again()
@@ -128,22 +130,149 @@ def test_a_full_disk_refuses_and_nothing_is_lost(tmp_path: Path, monkeypatch: py
 
     async def run() -> None:
         trail = _trail(tmp_path)
-        assert await _result(trail.record(record("before"), _ANSWER, _REFUSAL)) == 200
+        assert await _result(trail.record(record("before"), _ANSWER, _REFUSAL, changed=True)) == 200
         await until((tmp_path / RESERVE).exists)
         disk.full = True
-        assert await _result(trail.record(record("during"), _ANSWER, _REFUSAL)) == 500
+        assert await _result(trail.record(record("during"), _ANSWER, _REFUSAL, changed=True)) == 500
         assert trail.failing  # What comes now is refused before it does anything.
-        assert not (tmp_path / RESERVE).exists()
-        assert await _result(trail.record(record("refused"), _ANSWER, _REFUSAL)) == 500
+        assert (tmp_path / RESERVE).stat().st_size < MOST_BYTES
+        assert await _result(trail.record(record("refused"), _ANSWER, _REFUSAL, changed=True)) == 500
         assert OnDisk(tmp_path).names() == ["before"]
         disk.full = False
         await until(lambda: not trail.failing)
-        assert await _result(trail.record(record("after"), _ANSWER, _REFUSAL)) == 200
+        assert await _result(trail.record(record("after"), _ANSWER, _REFUSAL, changed=True)) == 200
         await trail.close()
 
     asyncio.run(run())
     assert OnDisk(tmp_path).names() == ["before", "during", "refused", "after"]
     assert OnDisk(tmp_path).verdict().problems == []
+
+
+class _StoresDisk:
+    """What the store can spare: nothing while its disk is full. `free` is what is free on the disk; the trail's
+    files take what is `taken` from it."""
+
+    def __init__(self, folder: Path, free: int) -> None:
+        self._folder = folder
+        self.total = free + self.taken()
+        self.full = False
+
+    def taken(self) -> int:
+        return sum(path.stat().st_blocks * 512 for path in self._folder.rglob("*") if path.is_file())
+
+    @property
+    def free(self) -> int:
+        return self.total - self.taken()
+
+    def spare(self) -> int:
+        return 0 if self.full else self.free
+
+
+def test_records_of_refused_requests_leave_the_stores_room_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk is full for the store; clients repeat refused requests for as long as they are answered otherwise
+    than the rest, and then tables are deleted."""
+    monkeypatch.setattr("blotter.database.audit.trail._RETRY_SECONDS", 0.01)
+    disk = _StoresDisk(tmp_path, 64 << 20)
+    refused: list[str] = []
+
+    async def run() -> None:
+        trail = _trail(tmp_path, spare=disk.spare)
+        await until(lambda: (tmp_path / RESERVE).exists() and (tmp_path / RESERVE).stat().st_size == MOST_BYTES)
+        disk.full = True
+        before = disk.free
+        for number in range(4 * MOST_BYTES // 4096):
+            answer = trail.record(record(f"refused{number}", text="x" * 4096), _ANSWER, _REFUSAL, changed=False)
+            refused.append(f"refused{number}" if await _result(answer) == 200 else "")
+        assert not refused[-1]
+        assert not trail.failing
+        for number in range(20):
+            assert await _result(trail.record(record(f"del{number}"), _ANSWER, _REFUSAL, changed=True)) == 200
+        trail.note(record("left out"))
+        assert disk.free >= before - 8 * 4096, "names in directories take room too"
+        disk.full = False
+        await until(lambda: not trail._reserve.short)
+        assert await _result(trail.record(record("after"), _ANSWER, _REFUSAL, changed=False)) == 200
+        await trail.close()
+
+    asyncio.run(run())
+    names = OnDisk(tmp_path).names()
+    recorded = [name for name in refused if name]
+    size = sum(len(record(name, text="x" * 4096)) for name in recorded)
+    assert MOST_BYTES - LAST_BYTES - 32 * 4096 <= size <= MOST_BYTES - LAST_BYTES
+    assert [name for name in names if name.startswith("refused")] == recorded
+    assert [name for name in names if name.startswith("del")] == [f"del{number}" for number in range(20)]
+    lost = sum(int(name.split()[1]) for name in names if name.startswith("lost"))
+    assert lost == len(refused) - len(recorded) + 1
+    assert "after" in names
+    assert "of management operations, only those that change something are accepted" in caplog.text
+    assert OnDisk(tmp_path).verdict().problems == []
+
+
+def test_without_any_room_changes_are_refused_and_recorded_later(tmp_path: Path) -> None:
+    disk = _StoresDisk(tmp_path, 64 << 20)
+
+    async def run() -> None:
+        trail = _trail(tmp_path, spare=disk.spare)
+        await until(lambda: (tmp_path / RESERVE).exists() and (tmp_path / RESERVE).stat().st_size == MOST_BYTES)
+        disk.full = True
+        statuses = []
+        while not statuses or statuses[-1] == 200:
+            big = record(f"e{len(statuses)}", text="x" * 100_000)
+            statuses.append(await _result(trail.record(big, _ANSWER, _REFUSAL, changed=True)))
+        assert trail.failing
+        assert (MOST_BYTES - 100_000 - 16 * 4096) // 104_000 <= len(statuses) - 1 <= MOST_BYTES // 100_000
+        assert OnDisk(tmp_path).names() == [f"e{number}" for number in range(len(statuses) - 1)]
+        disk.full = False
+        await until(lambda: not trail.failing)
+        await trail.close()
+        assert OnDisk(tmp_path).names() == [f"e{number}" for number in range(len(statuses))]
+
+    asyncio.run(run())
+    assert OnDisk(tmp_path).verdict().problems == []
+
+
+def test_journals_are_closed_when_there_is_room_for_their_files(tmp_path: Path) -> None:
+    disk = _StoresDisk(tmp_path, 64 << 20)
+    OnDisk(tmp_path).write([record("left behind")], close=False)
+
+    async def run() -> None:
+        trail = _trail(tmp_path, spare=disk.spare)
+        await until(lambda: not list((tmp_path / CURRENT).glob("*.journal")))
+        assert await _result(trail.record(record("a"), _ANSWER, _REFUSAL, changed=True)) == 200
+        disk.full = True
+        await trail.close()
+        assert len(list((tmp_path / CURRENT).glob("*.journal"))) == 1
+        disk.full = False
+        trail = _trail(tmp_path, spare=disk.spare)
+        await until(lambda: not list((tmp_path / CURRENT).glob("*.journal")))
+        await trail.close()
+
+    asyncio.run(run())
+    assert sorted(OnDisk(tmp_path).names()) == ["a", "left behind"]
+    assert OnDisk(tmp_path).verdict().problems == []
+
+
+def test_processes_share_the_reserve(tmp_path: Path) -> None:
+    one, two = (Reserve(tmp_path, lambda: spare[0]) for _ in range(2))
+    spare = [16 * MOST_BYTES]
+    one.refill()
+    spare[0] = 0
+    one.take(1)
+    two.take(4097)
+    assert (tmp_path / RESERVE).stat().st_size == MOST_BYTES - 3 * 4096
+    two.take(MOST_BYTES - LAST_BYTES)
+    assert two.short
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        one.take(LAST_BYTES)
+    assert one.short
+    spare[0] = LAST_BYTES
+    one.refill()
+    assert not one.short, "there is room without the reserve"
+    spare[0] = 16 * MOST_BYTES
+    two.refill()
+    assert (tmp_path / RESERVE).stat().st_size == MOST_BYTES
 
 
 def test_events_that_do_not_fit_into_memory_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +282,7 @@ def test_events_that_do_not_fit_into_memory_are_counted(tmp_path: Path, monkeypa
     async def run() -> None:
         trail = _trail(tmp_path)
         disk.full = True
-        assert await _result(trail.record(record("first"), _ANSWER, _REFUSAL)) == 500
+        assert await _result(trail.record(record("first"), _ANSWER, _REFUSAL, changed=True)) == 500
         for number in range(20):
             trail.note(record(f"e{number}"))
         disk.full = False

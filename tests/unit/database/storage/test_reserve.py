@@ -102,6 +102,26 @@ def test_a_start_on_a_full_disk_has_the_room_of_the_reserve(
     assert not path.exists()
 
 
+def test_others_may_not_use_what_deletions_need(tmp_path: Path) -> None:
+    disk = _Disk(64 * MB, 20 * MB)
+    (tmp_path / "blotter.db").write_bytes(bytes(MB))
+    reserve, path = _reserve(tmp_path, disk)
+    assert reserve.spare() == (20 - 4 - 2) * MB, "the reserve is still to be made, and the log needs room"
+    assert reserve.keep() is not None
+    disk.set_free(16 * MB)
+    assert reserve.spare() == (16 - 2) * MB
+    reserve.release()
+    assert not path.exists()
+    disk.set_free(6 * MB)
+    assert reserve.spare() == 0
+    assert reserve.take_back(lambda: MB), "so that deletions inside the file are enough"
+    disk.set_free(2 * MB)
+    assert reserve.spare() == 0
+    assert DiskReserve(tmp_path / "gone" / "blotter.db").spare() == 0
+    roomy = DiskReserve(tmp_path / "blotter.db", shared_byte(), _Disk(100 * GB, 50 * GB))
+    assert roomy.spare() > 49 * GB
+
+
 def test_a_directory_that_is_gone_is_not_a_full_disk(tmp_path: Path) -> None:
     reserve = DiskReserve(tmp_path / "gone" / "blotter.db")
     assert reserve.keep() is None

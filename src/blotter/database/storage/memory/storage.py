@@ -79,6 +79,9 @@ class MemoryStore:
     def log_bytes(self) -> None:
         """There is no log."""
 
+    def spare_bytes(self) -> None:
+        """Nothing is on disk."""
+
     def kms_key(self) -> None:
         """Nothing is on disk."""
 

@@ -85,6 +85,10 @@ class PostgresStore:
     def log_bytes(self) -> int | None:
         return None
 
+    def spare_bytes(self) -> int | None:
+        """The store's disk is another one."""
+        return None
+
     def _claimed(self) -> DirectoryKeys:
         if self._keys is None:
             self.claim()

@@ -7,6 +7,8 @@ again only once its pages are copied into the file, which may have to grow for t
 - The database file does not grow into the room that the WAL needs (`Nearly.most_pages`), and the WAL is kept so
   short that what is not yet copied fits into the reserve (`checkpoints`).
 
+- What else is written beside the database asks how much can be spared (`spare`), and keeps its own reserve.
+
 When a write does not find room, the reserve is removed, and all processes of the server accept only what needs no
 more room (`writing.Writer`). The reserve is made again, and everything accepted, when others have made room, or
 when deletions have left room inside the database file, which never shrinks. Whether the disk counts as full is a
@@ -24,6 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from blotter.database.durable_files import allocate
 from blotter.database.storage.sqlite.schema import PAGE_SIZE
 
 log = logging.getLogger(__name__)
@@ -128,6 +131,20 @@ class DiskReserve:
             others -= size
         return Nearly(size, max(others // PAGE_SIZE, 1))
 
+    def spare(self) -> int:
+        """How many bytes other files of the data directory may take without using what deletions need; any thread
+        may ask."""
+        room = self._measured()
+        if room is None:
+            return 0
+        size = _size(room)
+        if room.free >= NEAR_RESERVES * size:
+            return room.free - size
+        kept = size // WAL_SHARE  # Beside what the WAL has now: that becomes pages of the file.
+        if not self._path.exists():
+            kept += size
+        return max(room.free - kept, 0)
+
     def take_back(self, unused: Callable[[], int]) -> bool:
         """Whether there is room again, and the reserve is made again. `unused` gives the bytes of the database
         file that hold nothing. The caller holds the write lock."""
@@ -154,7 +171,7 @@ class DiskReserve:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                _allocate(descriptor, size)
+                allocate(descriptor, 0, size)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -163,15 +180,6 @@ class DiskReserve:
                 self._path.unlink()
             return False
         return True
-
-
-def _allocate(descriptor: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-        return
-    zeros = bytes(1 << 20)
-    while size > 0:
-        size -= os.write(descriptor, zeros[:size])
 
 
 def _size(room: Room) -> int:

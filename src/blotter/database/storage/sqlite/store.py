@@ -38,6 +38,7 @@ class SqliteStore:
         self._keys: DirectoryKeys | None = None
         self._shared = Shared.make()
         self._claim: DataDirectory | None = None
+        self._reserve = DiskReserve(directory / FILE_NAME, self._shared.disk_is_full)
 
     def claim(self) -> None:
         self._keys = self._open_keys()  # Before anything is touched: the master key may be a wrong one.
@@ -51,7 +52,7 @@ class SqliteStore:
         except BaseException:
             self.release()
             raise
-        DiskReserve(self.directory / FILE_NAME, self._shared.disk_is_full).look()
+        self._reserve.look()
 
     def _warn_of_unfinished(self) -> None:
         file = self._claimed().file
@@ -97,6 +98,9 @@ class SqliteStore:
             return (self.directory / f"{FILE_NAME}-wal").stat().st_size
         except OSError:  # removed while it was not needed
             return 0
+
+    def spare_bytes(self) -> int:
+        return self._reserve.spare()
 
     def _claimed(self) -> DirectoryKeys:
         if self._keys is None:
