@@ -16,6 +16,8 @@ from blotter.database.background.time_to_live import TimeToLiveSweeper
 from blotter.database.storage.protocol import METRICS_SPACE, RECORDS_SPACE, ReadTransaction
 from tests.in_process import InProcessDatabase, Open
 
+_SETTLED = {"CreateTable", "UpdateTable", "DeleteTable"}
+"""Operations after which the background has work."""
 _SHOWN = 300
 """Characters of a request in the report of a difference."""
 START = 1_790_000_000.0
@@ -77,6 +79,7 @@ class Mirror:
         answers: dict[str, tuple[int, Any]] = {}
         for kind, database in self.databases.items():
             names = self._names[kind]
+            database.background = operation in _SETTLED
             status, answer = database.call_raw(operation, names.valued(text).encode())
             answers[kind] = (status, names.named(answer))
         return self._same(answers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -24,8 +25,8 @@ _SHARES = {
     "transact_write": 5,
     "statement": 3,
     "statements": 2,
-    "create": 2,
-    "drop": 1,
+    "create": 3,
+    "drop": 2,
     "describe": 2,
     "index": 2,
     "settings": 2,
@@ -91,16 +92,18 @@ class Requests:
         for name in ("a", "b", "d"):
             if self._chance.random() < 0.6:
                 item[name] = self._value()
-        if self._chance.random() < 0.6:
+        if self._chance.random() < 0.9:  # else perhaps of a type that an index does not take
             item["a"] = {"S": self._chance.choice(["x", "y", "k" * 1500])}
-        if self._chance.random() < 0.3:
             item["b"] = {"N": self._chance.choice(_SORTS)}
+        for name in ("a", "b"):
+            if self._chance.random() < 0.2:
+                item.pop(name, None)
         if self._chance.random() < 0.2:
             item["ttl"] = {"N": str(int(self._mirror.now) + self._chance.choice([-9, 5]))}
         return item
 
     def _condition(self) -> dict[str, Any]:
-        kind = self._chance.randrange(6)
+        kind = self._chance.randrange(12)
         if kind == 0:
             return {"ConditionExpression": "attribute_exists(p)"}
         if kind == 1:
@@ -123,7 +126,7 @@ class Requests:
     def _write(self, table: Table) -> tuple[str, dict[str, Any]]:
         """One write as a transaction takes it: its kind and members."""
         chance = self._chance
-        kind = chance.choice(["Put", "Put", "Update", "Delete", "ConditionCheck"])
+        kind = chance.choice(["Put", "Put", "Put", "Update", "Update", "Delete", "ConditionCheck"])
         condition = self._condition()
         if kind == "Put":
             return kind, {"Item": self._item(table), **condition}
@@ -146,7 +149,8 @@ class Requests:
             values[":l"] = {"L": [{"S": "x"}]}
         else:
             text = "SET a = :a, b = if_not_exists(b, :b)"
-            values |= {":a": self._value(), ":b": {"N": "7"}}
+            value = self._value() if self._chance.random() < 0.2 else {"S": self._chance.choice(["x", "y"])}
+            values |= {":a": value, ":b": {"N": "7"}}
         update = {**condition, "UpdateExpression": text}
         if values:
             update["ExpressionAttributeValues"] = values
@@ -416,11 +420,7 @@ class Requests:
             status, _ = self._mirror.call("UpdateTable", TableName=table.name, StreamSpecification=specification)
             table.streamed ^= status == 200
         elif kind == 3:
-            statement = {"Effect": "Allow", "Principal": "*", "Action": "dynamodb:GetItem", "Resource": arn}
-            policy = f'{{"Version":"2012-10-17","Statement":[{_json(statement)}]}}'
-            self._mirror.call("PutResourcePolicy", ResourceArn=arn, Policy=policy)
-            self._mirror.call("GetResourcePolicy", ResourceArn=arn)
-            self._mirror.call("DeleteResourcePolicy", ResourceArn=arn)
+            self._policy(arn)
         elif kind == 4:
             self._mirror.call("UntagResource", ResourceArn=arn, TagKeys=["k"])
         else:
@@ -428,13 +428,23 @@ class Requests:
                 "UpdateTable", TableName=table.name, DeletionProtectionEnabled=False, TableClass="STANDARD"
             )
 
+    def _policy(self, arn: str) -> None:
+        principal = self._chance.choice([{"AWS": "123456789012"}, {"AWS": "arn:aws:iam::123456789012:root"}, "*"])
+        statement = {"Effect": "Allow", "Principal": principal, "Action": "dynamodb:GetItem", "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self._mirror.call("PutResourcePolicy", ResourceArn=arn, Policy=policy)
+        self._mirror.call("GetResourcePolicy", ResourceArn=arn)
+        if self._chance.random() < 0.5:
+            self._mirror.call("DeleteResourcePolicy", ResourceArn=arn)
+
     def stream(self) -> None:
         """Everything that the streams of a table have."""
         table = self._table()
         _, streams = self._mirror.call("ListStreams", TableName=table.name)
         for stream in streams.get("Streams", ()):
             _, description = self._mirror.call("DescribeStream", StreamArn=stream["StreamArn"])
-            for shard in description["StreamDescription"]["Shards"]:
+            shards = description["StreamDescription"]["Shards"]
+            for shard in self._chance.sample(shards, min(4, len(shards))):
                 _, answer = self._mirror.call(
                     "GetShardIterator",
                     StreamArn=stream["StreamArn"],
@@ -485,7 +495,3 @@ class Requests:
     def wait(self) -> None:
         self._mirror.now += 10
         self._mirror.expire()
-
-
-def _json(value: dict[str, str]) -> str:
-    return "{" + ",".join(f'"{name}":"{text}"' for name, text in value.items()) + "}"

@@ -10,7 +10,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -119,10 +119,20 @@ class ReadablePostgresStorage(PostgresStorage):
         return snapshot
 
 
-def open_postgres(path: Path, *, snapshot_max_age: float = MAX_AGE_SECONDS) -> ReadablePostgresStorage:
-    """The store of a path, which is not used as one: the same store for the same path."""
+def _schema_of(path: Path) -> str:
     if path not in _schemas:
         _schemas[path] = f"test_{next(_numbers)}"
         block_on(_create(_schemas[path]))
-    name = _schemas[path]
+    return _schemas[path]
+
+
+def open_on_postgres(path: Path, *, clock: Callable[[], float] = time.time) -> PostgresStorage:
+    """The store of a path as servers use it: every answer comes later."""
+    name = _schema_of(path)
+    return PostgresStorage(_connector(name), name, clock=clock)
+
+
+def open_postgres(path: Path, *, snapshot_max_age: float = MAX_AGE_SECONDS) -> ReadablePostgresStorage:
+    """The store of a path, which is not used as one: the same store for the same path."""
+    name = _schema_of(path)
     return ReadablePostgresStorage(_connector(name), name, snapshot_max_age=snapshot_max_age)

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tests.in_process import STORES, Open
 from tests.mirror import Mirror
 from tests.mirrored_requests import Requests
+from tests.postgres_storage import open_on_postgres
 
 PAIRS: dict[str, dict[str, Open]] = {
+    "postgres": {"sqlite": STORES["sqlite"], "postgres": open_on_postgres},
     "memory": {"sqlite": STORES["sqlite"], "memory": STORES["memory"]},
 }
 
