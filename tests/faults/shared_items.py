@@ -297,7 +297,7 @@ def _reasons(answer: Any) -> list[str]:
 # Groups of items
 
 
-_GROUP = "xyz"
+GROUP = "xyz"
 _CALLS_EACH = 4
 
 
@@ -330,9 +330,9 @@ def use_groups(
 def _use_group(
     caller: Caller, group: str, history: list[Call], choice: random.Random, fresh: itertools.count[int]
 ) -> None:
-    seen: dict[str, int | None] = dict.fromkeys(_GROUP)
+    seen: dict[str, int | None] = dict.fromkeys(GROUP)
     for _ in range(_CALLS_EACH):
-        acts = _choose_acts(choice, seen, fresh)
+        acts = choose_acts(choice, seen, fresh)
         invoked = time.monotonic()
         result = _look_at_group(caller, group) if acts is None else _act_on_group(caller, group, acts)
         returned = time.monotonic()
@@ -347,12 +347,12 @@ def _use_group(
             seen |= {act.item: act.new for act in acts if act.new != KEEP}
 
 
-def _choose_acts(
+def choose_acts(
     choice: random.Random, seen: dict[str, int | None], fresh: itertools.count[int]
 ) -> tuple[Act, ...] | None:
     """None for a look at the whole group. Two that each check that the other's item is as they saw it, absent
     above all, and write their own, are what a store that is not serializable lets pass (write skew)."""
-    mine, other, third = choice.sample(_GROUP, 3)
+    mine, other, third = choice.sample(GROUP, 3)
     skew = (Act(other, seen[other], KEEP), Act(mine, ANY, next(fresh)))
     return choice.choices(
         [
@@ -370,7 +370,7 @@ def _choose_acts(
 
 
 def _look_at_group(caller: Caller, group: str) -> Any:
-    gets = [{"Get": {"TableName": TABLE, "Key": {"p": {"S": group + item}}}} for item in _GROUP]
+    gets = [{"Get": {"TableName": TABLE, "Key": {"p": {"S": group + item}}}} for item in GROUP]
     status, answer = caller.call("TransactGetItems", TransactItems=gets)
     if status == 400:
         assert "TransactionConflict" in _reasons(answer), answer
@@ -378,7 +378,7 @@ def _look_at_group(caller: Caller, group: str) -> Any:
     if status == 0:
         return UNKNOWN
     values = (_value(response.get("Item")) for response in answer["Responses"])
-    return tuple(zip(_GROUP, values, strict=True))
+    return tuple(zip(GROUP, values, strict=True))
 
 
 def _act_on_group(caller: Caller, group: str, acts: tuple[Act, ...]) -> Any:

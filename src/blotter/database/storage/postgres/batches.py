@@ -105,6 +105,7 @@ class Batches:
             batch.fail(unavailable(error))
         except Exception as error:
             log.exception("a batch failed")
+            connection.forget()
             batch.fail(unavailable(error))
         finally:
             if batch.begun:  # never another batch's statements in its transaction

@@ -10,8 +10,15 @@ import asyncpg
 from blotter.database.storage.postgres.schema import CONFLICT, DEPOSED, STALE
 from blotter.database.storage.protocol import StorageUnavailable
 
-STORE_FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What the server, the network or the client library refuse. Everything else is the handler's own mistake."""
+STORE_FAILURES: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What the server, the network or the client library refuse; the library's internal errors are what it says of a
+connection that the server ends at that moment. Everything else is the handler's own mistake."""
 DEPOSED_TEXT: Final = "another server leads"
 REPEATABLE: Final = frozenset([CONFLICT, "40001", "40P01"])
 """A batch that met one of these was not stored and is run again: a row had changed, or transactions waited for

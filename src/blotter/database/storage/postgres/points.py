@@ -9,6 +9,7 @@ statement can answer is given to the snapshot lane: two statements are no snapsh
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -32,6 +33,8 @@ from blotter.database.storage.protocol import (
     StoredItem,
     TooMuchWork,
 )
+
+log = logging.getLogger(__name__)
 
 MOST_POINTS = 256
 """Items of one statement."""
@@ -208,9 +211,11 @@ class PointReads:
     async def _read(self, reads: list[_Read]) -> None:
         try:
             generation = await self._ask(reads)
-        except StorageUnavailable as error:
+        except Exception as error:
+            if not isinstance(error, StorageUnavailable):
+                log.exception("a read failed")
             for read in reads:
-                read.settled(None, error)
+                read.settled(None, unavailable(error))
         else:
             for read in reads:
                 if read.tx.generation != generation:  # again, over the catalog as it is now
