@@ -91,6 +91,8 @@ def batch_get(plan: BatchGetPlan, tx: ReadTransaction, context: Context) -> Resu
     opened = _opened(plan, tx, context)
     if plan.postponed:
         opened = _without_postponed(opened, frozenset(plan.postponed), unprocessed)
+    if len(opened) > 1:
+        tx.expect(lambda: [(table.space, key) for _, table, keys in opened for key in keys])
     for read, table, keys in opened:
         found = tx.get_many(table.space, keys, ANSWER_BYTES - size) if size < ANSWER_BYTES else []
         stored = [each for each in found if each is not None]
@@ -217,6 +219,7 @@ def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) ->
         checked.append((writes, table, [_checked(table, *write) for write in writes.writes]))
         # Over all tables so far: a table may be named twice, by its name and by its ARN.
         _refuse_duplicates([(table.space, key) for _, table, keys in checked for key in keys])
+    tx.expect(lambda: [(table.space, key) for _, table, keys in checked for key in keys])
     consumed = []
     metrics: dict[str, list[Any]] = {}
     written = number = 0

@@ -10,7 +10,7 @@ one in the lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from blotter.database.model.table import Table
@@ -62,6 +62,9 @@ class OptimisticTransaction:
         if place not in self._items:
             self._items[place] = self._snapshot.get(space, key)
         return self._items[place]
+
+    def expect(self, points: Callable[[], Iterable[tuple[int, bytes]]]) -> None:
+        self._snapshot.expect(points)
 
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
         found: list[tuple[int, bytes] | None] = []

@@ -68,6 +68,11 @@ def remember(
     tx.put(RECORDS_SPACE, StoredItem(key, 0, body), tx.get(RECORDS_SPACE, key))
 
 
+def token_record(token: str, context: Context) -> tuple[int, bytes]:
+    """Where the record of a token is: its key space and key."""
+    return RECORDS_SPACE, _key(token, context)
+
+
 def is_expired_token(record: bytes, now: float) -> bool:
     """Whether a token's record has expired."""
     return float(record.partition(b" ")[0]) <= now

@@ -42,7 +42,7 @@ from blotter.database.operations.items import (
     updated_item,
 )
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.request_tokens import fingerprint, remember, repetition
+from blotter.database.operations.request_tokens import fingerprint, remember, repetition, token_record
 from blotter.database.operations.touches import Touch, read_touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
@@ -158,6 +158,7 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
     names = dict.fromkeys([action.options.table for action in plan.actions])
     tables = {name: open_table(tx, context, name) for name in names}
     opened = [(action, tables[action.options.table]) for action in plan.actions]
+    tx.expect(lambda: _expected(plan, opened, context))
     if plan.token is not None:
         consumed = repetition(tx, context, plan.token, plan.fingerprint)
         if consumed is not None:
@@ -172,6 +173,21 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
         sizes = [(part.table.name, max(part.current.size, part.size)) for part in prepared]
         remember(tx, context, plan.token, plan.fingerprint, sizes)
     return result
+
+
+def _expected(
+    plan: TransactWritePlan, opened: Sequence[tuple[TransactWriteAction, Table]], context: Context
+) -> Iterator[tuple[int, bytes]]:
+    """What a transaction reads, as far as its keys are right."""
+    if plan.token is not None:
+        yield token_record(plan.token, context)
+    for action, table in opened:
+        try:
+            key = _action_key(action, table)
+        except EmptyKeyError:
+            continue
+        if isinstance(key, bytes):
+            yield table.space, key
 
 
 def _action_keys(opened: Sequence[tuple[TransactWriteAction, Table]]) -> list[bytes]:
@@ -373,6 +389,7 @@ def transact_get(plan: TransactGetPlan, tx: ReadTransaction, context: Context) -
     tables = {name: open_table(tx, context, name) for name in dict.fromkeys([get.table for get in plan.gets])}
     targets = all_or_canceled([_get_target(get, tables[get.table]) for get in plan.gets])
     refuse_repeated(targets)
+    tx.expect(lambda: targets)
     found = _read_all(tx, targets)
     refuse_too_large([0 if stored is None else stored[0] for stored in found])
     wanted = list(zip(plan.gets, found, strict=True))

@@ -157,6 +157,10 @@ class ReadTransaction(Protocol):
 
     def get(self, space: int, key: bytes) -> StoredItem | None: ...
 
+    def expect(self, points: Callable[[], Iterable[tuple[int, bytes]]]) -> None:
+        """Announces what the handler is going to read, by key space and key, so that a store across a network
+        reads all of it at once. Others do not even ask for it."""
+
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
         """Size and body of the item under each key, None where there is none. Ends early, and is then shorter than
         `keys`, after the item with which the sizes reach `size` bytes."""

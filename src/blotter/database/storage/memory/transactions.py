@@ -86,6 +86,9 @@ class MemoryReader:
         item: StoredItem | None = self._get(space, key)
         return item
 
+    def expect(self, points: Callable[[], Iterable[tuple[int, bytes]]]) -> None:
+        """All is at hand."""
+
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
         found: list[tuple[int, bytes] | None] = []
         for key in keys:

@@ -49,6 +49,11 @@ class BatchTransaction(Writes):
         self.wanted_points: list[Point] = []
         """What the running handler misses."""
         self.wanted_tables: list[Name] = []
+        self.goes_on = False
+        """Whether the running handler goes on as if what it misses were not there, so that all that it misses is
+        read at once; nothing of such a run is kept."""
+        self.is_incomplete = False
+        """Whether it has missed something and went on."""
         self._reads: list[Point] = []
         self._saw_writes = False
 
@@ -69,6 +74,7 @@ class BatchTransaction(Writes):
 
     def begin_handler(self) -> None:
         super().begin_handler()
+        self.is_incomplete = False
         self._reads = []
         self._saw_writes = False
 
@@ -110,7 +116,7 @@ class BatchTransaction(Writes):
         return None if found is None else found[2]
 
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
-        self.expect([(space, key) for key in keys])
+        self.expect(lambda: [(space, key) for key in keys])
         found: list[tuple[int, bytes] | None] = []
         for key in keys:
             item = self.get(space, key)
@@ -123,9 +129,8 @@ class BatchTransaction(Writes):
                 break
         return found
 
-    def expect(self, points: list[Point]) -> None:
-        """Announces what will be read, so that all of it is read at once."""
-        missing = [point for point in points if point not in self.found and point not in self.written]
+    def expect(self, points: Callable[[], Iterable[Point]]) -> None:
+        missing = [point for point in points() if point not in self.found and point not in self.written]
         if missing:
             if any(len(point[1]) > LONGEST_KEY for point in missing):
                 raise NeedsExclusive
@@ -137,7 +142,10 @@ class BatchTransaction(Writes):
             if len(point[1]) > LONGEST_KEY:
                 raise NeedsExclusive
             self.wanted_points.append(point)
-            raise Missing
+            if not self.goes_on:
+                raise Missing
+            self.is_incomplete = True
+            return None
         self._reads.append(point)
         return self.found[point]
 

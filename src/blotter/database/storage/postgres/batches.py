@@ -22,6 +22,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.batch_transaction import BatchTransaction, Missing
@@ -142,6 +143,8 @@ class _Batch:
         self._confirmed = 0
         """The catalog's generation when the items were read."""
         self._locks = False
+        self._missed: set[Submission] = set()
+        """Handlers that have missed an item before."""
         self.points: set[sql.Point] = set()
         """What it has read; no other batch of the process touches it meanwhile."""
         self.begun = False
@@ -180,12 +183,18 @@ class _Batch:
                 self._rounds = 0
 
     async def _attempt(self, connection: sql.Connection) -> None:
-        if self._locks and not self.begun:
-            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            self.begun = True
-            await connection.fetchval(sql.LOCK_CATALOG, self._writer.lock_key)
+        if self._locks:
+            await self._lock(connection)
         while not self._run_handlers():
-            await self._read(connection)
+            points = [point for point in dict.fromkeys(self._tx.wanted_points) if point not in self._tx.found]
+            self._batches.in_flight.update(points)
+            self.points.update(points)
+            await self._read_tables(connection)
+            if points and self._locks:  # All locks are taken in the order of the keys: begin again, with these.
+                await self._roll_back()
+                await self._lock(connection)
+            elif points:
+                await self._read_points(connection, points)
         tx = self._tx
         if tx.anything() or tx.guards:
             await self._apply()
@@ -194,10 +203,11 @@ class _Batch:
                 self._confirmed, _ = await connection.fetchrow(sql.GENERATION)
                 if self._confirmed != tx.generation:
                     self._batches.cache.note(self._confirmed)
+                    await self._roll_back()
                     await self._attempt(connection)
                     return
+            await self._roll_back()
             await confirm_read(connection)
-        await self._roll_back()
         if tx.notifies:
             await connection.fetchval(sql.NOTIFY, self._writer.channel)
         self._settle()
@@ -228,29 +238,35 @@ class _Batch:
         tx = self._tx
         wanted = len(tx.wanted_points)
         tx.begin_handler()
+        tx.goes_on = submission in self._missed
         submission.error, submission.actions = None, None
         try:
             submission.value = submission.handler(tx)
-            tx.handler_ended()
-            submission.actions = tx.actions or None
-            return False
+            if not tx.is_incomplete:
+                tx.handler_ended()
+                submission.actions = tx.actions or None
+                return False
         except Missing:
-            tx.undo()
-            points = tx.wanted_points[wanted:]
-            if not self._batches.in_flight.isdisjoint(self._foreign(points)):
-                del tx.wanted_points[wanted:]
-                submission.excluded = True
-                self._batches.defer(submission)
-            return True
+            pass
         except NeedsExclusive:
             tx.undo()
             submission.excluded = True
             self._batches.exclusive(submission)
+            return False
         except (Exception, asyncio.CancelledError) as error:
-            submission.keep_error(error)
-            tx.handler_ended()
-            tx.undo()
-        return False
+            if not tx.is_incomplete:
+                submission.keep_error(error)
+                tx.handler_ended()
+                tx.undo()
+                return False
+        tx.undo()
+        if tx.wanted_points[wanted:]:
+            self._missed.add(submission)
+            if not self._batches.in_flight.isdisjoint(self._foreign(tx.wanted_points[wanted:])):
+                del tx.wanted_points[wanted:]
+                submission.excluded = True
+                self._batches.defer(submission)
+        return True
 
     def _foreign(self, points: list[sql.Point]) -> list[sql.Point]:
         return [point for point in points if point not in self.points]
@@ -269,8 +285,8 @@ class _Batch:
 
     # Statements
 
-    async def _read(self, connection: sql.Connection) -> None:
-        """Reads what the handlers missed."""
+    async def _read_tables(self, connection: sql.Connection) -> None:
+        """Reads the tables that the handlers missed."""
         tx, cache = self._tx, self._batches.cache
         for name in dict.fromkeys(tx.wanted_tables):
             generation, description = await connection.fetchrow(sql.TABLE, *encoded_name(name))
@@ -278,25 +294,35 @@ class _Batch:
                 cache.add(generation, name, description)
             elif cache.note(generation) and generation == tx.generation:
                 tx.absent_tables.add(name)
-        points = list(dict.fromkeys(tx.wanted_points))
-        if not points:
-            return
-        self._batches.in_flight.update(points)
-        self.points.update(points)
+
+    async def _read_points(self, connection: sql.Connection, points: list[sql.Point]) -> None:
+        """Reads items that the handlers missed."""
         self._rounds += 1
         spaces, keys = [point[0] for point in points], [point[1] for point in points]
-        tx.found.update(dict.fromkeys(points))
-        if self._locks:
-            rows = await connection.fetch(sql.LOCKED_POINTS, spaces, keys)
-            generation, _ = await connection.fetchrow(sql.GENERATION)
-        else:
-            rows = await connection.fetch(sql.POINTS_AND_GENERATION, spaces, keys)
-            generation = rows[0][5]
+        rows = await connection.fetch(sql.POINTS_AND_GENERATION, spaces, keys)
+        self._tx.found.update(dict.fromkeys(points))
+        self._note_found(points, rows)
+        self._confirmed = rows[0][5]
+        self._batches.cache.note(self._confirmed)
+
+    async def _lock(self, connection: sql.Connection) -> None:
+        """Begins a transaction that locks all that the batch has read so far, and reads it again."""
+        await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        self.begun = True
+        await connection.fetchval(sql.LOCK_CATALOG, self._writer.lock_key)
+        points = sorted(self.points)
+        spaces, keys = [point[0] for point in points], [point[1] for point in points]
+        rows = await connection.fetch(sql.LOCKED_POINTS, spaces, keys)
+        self._tx.found = dict.fromkeys(points)
+        self._note_found(points, rows)
+        self._confirmed, _ = await connection.fetchrow(sql.GENERATION)
+        self._batches.cache.note(self._confirmed)
+
+    def _note_found(self, points: list[sql.Point], rows: list[Any]) -> None:
+        found = self._tx.found
         for number, size, body, version, xmin, *_ in rows:
             if size is not None:
-                tx.found[points[number - 1]] = (size, body, version, xmin)
-        self._confirmed = generation
-        cache.note(generation)
+                found[points[number - 1]] = (size, body, version, xmin)
 
     async def _refresh(self) -> None:
         connection = await self._writer.get()
@@ -331,6 +357,9 @@ class _Batch:
                 await alone.run()
             except (StorageUnavailable, *STORE_FAILURES) as error:
                 alone.fail(unavailable(error))
+            finally:
+                if alone.begun:
+                    self._writer.forget()
         self._submissions = []
 
     # The end

@@ -86,6 +86,9 @@ class ExclusiveTransaction(Writes):
             return None if stored is None else stored[2]
         return self._reader.version(space, key)
 
+    def expect(self, points: Callable[[], Iterable[sql.Point]]) -> None:
+        self._reader.expect(lambda: [point for point in points() if point not in self.written])
+
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
         self.flush()
         return self._reader.get_many(space, keys, size)
@@ -202,6 +205,7 @@ class ExclusiveTransaction(Writes):
         """Writes what is kept in memory."""
         if self.anything() or self.has_growth():
             self._found = {}
+            self._reader.forget_expected()
             self._reader.wait(self._writer.apply(self._reader.catalog_version(), self.arguments({}, set())))
             self.forget_written()
 
@@ -228,6 +232,7 @@ class ExclusiveTransaction(Writes):
 
     def _write_long(self, space: int, key: bytes, stored: Stored | None) -> None:
         self._found.pop((space, key), None)
+        self._reader.forget_expected()
         place = (space, key[:HEAD_BYTES], digest_of(key))
         if stored is None:
             self._reader.rows(sql.REMOVE_LONG, *place)

@@ -1,279 +1,275 @@
 """Reads of single items: those of one iteration of the event loop are one statement.
 
-A handler is run at once, over the catalog in memory. It raises `Missing` at the first item that it reads; the item
-joins the next statement, which also reports the catalog's generation. With the answer the handler is run again,
-and its result is final if the catalog is the one that it was run with. A handler that reads more than what one
-statement can answer is given to the snapshot lane: two statements are no snapshot.
+A handler is run at once, over the catalog in memory, and raises `Missing` at the first thing that it reads. An
+item joins the next statement, which also reports the catalog's generation; with the answer the handler is run
+again, and its result is final if the catalog is the one that it was run with. What one statement cannot answer is
+given to the snapshot lane: two statements are no snapshot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-from blotter.database.model.table import Table
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.batch_transaction import Missing
-from blotter.database.storage.postgres.catalog import CatalogCache, Name, encoded_name
+from blotter.database.storage.postgres.catalog import CatalogCache, encoded_name
 from blotter.database.storage.postgres.connections import Pool, confirm_read
 from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
-from blotter.database.storage.postgres.reading import QUICK_WORK
-from blotter.database.storage.postgres.schema import LONGEST_KEY
+from blotter.database.storage.postgres.point_transaction import NeedsSnapshot, PointTransaction, Request
 from blotter.database.storage.protocol import (
-    ANY_SIZE,
-    Change,
-    LogReader,
     ReadTransaction,
-    Row,
     Settled,
+    Slices,
     SpaceStatistics,
     StorageUnavailable,
-    StoredItem,
     TooMuchWork,
 )
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 MOST_POINTS = 256
 """Items of one statement."""
-MOST_ATTEMPTS = 5
-"""Statements for one handler: its table, its item, and again when the catalog changes meanwhile."""
+MOST_BYTES = 16 << 20
+"""Of the items of a statement for one handler."""
+MOST_STATEMENTS = 6
+"""For one handler: its table, its first item, all its items, and again when the catalog changes meanwhile."""
 
 Handler = Callable[[ReadTransaction], Any]
-
-
-class NeedsSnapshot(BaseException):
-    """The handler reads more than single items of one statement. No `Exception`, so that no handler catches it."""
-
-
-class PointTransaction:
-    """What one handler reads, and what was found of it."""
-
-    __slots__ = ("_tables", "_work_left", "absent", "found", "generation", "wanted", "wanted_table")
-
-    def __init__(self, cache: CatalogCache) -> None:
-        self._tables = cache.tables
-        self.generation = cache.generation
-        self.found: dict[sql.Point, sql.Found | None] | None = None
-        self.absent: Name | None = None
-        """A table that is not in the catalog of this generation."""
-        self.wanted: list[sql.Point] = []
-        self.wanted_table: Name | None = None
-        self._work_left = QUICK_WORK
-
-    def find_table(self, account: str, region: str, name: str) -> Table | None:
-        place = (account, region, name)
-        table = self._tables.get(place)
-        if table is None and place != self.absent:
-            self.wanted_table = place
-            raise Missing
-        return table
-
-    def catalog_version(self) -> int:
-        return self.generation
-
-    def get(self, space: int, key: bytes) -> StoredItem | None:
-        found = self._find(space, key)
-        return None if found is None else StoredItem(key, found[0], found[1])
-
-    def version(self, space: int, key: bytes) -> int | None:
-        found = self._find(space, key)
-        return None if found is None else found[2]
-
-    def _find(self, space: int, key: bytes) -> sql.Found | None:
-        point = (space, key)
-        if self.found is None:
-            if len(key) > LONGEST_KEY:
-                raise NeedsSnapshot
-            self.wanted.append(point)
-            raise Missing
-        if point not in self.found:
-            raise NeedsSnapshot
-        return self.found[point]
-
-    def note_work(self, amount: int) -> None:
-        self._work_left -= amount
-        if self._work_left < 0:
-            raise TooMuchWork
-
-    def _more(self, *_: object) -> NoReturn:
-        raise NeedsSnapshot
-
-    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
-        self._more(account, region, after, limit)
-
-    def tables(self) -> Iterable[Table]:
-        self._more()
-
-    def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
-        self._more(space, keys, size)
-
-    def items(
-        self,
-        space: int,
-        start: bytes,
-        end: bytes | None,
-        limit: int,
-        size: int = ANY_SIZE,
-        *,
-        reverse: bool = False,
-    ) -> list[Row]:
-        self._more(space, start, end, limit, size, reverse)
-
-    def statistics(self, space: int) -> SpaceStatistics:
-        self._more(space)
-
-    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
-        self._more(table_id, shard, after, limit)
-
-    def log(self, after: int, limit: int, size: int = ANY_SIZE) -> list[Change]:
-        self._more(after, limit, size)
-
-    def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
-        self._more(after, limit)
-
-    def log_readers(self) -> list[LogReader]:
-        self._more()
-
-    def first_change(self) -> int:
-        self._more()
-
-    def last_change(self) -> int:
-        self._more()
+Elsewhere = Callable[[Handler, Settled], None]
 
 
 class _Read:
     """A handler that waits for a statement."""
 
-    __slots__ = ("attempts", "handler", "settled", "tx")
+    __slots__ = ("elsewhere", "handler", "settled", "statements", "tx")
 
-    def __init__(self, handler: Handler, settled: Settled, tx: PointTransaction) -> None:
+    def __init__(self, handler: Handler, settled: Settled, tx: PointTransaction, elsewhere: Elsewhere) -> None:
         self.handler = handler
         self.settled = settled
+        self.elsewhere = elsewhere
+        """Takes the handler if it needs a snapshot."""
         self.tx = tx
-        self.attempts = 0
+        self.statements = 0
+
+    def settle(self, value: Any, error: BaseException | None) -> None:
+        """Calls the caller's callback, whose exception must not harm the others of its statement."""
+        try:
+            self.settled(value, error)
+        except Exception:
+            log.exception("the caller of a read failed to take its result")
 
 
 class PointReads:
-    """The point lane of a process. `elsewhere` takes a handler that needs a snapshot."""
+    """The point lane of a process."""
 
-    def __init__(
-        self, pool: Pool, lanes: int, cache: CatalogCache, elsewhere: Callable[[Handler, Settled], None]
-    ) -> None:
+    def __init__(self, pool: Pool, lanes: int, cache: CatalogCache) -> None:
         self._pool = pool
         self._lanes = lanes
         self._cache = cache
-        self._elsewhere = elsewhere
         self._waiting: list[_Read] = []
         self._scheduled = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        """Statements of many handlers that are under way."""
+        self.tasks: set[asyncio.Task[None]] = set()
 
-    def submit(self, handler: Handler, settled: Settled) -> None:
-        self._step(_Read(handler, settled, PointTransaction(self._cache)))
+    def submit(self, handler: Handler, settled: Settled, elsewhere: Elsewhere) -> None:
+        self._step(_Read(handler, settled, PointTransaction(self._cache), elsewhere), None)
 
-    def _step(self, read: _Read, confirmed: int | None = None) -> None:
+    def _step(self, read: _Read, confirmed: int | None) -> None:
         """Runs a handler as far as it comes; settles it when it is done and the catalog is `confirmed`."""
+        tx = read.tx
         value, raised = None, None
         try:
-            value = read.handler(read.tx)
+            value = read.handler(tx)
         except Missing:
             self._wait(read)
             return
         except NeedsSnapshot:
-            self._elsewhere(read.handler, read.settled)
+            read.elsewhere(read.handler, read.settled)
             return
         except Exception as error:
             raised = error
-        if read.tx.generation == confirmed:
-            read.settled(value, raised)
-        else:
+        if tx.is_incomplete or tx.generation != confirmed:
             self._wait(read)
+        else:
+            read.settle(value, raised)
 
     def _wait(self, read: _Read) -> None:
-        read.attempts += 1
-        if read.attempts > MOST_ATTEMPTS:
-            self._elsewhere(read.handler, read.settled)
-            return
-        self._waiting.append(read)
-        if not self._scheduled and len(self._tasks) < self._lanes:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._send)  # soon: others of this iteration join
+        read.statements += 1
+        tx = read.tx
+        if read.statements > MOST_STATEMENTS:
+            read.elsewhere(read.handler, read.settled)
+        elif tx.wanted_request is not None:
+            self._in_task(self._read_alone(read, tx.wanted_request))
+        elif len(tx.wanted_points) > 1 or (tx.wanted_points and tx.found):
+            self._in_task(self._read_alone(read, None))
+        else:
+            self._waiting.append(read)
+            if not self._scheduled and self._busy < self._lanes:
+                self._scheduled = True
+                asyncio.get_running_loop().call_soon(self._send)  # soon: others of this iteration join
 
     def _send(self) -> None:
         self._scheduled = False
-        while self._waiting and len(self._tasks) < self._lanes:
+        while self._waiting and self._busy < self._lanes:
             reads, self._waiting = self._waiting[:MOST_POINTS], self._waiting[MOST_POINTS:]
-            task = asyncio.get_running_loop().create_task(self._read(reads))
-            self._tasks.add(task)
+            self._busy += 1
+            self._in_task(self._read_together(reads))
 
-    async def _read(self, reads: list[_Read]) -> None:
+    def _in_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    # One statement for many handlers
+
+    async def _read_together(self, reads: list[_Read]) -> None:
         try:
-            generation = await self._ask(reads)
+            generation = await self._ask(lambda connection: self._ask_points(connection, reads))
         except Exception as error:
-            if not isinstance(error, StorageUnavailable):
-                log.exception("a read failed")
             for read in reads:
-                read.settled(None, unavailable(error))
+                read.settle(None, _reported(error))
         else:
             for read in reads:
-                if read.tx.generation != generation:  # again, over the catalog as it is now
-                    read.tx = PointTransaction(self._cache)
-                self._step(read, generation)
+                self._go_on(read, generation)
         finally:
-            task = asyncio.current_task()
-            assert task is not None
-            self._tasks.discard(task)
+            self._busy -= 1
             self._send()
 
-    async def _ask(self, reads: list[_Read]) -> int:
-        """Reads what they want; returns the generation that it belongs to. Raises StorageUnavailable."""
-        for attempt in (1, 2):
-            try:
-                async with self._pool.connection() as connection:
-                    generation = await self._ask_on(connection, reads)
-                    await confirm_read(connection)
-                    return generation
-            except STORE_FAILURES as error:  # its connection was lost; nothing is lost by asking on another one
-                if attempt == 2:
-                    raise unavailable(error) from error
-        raise AssertionError
-
-    async def _ask_on(self, connection: sql.Connection, reads: list[_Read]) -> int:
-        points: list[sql.Point] = []
+    async def _ask_points(self, connection: sql.Connection, reads: list[_Read]) -> int:
+        """Reads the one item, or the table, that each wants; returns the generation of the catalog."""
+        wanting: list[PointTransaction] = []
         for read in reads:
-            if read.tx.wanted_table is not None:
-                await self._ask_table(connection, read.tx)
-            points += read.tx.wanted
-        if not points:
+            tx = read.tx
+            if tx.wanted_table is not None:
+                await self._ask_table(connection, tx)
+            elif tx.wanted_points:
+                wanting.append(tx)
+        if not wanting:
             generation, _ = await connection.fetchrow(sql.GENERATION)
-            self._cache.note(generation)
             return int(generation)
-        spaces, keys = [point[0] for point in points], [point[1] for point in points]
-        rows = await connection.fetch(sql.POINTS_AND_GENERATION, spaces, keys)
-        answers: list[sql.Found | None] = [None] * len(points)
-        generation = 0
-        for number, size, body, version, xmin, generation in rows:  # noqa: B007 (every row has it)
-            if size is not None:
-                answers[number - 1] = (size, body, version, xmin)
-        number = 0
-        for read in reads:
-            wanted = read.tx.wanted
-            if wanted:
-                read.tx.found = dict(zip(wanted, answers[number : number + len(wanted)], strict=True))
-                number += len(wanted)
-        self._cache.note(generation)
-        return int(generation)
+        points = [tx.wanted_points[0] for tx in wanting]
+        rows = await connection.fetch(
+            sql.POINTS_AND_GENERATION, [point[0] for point in points], [point[1] for point in points]
+        )
+        for number, size, body, version, xmin, _ in rows:
+            point = points[number - 1]
+            wanting[number - 1].found = {point: None if size is None else (size, body, version, xmin)}
+        return int(rows[0][5])
 
     async def _ask_table(self, connection: sql.Connection, tx: PointTransaction) -> None:
-        name, tx.wanted_table = tx.wanted_table, None
+        name = tx.wanted_table
         assert name is not None
         generation, description = await connection.fetchrow(sql.TABLE, *encoded_name(name))
         if description is not None:
             self._cache.add(generation, name, description)
-            tx.generation = 0  # to be run over the cache that has it
+        elif self._cache.note(generation):
+            tx.absent_table = name
+
+    # A statement for one handler
+
+    async def _read_alone(self, read: _Read, request: Request | None) -> None:
+        try:
+            generation = await self._ask(lambda connection: self._ask_alone(connection, read.tx, request))
+        except NeedsSnapshot:
+            read.elsewhere(read.handler, read.settled)
+        except Exception as error:
+            read.settle(None, _reported(error))
         else:
-            self._cache.note(generation)
-            if generation == tx.generation:
-                tx.absent = name
+            self._go_on(read, generation)
+
+    async def _ask_alone(self, connection: sql.Connection, tx: PointTransaction, request: Request | None) -> int:
+        if request is None:
+            return await self._ask_many(connection, tx)
+        method, space, *arguments = request
+        if method == "statistics":
+            generation, items, size = await connection.fetchrow(sql.STATISTICS_AND_GENERATION, space)
+            tx.answers = {request: SpaceStatistics(items, size)}
+            return int(generation)
+        if method == "get_many":
+            keys, size = arguments
+            points = [(space, key) for key in keys]
+            found, generation = await _sized_points(connection, points, size)
+            tx.answers = {request: found}
+            return generation
+        start, end, limit, size, reverse = arguments
+        statement = sql.RANGES_AND_GENERATION[end is not None, reverse]
+        rows = await connection.fetch(statement, space, start, limit, size, *(() if end is None else (end,)))
+        if rows[0][1]:  # there are long keys, which this statement does not look for
+            raise NeedsSnapshot
+        tx.answers = {request: [(key, of, body) for _, _, key, of, body in rows if key is not None]}
+        return int(rows[0][0])
+
+    async def _ask_many(self, connection: sql.Connection, tx: PointTransaction) -> int:
+        """All that the handler has read so far, of one snapshot."""
+        points = list(dict.fromkeys([*(tx.found or ()), *tx.wanted_points]))
+        tx.found, generation = await _sized_points(connection, points, MOST_BYTES)
+        return generation
+
+    # The end
+
+    def _go_on(self, read: _Read, generation: int) -> None:
+        """Runs a handler again, over what a statement of this generation has found."""
+        tx = read.tx
+        self._cache.note(generation)
+        if not tx.generation == generation == self._cache.generation:  # it was found in another catalog
+            if tx.wanted_table is None:
+                tx.absent_table = None
+            tx.found = tx.answers = None
+        tx.goes_on = tx.found is not None
+        tx.renew(self._cache)
+        self._step(read, generation)
+
+    async def _ask(self, ask: Callable[[sql.Connection], Coroutine[Any, Any, int]]) -> int:
+        """What a statement returns; one whose connection was lost is repeated. Raises StorageUnavailable."""
+        for attempt in (1, 2):
+            try:
+                async with self._pool.connection() as connection:
+                    generation = await ask(connection)
+                    await confirm_read(connection)
+                    return generation
+            except STORE_FAILURES as error:
+                if attempt == 2:
+                    raise unavailable(error) from error
+        raise AssertionError
+
+
+def _reported(error: Exception) -> StorageUnavailable:
+    """What callers are told of a failure; one that is not PostgreSQL's is logged."""
+    if not isinstance(error, (StorageUnavailable, *STORE_FAILURES)):
+        log.error("a read failed", exc_info=error)
+    return unavailable(error)
+
+
+def run_quickly(slices: Slices[T]) -> T:
+    """What a long read returns if it is a short one. Raises what it raises, and NeedsSnapshot when it wants work
+    to be done elsewhere."""
+    try:
+        while next(slices) is None:
+            pass
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    except TooMuchWork:
+        pass
+    finally:
+        slices.close()
+    raise NeedsSnapshot
+
+
+async def _sized_points(
+    connection: sql.Connection, points: list[sql.Point], size: int
+) -> tuple[dict[sql.Point, sql.Found | None], int]:
+    """What is stored under points, in their order up to the one with which sizes reach `size` bytes, and the
+    generation."""
+    spaces, keys = [point[0] for point in points], [point[1] for point in points]
+    rows = await connection.fetch(sql.SIZED_POINTS_AND_GENERATION, spaces, keys, size)
+    found: dict[sql.Point, sql.Found | None] = {}
+    for number, of, body, version, xmin, _ in rows:
+        found[points[number - 1]] = None if of is None else (of, body, version, xmin)
+    return found, int(rows[0][5])

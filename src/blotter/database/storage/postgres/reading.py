@@ -7,7 +7,7 @@ reads what both need first, the generation of the catalog.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from blotter.database.model.table import Table
@@ -48,6 +48,7 @@ class Reader:
         self._generation = 0
         self.long_keys = False
         self._tables: dict[Name, Table | None] = {}
+        self._expected: dict[sql.Point, sql.Found | None] = {}
 
     async def begun(self) -> None:
         """Reads the state of the catalog, which every later statement of the transaction has too."""
@@ -85,6 +86,15 @@ class Reader:
     def version(self, space: int, key: bytes) -> int | None:
         found = self._find(space, key)
         return None if found is None else found[2]
+
+    def expect(self, points: Callable[[], Iterable[sql.Point]]) -> None:
+        short = [point for point in dict.fromkeys(points()) if len(point[1]) <= LONGEST_KEY]
+        for first in range(0, len(short), 100):
+            some = short[first : first + 100]
+            rows = self.rows(sql.POINTS, [point[0] for point in some], [point[1] for point in some])
+            self._expected.update(dict.fromkeys(some))
+            for number, size, body, version, xmin in rows:
+                self._expected[some[number - 1]] = (size, body, version, xmin)
 
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
         found: list[tuple[int, bytes] | None] = []
@@ -168,6 +178,10 @@ class Reader:
 
     # Statements
 
+    def forget_expected(self) -> None:
+        """What was read ahead is about to be changed."""
+        self._expected = {}
+
     def note_table(self, name: Name, table: Table | None) -> None:
         """What the transaction has written into the catalog."""
         self._tables[name] = table
@@ -187,6 +201,8 @@ class Reader:
         return self.wait(self._connection.fetchrow(statement, *values))
 
     def _find(self, space: int, key: bytes) -> sql.Found | None:
+        if (space, key) in self._expected:
+            return self._expected[space, key]
         if len(key) > LONGEST_KEY:
             row = self._find_long(space, key)
             return None if row is None else (row[0], row[1], row[2], row[3])

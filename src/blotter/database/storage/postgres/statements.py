@@ -20,6 +20,10 @@ Found: TypeAlias = tuple[int, bytes, int | None, int]
 """What is stored under a key: size, body, version, and the transaction that stored it (xmin)."""
 
 GENERATION: Final = "SELECT generation, long_keys FROM catalog_state"
+STATISTICS_AND_GENERATION: Final = (
+    "SELECT generation, coalesce(sum(items), 0)::int8, coalesce(sum(bytes), 0)::int8"
+    " FROM catalog_state LEFT JOIN statistics ON space = $1 GROUP BY generation"
+)
 LOCK_CATALOG: Final = "SELECT pg_advisory_xact_lock_shared($1)"
 LOCK_CATALOG_ALONE: Final = "SELECT pg_advisory_xact_lock($1)"
 HAS_WRITTEN: Final = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
@@ -52,6 +56,13 @@ SIZED_POINTS: Final = (
     " (ORDER BY t.number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before"
     " FROM unnest($2::bytea[]) WITH ORDINALITY AS t (key, number)"
     " JOIN items AS i ON i.space = $1 AND i.key = t.key) AS rows WHERE coalesce(before, 0) < $3"
+)
+SIZED_POINTS_AND_GENERATION: Final = (
+    "SELECT number, size, body, version, xmin, (SELECT generation FROM catalog_state) FROM"
+    " (SELECT t.number, i.size, i.body, i.version, i.xmin, sum(i.size) OVER"
+    " (ORDER BY t.number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before"
+    " FROM unnest($1::int8[], $2::bytea[]) WITH ORDINALITY AS t (space, key, number)"
+    " LEFT JOIN items AS i ON i.space = t.space AND i.key = t.key) AS rows WHERE coalesce(before, 0) < $3"
 )
 LONG_POINT: Final = (
     "SELECT size, body, version, xmin FROM long_items WHERE space = $1 AND head = $2 AND digest = $3"
@@ -146,3 +157,13 @@ RANGES: Final = {
 """(whether there are items with long keys, whether the range has an end, whether it is read in reverse)."""
 
 APPLY: Final = f"SELECT apply_batch({', '.join(f'${number}' for number in range(1, APPLY_ARGUMENTS + 1))})"
+
+RANGES_AND_GENERATION: Final = {
+    (ends, reverse): (
+        "SELECT generation, long_keys, key, size, body FROM catalog_state"
+        f" LEFT JOIN LATERAL ({_range_statement('items', ends, reverse)}) AS found ON true"
+    )
+    for ends in (False, True)
+    for reverse in (False, True)
+}
+"""The same without long keys, with the state of the catalog in each row, of which there is at least one."""

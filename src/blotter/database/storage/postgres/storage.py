@@ -28,7 +28,7 @@ from blotter.database.storage.postgres.connections import Connections, Pool
 from blotter.database.storage.postgres.exclusive import ExclusiveWrites
 from blotter.database.storage.postgres.failures import STORE_FAILURES
 from blotter.database.storage.postgres.notifications import Notifications
-from blotter.database.storage.postgres.points import PointReads
+from blotter.database.storage.postgres.points import PointReads, run_quickly
 from blotter.database.storage.postgres.reading import QUICK_WORK
 from blotter.database.storage.postgres.snapshots import SnapshotReads
 from blotter.database.storage.postgres.writer_connection import WriterConnection
@@ -87,7 +87,7 @@ class PostgresStorage:
         connect, schema, cache = self._connections.connect, self._schema, CatalogCache()
         self._pool = Pool(connect, POINT_CONNECTIONS + SNAPSHOT_CONNECTIONS)
         self._snapshots = SnapshotReads(self._pool, cache, self._monotonic, self._snapshot_max_age)
-        self._points = PointReads(self._pool, POINT_CONNECTIONS, cache, self._read_snapshot)
+        self._points = PointReads(self._pool, POINT_CONNECTIONS, cache)
         self._long_reads = LongReads(
             SnapshotReads(Pool(connect, 1), CatalogCache(), self._monotonic, self._snapshot_max_age)
         )
@@ -111,7 +111,7 @@ class PostgresStorage:
 
     def submit_read(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
         self._attach()
-        self._points.submit(handler, settled)
+        self._points.submit(handler, settled, self._read_snapshot)
 
     async def fetch(self, handler: Callable[[ReadTransaction], T]) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -129,7 +129,11 @@ class PostgresStorage:
 
     def submit_slices(self, start: Callable[[ReadTransaction], Slices[Any]], settled: Settled) -> None:
         self._attach()
-        self._in_task(self._snapshots.run_slices(start), settled)
+        self._points.submit(
+            lambda tx: run_quickly(start(tx)),
+            settled,
+            lambda _, settled: self._in_task(self._snapshots.run_slices(start), settled),
+        )
 
     def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
         self._attach()
@@ -218,7 +222,7 @@ class PostgresStorage:
             await asyncio.gather(self._upkeep_task, return_exceptions=True)
         await self._batches.idle.wait()
         await self._exclusive.idle.wait()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._points.tasks, return_exceptions=True)
         await self._long_reads.close()
         await self._notifications.close()
         await self._pool.close()

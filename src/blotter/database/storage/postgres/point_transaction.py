@@ -1,0 +1,206 @@
+"""The transaction of a read that one statement answers: it has the catalog, and what earlier runs have asked for.
+
+A handler's first run ends at the first thing that it reads. If that is an item, later runs go on past what they
+miss, as if nothing were stored there, so that all items are known after the second; then one statement reads all
+of them. A range, many keys with a limit of bytes, or statistics are a statement alone: a handler that needs one of
+them and anything else needs a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+from blotter.database.model.table import Table
+from blotter.database.storage.postgres.batch_transaction import Missing
+from blotter.database.storage.postgres.catalog import CatalogCache, Name
+from blotter.database.storage.postgres.reading import FIRST_ROWS, QUICK_WORK
+from blotter.database.storage.postgres.schema import LONGEST_KEY
+from blotter.database.storage.postgres.statements import Found, Point
+from blotter.database.storage.protocol import (
+    ANY_SIZE,
+    COPIES_FOR_ONE,
+    LARGE_ITEM,
+    Change,
+    LogReader,
+    Row,
+    SpaceStatistics,
+    StoredItem,
+    TooMuchWork,
+)
+
+Request: TypeAlias = tuple[Any, ...]
+"""What is asked in a statement alone: the name of a method and its arguments."""
+
+
+class NeedsSnapshot(BaseException):
+    """The handler reads more than one statement can answer. No `Exception`, so that no handler catches it."""
+
+
+class PointTransaction:
+    """What one handler reads, and what was found of it."""
+
+    __slots__ = (
+        "_tables",
+        "_work_left",
+        "absent_table",
+        "answers",
+        "found",
+        "generation",
+        "goes_on",
+        "is_incomplete",
+        "wanted_points",
+        "wanted_request",
+        "wanted_table",
+    )
+
+    def __init__(self, cache: CatalogCache) -> None:
+        self._work_left = QUICK_WORK
+        self.found: dict[Point, Found | None] | None = None
+        self.answers: dict[Request, Any] | None = None
+        self.absent_table: Name | None = None
+        """A table that is not in the catalog of this generation."""
+        self.goes_on = False
+        """Whether a run goes on past what it misses; nothing of such a run is kept."""
+        self.is_incomplete = False
+        self.wanted_points: list[Point] = []
+        self.wanted_request: Request | None = None
+        self.wanted_table: Name | None = None
+        self.renew(cache)
+
+    def renew(self, cache: CatalogCache) -> None:
+        """Before another run: with the catalog as it is in memory now."""
+        self._tables = cache.tables
+        self.generation = cache.generation
+        self._work_left = QUICK_WORK
+        self.is_incomplete = False
+        self.wanted_points = []
+        self.wanted_request = None
+        self.wanted_table = None
+
+    # The catalog
+
+    def find_table(self, account: str, region: str, name: str) -> Table | None:
+        place = (account, region, name)
+        table = self._tables.get(place)
+        if table is None and place != self.absent_table:
+            self.wanted_table = place
+            raise Missing
+        return table
+
+    def catalog_version(self) -> int:
+        return self.generation
+
+    # Items
+
+    def get(self, space: int, key: bytes) -> StoredItem | None:
+        found = self._find(space, key)
+        return None if found is None else StoredItem(key, found[0], found[1])
+
+    def version(self, space: int, key: bytes) -> int | None:
+        found = self._find(space, key)
+        return None if found is None else found[2]
+
+    def _find(self, space: int, key: bytes) -> Found | None:
+        point = (space, key)
+        if self.found is not None and point in self.found:
+            return self.found[point]
+        if self.answers is not None or len(key) > LONGEST_KEY:
+            raise NeedsSnapshot
+        self.wanted_points.append(point)
+        if not self.goes_on:
+            raise Missing
+        self.is_incomplete = True
+        return None
+
+    def expect(self, points: Callable[[], Iterable[Point]]) -> None:
+        found = self.found
+        missing = [point for point in points() if found is None or point not in found]
+        if missing:
+            if self.answers is not None or any(len(point[1]) > LONGEST_KEY for point in missing):
+                raise NeedsSnapshot
+            self.wanted_points.extend(missing)
+            raise Missing
+
+    def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
+        known = self.found
+        if known is None:
+            if any(len(key) > LONGEST_KEY for key in keys):
+                raise NeedsSnapshot
+            known = self._ask(("get_many", space, tuple(keys), size))
+        found: list[tuple[int, bytes] | None] = []
+        for key in keys:
+            if (space, key) not in known:
+                raise NeedsSnapshot
+            item = known[space, key]
+            if item is None:
+                found.append(None)
+                continue
+            found.append((item[0], item[1]))
+            size -= item[0]
+            if item[0] > LARGE_ITEM:
+                self.note_work(len(item[1]) // COPIES_FOR_ONE)
+            if size <= 0:
+                break
+        return found
+
+    def items(
+        self,
+        space: int,
+        start: bytes,
+        end: bytes | None,
+        limit: int,
+        size: int = ANY_SIZE,
+        *,
+        reverse: bool = False,
+    ) -> list[Row]:
+        if limit > FIRST_ROWS:
+            raise NeedsSnapshot
+        rows: list[Row] = self._ask(("items", space, start, end, limit, size, reverse))
+        return rows
+
+    def statistics(self, space: int) -> SpaceStatistics:
+        statistics: SpaceStatistics = self._ask(("statistics", space))
+        return statistics
+
+    def _ask(self, request: Request) -> Any:
+        if self.answers is not None and request in self.answers:
+            return self.answers[request]
+        if self.found is not None or self.answers is not None or self.is_incomplete:
+            raise NeedsSnapshot
+        self.wanted_request = request
+        raise Missing
+
+    def note_work(self, amount: int) -> None:
+        self._work_left -= amount
+        if self._work_left < 0 and not self.is_incomplete:
+            raise TooMuchWork
+
+    # What needs more than one statement
+
+    def _more(self, *_: object) -> NoReturn:
+        raise NeedsSnapshot
+
+    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
+        self._more(account, region, after, limit)
+
+    def tables(self) -> Iterable[Table]:
+        self._more()
+
+    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
+        self._more(table_id, shard, after, limit)
+
+    def log(self, after: int, limit: int, size: int = ANY_SIZE) -> list[Change]:
+        self._more(after, limit, size)
+
+    def log_times(self, after: int, limit: int) -> list[tuple[int, float]]:
+        self._more(after, limit)
+
+    def log_readers(self) -> list[LogReader]:
+        self._more()
+
+    def first_change(self) -> int:
+        self._more()
+
+    def last_change(self) -> int:
+        self._more()
