@@ -5,7 +5,8 @@ A location is a kind and, after a colon, where it is: `sqlite:/srv/blotter`, `po
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,12 +60,19 @@ def store_at(location: str, master_key: MasterKey | None = None) -> Store:
 
 def postgres_store(url: StoreUrl, master_key: MasterKey | None = None) -> Store:
     """The store at a URL of PostgreSQL. Raises DataDirectoryError if its client library is not installed."""
-    try:
+    with needs_postgres():
         from blotter.database.storage.postgres.store import PostgresStore
+    return PostgresStore(url, master_key)
+
+
+@contextmanager
+def needs_postgres() -> Iterator[None]:
+    """Around the first import of what uses PostgreSQL. Raises DataDirectoryError for what is not installed."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if error.name not in ("asyncpg", "greenlet"):
             raise
         raise DataDirectoryError(
             f"a store in PostgreSQL needs the Python package {error.name}: pip install 'blotter-db[postgres]'"
         ) from None
-    return PostgresStore(url, master_key)
