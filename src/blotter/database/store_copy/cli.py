@@ -10,6 +10,7 @@ import asyncio
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -17,6 +18,7 @@ import click
 from blotter.database.command_line import CONTEXT_SETTINGS, json_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
+from blotter.database.hidden_arguments import hide_password
 
 PROGRESS_SECONDS = 2.0
 
@@ -25,19 +27,24 @@ def _copy(
     source: str,
     target: str,
     stops_source: bool,
+    source_files: str | None,
+    target_files: str | None,
     as_json: bool,
     master_key: MasterKey | None,
     target_master_key: MasterKey | None,
 ) -> None:
+    for location in (source, target):
+        hide_password(location)
     from blotter.database.storage.protocol import DataDirectoryError, StorageUnavailable
     from blotter.database.storage.sqlite.read_only import DamagedFile
     from blotter.database.store_copy.comparing import CopyFailed
     from blotter.database.store_copy.ends import source_at, target_at
-    from blotter.database.store_copy.running import run_copy
+    from blotter.database.store_copy.running import left_behind, run_copy
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        from_end, to_end = source_at(source, master_key), target_at(target, target_master_key)
+        from_end = source_at(source, master_key, _path(source_files))
+        to_end = target_at(target, target_master_key, _path(target_files))
         copied = asyncio.run(run_copy(from_end, to_end, _Progress(), _tell, stops_source=stops_source))
     except KeyboardInterrupt:
         _fail("interrupted; the target cannot be used", 130)
@@ -47,18 +54,22 @@ def _copy(
         _fail(f"{error}; the target cannot be used", 1)
     except (DataDirectoryError, StorageUnavailable) as error:
         _fail(str(error), 2)
-    left_behind = from_end.left_behind(to_end)
+    not_copied = left_behind(from_end, to_end)
     if as_json:
         spaces = [space._asdict() for space in copied.spaces]
-        _print_json({**copied._asdict(), "spaces": spaces, "left_behind": left_behind})
+        _print_json({**copied._asdict(), "spaces": spaces, "not_copied": not_copied})
         return
     click.echo(
         f"{to_end.description}: {copied.tables} tables with {copied.items} items, {copied.changes} changes "
         f"applied, every row compared; the source was stopped for {copied.stopped_seconds:.1f} s"
     )
-    for place in left_behind:
+    for place in not_copied:
         click.echo(f"not copied: {place}")
-    click.echo(f"Start the server on {to_end.description}, and no longer on {from_end.description}.")
+    click.echo(f"Start servers on {to_end.description}, and no longer on {from_end.description}.")
+
+
+def _path(directory: str | None) -> Path | None:
+    return None if directory is None else Path(directory)
 
 
 class _Progress:
@@ -92,15 +103,18 @@ copy_command = click.Command(
     "copy",
     callback=_copy,
     context_settings=CONTEXT_SETTINGS,
-    short_help="Copy a whole store into an empty one while its server runs.",
+    short_help="Copy a whole store into an empty one while servers use it.",
     help="""Copy everything in the store FROM into the store TO, which must be empty or missing.
 
 Tables with their items, indexes and streams, users and policies, keys, backups and metrics come along; streams and
-their readers go on where they were. A store is a data directory.
+their readers go on where they were. A store is a data directory, or postgresql://USER@HOST:PORT/DATABASE.
 
-Servers may use FROM meanwhile. When few changes are left, the command asks you to stop them (or stops them itself
-with --stop-source), copies the rest, compares every row, and is done: start the server on TO. Interrupted at any
-moment, TO cannot be used, and FROM is as it was; begin anew then.
+Servers may use FROM meanwhile. When few changes are left, the command asks you to stop them (or stops the one on a
+data directory itself, with --stop-source), copies the rest, compares every row, and is done: start servers on TO.
+Interrupted at any moment, TO cannot be used, and FROM is as it was; begin anew then.
+
+Backups and exports in a data directory and the audit trail come along. A store in PostgreSQL has no directory:
+name the one that its servers use with --source-files or --target-files, or take these files along yourself.
 
 Exit status: 0 copied and compared, 1 the copy differs, 2 one of the two cannot be used.""",
     params=[
@@ -110,6 +124,12 @@ Exit status: 0 copied and compared, 1 the copy differs, 2 one of the two cannot 
             ["--stop-source", "stops_source"],
             is_flag=True,
             help="Stop the server on FROM once the copy has caught up, instead of waiting until somebody does.",
+        ),
+        click.Option(
+            ["--source-files"], metavar="DIR", help="The data directory of the servers on FROM in PostgreSQL."
+        ),
+        click.Option(
+            ["--target-files"], metavar="DIR", help="The data directory of the servers on TO in PostgreSQL."
         ),
         json_option(),
         master_key_option(what="FROM, if it is encrypted"),

@@ -7,26 +7,20 @@ complete: whatever happens before, nothing is there that looks whole.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
-from blotter.database.copies.objects import OBJECTS_FOLDER
-from blotter.database.durable_files import make_private_folder, sync_directory
-from blotter.database.encryption import files
+from blotter.database.durable_files import sync_directory
 from blotter.database.encryption.directory_keys import (
     DirectoryKeys,
     existing_secret,
     make_keys,
     save_secret,
 )
-from blotter.database.encryption.errors import DamagedCiphertext, MasterKeyError
-from blotter.database.encryption.files import FileCipher
+from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.inspection.snapshot import refuse_contents, rename_into_place
 from blotter.database.storage.data_directory import (
@@ -40,36 +34,32 @@ from blotter.database.storage.data_directory import (
 from blotter.database.storage.protocol import DataDirectoryError, Storage
 from blotter.database.storage.sqlite.read_only import ReadOnlyFile
 from blotter.database.storage.sqlite.storage import SqliteStorage
-from blotter.database.store_copy.ends import TargetEnd
-
-FOLDERS: Final = {
-    OBJECTS_FOLDER: "backups, exports and imports",
-    "audit": "the audit trail",
-}
-"""Folders of a data directory that belong to what the database knows, and what is in them."""
 
 
 class SqliteSource:
     """See `ends.SourceEnd`."""
 
+    can_stop_others = True
+
     def __init__(self, directory: Path, master_key: MasterKey | None) -> None:
         self.directory = directory
         self.description = str(directory)
+        self.files: Path | None = directory
+        self.keys = DirectoryKeys(directory)
         self._master_key = master_key
-        self._keys = DirectoryKeys(directory)
         self._claim: DataDirectory | None = None
 
     async def open(self) -> Storage:
         # Of this version's format, and under this master key? Nothing is changed by looking.
         file = ReadOnlyFile(self.directory, self._master_key)
         file.close()
-        self._keys = file.keys
+        self.keys = file.keys
         return SqliteStorage.open(self.directory, key=file.key)
 
     @property
     def secret(self) -> bytes:
         try:
-            return self._keys.secret or existing_secret(self.directory)
+            return self.keys.secret or existing_secret(self.directory)
         except MasterKeyError as error:
             raise DataDirectoryError(str(error)) from None
 
@@ -93,20 +83,6 @@ class SqliteSource:
     async def how_to_stop(self) -> str:
         return f"stop the server on {self.directory} (process {server_process(self.directory)})"
 
-    async def copy_files(self, target: TargetEnd) -> None:
-        if isinstance(target, SqliteTarget):
-            cipher = FileCipher(target.keys.newest, self._keys.find)
-            await asyncio.to_thread(_copy_folders, self.directory, target.incomplete, cipher)
-
-    def left_behind(self, target: TargetEnd) -> list[str]:
-        if isinstance(target, SqliteTarget):
-            return []
-        return [
-            f"{self.directory / folder}: {what}"
-            for folder, what in FOLDERS.items()
-            if any(_files(self.directory / folder))
-        ]
-
     async def release(self) -> None:
         if self._claim is not None:
             self._claim.release()
@@ -120,6 +96,7 @@ class SqliteTarget:
         self.directory = Path(os.path.abspath(directory))
         self.description = str(directory)
         self.incomplete = self.directory.with_name(f".{self.directory.name}.incomplete-{secrets.token_hex(8)}")
+        self.files: Path | None = self.incomplete
         self.keys = DirectoryKeys(self.incomplete)
         self._master_key = master_key
 
@@ -151,42 +128,8 @@ class SqliteTarget:
     async def abandon(self) -> None:
         shutil.rmtree(self.incomplete, ignore_errors=True)
 
+    async def release(self) -> None:
+        """There is nothing to give back."""
+
     def _unwritable(self, error: OSError) -> DataDirectoryError:
         return DataDirectoryError(f"{self.directory} cannot be written: {error.strerror or error}")
-
-
-def _copy_folders(source: Path, target: Path, cipher: FileCipher) -> None:
-    """Copies the files that are not there yet as they are in the source, as the target encrypts them."""
-    for folder in FOLDERS:
-        for path in _files(source / folder):
-            copy = target / path.relative_to(source)
-            try:
-                if not copy.exists() or copy.stat().st_mtime_ns != path.stat().st_mtime_ns:
-                    make_private_folder(copy.parent)
-                    _copy_file(path, copy, cipher)
-            except FileNotFoundError:
-                continue  # removed meanwhile
-            except DamagedCiphertext as error:
-                raise DataDirectoryError(f"{path} is damaged: {error}") from None
-            except OSError as error:
-                raise DataDirectoryError(f"{path} cannot be copied: {error.strerror or error}") from error
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            yield path
-
-
-def _copy_file(path: Path, copy: Path, cipher: FileCipher) -> None:
-    """With its times, which tell whether it has changed since."""
-    with path.open("rb") as source:
-        found = os.fstat(source.fileno())
-        descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as target:
-            if found.st_size:
-                files.convert(source, target, cipher)
-            target.flush()
-            os.utime(target.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
-            os.fsync(target.fileno())
-    sync_directory(copy.parent)

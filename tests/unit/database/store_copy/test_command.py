@@ -9,57 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from blotter.database.encryption.files import is_under
-from blotter.database.encryption.master_keys import MasterKey, parse_master_key
+from blotter.database.encryption.master_keys import parse_master_key
 from blotter.database.inspection.check import check
 from blotter.database.storage.data_directory import DataDirectory
-from blotter.database.storage.protocol import DataDirectoryError, Storage
+from blotter.database.storage.protocol import DataDirectoryError
 from blotter.database.storage.records import save_record
 from blotter.database.storage.sqlite.store import SqliteStore
-from blotter.database.store_cli import store
 from blotter.database.store_copy import comparing, copying
 from blotter.database.store_copy.sqlite_ends import SqliteSource
-from tests.in_process import InProcessDatabase
-from tests.unit.database.store_copy.histories import create_table
-
-ITEMS = 50
-
-
-def fill(storage: Storage) -> None:
-    """A table and some items, through a database of its own."""
-    database = InProcessDatabase(Path(), store=lambda *_, **__: storage)
-    assert database.call("CreateTable", create_table("first", stream=True))[0] == 200
-    for number in range(ITEMS):
-        item = {"p": {"S": "a"}, "s": {"N": str(number)}, "v": {"N": str(number % 3)}}
-        assert database.call("PutItem", {"TableName": "first", "Item": item})[0] == 200
-    database.close()
-
-
-def count(directory: Path, master_key: MasterKey | None = None) -> int:
-    store = SqliteStore(directory, master_key)
-    store.claim()
-    database = InProcessDatabase(Path(), store=lambda *_, **__: store.open())
-    try:
-        found: int = database.call("Scan", {"TableName": "first", "IndexName": "by-v"})[1]["Count"]
-        return found
-    finally:
-        database.close()
-        store.release()
-
-
-def copy(source: Path, target: Path, *arguments: str, **variables: str) -> Result:
-    command = ["copy", str(source), str(target), *arguments]
-    return CliRunner(env=variables).invoke(store, command)
-
-
-def make_source(directory: Path, key: str | None = None) -> SqliteStore:
-    source = SqliteStore(directory, None if key is None else parse_master_key(key))
-    source.claim()
-    source.secret_key("sealing")
-    fill(source.open())
-    return source
+from tests.unit.database.store_copy.commands import ITEMS, copy, count, make_source
 
 
 @pytest.fixture
@@ -89,7 +49,7 @@ def test_a_directory_that_nobody_uses_is_copied(source: Path, tmp_path: Path) ->
     result = copy(source, tmp_path / "deep" / "target")
     assert result.exit_code == 0, result.output
     assert f"1 tables with {ITEMS} items" in result.output
-    assert f"Start the server on {tmp_path / 'deep' / 'target'}" in result.output
+    assert f"Start servers on {tmp_path / 'deep' / 'target'}" in result.output
     assert names(tmp_path / "deep") == ["target"]
     assert (tmp_path / "deep" / "target").stat().st_mode & 0o077 == 0
     assert count(tmp_path / "deep" / "target") == ITEMS

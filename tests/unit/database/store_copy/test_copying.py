@@ -22,10 +22,16 @@ from blotter.database.store_copy import copying, differences, target
 from blotter.database.store_copy.comparing import CopyFailed
 from blotter.database.store_copy.copying import Copied, copy_store
 from tests.in_process import STORES, InProcessDatabase
+from tests.postgres_storage import open_on_postgres
 from tests.unit.database.store_copy.histories import History, create_table
 
-SEEDS = (*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 150)))
-PAIRS = (("sqlite", "memory"), ("memory", "sqlite"), ("sqlite", "sqlite"))
+OPENERS = {**STORES, "postgres": open_on_postgres}
+PAIRS = (("sqlite", "memory"), ("memory", "sqlite"), ("sqlite", "postgres"), ("postgres", "sqlite"))
+CASES = [
+    pytest.param(pair, seed, id=f"{'-'.join(pair)}-{seed}", marks=[pytest.mark.slow] if seed > 1 else [])
+    for pair in PAIRS
+    for seed in range(60)
+]
 
 
 @pytest.fixture(autouse=True)
@@ -87,8 +93,8 @@ class Stores:
 
     def __init__(self, folder: Path, source: str = "sqlite", target: str = "sqlite", **others: Any) -> None:
         self.folder = folder / "target"
-        self.source = InProcessDatabase(folder / "source", store=source, **others)
-        self.target = STORES[target](self.folder)
+        self.source = InProcessDatabase(folder / "source", store=OPENERS[source], **others)
+        self.target = OPENERS[target](self.folder)
 
     def copy(self, use: Use | Unused, between: Callable[[], Any] | None = None, progress: Any = quiet) -> Copied:
         source: Any = self.source.storage if between is None else Busy(self.source.storage, between)
@@ -129,8 +135,7 @@ async def dump(storage: Storage) -> dict[str, Any]:
     return await storage.fetch(read)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("pair", "seed"), CASES)
 def test_a_copy_under_load_is_the_source(tmp_path: Path, pair: tuple[str, str], seed: int) -> None:
     stores = Stores(tmp_path, *pair)
     history, use = History(stores.source, seed), Use()

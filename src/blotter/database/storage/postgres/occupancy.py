@@ -58,6 +58,14 @@ async def users(connection: Any, schema: str) -> list[str]:
     return [row["place"] for row in rows]
 
 
+async def try_alone(connection: Any, schema: str) -> bool:
+    """Has the store alone with `connection`, until that ends, unless somebody uses it."""
+    taken: bool = await connection.fetchval(
+        "SELECT pg_try_advisory_lock($1::int4, $2::int4)", _USED, _signed(schema)
+    )
+    return taken
+
+
 async def take_alone(connection: Any, other: Any, schema: str) -> None:
     """Has the store alone with `connection`, until that ends. `other` is a second connection of the same role,
     which ends those of front ends. Raises what PostgreSQL refuses: those of another role cannot be ended."""
