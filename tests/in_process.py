@@ -106,7 +106,7 @@ class InProcessDatabase:
             tables = LimitedTables(
                 self.storage, buckets, account_quotas=account_quotas, all_tables=partition_limits
             )
-            admission = Admission(tables, buckets, PartitionLimits() if partition_limits else None)
+            admission = Admission(tables, buckets, PartitionLimits(buckets) if partition_limits else None)
         self.pipeline = Pipeline(
             self.storage,
             authenticate,

@@ -22,10 +22,9 @@ import shlex
 import signal
 import socket
 import sys
-import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import uvloop
@@ -36,15 +35,9 @@ from blotter.database.admission.buckets import Buckets
 from blotter.database.admission.limits import LimitedTables
 from blotter.database.admission.partitions import PartitionLimits
 from blotter.database.admission.stage import Admission
-from blotter.database.archive.state import stop_archiving
 from blotter.database.audit_setup import AuditSetup, RunningAudit
 from blotter.database.authorization.stage import Authorization, table_finder
-from blotter.database.background.alarms import AlarmEvaluator
-from blotter.database.background.notifications import Notifier
-from blotter.database.background.runner import Background, Watch
-from blotter.database.background.scaling import Scaling
-from blotter.database.copies.jobs import Tools
-from blotter.database.copies.objects import SCRATCH_FOLDER, open_objects
+from blotter.database.background_setup import background
 from blotter.database.http.certificates import CertificateError, Certificates
 from blotter.database.http.messages import Pending, Response
 from blotter.database.http.origins import Origins
@@ -62,12 +55,9 @@ from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import Trail, make_dispatcher
 from blotter.database.settings import Settings
 from blotter.database.storage.data_directory import DataDirectory
-from blotter.database.storage.protocol import DataDirectoryError, Storage, StorageUnavailable, Store
+from blotter.database.storage.protocol import DataDirectoryError, Storage, Store
 from blotter.database.storage.stores import postgres_store, store_at
 from blotter.database.supervisor import Link, Role, StartError, Supervisor
-
-if TYPE_CHECKING:
-    from blotter.database.archive.archiver import Archiver
 from blotter.hosts import is_loopback
 
 log = logging.getLogger(__name__)
@@ -216,7 +206,7 @@ def _admission(
     tables = LimitedTables(
         storage, buckets, account_quotas=settings.aws_quotas, all_tables=settings.partition_limits
     )
-    partitions = PartitionLimits() if settings.partition_limits else None
+    partitions = PartitionLimits(buckets) if settings.partition_limits else None
     return Admission(tables, buckets, partitions, None if metrics is None else metrics.on_throttle)
 
 
@@ -250,48 +240,6 @@ def open_storage(store: Store) -> Storage:
         return store.open()
     except DataDirectoryError as error:
         raise StartError(str(error)) from None
-
-
-async def background(storage: Storage, settings: Settings, shared: Shared, metrics: RunningMetrics) -> None:
-    """Background work on tables, which no request waits for. Runs until its task is canceled."""
-    scratch = None if settings.in_memory else settings.data_dir / SCRATCH_FOLDER
-    tools = Tools(storage, settings.objects_url, shared.store.file_cipher(), scratch)
-    counters = metrics.counters
-    watch = Watch(AlarmEvaluator(storage, metrics.reader), Notifier(storage, settings.notify))
-    archiver = _archiver(storage, settings, shared.store)
-    levels = () if archiver is None else (archiver.levels,)
-    keeper = shared.metrics.keeper(storage, counters, *levels)
-    reader = None if counters is None else metrics.reader
-    scaling = Scaling(storage, time.time, reader, settings.table_delay)
-    chores = Background(storage, tools=tools, metrics=keeper, counters=counters, watch=watch, scaling=scaling)
-    prometheus = shared.metrics.serve_prometheus()
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(chores.run())
-            if archiver is not None:
-                group.create_task(archiver.run())
-            else:
-                with contextlib.suppress(StorageUnavailable):  # the disk is full: the next start does it
-                    await stop_archiving(storage)
-    finally:
-        if prometheus is not None:
-            await prometheus.drain()
-
-
-def _archiver(storage: Storage, settings: Settings, store: Store) -> Archiver | None:
-    """What ships to the archive, if there is one."""
-    if not settings.archive:
-        return None
-    from blotter.database.archive.archiver import Archiver
-
-    return Archiver(
-        storage,
-        open_objects(settings.archive),
-        store.file_cipher(),
-        settings.data_dir,
-        settings.archive_interval,
-        settings.archive_retention * 86_400.0,
-    )
 
 
 def _open_descriptors(ready_fd: int | None) -> list[int]:
@@ -388,7 +336,7 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     server.start(shared.listener)
     task = None
     if store.single_process:
-        task = asyncio.create_task(background(storage, settings, shared, metrics))
+        task = asyncio.create_task(_background_work(storage, settings, shared, metrics))
     if certificates is not None:
         _follow(certificates)
     _give_signs_of_life(link)
@@ -410,12 +358,18 @@ async def _background(settings: Settings, shared: Shared, link: Link) -> None:
     if shared.buckets is not None:
         storage.on_catalog_change(shared.buckets.changed)
     metrics = shared.metrics.start(settings.workers, storage)
-    task = asyncio.create_task(background(storage, settings, shared, metrics))
+    task = asyncio.create_task(_background_work(storage, settings, shared, metrics))
     _give_signs_of_life(link)
     link.ready()
     await _until(stop, task)
     await shared.metrics.store_rest(storage, metrics)
     await storage.close()
+
+
+def _background_work(
+    storage: Storage, settings: Settings, shared: Shared, metrics: RunningMetrics
+) -> Coroutine[Any, Any, None]:
+    return background(storage, settings, shared.store, shared.metrics, metrics, shared.buckets)
 
 
 async def _until(stop: asyncio.Event, background: asyncio.Task[None] | None) -> None:

@@ -12,8 +12,8 @@ holder dies. A holder that does not run (the machine is overloaded, the process 
 Memory is bounded by the number of slots. A bucket that was not used for so long that it is full again holds
 nothing that is worth keeping, so its slot is given to another.
 
-The same memory has the version of the catalog's limits: a number that changes whenever a commit of any process
-changed the catalog.
+The same memory has the version of the catalog's limits, a number that changes whenever a commit of any process
+changed the catalog, and how many servers share the store: each gives an equal part of the units.
 """
 
 from __future__ import annotations
@@ -78,6 +78,16 @@ class Buckets:
     @property
     def version(self) -> int:
         return self._numbers[self._slots * _FIELDS]
+
+    @property
+    def servers(self) -> int:
+        """How many servers share what tables have: each of them has as many processes and buckets of its own."""
+        return self._numbers[self._slots * _FIELDS + 1] or 1
+
+    def share_with(self, servers: int) -> None:
+        """Sets that number; this server is one of them."""
+        self._numbers[self._slots * _FIELDS + 1] = servers
+        self.changed()
 
     def changed(self) -> None:
         """Makes the version one that it never was."""

@@ -202,7 +202,7 @@ class LimitedTables:
             if not most:
                 limits.append(None)
                 continue
-            bucket = Bucket(4 * part.space + kind + 1, float(most))
+            bucket = Bucket(4 * part.space + kind + 1, most / self._buckets.servers)
             limits.append(
                 Limit(bucket, resource, name, writes=kind == _WRITES, cause=cause, provisioned=provisioned)
             )

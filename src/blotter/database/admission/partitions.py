@@ -11,7 +11,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from blotter.database.admission.buckets import Bucket
+from blotter.database.admission.buckets import Bucket, Buckets
 from blotter.database.admission.limits import Limits, Pair
 from blotter.database.admission.refusals import KEY_RANGE, Limit
 from blotter.database.operations.touches import Touch
@@ -26,7 +26,10 @@ _TOP_BIT: Final = 1 << 63
 class PartitionLimits:
     """Finds the limit of the partition that a touch is about. Requests with the same key get equal limits."""
 
-    __slots__ = ()
+    __slots__ = ("_buckets",)
+
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
 
     def limit(self, limits: Limits, pair: Pair, touch: Touch, *, writes: bool) -> Limit | None:
         """None for a touch that names no partition, such as a scan's."""
@@ -43,5 +46,6 @@ class PartitionLimits:
         digest = blake2b("/".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         number = int.from_bytes(digest, "big") | _TOP_BIT
         resource = f"{limits.arn}/index/{pair.index}" if pair.index else limits.arn
-        bucket = Bucket(number, WRITE_UNITS if writes else READ_UNITS, _SECONDS)
+        units = (WRITE_UNITS if writes else READ_UNITS) / self._buckets.servers
+        bucket = Bucket(number, units, _SECONDS)
         return Limit(bucket, resource, pair.index, writes=writes, cause=KEY_RANGE, provisioned=limits.provisioned)

@@ -35,7 +35,8 @@ OwnLevels = Callable[[], Iterable[tuple[str, float]]]
 
 
 class MetricsKeeper:
-    """`clock` gives seconds since the epoch. `totals` are kept up to date, if Prometheus asks for them."""
+    """`clock` gives seconds since the epoch. `totals` are kept up to date, if Prometheus asks for them. `leads`:
+    whether it also does what one server does for all, as long as it is set."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class MetricsKeeper:
         self._own_levels = own_levels
         self._totals = totals
         self._clock = clock
+        self.leads = True
         self._levels_at = 0
         self._trimmed_at = int(clock() // 60)
 
@@ -77,6 +79,8 @@ class MetricsKeeper:
         restarts = self._shared.take_restarts()
         if restarts:
             self._sample(BLOTTER, "WorkerRestarts", "", "", (), restarts)
+        if not self.leads:
+            return
         if minute // LEVELS_EVERY != self._levels_at:
             self._levels_at = minute // LEVELS_EVERY
             await self.sample_levels()

@@ -1,11 +1,12 @@
-"""All work that no request starts, in one place: which process runs it, and when.
+"""All work that no request starts and that must not be done twice at a time, in one place: what, and when.
 
-One process of a server runs `Background`: the one that `server` designates, whose data directory no other server
-may open. It sleeps until the catalog changes (`Storage.wait_for_catalog_change`) or something is due, so that an
-idle server costs next to nothing. Chores run side by side, each at its own pace, each in short transactions that
-first look whether their work is still wanted; so it may be killed at any point, and simply runs again. What
-fails is tried again by itself and stops nothing else (`attempts`). What is deleted by time is deleted by a clock
-that does not jump (`steady_clock`).
+One process runs `Background`: of a data directory, which no other server may open, the one that `server`
+designates; of a store that several servers use, that of the server which leads (`Storage.lead`). What each server
+does for itself is in `duties`. It sleeps until the catalog changes (`Storage.wait_for_catalog_change`) or
+something is due, so that an idle server costs next to nothing. Chores run side by side, each at its own pace, each
+in short transactions that first look whether their work is still wanted; so it may be killed at any point, and
+simply runs again. What fails is tried again by itself and stops nothing else (`attempts`). What is deleted by time
+is deleted by a clock that does not jump (`steady_clock`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from blotter.database.background.change_log import ChangeLogTrimmer
 from blotter.database.background.insights import InsightSweeper
 from blotter.database.background.jobs import JobRunner
 from blotter.database.background.kinesis.deliveries import Deliveries
-from blotter.database.background.metrics import MetricsKeeper, count_expired, progress_of
+from blotter.database.background.metrics import count_expired, progress_of
 from blotter.database.background.notifications import Notifier
 from blotter.database.background.scaling import Scaling
 from blotter.database.background.steady_clock import SteadyClock, boot_time
@@ -66,9 +67,8 @@ class _Chore(NamedTuple):
 
 class Background:
     """`clock` gives seconds since the epoch, `monotonic` measures pauses; the others are seconds between the
-    rounds of a chore. `tools` is for jobs; without, none are run. `metrics` stores the metrics of the server;
-    `counters` counts what is done here; `watch` evaluates alarms and notifies; `scaling` follows scaling policies
-    and schedules."""
+    rounds of a chore. `tools` is for jobs; without, none are run. `counters` counts what is done here; `watch`
+    evaluates alarms and notifies; `scaling` follows scaling policies and schedules."""
 
     def __init__(
         self,
@@ -77,7 +77,6 @@ class Background:
         monotonic: Callable[[], float] = boot_time,
         *,
         tools: Tools | None = None,
-        metrics: MetricsKeeper | None = None,
         counters: Counters | None = None,
         watch: Watch | None = None,
         scaling: Scaling | None = None,
@@ -99,7 +98,6 @@ class Background:
         if tools is not None:
             self._jobs = JobRunner(tools, monotonic, self._attempts, self._jobs_awake.set)
         self._deliveries = Deliveries(storage, clock, monotonic, self._attempts)
-        self._metrics = metrics
         self._scaling = scaling
         steady = SteadyClock(clock, monotonic)
         sweeper = TimeToLiveSweeper(storage, steady, attempts=self._attempts)
@@ -139,8 +137,6 @@ class Background:
                 if self._jobs is not None:
                     group.create_task(self._run_jobs(self._jobs))
                 group.create_task(self._deliveries.run())
-                if self._metrics is not None:
-                    group.create_task(self._keep_metrics(self._metrics))
                 if self._scaling is not None:
                     group.create_task(self._scale(self._scaling))
                 for chore in self._chores:
@@ -204,11 +200,6 @@ class Background:
             self._scaling_awake.clear()
             await self._attempts.run("scaling", "scaling tables", scaling.run_once)
             await _wait(self._scaling_awake, max(scaling.pause(), self._attempts.pause("scaling")))
-
-    async def _keep_metrics(self, keeper: MetricsKeeper) -> None:
-        while not self._stopping.is_set():
-            await _wait(self._stopping, max(keeper.pause(), self._attempts.pause("metrics")))
-            await self._attempts.run("metrics", "storing metrics", keeper.run_once)
 
     async def _repeat(self, chore: _Chore) -> None:
         while not self._stopping.is_set():

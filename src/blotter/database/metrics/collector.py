@@ -19,7 +19,7 @@ from blotter.database.metrics.names import Metric
 from blotter.database.metrics.point_store import add_points, group_of, trim, trim_groups
 from blotter.database.metrics.points import Point
 from blotter.database.metrics.shared import ArenaId, SharedCounters
-from blotter.database.metrics.stored import Mark, save_mark, stored_mark
+from blotter.database.metrics.stored import Mark, save_mark, stored_mark, trim_marks
 from blotter.database.storage.protocol import Storage, WriteTransaction
 
 SLICE_SECONDS: Final = 0.003
@@ -67,7 +67,7 @@ class Collector:
                 mark.position = left[written - 1][0]
                 left = left[written:]
                 await asyncio.sleep(SLICE_SECONDS if left else 0)
-            await self._storage.write(partial(_finish, mark=mark))
+            await self._storage.write(partial(_finish, mark=mark, now=self._clock()))
         # Those that a killed collector had stored and not given back, too.
         self._shared.free(each for each in self._shared.ids(cells.CLOSED) if mark.has(each) or each in arenas)
         return len(arenas)
@@ -79,6 +79,7 @@ class Collector:
         while count := await self._storage.write(self._trim_slice):
             removed += count
             await asyncio.sleep(SLICE_SECONDS)
+        await self._storage.write(partial(trim_marks, now=self._clock(), limit=TRIMMED_AT_ONCE))
         position = self._groups_position
         if position is not None:
             look = partial(trim_groups, now=self._clock(), start=position, limit=TRIMMED_AT_ONCE)
@@ -112,12 +113,12 @@ class Collector:
             written += 1
             if self._monotonic() > deadline:
                 break
-        save_mark(tx, Mark(mark.run, mark.through, mark.storing, groups[written - 1][0]))
+        save_mark(tx, Mark(mark.run, mark.through, mark.storing, groups[written - 1][0], now))
         return written
 
 
-def _finish(tx: WriteTransaction, mark: Mark) -> None:
+def _finish(tx: WriteTransaction, mark: Mark, now: float) -> None:
     through = dict(mark.through)
     for arena in mark.storing:
         through[arena.slot] = max(through.get(arena.slot, 0), arena.generation)
-    save_mark(tx, Mark(mark.run, through))
+    save_mark(tx, Mark(mark.run, through, at=now))

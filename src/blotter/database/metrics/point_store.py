@@ -2,7 +2,7 @@
 
     p <period> <time> <group>                   points of a group: sums of what was added so far
     s <account> <region> <namespace> <group>    the metrics of a group: `Known`s, in the order of their ids
-    c                                           which counted minutes are stored (`stored`)
+    c <run>                                     which counted minutes of a server are stored (`stored`)
 
 A group is all of the server's metrics of one table, or one metric that a client has made. Points of one time lie
 side by side, so that a minute is written, and later trimmed, in one place; a metric is read period by period.

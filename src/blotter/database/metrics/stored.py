@@ -16,7 +16,11 @@ from blotter.database.metrics.point_store import group_of
 from blotter.database.metrics.shared import ArenaId
 from blotter.database.storage.protocol import METRICS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 
-_KEY: Final = b"c"
+_PREFIX: Final = b"c"
+"""A record for each server that uses the store, under its run."""
+_AFTER_ALL: Final = b"d"
+KEPT_SECONDS: Final = 86_400.0
+"""A record is of no use once its server has ended; so long it is kept after it was written."""
 
 
 class Mark(msgspec.Struct, array_like=True):
@@ -26,26 +30,39 @@ class Mark(msgspec.Struct, array_like=True):
     through: dict[int, int] = {}
     storing: list[ArenaId] = []
     position: bytes = b""
+    at: float = 0.0
+    """When it was saved, in seconds since the epoch."""
 
     def has(self, arena: ArenaId) -> bool:
         """Whether all of an arena is stored."""
         return arena.generation <= self.through.get(arena.slot, 0)
 
 
+_LOOKED_AT: Final = 10_000
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Mark).decode
 
 
 def stored_mark(tx: ReadTransaction, run: str) -> Mark:
-    """What is stored of a server's run. Another run's is of no interest any more: its memory is gone."""
-    found = tx.get(METRICS_SPACE, _KEY)
-    mark = None if found is None else _decode(found.body)
-    return mark if mark is not None and mark.run == run else Mark(run)
+    """What is stored of a server's run."""
+    found = tx.get(METRICS_SPACE, _PREFIX + run.encode())
+    return Mark(run) if found is None else _decode(found.body)
 
 
 def save_mark(tx: WriteTransaction, mark: Mark) -> None:
-    body = _encode(mark)
-    tx.put(METRICS_SPACE, StoredItem(_KEY, len(_KEY) + len(body), body), tx.get(METRICS_SPACE, _KEY))
+    key, body = _PREFIX + mark.run.encode(), _encode(mark)
+    tx.put(METRICS_SPACE, StoredItem(key, len(key) + len(body), body), tx.get(METRICS_SPACE, key))
+
+
+def trim_marks(tx: WriteTransaction, now: float, limit: int) -> int:
+    """Removes up to `limit` marks of servers that have ended; returns how many."""
+    removed = 0
+    for row in tx.items(METRICS_SPACE, _PREFIX, _AFTER_ALL, _LOOKED_AT):
+        if removed < limit and _decode(row[2]).at < now - KEPT_SECONDS:
+            tx.delete(METRICS_SPACE, StoredItem(*row))
+            removed += 1
+    return removed
 
 
 def is_stored(mark: Mark, arena: ArenaId, metric: Metric) -> bool:

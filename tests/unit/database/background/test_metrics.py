@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from blotter.database.background.duties import Duties
 from blotter.database.background.metrics import AFTER_MINUTE, AGAIN, MetricsKeeper
 from blotter.database.background.runner import Background
 from blotter.database.metrics.collector import Collector
@@ -192,12 +193,12 @@ def test_a_late_process_is_looked_for_again(kept: Kept) -> None:
 
 def test_the_keeper_runs_until_it_is_stopped(kept: Kept) -> None:
     """It is woken by time alone, and stops at once."""
-    background = Background(kept.database.storage, kept.clock, metrics=kept.keeper, counters=kept.counters)
+    duties = Duties(kept.database.storage, kept.keeper)
 
     async def run() -> None:
-        task = asyncio.create_task(background.run())
+        task = asyncio.create_task(duties.run())
         await asyncio.sleep(0)
-        background.stop()
-        await task
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     kept.database.run(run())

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from blotter.database.storage.coroutines import nobody_else_leads, submit_and_wait
+from blotter.database.storage.coroutines import submit_and_wait
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.aside import LongReads
 from blotter.database.storage.postgres.batches import Batches
@@ -27,6 +27,7 @@ from blotter.database.storage.postgres.catalog import CatalogCache
 from blotter.database.storage.postgres.connections import Connections, Pool
 from blotter.database.storage.postgres.exclusive import ExclusiveWrites
 from blotter.database.storage.postgres.failures import STORE_FAILURES
+from blotter.database.storage.postgres.leading import Leadership
 from blotter.database.storage.postgres.notifications import Notifications
 from blotter.database.storage.postgres.points import PointReads, run_quickly
 from blotter.database.storage.postgres.reading import QUICK_WORK
@@ -96,6 +97,7 @@ class PostgresStorage:
         self._writers = [WriterConnection(connect, schema) for _ in range(WRITING_CONNECTIONS)]
         self._batches = Batches(list(self._writers), cache, self.clock, self._exclusive.submit)
         self._notifications = Notifications(connect, schema)
+        self._leadership = Leadership(connect, schema, self._fence)
         for lane in (self._batches, self._exclusive):
             lane.catalog_changed = self._catalog_was_changed
             lane.watch = self._committed
@@ -184,6 +186,7 @@ class PostgresStorage:
             return
         if self._loop is not None:
             self._pool.forget()
+            self._leadership.forget()
             for writer in (self._alone, *self._writers):
                 writer.forget()
             self._make_lanes()
@@ -198,7 +201,12 @@ class PostgresStorage:
             writer.fence = term
 
     async def lead(self) -> asyncio.Future[None]:
-        return nobody_else_leads()
+        self._attach()
+        return await self._leadership.lead()
+
+    def _fence(self, term: int) -> None:
+        for writer in (self._alone, *self._writers):
+            writer.fence = term
 
     def on_catalog_change(self, action: Action) -> None:
         self._catalog_actions.append(action)
@@ -224,6 +232,7 @@ class PostgresStorage:
         await self._exclusive.idle.wait()
         await asyncio.gather(*self._tasks, *self._points.tasks, return_exceptions=True)
         await self._long_reads.close()
+        await self._leadership.close()
         await self._notifications.close()
         await self._pool.close()
         for writer in (self._alone, *self._writers):
