@@ -103,7 +103,8 @@ Shape = dict[str, Any]
 
 TABLE_NAME_PATTERN = "[a-zA-Z0-9_.-]+"
 
-# What the service enforces in addition to or instead of the published constraints, by shape.
+# What the service enforces in addition to or instead of the published constraints, by the name of the shape. The
+# shape of each member stands in `service_model.json`: `Limit` of `ListTablesInput` is a `ListTablesInputLimit`.
 CONSTRAINTS: dict[str, Shape] = {
     # What is no integer of 32 bits is refused by the strict deserializer (`wire.strict`).
     "TopKInteger": {"max": (1 << 31) - 1},

@@ -6,7 +6,7 @@ table holds more, the list links to the next window. So every result can be reac
 more than a window. Why not an index: docs/decisions/0004-newest-results-by-bounded-scan.md.
 
 A column of numbers is one entry of `COLUMNS`; heading, sorting and the phone's layout follow from it. The first
-three are drawn by templates/files.html.
+three are drawn by templates/files.html. Tested in tests/unit/crimes/web/test_pages.py.
 """
 
 from __future__ import annotations

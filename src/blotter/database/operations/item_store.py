@@ -6,7 +6,8 @@ counted here too, because only here it is known which index entries really chang
 All of this runs before the commit, perhaps more than once, and may be rolled back. So nothing here may have an
 effect outside of the transaction: no counter or metric, no message to another process, no notification of readers,
 no logging, no change of a plan. What must happen once, after the commit is synced, is registered with
-`tx.after_commit`. Write units:
+`tx.after_commit`. What a metric counts of written items is added to `consumed`, which is counted after the commit
+(`metrics.counting`). Write units:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
 """
 

@@ -159,7 +159,7 @@ class ReadTransaction(Protocol):
 
     def expect(self, points: Callable[[], Iterable[tuple[int, bytes]]]) -> None:
         """Announces what the handler is going to read, by key space and key, so that a store across a network
-        reads all of it at once. Others do not even ask for it."""
+        reads all of it at once. Other stores do not call `points`."""
 
     def get_many(self, space: int, keys: Sequence[bytes], size: int) -> list[tuple[int, bytes] | None]:
         """Size and body of the item under each key, None where there is none. Ends early, and is then shorter than
@@ -379,8 +379,9 @@ class Store(Protocol):
     """Whether other servers may use the store at the same time."""
 
     def claim(self) -> None:
-        """Reserves the store for this server until `release`, so that a second server on it is refused. Raises
-        DataDirectoryError, which names the process that has it."""
+        """Reserves the store for this server until `release`, so that a second server on it is refused; with
+        `several_servers`, only verifies that the store can be used. Raises DataDirectoryError, which names the
+        process that has it, or what prevents its use."""
 
     def open(self) -> Storage:
         """Opens the store in this process, after the fork. Raises DataDirectoryError; nothing is changed then."""
@@ -412,8 +413,9 @@ class Store(Protocol):
 
 
 class StorageUnavailable(Exception):
-    """The store could not do its work (disk full, I/O error, closing). Every request of a batch that failed gets
-    this, and nothing of it was stored. The store stays open: a later request may succeed. Clients see an
+    """The store could not do its work (disk full, I/O error, lost connection, closing). Every request of a batch
+    that failed gets this. If the commit itself failed, or the connection was lost during it, the outcome is
+    unknown; otherwise nothing was stored. The store stays open: a later request may succeed. Clients see an
     InternalServerError with status 500, which SDKs repeat."""
 
 
@@ -422,7 +424,8 @@ class TooMuchWork(Exception):
 
 
 class DataDirectoryError(Exception):
-    """The data directory cannot be used; the text explains why to the operator. Nothing in it was changed."""
+    """The store or the data directory cannot be used; the text explains why to the operator. Nothing in it was
+    changed."""
 
 
 class SnapshotTooOld(Exception):

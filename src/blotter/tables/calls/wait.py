@@ -1,5 +1,8 @@
 """Waiting: exponential backoff with full jitter, and a deadline. Time, sleep and chance are passed in.
 
+Used by everything that waits for an endpoint. `tables apply` polls a table in `Applying.work`
+(`applying/apply.py`) with the ceilings below, and repeats failed requests with those of `Step` there.
+
 Full jitter (a uniform choice between nothing and the current ceiling) spreads concurrent runs best; see Brooker,
 "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. The first ceiling is short because a Blotter's table
 is ACTIVE within 0.2 s, the last long enough to poll an index that builds for hours without being throttled for it.

@@ -215,7 +215,7 @@ class _Batch:
     # Running the handlers
 
     def _run_handlers(self) -> bool:
-        """Runs all handlers; False if they missed something, which was then read for none of them."""
+        """Runs all handlers; False if any needs what has not been read yet: `wanted_points`, `wanted_tables`."""
         tx = self._tx
         tx.begin()
         tx.guard_all = self._rounds > 1 or self._locks or self._confirmed != tx.generation

@@ -1,7 +1,7 @@
 """Connections to the primary of a PostgreSQL store, wherever it is among the hosts of the store's URL.
 
 `Connector.connect` returns a connection that is ready for statements: to a server that is the primary and keeps
-what it acknowledges (`refusals`), holds a store of our format that nobody works on alone (`schema_versions`,
+what it acknowledges (`refusals`), holds a store of our format that nobody has reserved (`schema_versions`,
 `occupancy`), and, if it has synchronous standbys, has shown by a commit that they follow it: a primary that was
 restarted after a crash shows commits that no standby has until then.
 

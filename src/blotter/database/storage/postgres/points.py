@@ -1,9 +1,10 @@
-"""Reads of single items: those of one iteration of the event loop are one statement.
+"""Reads that one SQL statement answers. Those of single items in one iteration of the event loop share it; several
+items, a short range, or statistics are a statement of their own.
 
 A handler is run at once, over the catalog in memory, and raises `Missing` at the first thing that it reads. An
 item joins the next statement, which also reports the catalog's generation; with the answer the handler is run
 again, and its result is final if the catalog is the one that it was run with. What one statement cannot answer is
-given to the snapshot lane: two statements are no snapshot.
+given to the snapshot lane: two statements do not read the same snapshot.
 """
 
 from __future__ import annotations

@@ -4,17 +4,33 @@ As in SQLite, no PostgreSQL table belongs to one DynamoDB table: a DynamoDB tabl
 numbers of key spaces, so creating one runs no DDL, and every prepared statement of every front end stays valid.
 `schema_versions` decides whether a front end may use what it finds and runs `create` for a new store.
 
-    items          the items of every key space whose keys an index can hold; a row's version is its xmin
+    items          the items of every key space whose keys an index can hold; a row has changed if its xmin has
+                   (`version` is for tables with replicas)
     long_items     those with longer keys: an entry of PostgreSQL's B-tree has at most 2,704 bytes
     catalog        the tables' descriptions; names are bytes, so that their order is that of UTF-8
     catalog_state  one row: the generation, which every change of the catalog raises, and the last key space
-    changes        the change log; `log_counter`, one row, has its last sequence
+    changes        the change log; `log_counter`, one row, has its last sequence; `log_readers`: its readers
     statistics     items and bytes of a key space: the sum of one row for each writer, so that writers do not wait
                    for each other
+    leader         one row: the term of the server that leads the background work
 
-`apply_batch` writes a batch in one implicit transaction. Its first lock keeps the catalog as it is; its last, of
-the row of `log_counter`, is held until the commit is visible, so that the log has no gap and its order is that of
-the commits. In between it takes locks in the order of the keys, so that two batches do not wait for each other.
+`apply_batch` writes a batch, as a rule in a transaction of its own. Its first lock keeps the catalog as it is; its
+last, of the row of `log_counter`, is held until the commit is visible, so that the log has no gap and its order is
+that of the commits. In between it takes locks in the order of the keys, so that two batches do not wait for each
+other. Its arguments are arrays of equal length for each kind of row, named by their first letter (`writes` makes
+them):
+
+    l  rows to lock in the order of their keys, where more than one of the following would lock some
+    s  rows that were only read, locked in share mode
+    u  rows to update
+    d  rows to delete
+    i  rows to insert; among them p, placeholders for keys that were read and have no row, which are deleted at
+       once: until the commit they make others wait who insert such a key
+    b  rows to write, and e, rows to delete, whether or not there is one
+    g  the growth of key spaces
+    c  entries of the change log
+
+With l, s, u and d comes the xmin that was read: if a row has another one now, the batch is refused (`CONFLICT`).
 """
 
 from __future__ import annotations
@@ -29,7 +45,7 @@ SCHEMA_VERSION: Final = 1
 """Raised by every change of what this file creates."""
 
 APPLY_ARGUMENTS: Final = 45
-"""Of `apply_batch`."""
+"""How many arguments `apply_batch` has."""
 LONGEST_KEY: Final = 2600
 """Bytes of a key that an index entry can hold, beside the number of its space. Longer ones are in `long_items`."""
 

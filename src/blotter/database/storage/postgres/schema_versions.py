@@ -47,8 +47,8 @@ class NotAStore(Exception):
 
 
 async def read_state(connection: Any) -> Mapping[str, bytes] | None:
-    """What the store says of itself; None if there is none in the connection's schema. Raises NotAStore for
-    something else of this name."""
+    """The entries of `meta`; None if the connection's schema has no such table. Raises what PostgreSQL refuses,
+    for instance when its table `meta` is something else's."""
     try:
         rows = await connection.fetch("SELECT name, value FROM meta")
     except asyncpg.UndefinedTableError:
@@ -118,7 +118,7 @@ async def initialize(connection: Any, name: str, master: MasterKey | None) -> bo
 
 
 async def read_state_inside(connection: Any) -> Mapping[str, bytes] | None:
-    """The same in a transaction, which an error would end."""
+    """`read_state` for use in a transaction, which the error for a missing table would end."""
     if await connection.fetchval("SELECT to_regclass('meta') IS NULL"):
         return None
     return await read_state(connection)

@@ -1,4 +1,4 @@
-"""What is asked of PostgreSQL: the text of the statements that read, for every lane.
+"""The text of the SQL statements that read and write the store, for every lane.
 
 A range of a key space is read up to a number of rows and a number of bytes: the statement sums up the sizes and
 drops the rows after those, whose bodies are then not even read where they are stored outside of their row. How

@@ -1,6 +1,7 @@
 """The Storage protocol on PostgreSQL: this file puts the lanes together.
 
-    points      reads of single items: one statement for all of an iteration of the event loop
+    points      reads that one statement answers: single items, all of an iteration of the event loop together;
+                several items, a short range
     snapshots   every other read: a handler in a greenlet over a REPEATABLE READ transaction
     batches     writes of single items: compared with what was read and written in one call
     exclusive   writes that read ranges or change the catalog: one at a time in the whole store
@@ -54,7 +55,8 @@ MAX_AGE_SECONDS = 10.0
 POINT_CONNECTIONS = 2
 SNAPSHOT_CONNECTIONS = 6
 WRITING_CONNECTIONS = 2
-"""Of each process; with one for exclusive writes, and one each for long reads, notifications and upkeep."""
+"""Each process has so many, the first two in one pool, which upkeep uses too; and one each for exclusive writes,
+long reads and notifications. `connecting` and `watching` add their own."""
 UPKEEP_SECONDS = 1.0
 SLICE_ITEMS = 500
 """Items of a dropped key space that are removed at a time."""

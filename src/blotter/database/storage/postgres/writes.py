@@ -2,8 +2,8 @@
 memory.
 
 The items by their last state, the growth of key spaces, the entries of the change log. A handler that raises
-leaves nothing: `undo` takes back what was written since `begin_handler`. `ApplyArguments` are what `apply_batch`
-makes of it, in one statement.
+leaves nothing: `undo` takes back what was written since `begin_handler`. `arguments` turns everything into the
+arrays with which one call of `apply_batch` (`schema`) writes it.
 """
 
 from __future__ import annotations
