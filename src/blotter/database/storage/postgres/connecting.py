@@ -26,6 +26,7 @@ from urllib.parse import urlencode
 import asyncpg
 
 from blotter.database.storage.postgres import occupancy, schema_versions
+from blotter.database.storage.postgres.deadlines import within
 from blotter.database.storage.postgres.primary import BARRIER, PROMOTION_WAIT, Primary, seconds_since_boot
 from blotter.database.storage.postgres.refusals import (
     MARK,
@@ -153,15 +154,15 @@ class Connector:
         mark = secrets.token_hex(8)
         connection: StoreConnection | None = None
         try:
-            async with asyncio.timeout(HOST_SECONDS):
-                connection = await asyncpg.connect(
-                    **self.arguments(host, {MARK: mark, "search_path": quoted_name(self.url.schema)}),
-                    connection_class=StoreConnection,
-                )
-                _notice_dead_peers(connection)
-                connection.add_log_listener(_on_message)
-                await self._check(connection, host, mark)
-                return connection
+            connection = await asyncpg.connect(
+                **self.arguments(host, {MARK: mark, "search_path": quoted_name(self.url.schema)}),
+                connection_class=StoreConnection,
+                timeout=HOST_SECONDS,
+            )
+            _notice_dead_peers(connection)
+            connection.add_log_listener(_on_message)
+            await within(HOST_SECONDS, connection, self._check(connection, host, mark))
+            return connection
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
             raise ConnectError(f"{host}: {why(error)}", is_transient(error)) from None
         except ConnectError as error:
@@ -289,6 +290,8 @@ class Connector:
             self._watch = None
         if self._prover is not None and not self._prover.is_closed():
             self._prover.terminate()
+        if self.primary is not None:
+            await self.primary.close()
 
 
 def _end_late(attempt: asyncio.Future[StoreConnection]) -> None:

@@ -33,6 +33,7 @@ PROMOTION_WAIT: Final = 0.6
 _RENEW_AFTER: Final = LEASE / 3
 _PATIENCE: Final = 3.0
 """Seconds that a read waits for its proof before its client gets an error."""
+_CLOSING: Final = 0.2
 
 BARRIER: Final = "SELECT pg_logical_emit_message(true, 'blotter', '')"
 """Commits a record of the write-ahead log that changes nothing, so that the standbys have to confirm it."""
@@ -108,6 +109,13 @@ class Primary:
         begun = self._now()
         await self._prove(self)
         self.note_commit(begun)
+
+    async def close(self) -> None:
+        """Ends a renewal in progress, whose connection was ended before."""
+        if self._renewal is not None:
+            await asyncio.wait({self._renewal}, timeout=_CLOSING)
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal})
 
     def doubt(self) -> None:
         """Ends the lease: the next read needs a new proof."""

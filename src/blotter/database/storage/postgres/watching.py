@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from blotter.database.storage.postgres.deadlines import within
 from blotter.database.storage.postgres.url import Host
 
 if TYPE_CHECKING:
@@ -46,10 +47,9 @@ async def _watch_host(connector: Connector, host: Host) -> None:
         while True:
             await asyncio.sleep(_EVERY)
             try:
-                async with asyncio.timeout(SILENCE):
-                    if connection is None or connection.is_closed():
-                        connection = await asyncpg.connect(**connector.arguments(host))
-                    found = await connection.fetchrow(_QUESTION)
+                if connection is None or connection.is_closed():
+                    connection = await asyncpg.connect(**connector.arguments(host), timeout=SILENCE)
+                found = await within(SILENCE, connection, connection.fetchrow(_QUESTION))
             except _FAILURES as error:
                 if connection is not None:
                     connection.terminate()

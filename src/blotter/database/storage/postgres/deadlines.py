@@ -1,0 +1,30 @@
+"""A deadline for statements, without asking the server to cancel them.
+
+asyncpg answers the cancellation of a statement with a request to the server, over a connection of its own: on a
+silent network that hangs as well, and a commit that waits for standbys must not be canceled. So a connection whose
+time is over is ended, and the statement gets an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def within(seconds: float, connection: Any, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns or raises. Raises TimeoutError after so many seconds, with the connection ended."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        in_time = task.done()
+    finally:
+        if not task.done():
+            connection.terminate()
+            await asyncio.wait({task})
+    if not in_time:
+        task.exception()  # of the ended connection
+        raise TimeoutError
+    return task.result()

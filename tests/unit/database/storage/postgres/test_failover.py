@@ -1,0 +1,156 @@
+"""The three traps of a fail-over, and who finds out that the primary is another one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from blotter.database.storage.postgres import connecting, primary, schema_versions
+from blotter.database.storage.postgres.connecting import Connector
+from blotter.database.storage.postgres.primary import LEASE, PROMOTION_WAIT
+from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.protocol import StorageUnavailable
+from tests.postgres_cluster import Cluster, running_cluster
+from tests.unit.database.storage.postgres.test_connecting import initialize
+from tests.waiting import until, wait_until
+
+_FRONT_END = "front end"
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Cluster]:
+    with running_cluster() as cluster:
+        initialize(cluster.url(_FRONT_END))
+        yield cluster
+
+
+@pytest.fixture
+def cluster(servers: Cluster) -> Cluster:
+    """A primary and a synchronous standby, with an empty store."""
+    servers.heal()
+    for node in servers.nodes.values():
+        if node is not servers.primary and not node.query("SELECT pg_is_in_recovery()")[0][0]:
+            servers.rejoin(node)
+    servers.demand_standbys()
+    servers.primary.execute("TRUNCATE blotter.items")
+    return servers
+
+
+def connector_to(cluster: Cluster) -> Connector:
+    return Connector(StoreUrl(cluster.url(_FRONT_END)))
+
+
+async def until_primary_says(cluster: Cluster, question: str, answer: object) -> None:
+    await asyncio.to_thread(wait_until, lambda: cluster.primary.query(question)[0][0] == answer)
+
+
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT%'"
+
+
+def test_what_no_standby_has_is_not_shown(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second trap, a primary that is restarted with a commit that nobody has confirmed; and the third, a wait
+    for a confirmation that somebody ends."""
+    monkeypatch.setattr(connecting, "HOST_SECONDS", 1.0)
+    insert = "INSERT INTO items VALUES (1, 1, $1, 'x', NULL)"
+
+    async def run() -> None:
+        connector = connector_to(cluster)
+        writer, other = await connector.connect(), await connector.connect()
+        await other.primary.proof()
+        await asyncio.to_thread(cluster.partition, cluster.standbys[0].name)
+        writing = asyncio.ensure_future(writer.execute(insert, b"canceled"))
+        await until_primary_says(cluster, _WAITING, 1)
+        other.primary.note_commit(connecting.seconds_since_boot() + 100)  # as if its lease were a long one
+        assert other.primary.has_lease()
+        await other.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        await writing
+        assert await other.fetchval("SELECT count(*) FROM items") == 1  # visible, and on this server only
+        assert not other.primary.has_lease()
+
+        waiting = asyncio.ensure_future(writer.execute(insert, b"waiting"))
+        await until_primary_says(cluster, _WAITING, 1)
+        await asyncio.to_thread(cluster.primary.stop, signal.SIGKILL)
+        with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await waiting
+        await asyncio.to_thread(cluster.primary.start)
+        with pytest.raises(StorageUnavailable, match="no answer in time"):
+            await connector.connect()
+        await asyncio.to_thread(cluster.heal)
+        again = await connector.connect_patiently(60)
+        assert await again.fetchval("SELECT count(*) FROM items") == 2
+        await connector.close()
+        await again.close()
+
+    asyncio.run(run())
+
+
+def test_standbys_that_are_named_later_are_waited_for_and_a_silent_primary_is_given_up(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blotter.database.storage.postgres.watching.SILENCE", 1.0)
+
+    async def run() -> None:
+        cluster.primary.configure(synchronous_standby_names="")
+        await until_primary_says(cluster, "SHOW synchronous_standby_names", "")
+        connector = connector_to(cluster)
+        connection = await connector.connect()
+        connector.start_watching()
+        found = connection.primary
+        assert not found.is_synchronous
+        assert found.has_lease()
+        await asyncio.to_thread(cluster.demand_standbys)
+        await until(lambda: found.is_synchronous)
+        await found.proof()
+        assert found.has_lease()
+
+        await asyncio.to_thread(cluster.partition, _FRONT_END)
+        with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await connection.fetchval("SELECT 1")
+        await asyncio.to_thread(cluster.heal)
+        await (await connector.connect_patiently(60)).close()
+        await connector.close()
+
+    asyncio.run(run())
+
+
+def test_a_primary_that_is_cut_off_answers_nothing_and_is_replaced(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first trap: it goes on answering reads, while another one accepts writes."""
+    monkeypatch.setattr(primary, "_PATIENCE", 1.5 * LEASE)
+    assert PROMOTION_WAIT > LEASE
+
+    async def run() -> None:
+        connector = connector_to(cluster)
+        connection = await connector.connect()
+        old = connection.primary
+        assert old.is_synchronous
+        await old.proof()
+        assert old.has_lease()
+        before, standby = cluster.primary, cluster.standbys[0]
+        await asyncio.to_thread(cluster.partition, before.name, _FRONT_END)
+        await until(lambda: not old.has_lease())
+        assert await connection.fetchval("SELECT count(*) FROM items") == 0  # as a front end would read it
+        with pytest.raises(StorageUnavailable, match="no standby confirms what"):
+            await old.proof()
+
+        connector.start_watching()
+        await asyncio.to_thread(cluster.promote, standby)
+        await asyncio.to_thread(cluster.heal)
+        await until(lambda: old.is_deposed)
+        assert connection.is_closed()
+        with pytest.raises(StorageUnavailable, match="is the primary no longer"):
+            await old.proof()
+        new = await connector.connect()
+        assert new.primary.timeline == old.timeline + 1
+        state = await schema_versions.read_state(new)
+        assert state is not None
+        assert state[schema_versions.TIMELINE] == str(new.primary.timeline).encode()
+        await connector.close()
+        await new.close()
+
+    asyncio.run(run())
