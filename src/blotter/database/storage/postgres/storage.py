@@ -56,7 +56,7 @@ POINT_CONNECTIONS = 2
 SNAPSHOT_CONNECTIONS = 6
 WRITING_CONNECTIONS = 2
 """Each process has so many, the first two in one pool, which upkeep uses too; and one each for exclusive writes,
-long reads and notifications. `connecting` and `watching` add their own."""
+long reads and notifications. `connecting`, `watching` and `leading` add their own."""
 UPKEEP_SECONDS = 1.0
 SLICE_ITEMS = 500
 """Items of a dropped key space that are removed at a time."""
