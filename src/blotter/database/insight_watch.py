@@ -28,7 +28,7 @@ from blotter.database.insights.settings import Insights, Kind, every_insights, i
 from blotter.database.insights.sketch import KEEP, PARTS, Sketch
 from blotter.database.model.arns import parse_arn
 from blotter.database.model.capacity import ConsumedCapacity
-from blotter.database.model.errors import DynamoDBError
+from blotter.database.model.errors import THROTTLED, DynamoDBError
 from blotter.database.model.keys import partition_prefix
 from blotter.database.model.table import KeyAttribute, KeySchema
 from blotter.database.model.values import Item
@@ -44,9 +44,6 @@ KEYS_IN_ALL: Final = 200_000
 WRITE_UNIT: Final = 3.0
 """What a write unit weighs in ConsumedThroughputUnits.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/contributorinsights_HowItWorks.html"""
-THROTTLED: Final = frozenset(
-    {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
-)
 
 Next = Callable[[Request, "Context | None", "Plan | None", "Result | DynamoDBError"], None]
 

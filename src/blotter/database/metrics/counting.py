@@ -33,13 +33,11 @@ from blotter.database.metrics.names import (
 )
 from blotter.database.model.arns import parse_arn
 from blotter.database.model.capacity import ConsumedCapacity
-from blotter.database.model.errors import DynamoDBError
+from blotter.database.model.errors import THROTTLED, DynamoDBError
 from blotter.database.operations.answers import Result, Returned
 from blotter.database.operations.context import Context
 from blotter.database.operations.touches import EVERYTHING, Plan
 
-THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
-"""Errors of requests that were throttled."""
 _THROTTLED_REASONS = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError"})
 _CONFLICT = "TransactionConflict"
 _NANOSECONDS = 1_000_000_000.0

@@ -18,6 +18,9 @@ CORAL_SERVICE_NAMESPACE = "com.amazon.coral.service#"
 CORAL_VALIDATE_NAMESPACE = "com.amazon.coral.validate#"
 CORAL_AVAILABILITY_NAMESPACE = "com.amazon.coral.availability#"
 
+THROTTLED = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
+"""The codes of requests that were throttled as a whole."""
+
 # Codes that AWS's service framework raises, not DynamoDB itself; they carry the framework's namespace.
 _NAMESPACES = {
     "ValidationException": CORAL_VALIDATE_NAMESPACE,
