@@ -1,6 +1,6 @@
 """`python -m benchmarks`: everything in one command, into docs/performance.md with --write.
 
-    python -m benchmarks --write      all but imports, protection, hostile and soak: twenty minutes on two cores
+    python -m benchmarks --write      the usual parts: twenty minutes on two cores
     python -m benchmarks --only compare --peers dynalite --rounds 1 --connections 16
     python -m benchmarks --only growth,imports --items 1000000
     python -m benchmarks --only vectors --vectors 10000,100000,1000000 --write
@@ -28,6 +28,7 @@ from benchmarks import (
     growth,
     hostile,
     imports,
+    keeping,
     protection,
     report,
     scaling,
@@ -73,11 +74,12 @@ PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "stalls": lambda plan, _: stalls.run(plan),
     "growth": lambda plan, chosen: growth.run(plan, chosen.items),
     "imports": lambda plan, chosen: imports.run(plan, chosen.items),
+    "keeping": lambda plan, chosen: keeping.run(plan, chosen.items, chosen.rate),
     "vectors": lambda plan, chosen: vectors.run(plan, [int(count) for count in chosen.vectors.split(",")]),
     "hostile": lambda plan, _: hostile.run(plan),
     "soak": lambda plan, chosen: soak.run(plan, chosen.minutes),
 }
-_USUAL = ",".join(name for name in PARTS if name not in ("imports", "protection", "hostile", "soak"))
+_USUAL = ",".join(name for name in PARTS if name not in ("imports", "keeping", "protection", "hostile", "soak"))
 
 
 def main() -> None:
@@ -113,7 +115,13 @@ def _arguments() -> argparse.Namespace:
     add("--connections", default="1,16,64", help="of `compare` [%(default)s]")
     add("--rounds", type=int, default=3)
     add("--seconds", type=float, default=1.0, help="of each measurement; wrk knows whole ones")
-    add("--items", type=int, default=10_000_000, help="the large table of `growth`, `protection` and `imports`")
+    add(
+        "--items",
+        type=int,
+        default=10_000_000,
+        help="of the large table, where there is one",
+    )
+    add("--rate", type=float, default=2000.0, help="requests a second beside `keeping` [%(default)s]")
     add("--vectors", default="10000,100000", help="sizes of `vectors` [%(default)s]")
     add("--minutes", type=float, default=10.0, help="of `soak`")
     add("--write", action="store_true", help="write the figures into docs/performance.md")

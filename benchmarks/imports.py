@@ -98,18 +98,14 @@ def _row(case: _Case, items: int, measured: _Measured, beside: tuple[float, floa
 def _import(running: Running, data: Path, case: _Case, items: int) -> _Measured:
     """Imports so many items, and checks that it says so."""
     name = f"{case.form.lower()}-{'index' if case.index else 'plain'}"
-    file = data / "objects" / "source" / name / "items"
-    file.parent.mkdir(parents=True)
-    with file.open("w") as out:
-        for line in _lines(case.form, items):
-            out.write(f"{line}\n")
+    file = write_items(data / "objects" / "source" / name, case.form, items)
     running.forget_peaks()
     cpu, began = running.cpu_seconds(), time.perf_counter()
     request = {
         "ClientToken": name,
         "S3BucketSource": {"S3Bucket": "source", "S3KeyPrefix": f"{name}/"},
         "InputFormat": case.form,
-        "TableCreationParameters": _creation(name, index=case.index),
+        "TableCreationParameters": creation(name, index=case.index),
     }
     arn = json.loads(running.call("ImportTable", request))["ImportTableDescription"]["ImportArn"]
     while True:
@@ -127,7 +123,18 @@ def _import(running: Running, data: Path, case: _Case, items: int) -> _Measured:
     return measured
 
 
-def _creation(name: str, *, index: bool) -> dict[str, Any]:
+def write_items(folder: Path, form: str, items: int) -> Path:
+    """Writes so many items into a new file of a new folder; returns the file."""
+    folder.mkdir(parents=True)
+    file = folder / "items"
+    with file.open("w") as out:
+        for line in _lines(form, items):
+            out.write(f"{line}\n")
+    return file
+
+
+def creation(name: str, *, index: bool) -> dict[str, Any]:
+    """The TableCreationParameters of a table of `bench`'s form, perhaps with a global index of all attributes."""
     described = {**workloads.TABLES[0], "TableName": name}
     if not index:
         return described
