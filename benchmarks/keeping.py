@@ -111,6 +111,7 @@ class _Steps:
 
     def import_(self) -> Callable[[], bool]:
         request = {
+            "ClientToken": _LOADED,
             "S3BucketSource": {"S3Bucket": "source", "S3KeyPrefix": f"{_LOADED}/"},
             "InputFormat": "DYNAMODB_JSON",
             "TableCreationParameters": creation(_LOADED, index=True),

@@ -12,6 +12,7 @@ import random
 import select
 import socket
 import time
+from collections import deque
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -40,8 +41,8 @@ class Paced:
     def __init__(self, running: Running, rate: float) -> None:
         self._ours, theirs = multiprocessing.Pipe()
         requests = [
-            signing.request(running.host, *(workloads.put(count) if count % 2 else workloads.get(count)))
-            for count in random.Random(6).sample(range(_ITEMS), 2000)
+            signing.request(running.host, *(workloads.put(number) if count % 2 else workloads.get(number)))
+            for count, number in enumerate(random.Random(6).sample(range(_ITEMS), 2000))
         ]
         self._process = multiprocessing.get_context("fork").Process(
             target=_work, args=(running.address, requests, rate, theirs), daemon=True
@@ -73,7 +74,7 @@ def _work(address: tuple[str, int], requests: list[bytes], rate: float, control:
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         poller.register(each, select.EPOLLIN)
     by_number = {each.fileno(): each for each in sockets}
-    free = list(sockets)
+    free = deque(sockets)
     under_way: dict[int, tuple[float, int]] = {}
     taken: tuple[list[float], list[float]] = ([], [])
     count = 0
@@ -81,7 +82,7 @@ def _work(address: tuple[str, int], requests: list[bytes], rate: float, control:
     while True:
         now = time.perf_counter()
         while due <= now and free:
-            each = free.pop()
+            each = free.popleft()  # by turns: the server closes what is idle for long
             under_way[each.fileno()] = (due, count % 2)
             each.sendall(requests[count % len(requests)])
             count += 1

@@ -144,7 +144,12 @@ class Executor:
     def _read_in_slices(
         self, slicing: Slicing[Any], plan: Plan, context: Context, request: Request, ends: Ends
     ) -> Response | Pending:
-        """The first slice at once, which is all for most queries; the rest alternating with other long reads."""
+        """The first slice at once, which is all for most queries; the rest alternating with other long reads. All
+        of them alternating when there are many long reads, so that a crowd of those does not stop everything."""
+        if not self._long_reads.has_room:
+            read = _LongRead(self._storage, slicing, Job(plan, context, request, ends), snapshots=0)
+            self._long_reads.begin(read)
+            return read
         snapshot = self._storage.open_snapshot()
         if snapshot is None:
             return self._read_slices_later(slicing, Job(plan, context, request, ends))
@@ -156,12 +161,12 @@ class Executor:
             return ends.succeeded(done.value, request, context, plan)
         except SnapshotTooOld:
             snapshot.close()
-            read = _LongRead(self._storage, slicing, Job(plan, context, request, ends))
+            read = _LongRead(self._storage, slicing, Job(plan, context, request, ends), snapshots=1)
         except BaseException:
             snapshot.close()
             raise
         else:
-            read = _LongRead(self._storage, slicing, Job(plan, context, request, ends))
+            read = _LongRead(self._storage, slicing, Job(plan, context, request, ends), snapshots=1)
             read.resume(snapshot, slices, work)
         self._long_reads.add(read)
         return read
@@ -336,12 +341,13 @@ class _LongRead(Pending):
 
     __slots__ = ("_failure", "_job", "_slices", "_slicing", "_snapshot", "_snapshots", "_storage", "work")
 
-    def __init__(self, storage: Storage, slicing: Slicing[Any], job: Job) -> None:
+    def __init__(self, storage: Storage, slicing: Slicing[Any], job: Job, *, snapshots: int) -> None:
+        """`snapshots` is how many it has had."""
         super().__init__()
         self._storage = storage
         self._slicing = slicing
         self._job = job
-        self._snapshots = 1
+        self._snapshots = snapshots
         self._snapshot: Snapshot | None = None
         self._slices: Slices | None = None
         self._failure: BaseException | None = None
@@ -401,7 +407,7 @@ class _LongRead(Pending):
 
 class _LongReads:
     """The long reads of a process: a few run, alternating slice by slice; the others wait in the order of their
-    arrival.
+    arrival. What is new while that many run gets its first slice before it waits: for most queries that is all.
 
     So a read that runs ends long before its snapshot is too old, however many there are, and the number of
     snapshots, each of which has a connection and its cache, is bounded. Work on large items is done by a thread,
@@ -409,58 +415,79 @@ class _LongReads:
     """
 
     def __init__(self) -> None:
+        self._new: deque[_LongRead] = deque()
         self._running: deque[_LongRead] = deque()
         self._waiting: deque[_LongRead] = deque()
-        self._working = 0
-        """Running reads whose work the thread has."""
+        self._active = 0
+        """The running reads, and those whose work the thread has."""
         self._large_items: WorkThread | None = None
         self._scheduled = False
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another one may run."""
+        return self._active < MOST_RUNNING
+
     def add(self, read: _LongRead) -> None:
         """Takes a read after its first slice, which it repeats if it has to wait."""
-        if self._has_room():
+        if self.has_room:
+            self._active += 1
             self._go_on(read)
         else:
             read.stop()
             self._waiting.append(read)
         self._schedule()
 
-    def _has_room(self) -> bool:
-        return len(self._running) + self._working < MOST_RUNNING
+    def begin(self, read: _LongRead) -> None:
+        """Takes a read that has not begun, while there is no room."""
+        self._new.append(read)
+        self._schedule()
 
     def _go_on(self, read: _LongRead) -> None:
         if read.work is None:
             self._running.append(read)
             return
         if self._large_items is None:
-            self._large_items = WorkThread("large-items")
-        self._working += 1
+            self._large_items = WorkThread("large-items", computes=True)
         self._large_items.run(asyncio.get_running_loop(), read.work, lambda error: self._worked(read, error))
 
     def _worked(self, read: _LongRead, error: BaseException | None) -> None:
-        self._working -= 1
         read.worked(error)
         self._running.append(read)
         self._schedule()
 
     def _schedule(self) -> None:
-        if self._running and not self._scheduled:
+        if (self._running or self._new) and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        """Slices of the running reads, round robin, for a few milliseconds at most."""
-        running, deadline = self._running, time.monotonic() + RUN_SECONDS
-        while running:
-            read = running.popleft()
-            response = read.give_up() if read.abandoned else read.step()
-            if response is None:
-                self._go_on(read)
-            while self._waiting and self._has_room():
-                running.append(self._waiting.popleft())
-            if response is not None:
-                read.settle_with(response)
+        """First slices, and slices of the running reads, by turns, for a few milliseconds at most."""
+        new, running, deadline = self._new, self._running, time.monotonic() + RUN_SECONDS
+        while new or running:
+            if new:
+                self._begin(new.popleft())
+            if running:
+                self._step(running.popleft())
             if time.monotonic() > deadline:
                 break
         self._scheduled = False
         self._schedule()
+
+    def _begin(self, read: _LongRead) -> None:
+        response = read.give_up() if read.abandoned else read.step()
+        if response is None:
+            self.add(read)
+        else:
+            read.settle_with(response)
+
+    def _step(self, read: _LongRead) -> None:
+        response = read.give_up() if read.abandoned else read.step()
+        if response is None:
+            self._go_on(read)
+            return
+        self._active -= 1
+        while self._waiting and self.has_room:
+            self._active += 1
+            self._running.append(self._waiting.popleft())
+        read.settle_with(response)

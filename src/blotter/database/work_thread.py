@@ -2,8 +2,11 @@
 
 Smaller and faster than an executor: a queue in, `call_soon_threadsafe` out, no future between. Work is what blocks
 in the kernel (a synced commit, a lock, a checkpoint) and releases the interpreter while it does, or what computes
-for so long that the loop would keep others waiting: the interpreter then switches between the two every few
-milliseconds.
+for so long that the loop would keep others waiting.
+
+What computes has to let the loop go first now and then (`let_serve`). The interpreter's lock is not fair: decoding
+a large value and compiled code keep it to their end, and a loop that reads rows gives it up at each of them. So a
+read of 256 rows would wait 256 times for the work of a thread that is always busy: ten seconds were seen.
 """
 
 from __future__ import annotations
@@ -12,14 +15,30 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 
 Work = Callable[[], object]
 Done = Callable[[BaseException | None], None]
 
 
+_LONGEST_SECONDS = 0.1
+"""A loop that is not heard of for so long may itself be waiting for the thread."""
+
+
+def let_serve(loop: asyncio.AbstractEventLoop) -> None:
+    """For threads that compute, between two pieces of work of some milliseconds: waits until the loop has served
+    what had come."""
+    served = Event()
+    with suppress(RuntimeError):  # the loop was closed
+        loop.call_soon_threadsafe(served.set)
+        served.wait(_LONGEST_SECONDS)
+
+
 class WorkThread:
-    def __init__(self, name: str) -> None:
+    """`computes`: its work needs the interpreter, and the loop goes first before each piece of it."""
+
+    def __init__(self, name: str, *, computes: bool = False) -> None:
+        self._computes = computes
         self._queue: SimpleQueue[tuple[asyncio.AbstractEventLoop, Work, Done] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -58,6 +77,8 @@ class WorkThread:
             loop, work, done = entry
             error = None
             try:
+                if self._computes:
+                    let_serve(loop)
                 work()
             except BaseException as raised:
                 error = raised

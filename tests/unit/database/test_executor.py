@@ -227,10 +227,12 @@ class Counting(SqliteStorage):
 
     open_now = 0
     most_open = 0
+    opened = 0
 
     def open_snapshot(self) -> Any:
         snapshot = super().open_snapshot()
         self.open_now += 1
+        self.opened += 1
         self.most_open = max(self.most_open, self.open_now)
         return _Counted(snapshot, self)
 
@@ -299,6 +301,28 @@ def test_a_short_read_does_not_wait_for_long_ones(counting: InProcessDatabase) -
 
     counting.run(together())
     assert order[0] == "query"
+
+
+def test_a_crowd_of_long_reads_begins_a_few_at_a_time(
+    counting: InProcessDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that come together do not have their first slices one after another: what comes next is served
+    between them."""
+    monkeypatch.setattr(executor, "RUN_SECONDS", 0.0)
+    storage = counting.storage
+    assert isinstance(storage, Counting)
+    opened: list[int] = []
+
+    async def together() -> None:
+        scans = [asyncio.ensure_future(scan(counting)) for _ in range(40)]
+        while not all(one.done() for one in scans):
+            before = storage.opened
+            await asyncio.sleep(0)  # after the first time, all requests are there
+            opened.append(storage.opened - before)
+        await asyncio.gather(*scans)
+
+    counting.run(together())
+    assert max(opened) <= executor.MOST_RUNNING
 
 
 def test_an_abandoned_read_gives_its_snapshot_back(counting: InProcessDatabase) -> None:

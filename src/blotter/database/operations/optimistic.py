@@ -79,7 +79,8 @@ class OptimisticTransaction:
     # Writing
 
     def note_work(self, amount: int) -> None:
-        """There is no limit outside the write lock."""
+        """There is no limit outside the write lock, but others are served in between."""
+        self._snapshot.note_work(amount)
 
     def limit_work(self, limit: int) -> None:
         """There is none."""

@@ -11,6 +11,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Paginatio
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Generator
 from typing import Protocol, TypeAlias
 
@@ -26,6 +27,9 @@ from blotter.database.storage.protocol import ReadTransaction, Row, SnapshotTooO
 PAGE_BYTES = 1024 * 1024
 SLICE_BYTES = 64 * 1024
 SLICE_ITEMS = 256
+SELECTING_SECONDS = 0.002
+"""A condition that takes longer for the items of a slice ends it, so that others do not wait for the rest."""
+SELECTED_AT_ONCE = 8
 LARGE_BODIES = 256 * 1024
 """Bytes of bodies that are decoded on the event loop at once; more are decoded on a thread."""
 
@@ -63,7 +67,9 @@ class PageReader:
         "_fetch",
         "_fetched_bytes",
         "_filter_fetched",
+        "_last_key",
         "_limit",
+        "_most_items",
         "_projection",
         "_slice_bytes",
         "_slice_items",
@@ -102,6 +108,8 @@ class PageReader:
         self._projection = projection
         self._fetch = fetch
         self._filter_fetched = filter_fetched
+        self._most_items = SLICE_ITEMS
+        """Items of a slice: fewer once the condition has turned out to be slow."""
         self._slice_items = SLICE_ITEMS
         self._slice_bytes = SLICE_BYTES
         self._fetched_bytes = 0
@@ -117,6 +125,8 @@ class PageReader:
         """Read units of what was fetched from the table."""
         self.last: Row | None = None
         """The last item or index entry read."""
+        self._last_key: Item | None = None
+        """Its key, if it is large and was decoded: doing so again would be work."""
 
     def read(self, key_range: KeyRange, *, reverse: bool = False) -> Generator[Selecting, None, bool]:
         """Reads a range, or as much of it as fits into the page; yields after each slice, and in it what is to be
@@ -153,38 +163,53 @@ class PageReader:
             self._slice_items -= len(rows)
             self._slice_bytes -= taken
             if self._slice_items <= 0 or self._slice_bytes <= 0:
-                self._slice_items, self._slice_bytes = SLICE_ITEMS, SLICE_BYTES
+                self._slice_items, self._slice_bytes = self._most_items, SLICE_BYTES
                 yield None
 
     def _take(self, rows: list[Row]) -> int:
         """Adds rows to the page and returns their bytes; -1 when the snapshot ended between them. Removes the rows
         that have to wait for the next slice."""
+        self._last_key = None
         if self._fetch:
             return self._take_fetched(rows)
         size = sum([row[1] for row in rows])
+        if self._condition is None and self._projection is None:
+            self.bodies += [row[2] for row in rows]
+        elif size > _SMALL_SLICE and sum([len(row[2]) for row in rows]) > LARGE_BODIES:
+            self._unselected = [(row[2], row[2]) for row in rows]
+        else:
+            selected = self._select_in_time(rows)
+            if selected < len(rows):
+                del rows[selected:]
+                size = sum([row[1] for row in rows])
+                self._most_items = 2 * selected
+                self._slice_items = 0  # ends the slice
         if rows:
             self.last = rows[-1]
         self.scanned += len(rows)
         self.size += size
-        bodies = [row[2] for row in rows]
-        if self._condition is None and self._projection is None:
-            self.bodies += bodies
-            return size
-        if size > _SMALL_SLICE and sum(map(len, bodies)) > LARGE_BODIES:
-            self._unselected = [(body, body) for body in bodies]
-            return size
-        condition, projection, taken = self._condition, self._projection, self.bodies
-        for body in bodies:
-            item: Item = orjson.loads(body)
-            if condition is None or condition.matches(item):
-                taken.append(body if projection is None else orjson.dumps(projection.project(item)))
         return size
+
+    def _select_in_time(self, rows: list[Row]) -> int:
+        """Applies condition and projection to rows until they have taken too long; returns to how many."""
+        condition, projection, taken = self._condition, self._projection, self.bodies
+        deadline = time.monotonic() + SELECTING_SECONDS
+        for at in range(0, len(rows), SELECTED_AT_ONCE):
+            if at and time.monotonic() > deadline:
+                return at
+            for row in rows[at : at + SELECTED_AT_ONCE]:
+                body = row[2]
+                item: Item = orjson.loads(body)
+                if condition is None or condition.matches(item):
+                    taken.append(body if projection is None else orjson.dumps(projection.project(item)))
+        return len(rows)
 
     def _select(self) -> None:
         """Applies condition and projection to what was read."""
         condition, projection = self._condition, self._projection
+        item: Item | None = None
         for tested, body in self._unselected:
-            item: Item | None = None
+            item = None
             if condition is not None:
                 item = orjson.loads(tested)
                 if not condition.matches(item):
@@ -194,6 +219,8 @@ class PageReader:
                     item = orjson.loads(body)
                 body = orjson.dumps(projection.project(item))
             self.bodies.append(body)
+        if item is not None and self.last is not None and self._unselected[-1][0] is self.last[2]:
+            self._last_key = self._key_in(item)
         self._unselected = []
 
     def _take_fetched(self, rows: list[Row]) -> int:
@@ -227,7 +254,9 @@ class PageReader:
         """The key of the last item or index entry read: of the table and of the index."""
         if self.last is None:
             raise ValueError("nothing was read")
-        item: Item = orjson.loads(self.last[2])
+        return self._last_key or self._key_in(orjson.loads(self.last[2]))
+
+    def _key_in(self, item: Item) -> Item:
         names = self.table.keys.names
         if self.index is not None:
             return {name: item[name] for name in dict.fromkeys(names + self.index.keys.names)}

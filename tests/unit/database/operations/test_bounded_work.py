@@ -6,11 +6,13 @@ Where something is done is told by the thread, and how much by what was read or 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -253,6 +255,35 @@ def test_small_pages_are_selected_at_once(database: InProcessDatabase, monkeypat
     assert database.call("Query", request)[1]["Count"] == ITEMS
     assert selected == []
     assert pages.LARGE_BODIES > 64 * 1024
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_condition_that_takes_long_ends_its_slice(
+    database: InProcessDatabase, monkeypatch: pytest.MonkeyPatch, reverse: bool
+) -> None:
+    """On a clock by which each look is too late. The page is the same."""
+    for number in range(100):
+        item = {"p": {"S": "x"}, "s": {"S": f"{number:03}"}, "even": {"BOOL": number % 2 == 0}}
+        assert database.call("PutItem", {"TableName": "workload", "Item": item})[0] == 200
+    query = {
+        "TableName": "workload",
+        "KeyConditionExpression": "p = :p",
+        "FilterExpression": "even = :true",
+        "ExpressionAttributeValues": {":p": {"S": "x"}, ":true": {"BOOL": True}},
+        "ScanIndexForward": not reverse,
+    }
+    expected = database.call("Query", query)
+    slices: list[int] = []
+    select = PageReader._select_in_time
+
+    def counted(reader: PageReader, rows: list[Any]) -> int:
+        slices.append(select(reader, rows))
+        return slices[-1]
+
+    monkeypatch.setattr(pages, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    monkeypatch.setattr(PageReader, "_select_in_time", counted)
+    assert database.call("Query", query) == expected
+    assert (sum(slices), max(slices)) == (100, pages.SELECTED_AT_ONCE)
 
 
 def key_of(number: int) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Reads that compute for long: one after another on a thread, each over a snapshot of a connection kept for them.
 
-Thread and connection are made at the first such read. The interpreter switches between this thread and the event
-loop every few milliseconds, so that the loop goes on serving others. A snapshot lasts as long as its handler; the
-WAL cannot be started over meanwhile.
+Thread and connection are made at the first such read. Between two large values the thread lets the event loop
+serve others (`work_thread`). A snapshot lasts as long as its handler; the WAL cannot be started over meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import apsw
@@ -16,7 +16,7 @@ import apsw
 from blotter.database.storage.protocol import ReadTransaction, Settled, StorageUnavailable
 from blotter.database.storage.sqlite.checksums import error_text
 from blotter.database.storage.sqlite.snapshots import PooledReader
-from blotter.database.work_thread import WorkThread
+from blotter.database.work_thread import WorkThread, let_serve
 
 MAX_WAITING = 1000
 """A client waits rather than getting an error; those that give up cost nothing."""
@@ -37,7 +37,7 @@ class LongReads:
         if self._waiting >= MAX_WAITING:
             raise StorageUnavailable("too many long reads are waiting")
         if self._thread is None:
-            self._thread = WorkThread("storage-long-reads")
+            self._thread = WorkThread("storage-long-reads", computes=True)
         self._waiting += 1
         result: list[Any] = []
 
@@ -45,7 +45,7 @@ class LongReads:
             self._waiting -= 1
             settled(result[0] if error is None else None, error)
 
-        self._thread.run(loop, lambda: result.append(self._run(handler)), done)
+        self._thread.run(loop, lambda: result.append(self._run(loop, handler)), done)
 
     def close(self) -> None:
         """Returns when the last one has ended."""
@@ -53,11 +53,12 @@ class LongReads:
             self._thread.stop()
         self._discard()
 
-    def _run(self, handler: Callable[[ReadTransaction], Any]) -> Any:
+    def _run(self, loop: asyncio.AbstractEventLoop, handler: Callable[[ReadTransaction], Any]) -> Any:
         try:
             if self._reader is None:
                 self._reader = PooledReader(self._connect())
             self._reader.begin()
+            self._reader.let_serve = partial(let_serve, loop)
             try:
                 return handler(self._reader)
             finally:

@@ -31,6 +31,8 @@ from blotter.database.storage.sqlite.reading import PIN, Reader
 
 MAX_AGE_SECONDS = 10.0
 POOL_SIZE = 8
+WORK_AT_ONCE = 256 * 1024
+"""Bytes of large values, after which a handler on a thread lets the event loop serve others."""
 
 
 class PooledReader(Reader):
@@ -40,9 +42,20 @@ class PooledReader(Reader):
         super().__init__(connection.cursor(), CatalogCache())
         self._connection = connection
         self._pin = connection.cursor()
+        self.let_serve: Callable[[], None] | None = None
+        """For a thread that computes long."""
 
     def begin(self) -> None:
         self._generation = self._pin.execute(PIN).fetchone()[0]  # type: ignore[index]
+        self._work_left = 0
+
+    def note_work(self, amount: int) -> None:
+        """There is no limit here."""
+        self._work_left -= amount
+        if self._work_left < 0:
+            self._work_left = WORK_AT_ONCE
+            if self.let_serve is not None:
+                self.let_serve()
 
     def end(self) -> None:
         for _ in self._pin:  # to its end: this lets go of the snapshot
