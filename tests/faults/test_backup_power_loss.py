@@ -8,7 +8,6 @@ that was acknowledged must come to its end, with exactly the items of its moment
 
 from __future__ import annotations
 
-import json
 import random
 from functools import partial
 from pathlib import Path
@@ -16,74 +15,14 @@ from typing import Any
 
 import pytest
 
-from blotter.database.copies.jobs import Tools, all_jobs
+from blotter.database.copies.jobs import all_jobs
 from blotter.database.copies.memory_objects import MemoryObjects
 from blotter.database.copies.objects import INTERNAL
 from blotter.database.inspection.check import check as check_directory
 from blotter.database.storage.sqlite import SqliteStorage
+from tests.faults.recorded_objects import TABLE, Items, RecordedObjects, read, use
 from tests.faults.storage_power_loss import Record, crashes, recording, write_files
 from tests.in_process import InProcessDatabase
-
-TABLE: dict[str, Any] = {
-    "TableName": "books",
-    "BillingMode": "PAY_PER_REQUEST",
-    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("id", "kind")],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-    "GlobalSecondaryIndexes": [
-        {
-            "IndexName": "by-kind",
-            "KeySchema": [{"AttributeName": "kind", "KeyType": "HASH"}],
-            "Projection": {"ProjectionType": "ALL"},
-        }
-    ],
-}
-Items = dict[str, dict[str, Any]]
-
-
-class RecordedObjects(MemoryObjects):
-    """Notes after which event of the disk an object was there, or gone (None)."""
-
-    def __init__(self, record: Record) -> None:
-        super().__init__({}, "")
-        self.record = record
-        self.history: list[tuple[int, str, bytes | None]] = []
-
-    def put(self, name: str, content: bytes) -> None:
-        super().put(name, content)
-        self.history.append((len(self.record.events), name, content))
-
-    def delete(self, name: str) -> None:
-        super().delete(name)
-        self.history.append((len(self.record.events), name, None))
-
-    def within(self, folder: str) -> Any:
-        return _Within(self, folder)
-
-    def at(self, event: int) -> MemoryObjects:
-        """What was there at a crash after an event."""
-        objects = MemoryObjects({}, "")
-        for at, name, content in self.history:
-            if at <= event and content is None:
-                objects.delete(name)
-            elif at <= event and content is not None:
-                objects.put(name, content)
-        return objects
-
-
-class _Within(MemoryObjects):
-    def __init__(self, outer: RecordedObjects, folder: str) -> None:
-        super().__init__(outer._contents, f"{folder}/")
-        self._outer = outer
-        self._folder = folder
-
-    def put(self, name: str, content: bytes) -> None:
-        self._outer.put(f"{self._folder}/{name}", content)
-
-    def delete(self, name: str) -> None:
-        self._outer.delete(f"{self._folder}/{name}")
-
-    def within(self, folder: str) -> Any:
-        return _Within(self._outer, f"{self._folder}/{folder}")
 
 
 class State:
@@ -106,7 +45,7 @@ class Workload:
         choice = random.Random(seed)
         with recording(self.record) as vfs:
             database = InProcessDatabase(folder, store=partial(SqliteStorage.open, vfs=vfs))
-            use(database.tools, self.objects)
+            use(database.tools, MemoryObjects(self.objects, ""))
             assert database.call("CreateTable", TABLE)[0] == 200
             self.ready = len(self.record.events)
             self.states = [State({"books": {}}, {})]
@@ -170,21 +109,6 @@ class Workload:
         assert {info.name.split("/")[4] for info in objects.list(f"{INTERNAL}/backups/")} == kept
         database.close()
         assert check_directory(folder).is_sound
-
-
-def use(tools: Tools, objects: MemoryObjects) -> None:
-    tools.objects = objects  # type: ignore[misc]
-
-
-def read(database: InProcessDatabase, table: str) -> Items:
-    """The items of a table that is ACTIVE; its index must hold the same."""
-    described = database.call("DescribeTable", {"TableName": table})[1]["Table"]
-    assert described["TableStatus"] == "ACTIVE"
-    items = database.call("Scan", {"TableName": table})[1]["Items"]
-    indexed = database.call("Scan", {"TableName": table, "IndexName": "by-kind"})[1]["Items"]
-    assert sorted(map(json.dumps, items)) == sorted(map(json.dumps, indexed))
-    assert described["ItemCount"] == len(items)
-    return {item["id"]["S"]: item for item in items}
 
 
 def check_crashes(tmp_path: Path, seed: int, requests: int, count: int) -> None:

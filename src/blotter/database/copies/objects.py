@@ -43,7 +43,12 @@ class ObjectsUnavailable(Exception):
 
 
 class ObjectsDenied(ObjectsUnavailable):
-    """The store of objects refuses the credentials."""
+    """The store of objects does not allow what was asked of it."""
+
+
+class CredentialsRefused(ObjectsUnavailable):
+    """The store of objects does not accept the credentials, or no longer: with others it may allow everything.
+    The next use looks for them anew."""
 
 
 class BucketMissing(ObjectsUnavailable):

@@ -2,12 +2,14 @@
 
 Data move through obstore, which uploads and retries by itself; listing is done by boto3, because obstore's listing
 ends at the first key that it does not like (an empty segment, a control character). Credentials, region and
-endpoint are those of a boto3 session, as for every AWS program: profiles, roles, AWS_ENDPOINT_URL_S3. Both
-libraries are imported by the first use.
+endpoint are those of a boto3 session, as for every AWS program: profiles, roles, AWS_ENDPOINT_URL_S3. A session
+renews credentials that it was given for a time, but reads those in a file once: so after an error the next use
+begins with a new session. Both libraries are imported by the first use.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -17,6 +19,7 @@ from urllib.parse import urlsplit
 from blotter.database.copies.objects import (
     PIECE_BYTES,
     BucketMissing,
+    CredentialsRefused,
     ObjectInfo,
     ObjectNotFound,
     ObjectsDenied,
@@ -32,6 +35,13 @@ _TIMEOUT: Final = "60s"
 # Bytes of one part of an upload and how many may be on their way. S3 requires parts of at least 5 MiB.
 _PART_BYTES: Final = 8 * 1024 * 1024
 _PARTS_UNDER_WAY: Final = 2
+_REFUSED = re.compile(
+    r"\b(ExpiredToken|InvalidToken|InvalidAccessKeyId|SignatureDoesNotMatch|TokenRefreshRequired"
+    r"|UnrecognizedClientException|InvalidClientTokenId|ExpiredTokenException)\b"
+)
+"""Codes of errors about the credentials, not about what they allow. Source:
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html and the common errors of AWS's services."""
+_STATUSES_OF_REFUSALS: Final = (400, 401, 403)
 
 
 class S3Objects:
@@ -44,7 +54,8 @@ class S3Objects:
         self._prefix = f"{check_name(prefix)}/" if prefix else ""
         self._session = session
         self._opened: dict[str, Any] = {} if opened is None else opened
-        """Shared by all views of one bucket: the session, boto3's client, obstore's store."""
+        """Shared by all views of one bucket: a session with boto3's client, obstore's store, for as long as they
+        work."""
         self.place = f"s3://{bucket}/{prefix}".rstrip("/")
 
     def put(self, name: str, content: bytes) -> None:
@@ -143,8 +154,7 @@ class S3Objects:
 
     def encrypted_by(self, kms_key: str | None) -> S3Objects:
         options = {"server_side_encryption": "aws:kms"} | ({} if kms_key is None else {"sse_kms_key_id": kms_key})
-        opened = {name: value for name, value in self._opened.items() if name != "store"}
-        encrypted = S3Objects(self._bucket, "", self._session, opened | {"encryption": options})
+        encrypted = S3Objects(self._bucket, "", self._session, {"encryption": options})
         encrypted._prefix = self._prefix
         return encrypted
 
@@ -152,19 +162,24 @@ class S3Objects:
         return self._prefix + check_name(name)
 
     def _client(self) -> Any:
-        if "client" not in self._opened:
+        return self._session_and_client()[1]
+
+    def _session_and_client(self) -> tuple[Any, Any]:
+        found: tuple[Any, Any] | None = self._opened.get("client")
+        if found is None:
             import boto3
 
-            session = self._opened["session"] = self._session or boto3.Session()
-            self._opened["client"] = session.client("s3")
-        return self._opened["client"]
+            session = self._session or boto3.Session()
+            found = self._opened["client"] = (session, session.client("s3"))
+        return found
 
     def _store(self) -> Any:
-        if "store" not in self._opened:
+        store = self._opened.get("store")
+        if store is None:
             from obstore.auth.boto3 import Boto3CredentialProvider
             from obstore.store import S3Store
 
-            client = self._client()
+            session, client = self._session_and_client()
             endpoint = client.meta.endpoint_url
             options: dict[str, Any] = {"region": client.meta.region_name, "retry_config": _RETRIES}
             options |= self._opened.get("encryption", {})
@@ -172,16 +187,16 @@ class S3Objects:
             if not (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
                 options["endpoint"] = endpoint
                 client_options["allow_http"] = endpoint.startswith("http://")
-            credentials = Boto3CredentialProvider(self._opened["session"], ttl=_CREDENTIALS_KEPT)
-            self._opened["store"] = S3Store(
+            credentials = Boto3CredentialProvider(session, ttl=_CREDENTIALS_KEPT)
+            store = self._opened["store"] = S3Store(
                 self._bucket, credential_provider=credentials, client_options=client_options, **options
             )
-        return self._opened["store"]
+        return store
 
     @contextmanager
     def _as_unavailable(self, name: str, *, writing: bool = False) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
-        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+        from obstore.exceptions import BaseError
 
         place = f"{self.place}/{name}".rstrip("/")
         try:
@@ -190,21 +205,52 @@ class S3Objects:
             if writing or "NoSuchBucket" in str(error):
                 raise BucketMissing(f"{place} cannot be used: there is no bucket {self._bucket}") from error
             raise ObjectNotFound(place) from None
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise _denied(place, error) from error
+        except (BaseError, BotoCoreError, ClientError, OSError) as error:
+            raise self._unavailable(place, error) from error
+
+    def _unavailable(self, place: str, error: Exception) -> ObjectsUnavailable:
+        status = _status(error)
+        refused = _REFUSED.search(str(error)) is not None or (
+            status in _STATUSES_OF_REFUSALS and self._refuses_credentials()
+        )
+        self._opened.pop("store", None)
+        self._opened.pop("client", None)
+        if refused:
+            return CredentialsRefused(
+                f"{place}: the credentials are refused or have expired; renew them where the AWS SDKs look for "
+                f"them ({_first_line(error)})"
+            )
+        if status in (401, 403):
+            return ObjectsDenied(
+                f"{place}: access is denied; allow it, or use other credentials ({_first_line(error)})"
+            )
+        return ObjectsUnavailable(f"{place} cannot be used: {_first_line(error)}")
+
+    def _refuses_credentials(self) -> bool:
+        """Asked when an error does not say it: responses to HEAD requests have no body."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client().list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
         except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (401, 403):
-                raise _denied(place, error) from error
-            raise ObjectsUnavailable(f"{place} cannot be used: {_first_line(error)}") from error
-        except (BaseError, BotoCoreError, OSError) as error:
-            raise ObjectsUnavailable(f"{place} cannot be used: {_first_line(error)}") from error
+            return _REFUSED.fullmatch(error.response.get("Error", {}).get("Code", "")) is not None
+        except BotoCoreError:
+            return False
+        return False
 
 
-def _denied(place: str, error: Exception) -> ObjectsDenied:
-    return ObjectsDenied(
-        f"{place}: the credentials are refused or have expired; renew them where the AWS SDKs look for them "
-        f"({_first_line(error)})"
-    )
+def _status(error: Exception) -> int:
+    """The status of the response behind an error; 0 for none that is known."""
+    from botocore.exceptions import ClientError
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if isinstance(error, PermissionDeniedError):
+        return 403
+    if isinstance(error, UnauthenticatedError):
+        return 401
+    return 400 if "400 Bad Request" in str(error) else 0
 
 
 def _first_line(error: BaseException) -> str:

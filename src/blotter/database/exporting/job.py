@@ -126,16 +126,17 @@ class _Exporting:
 
     async def run(self, state: ExportState) -> Export:
         """The record of the export when it is complete."""
-        bucket = await asyncio.to_thread(self._open_bucket)
+        has_begun = state.done or bool(state.files) or state.next > b""
+        bucket = await asyncio.to_thread(self._open_bucket, has_begun)
         if not state.done:
             await self._check_log(state)
             state = await self._write_data(bucket, state)
         await self._check_log(state)
         return await asyncio.to_thread(self._write_manifests, bucket, state)
 
-    def _open_bucket(self) -> Objects:
+    def _open_bucket(self, has_begun: bool) -> Objects:
         """The bucket, into which `_started` was written. Who may write need not be allowed to look whether it is
-        there: only an owner is asked for."""
+        there: only an owner is asked for. An export that has begun was allowed, and waits to be again."""
         export, objects = self._export, self._tools.objects
         try:
             if objects.makes_buckets:
@@ -150,6 +151,8 @@ class _Exporting:
         except (ObjectNotFound, BucketMissing):
             raise ExportFailed("S3NoSuchBucket", "The specified bucket does not exist") from None
         except ObjectsDenied as error:
+            if has_begun:
+                raise
             raise ExportFailed("S3AccessDenied", str(error)) from None
         except ObjectsUnavailable as error:
             if export.sse_algorithm == "KMS" and "KMS." in str(error):

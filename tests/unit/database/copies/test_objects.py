@@ -17,6 +17,7 @@ from obstore.exceptions import GenericError, PermissionDeniedError
 from blotter.database.copies import objects as objects_module
 from blotter.database.copies.memory_objects import MemoryObjects
 from blotter.database.copies.objects import (
+    CredentialsRefused,
     FolderObjects,
     ObjectNotFound,
     Objects,
@@ -185,7 +186,17 @@ def test_s3_says_what_to_do(s3: S3Objects, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(obstore, "put", refuse)
     with pytest.raises(
-        ObjectsDenied, match=r"s3://unit-objects/.*/x: the credentials are refused or have expired; renew"
+        CredentialsRefused, match=r"s3://unit-objects/.*/x: the credentials are refused or have expired; renew"
+    ):
+        s3.put("x", b"1")
+
+    def deny(*_: object) -> None:
+        raise PermissionDeniedError("AccessDenied: this is not yours\nDebug source: …")
+
+    monkeypatch.setattr(obstore, "put", deny)
+    with pytest.raises(
+        ObjectsDenied,
+        match=r"s3://unit-objects/.*/x: access is denied; allow it, or use other credentials \(AccessDenied: this",
     ):
         s3.put("x", b"1")
 
