@@ -21,7 +21,7 @@ Serve = Callable[..., Serving]
 def create_store(url: str) -> None:
     """Makes the store that front ends then find at the URL."""
     command, environment = serve_command()
-    command = [sys.executable, "-m", "blotter", "store", "init", url]
+    command = [sys.executable, "-m", "blotter", "store", "init", "--store", url]
     made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert made.returncode == 0, made.stderr
 

@@ -1,4 +1,5 @@
-"""`blotter access` on the command line: root keys and accounts of a data directory whose server is down.
+"""`blotter access` on the command line: root keys and accounts of a data directory whose server is down, or of a
+store in PostgreSQL.
 
 Everything else about access (users, roles, policies, further keys) is done through IAM's API, while the server
 runs.
@@ -19,6 +20,8 @@ import click
 from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
+from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.store_cli import store_option
 from blotter.usage import CommandGroup
 
 if TYPE_CHECKING:
@@ -37,26 +40,26 @@ class _Refused(Exception):
     """The account is not right; the message is for the operator."""
 
 
-def _reset_root(data_dir: str, account: str, master_key: MasterKey | None) -> None:
+def _reset_root(data_dir: str, account: str, master_key: MasterKey | None, store: StoreUrl | None) -> None:
     async def work(roots: RootKeys) -> Path:
         accounts = await roots.accounts()
         if account not in accounts:
             known = f"it has {', '.join(accounts)}" if accounts else "access was never enforced there"
-            raise _Refused(f"there is no account {account} in {data_dir}: {known}")
+            raise _Refused(f"there is no account {account} in {_shown(data_dir, store)}: {known}")
         return await roots.replace(account)
 
-    path = _with_root_keys("reset-root", data_dir, account, master_key, work)
+    path = _with_root_keys("reset-root", data_dir, account, master_key, store, work)
     click.echo(f"blotter access: account {account} has a new root key, and its old ones are deleted: {path}")
 
 
-def _add_account(account: str, data_dir: str, master_key: MasterKey | None) -> None:
+def _add_account(account: str, data_dir: str, master_key: MasterKey | None, store: StoreUrl | None) -> None:
     async def work(roots: RootKeys) -> Path:
         path = await roots.ensure(account)
         if path is None:
-            raise _Refused(f"{data_dir} has an account {account} already")
+            raise _Refused(f"{_shown(data_dir, store)} has an account {account} already")
         return path
 
-    path = _with_root_keys("add-account", data_dir, account, master_key, work)
+    path = _with_root_keys("add-account", data_dir, account, master_key, store, work)
     click.echo(f"blotter access: account {account} was added; its root key is in {path}")
 
 
@@ -65,27 +68,31 @@ def _with_root_keys(
     data_dir: str,
     account: str,
     master_key: MasterKey | None,
+    url: StoreUrl | None,
     work: Callable[[RootKeys], Awaitable[Path]],
 ) -> Path:
-    """Claims the directory and does the work on its store."""
+    """Claims the directory and does the work on its store, or on the one in PostgreSQL, which servers may use."""
     from blotter.database.security.root_key import RootKeys
     from blotter.database.security.sealing import Sealer
+    from blotter.database.storage.data_directory import make_directory
     from blotter.database.storage.protocol import DataDirectoryError, Storage
     from blotter.database.storage.sqlite.schema import FILE_NAME
-    from blotter.database.storage.stores import store_at
+    from blotter.database.storage.stores import postgres_store, store_at
 
     directory = Path(data_dir)
     if len(account) != 12 or not account.isascii() or not account.isdigit():
         _fail(command, f"an account has 12 digits, not '{account}'", 2)
-    if not (directory / FILE_NAME).is_file():
+    if url is None and not (directory / FILE_NAME).is_file():
         _fail(command, f"{directory} holds no blotter database", 2)
 
     async def run(storage: Storage) -> Path:
         return await work(RootKeys(storage, sealer, directory, time.time))
 
-    store = store_at(f"sqlite:{directory}", master_key)
-    sealer = Sealer(lambda: store.secret_key("sealing"))
     try:
+        if url is not None:
+            make_directory(directory)
+        store = store_at(f"sqlite:{directory}", master_key) if url is None else postgres_store(url, master_key)
+        sealer = Sealer(lambda: store.secret_key("sealing"))
         store.claim()
         try:
             sealer.prepare()
@@ -98,6 +105,10 @@ def _with_root_keys(
         _fail(command, str(error), 1)
 
 
+def _shown(data_dir: str, store: StoreUrl | None) -> str:
+    return data_dir if store is None else store.shown
+
+
 def _fail(command: str, message: str, status: int) -> NoReturn:
     click.echo(f"blotter access {command}: {message}", err=True)
     sys.exit(status)
@@ -106,11 +117,12 @@ def _fail(command: str, message: str, status: int) -> NoReturn:
 reset_root = click.Command(
     "reset-root",
     callback=_reset_root,
-    params=[data_dir_option(), _ACCOUNT, master_key_option()],
+    params=[data_dir_option(), _ACCOUNT, master_key_option(), store_option(required=False)],
     context_settings=CONTEXT_SETTINGS,
     short_help="Make a new root key for an account; the old ones end.",
     help="""Make a new root key for an account, delete those that it has, and write the new one to the file from
-which it was read first, root-credentials in the data directory. The server must be down.
+which it was read first, root-credentials in the data directory. The server must be down, unless the data are in
+PostgreSQL (--store): servers there follow within a second, and the file is written to --data-dir on this machine.
 
 Exit status: 0 done, 1 the directory is in use or cannot be written, 2 there is no such directory or account.""",
 )
@@ -118,11 +130,17 @@ Exit status: 0 done, 1 the directory is in use or cannot be written, 2 there is 
 add_account = click.Command(
     "add-account",
     callback=_add_account,
-    params=[click.Argument(["account"], metavar="ACCOUNT"), data_dir_option(), master_key_option()],
+    params=[
+        click.Argument(["account"], metavar="ACCOUNT"),
+        data_dir_option(),
+        master_key_option(),
+        store_option(required=False),
+    ],
     context_settings=CONTEXT_SETTINGS,
     short_help="Add an account, with tables and users of its own.",
     help="""Add an account (12 digits) and write its root key to root-credentials-ACCOUNT in the data directory
-(root-credentials for the directory's first account). The server must be down. Accounts share nothing but the
+(root-credentials for the directory's first account). The server must be down, unless the data are in PostgreSQL
+(--store): servers there follow within a second, and the file is written here. Accounts share nothing but the
 server: each has its tables, users and roles, and reaches those of another only where their policies allow it.
 
 Exit status: 0 done, 1 the directory is in use or cannot be written, 2 there is no such directory, or it has the
@@ -133,8 +151,8 @@ access = CommandGroup(
     "access",
     commands=[reset_root, add_account],
     context_settings=CONTEXT_SETTINGS,
-    short_help="Root keys and accounts of a data directory whose server is down.",
-    help="""Root keys and accounts of a data directory whose server is down.
+    short_help="Root keys and accounts of a data directory whose server is down, or of a store in PostgreSQL.",
+    help="""Root keys and accounts of a data directory whose server is down, or of a store in PostgreSQL.
 
 Everything else (users, roles, policies, access keys) is done with `aws iam` while the server runs.""",
 )

@@ -79,15 +79,22 @@ class RootKeys:
 
     async def ensure(self, account: str) -> Path | None:
         """Makes the account with its root key if there is no such account; returns the key's file then. An account
-        whose root key was deleted gets no other one: `replace` makes that."""
+        whose root key was deleted gets no other one: `replace` makes that. Of several servers that begin on one
+        store at the same time, one makes it."""
         await self._finish(account)
         if await self._storage.fetch(lambda tx: find(tx, account, Account, account)) is not None:
             return None
-        return await self.replace(account)
+        return await self._make(account, _make_account)
 
     async def replace(self, account: str) -> Path:
         """Makes a new root key of the account, and deletes those it has; returns the new one's file."""
         await self._finish(account)
+        made = await self._make(account, _replace)
+        assert made is not None  # what exists is replaced
+        return made
+
+    async def _make(self, account: str, store: Callable[[WriteTransaction, str, AccessKey], bool]) -> Path | None:
+        """Writes a new key into a file, and stores it; without a file if `store` returns False."""
         path, unfinished = await self._file(account), self._unfinished(account)
         access_key, secret = new_access_key_id("AKIA", account), new_secret()
         sealed = self._sealer.seal(secret.encode(), secret_context(account, access_key))
@@ -98,10 +105,13 @@ class RootKeys:
         except OSError as error:
             raise DataDirectoryError(f"{path} cannot be written: {error.strerror}") from None
         try:
-            await self._storage.write(lambda tx: _replace(tx, account, record))
+            stored = await self._storage.write(lambda tx: store(tx, account, record))
         except StorageUnavailable as error:
             unfinished.unlink()
             raise DataDirectoryError(f"the root key cannot be stored: {error}") from None
+        if not stored:
+            unfinished.unlink()
+            return None
         self._name(unfinished, path)
         return path
 
@@ -154,7 +164,12 @@ def _keys(tx: ReadTransaction, account: str) -> list[str]:
     return [key.id for key in every(tx, account, AccessKey) if not key.user]
 
 
-def _replace(tx: WriteTransaction, account: str, record: AccessKey) -> None:
+def _make_account(tx: WriteTransaction, account: str, record: AccessKey) -> bool:
+    """Stores the first root key of an account that does not exist yet."""
+    return find(tx, account, Account, account) is None and _replace(tx, account, record)
+
+
+def _replace(tx: WriteTransaction, account: str, record: AccessKey) -> bool:
     for key in list(every(tx, account, AccessKey)):
         if not key.user:
             delete(tx, account, key)
@@ -164,6 +179,7 @@ def _replace(tx: WriteTransaction, account: str, record: AccessKey) -> None:
         save(tx, account, Account(account, record.created))
     else:
         save(tx, account, msgspec.structs.replace(made, root_replaced=record.created))
+    return True
 
 
 def _text(access_key: str, secret: str) -> bytes:

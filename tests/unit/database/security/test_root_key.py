@@ -89,6 +89,22 @@ def test_the_first_start_makes_a_private_file_and_later_ones_none(directory: Dir
     assert (path.read_bytes(), directory.names()) == (content, ["root-credentials"])
 
 
+def test_of_servers_that_start_together_one_makes_the_key(tmp_path: Path) -> None:
+    """Each has a directory of its own; the store is one."""
+    first, second = (Directory(tmp_path / name) for name in ("a", "b"))
+    for each in (first, second):
+        each.folder.mkdir()
+    second.storage = first.storage
+
+    async def together() -> list[Path | None]:
+        return await asyncio.gather(*(each.roots().ensure(FIRST) for each in (first, second)))
+
+    made = [path for path in asyncio.run(together()) if path is not None]
+    assert len(made) == 1
+    assert first.valid(made[0])
+    assert sorted(first.names() + second.names()) == ["root-credentials"]
+
+
 def test_a_file_that_was_moved_away_is_not_made_again(directory: Directory) -> None:
     path = directory.ensure()
     assert path is not None
