@@ -132,6 +132,11 @@ def open_on_postgres(path: Path, *, clock: Callable[[], float] = time.time) -> P
     return PostgresStorage(_connector(name), name, clock=clock)
 
 
+def connector_of(path: Path) -> Connector:
+    """Makes connections to the store of a path that was opened before."""
+    return _connector(_schemas[path])
+
+
 def open_postgres(path: Path, *, snapshot_max_age: float = MAX_AGE_SECONDS) -> ReadablePostgresStorage:
     """The store of a path, which is not used as one: the same store for the same path."""
     name = _schema_of(path)
