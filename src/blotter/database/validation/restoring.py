@@ -11,7 +11,12 @@ from typing import Literal, Protocol
 
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.table import Index, Table
-from blotter.database.validation.tables import check_encryption, check_units, on_demand_maxima_given
+from blotter.database.validation.tables import (
+    check_encryption,
+    check_new_name,
+    check_units,
+    on_demand_maxima_given,
+)
 from blotter.database.wire.requests import (
     GlobalSecondaryIndex,
     KeySchemaElement,
@@ -62,9 +67,23 @@ def check_overrides(request: Overrides, source: Table) -> None:
                 raise _refused(f"Must specify provisioned throughput for index {kept.name}")
     for vector_index in request.VectorIndexOverride or ():
         _check_vector_match(vector_index, source.vector_indexes)
-    if request.VectorIndexOverride is None and source.vector_indexes and not on_demand:
+    _check_names(request, source)
+    restored = source.vector_indexes if request.VectorIndexOverride is None else request.VectorIndexOverride
+    if restored and not on_demand:
         raise _refused("Vector indexes can only be restored to a table with BillingMode PAY_PER_REQUEST")
     check_encryption(request.SSESpecificationOverride)
+
+
+def _check_names(request: Overrides, source: Table) -> None:
+    """What the restored table's indexes are called, with those that are not overridden."""
+    names: set[str] = set()
+    for given, kept in (
+        (request.LocalSecondaryIndexOverride, [each.name for each in source.indexes if each.local]),
+        (request.GlobalSecondaryIndexOverride, [each.name for each in source.indexes if each.is_global]),
+        (request.VectorIndexOverride, [each.name for each in source.vector_indexes]),
+    ):
+        for name in kept if given is None else [index.IndexName for index in given]:
+            check_new_name(name, names)
 
 
 def _check_units(request: Overrides, on_demand: bool) -> None:

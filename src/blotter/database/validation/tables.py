@@ -226,7 +226,7 @@ def _check_indexes(request: CreateTableInput, keys: Sequence[KeySchemaElement], 
     _check_global_indexes(indexes or (), names, on_demand=request.BillingMode == "PAY_PER_REQUEST")
     for vector in vectors:
         check_projection(vector.Projection)
-        _check_new_name(vector.IndexName, names)
+        check_new_name(vector.IndexName, names)
     _check_projected_attributes(every)
 
 
@@ -265,7 +265,7 @@ def _check_local_indexes(
                 f"{index.IndexName}. index hash key: {partition}, table hash key: {keys[0].AttributeName}"
             )
         check_projection(index.Projection)
-        _check_new_name(index.IndexName, names)
+        check_new_name(index.IndexName, names)
     if len(indexes) > MAX_LOCAL_INDEXES:
         raise parameter_error(f"Number of LocalSecondaryIndexes exceeds per-table limit of {MAX_LOCAL_INDEXES}")
 
@@ -282,7 +282,7 @@ def _check_global_indexes(indexes: Sequence[GlobalSecondaryIndex], names: set[st
             _check_provisioned_index(index)
         check_units(index.ProvisionedThroughput)
         check_on_demand_range(index.OnDemandThroughput, f"index : {index.IndexName}", creating=True)
-        _check_new_name(index.IndexName, names)
+        check_new_name(index.IndexName, names)
     if len(indexes) > MAX_GLOBAL_INDEXES:
         raise parameter_error(f"GlobalSecondaryIndex count exceeds the per-table limit of {MAX_GLOBAL_INDEXES}")
 
@@ -332,7 +332,8 @@ def too_many_projected_error() -> DynamoDBError:
     )
 
 
-def _check_new_name(name: str, names: set[str]) -> None:
+def check_new_name(name: str, names: set[str]) -> None:
+    """Adds the name of an index. Raises ValidationException if another has it."""
     if name in names:
         raise parameter_error(f"Duplicate index name: {name}")
     names.add(name)
