@@ -55,7 +55,7 @@ from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import Trail, make_dispatcher
 from blotter.database.settings import Settings
 from blotter.database.storage.data_directory import DataDirectory
-from blotter.database.storage.protocol import DataDirectoryError, Storage, Store
+from blotter.database.storage.protocol import RECORDS_SPACE, DataDirectoryError, Storage, Store
 from blotter.database.storage.stores import postgres_store, store_at
 from blotter.database.supervisor import Link, Role, StartError, Supervisor
 from blotter.hosts import is_loopback
@@ -211,6 +211,8 @@ def _admission(
 
 
 _JSON = (("Content-Type", "application/json"),)
+# Less than `blotter healthcheck` and load balancers wait for.
+_READY_SECONDS = 2.0
 _HEALTHY = Response(200, b'{"status":"ok"}', _JSON)
 
 
@@ -221,11 +223,25 @@ def _readiness(storage: Storage) -> Response | Pending:
         if snapshot is not None:
             with snapshot:
                 return _HEALTHY
-        pending = Pending()
-        storage.submit_read(lambda _: None, lambda _, error: pending.settle(_ready_or_not(error)))
-        return pending
+        return _asked(storage)
     except Exception as error:
         return _ready_or_not(error)
+
+
+def _asked(storage: Storage) -> Pending:
+    """Whether a store across a network answers a read, in time."""
+    pending = Pending()
+    answered: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if not answered.done():
+            late.cancel()
+            answered.set_result(error)
+            pending.settle(_ready_or_not(error))
+
+    late = asyncio.get_running_loop().call_later(_READY_SECONDS, settle, TimeoutError("the store does not answer"))
+    storage.submit_read(lambda tx: tx.get(RECORDS_SPACE, b"ready"), lambda _, error: settle(error))
+    return pending
 
 
 def _ready_or_not(error: BaseException | None) -> Response:

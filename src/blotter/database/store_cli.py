@@ -15,35 +15,12 @@ import click
 from blotter.database.command_line import CONTEXT_SETTINGS, json_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
-from blotter.database.hidden_arguments import hide_password
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.store_copy.cli import copy_command
+from blotter.database.store_option import store_option
 from blotter.usage import CommandGroup
 
 T = TypeVar("T")
-
-
-class _StoreType(click.ParamType[StoreUrl]):
-    name = "URL"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> StoreUrl:
-        hide_password(str(value))
-        try:
-            return StoreUrl(str(value))
-        except ValueError as error:
-            self.fail(f"must be {error}", param, ctx)  # without the value, which may hold a password
-
-
-def store_option(required: bool = True) -> click.Option:
-    """Commands get a `StoreUrl`, or None if it is not required, as `store`."""
-    return click.Option(
-        ["--store"],
-        type=_StoreType(),
-        envvar="BLOTTER_STORE",
-        required=required,
-        metavar="URL",
-        help="The store: postgresql://USER@HOST:PORT/DATABASE.  [BLOTTER_STORE]",
-    )
 
 
 def _init(store: StoreUrl, master_key: MasterKey | None) -> None:

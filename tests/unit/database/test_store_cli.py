@@ -8,8 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click import Command
 from click.testing import CliRunner, Result
 
+from blotter.database.access_cli import access
+from blotter.database.archive.cli import archive
+from blotter.database.inspection.cli import check_command, inspect_command, snapshot_command
+from blotter.database.rekeying.cli import keys
 from blotter.database.storage.postgres import schema_versions
 from blotter.database.storage.postgres.connecting import Connector
 from blotter.database.storage.postgres.schema import SCHEMA_VERSION
@@ -198,3 +203,48 @@ def test_a_database_without_a_store_cannot_be_checked(postgres_url: str) -> None
     found = blotter_store("check", postgres_url)
     assert found.exit_code == 2
     assert "holds no store yet" in found.output
+
+
+# Commands on data directories.
+
+
+def test_a_root_key_is_made_and_replaced_in_the_store(postgres_url: str, tmp_path: Path) -> None:
+    initialize(postgres_url)
+    arguments = ["--data-dir", str(tmp_path / "own"), "--store", postgres_url]
+    made = CliRunner().invoke(access, ["add-account", "111122223333", *arguments])
+    assert made.exit_code == 0, made.output
+    first = (tmp_path / "own" / "root-credentials").read_text()
+    again = CliRunner().invoke(access, ["add-account", "111122223333", *arguments])
+    assert (again.exit_code, again.output) == (
+        2,
+        f"blotter access add-account: {StoreUrl(postgres_url).shown} has an account 111122223333 already\n",
+    )
+    reset = CliRunner().invoke(access, ["reset-root", "--account", "111122223333", *arguments])
+    assert reset.exit_code == 0, reset.output
+    assert (tmp_path / "own" / "root-credentials").read_text() != first
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (check_command, []),
+        (inspect_command, []),
+        (inspect_command, ["partitions", "books"]),
+        (snapshot_command, ["copy"]),
+        (keys, ["status"]),
+        (archive, ["status"]),
+    ],
+)
+def test_commands_on_a_directory_are_not_mistaken_for_ones_on_the_store(
+    command: Command, arguments: list[str], tmp_path: Path
+) -> None:
+    variables = {"BLOTTER_STORE": "postgresql://u:geheim@db/x"}
+    refused = CliRunner().invoke(command, arguments, env=variables)
+    assert refused.exit_code == 2
+    assert (
+        "BLOTTER_STORE names a store in PostgreSQL, and this command works on a data directory" in refused.output
+    )
+    assert refused.output.count("\n") == 1
+    assert "geheim" not in refused.output
+    named = CliRunner().invoke(command, [*arguments, "--data-dir", str(tmp_path)], env=variables)
+    assert "BLOTTER_STORE" not in named.output

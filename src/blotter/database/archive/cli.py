@@ -198,6 +198,6 @@ archive.add_command(
 Works beside a running server. Exit status 0: a base is complete and the log is shipped; 1: not; 2: there is no
 archive, or the directory cannot be read.
 """,
-        params=[data_dir_option(), json_option(), master_key_option()],
+        params=[data_dir_option(needs_data=True), json_option(), master_key_option()],
     )
 )

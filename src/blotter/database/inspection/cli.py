@@ -16,7 +16,7 @@ from typing import NoReturn, TypeVar
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option
+from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option, refuse_other_store
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
 
@@ -47,6 +47,7 @@ def _inspect(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None
                 f"options come after the command: blotter inspect {context.invoked_subcommand} …"
             )
         return
+    refuse_other_store(context, None, data_dir)
     from blotter.database.inspection.contents import read_contents
     from blotter.database.inspection.text import contents_lines
 
@@ -144,7 +145,7 @@ def _print_json(value: object) -> None:
 check_command = click.Command(
     "check",
     callback=_check,
-    params=[data_dir_option(), master_key_option(), json_option()],
+    params=[data_dir_option(needs_data=True), master_key_option(), json_option()],
     context_settings=CONTEXT_SETTINGS,
     short_help="Check a data directory for damage; a server may run on it.",
     help="""Check a data directory for damage, without changing anything. A server may run on it meanwhile.
@@ -185,7 +186,7 @@ inspect_command.add_command(
                 show_default=True,
                 help="How far back to look at the traffic.",
             ),
-            data_dir_option(),
+            data_dir_option(needs_data=True),
             master_key_option(),
             json_option(),
         ],
@@ -204,7 +205,7 @@ Exit status: 0 shown, 1 damage, 2 the directory cannot be read or has no such ta
 snapshot_command = click.Command(
     "snapshot",
     callback=_snapshot,
-    params=[click.Argument(["directory"], metavar="DIR"), data_dir_option(), master_key_option()],
+    params=[click.Argument(["directory"], metavar="DIR"), data_dir_option(needs_data=True), master_key_option()],
     context_settings=CONTEXT_SETTINGS,
     short_help="Copy a data directory, also one in use by a server.",
     help="""Copy a data directory to DIR, which must be missing or empty. A server may run on it meanwhile.

@@ -107,7 +107,7 @@ def _command(name: str, callback: Any, short_help: str, text: str, *options: cli
     return click.Command(
         name,
         callback=callback,
-        params=[data_dir_option(), *options],
+        params=[data_dir_option(needs_data=True), *options],
         context_settings=CONTEXT_SETTINGS,
         short_help=short_help,
         help=text,
