@@ -7,6 +7,7 @@ ports), and stopped with SIGTERM; one that does not stop is killed, and the test
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -146,14 +147,14 @@ def _end(serving: Serving) -> None:
         pytest.fail(f"blotter serve did not stop:\n{serving.log.read_text()}")
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers: `serve("--workers", "2", data_dir=…)`, with further `variables` in their environment. All
-    are stopped after the test."""
+@contextlib.contextmanager
+def servers_in(folder: Path) -> Iterator[Serve]:
+    """What the fixture `serve` gives; threads may start several at once."""
     running: list[Serving] = []
+    numbers = itertools.count()
 
     def start(*arguments: str, data_dir: Path | None = None, variables: dict[str, str] | None = None) -> Serving:
-        directory = tmp_path / f"server-{len(running)}"
+        directory = folder / f"server-{next(numbers)}"
         directory.mkdir()
         serving = _start(directory, data_dir or directory / "data", *arguments, variables=variables)
         running.append(serving)
@@ -162,6 +163,14 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     yield start
     for serving in running:
         _end(serving)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers: `serve("--workers", "2", data_dir=…)`, with further `variables` in their environment. All
+    are stopped after the test."""
+    with servers_in(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import serve_command
+from blotter.database.storage.postgres import schema_versions
+from blotter.database.storage.postgres.connecting import Connector
+from blotter.database.storage.postgres.url import StoreUrl
 from tests.faults.shared_items import Address
 from tests.waiting import wait_until
 
@@ -20,10 +22,13 @@ Serve = Callable[..., Serving]
 
 def create_store(url: str) -> None:
     """Makes the store that front ends then find at the URL."""
-    command, environment = serve_command()
-    command = [sys.executable, "-m", "blotter", "store", "init", "--store", url]
-    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert made.returncode == 0, made.stderr
+    asyncio.run(_create_store(StoreUrl(url)))
+
+
+async def _create_store(url: StoreUrl) -> None:
+    connection = await Connector(url, wants_store=False).connect()
+    await schema_versions.initialize(connection, url.schema, None)
+    await connection.close()
 
 
 class FrontEnds:
@@ -32,9 +37,8 @@ class FrontEnds:
     def __init__(self, serve: Serve, urls: Sequence[str]) -> None:
         self._serve = serve
         self._urls = urls
-        self.servers: list[Serving] = []
-        for number in range(len(urls)):
-            self.servers.append(self._start(number))
+        with ThreadPoolExecutor() as threads:
+            self.servers: list[Serving] = list(threads.map(self._start, range(len(urls))))
 
     @property
     def addresses(self) -> list[Address]:

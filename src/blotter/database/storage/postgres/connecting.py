@@ -27,6 +27,7 @@ import asyncpg
 
 from blotter.database.storage.postgres import occupancy, schema_versions
 from blotter.database.storage.postgres.deadlines import within
+from blotter.database.storage.postgres.failures import STORE_FAILURES
 from blotter.database.storage.postgres.primary import BARRIER, PROMOTION_WAIT, Primary, seconds_since_boot
 from blotter.database.storage.postgres.refusals import (
     MARK,
@@ -163,7 +164,7 @@ class Connector:
             connection.add_log_listener(_on_message)
             await within(HOST_SECONDS, connection, self._check(connection, host, mark))
             return connection
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
+        except (*STORE_FAILURES, ValueError) as error:
             raise ConnectError(f"{host}: {why(error)}", is_transient(error)) from None
         except ConnectError as error:
             raise ConnectError(f"{host}: {error}", error.is_transient) from None
@@ -201,11 +202,12 @@ class Connector:
         primary = await self._identify(connection, host, bool(found["is_synchronous"]))
         if state is not None:
             await self._follow_timeline(connection, primary, state)
+        begun = self._now()
         if primary.is_synchronous:
-            begun = self._now()
             await connection.execute(BARRIER)
+        primary = self._join(connection, primary)
+        if primary.is_synchronous:
             primary.note_commit(begun)
-        self._join(connection, primary)
 
     async def _enter(self, connection: StoreConnection) -> Mapping[str, bytes]:
         """What the store says of itself. From here on nobody has the store alone while the connection lasts."""
@@ -226,7 +228,7 @@ class Connector:
         if known is not None:
             if found["timeline"] < known.timeline:
                 raise ConnectError("it was the primary before another one", True)
-            if (found["timeline"], found["started"]) == (known.timeline, known.started):
+            if (found["timeline"], found["started"]) == known.life:
                 known.is_synchronous = is_synchronous
                 return known
         return Primary(host, found["timeline"], found["started"], is_synchronous, self._prove, self._now)
@@ -241,22 +243,29 @@ class Connector:
         await asyncio.sleep(PROMOTION_WAIT)
         await schema_versions.save_state(connection, schema_versions.TIMELINE, timeline)
 
-    def _join(self, connection: StoreConnection, primary: Primary) -> None:
+    def _join(self, connection: StoreConnection, primary: Primary) -> Primary:
+        """Counts a connection among those to the primary, which is another object if a connection that was made at
+        the same time has found it first. Raises ConnectError if that one has found a newer primary."""
+        known = self.primary
+        if known is not None and known.life == primary.life:
+            primary = known
+        elif known is not None and primary.timeline < known.timeline:
+            raise ConnectError("it was the primary before another one", True)
         connection.primary = primary
         primary.connections.add(connection)
-        known = self.primary
         if known is not primary:
             self.primary, self._newest_host = primary, primary.host
             if known is not None:
                 log.warning("PostgreSQL: %s is the primary now (timeline %d)", primary.host, primary.timeline)
                 known.depose()
+        return primary
 
     def note_primary(self, host: Host, timeline: int, started: float, is_synchronous: bool) -> None:
         """Takes note of a server that says it is the primary: another one of a newer timeline, or ours."""
         known = self.primary
         if known is None or known.is_deposed:
             return
-        if (timeline, started) == (known.timeline, known.started):
+        if (timeline, started) == known.life:
             known.is_synchronous = is_synchronous
         elif timeline > known.timeline:
             self._newest_host = host
@@ -278,7 +287,7 @@ class Connector:
             return  # It made a commit when it was opened, after this was called.
         try:
             await connection.execute(BARRIER)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except STORE_FAILURES as error:
             connection.terminate()
             raise StorageUnavailable(f"{primary.host}: {why(error)}") from None
 

@@ -61,8 +61,9 @@ class Primary:
         self.host = host
         self.timeline = timeline
         """Raised by each promotion."""
-        self.started = started
-        """When the server was started, in its own seconds since the epoch."""
+        self.life = (timeline, started)
+        """Different after each promotion and each restart: `started` is when the server was started, in its own
+        seconds since the epoch."""
         self.is_synchronous = is_synchronous
         self.is_deposed = False
         """Whether it is known that there is a newer primary."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from blotter.database.storage.postgres.deadlines import within
+from blotter.database.storage.postgres.failures import STORE_FAILURES
 from blotter.database.storage.postgres.url import Host
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _QUESTION = f"""
 SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE {TIMELINE} END AS timeline, {STARTED} AS started,
     current_setting('synchronous_standby_names') <> '' AS is_synchronous
 """
-_FAILURES = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_FAILURES = (*STORE_FAILURES, ValueError)
 
 
 async def watch(connector: Connector) -> None:

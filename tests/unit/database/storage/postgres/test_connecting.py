@@ -83,6 +83,21 @@ def test_the_settings_of_a_role_disturb_no_connection(postgres: PostgresServer, 
     assert with_connection(store_url, settings_of) == ["0", "0", "0", "0", "read committed", "on"]
 
 
+def test_connections_that_are_made_at_the_same_time_lead_to_one_primary(store_url: str) -> None:
+    """Otherwise the second would end the first: its primary looks like another one."""
+
+    async def connect() -> tuple[set[bool], int]:
+        connector = Connector(StoreUrl(store_url))
+        connections = await asyncio.gather(*(connector.connect() for _ in range(4)))
+        primaries = {connection.primary for connection in connections}
+        alive = {connection.is_closed() for connection in connections}
+        for connection in connections:
+            await connection.close()
+        return alive, len(primaries)
+
+    assert asyncio.run(connect()) == ({False}, 1)
+
+
 def test_a_database_without_a_store_is_refused(postgres_url: str) -> None:
     assert "holds no store yet: `blotter store init` makes one" in refused(postgres_url)
 
