@@ -70,13 +70,14 @@ class Primary:
         self.connections: WeakSet[StoreConnection] = WeakSet()
         self._prove = prove
         self._now = now
-        self._proven_at = float("-inf")
+        self._proven_at = self._doubted_at = float("-inf")
         self._renewal: asyncio.Task[None] | None = None
 
     def note_commit(self, begun: float) -> None:
         """Counts a commit with something written that was begun at `begun`, in seconds of `seconds_since_boot`,
         and that this primary has reported as done, without a warning."""
-        self._proven_at = max(self._proven_at, begun)
+        if begun >= self._doubted_at:
+            self._proven_at = max(self._proven_at, begun)
 
     def has_lease(self) -> bool:
         """Whether what was read from it before this call may be given away. Begins a renewal in good time."""
@@ -119,8 +120,9 @@ class Primary:
             await asyncio.wait({self._renewal})
 
     def doubt(self) -> None:
-        """Ends the lease: the next read needs a new proof."""
+        """Ends the lease: the next read needs a new proof, by a commit that is begun after this."""
         self._proven_at = float("-inf")
+        self._doubted_at = self._now()
 
     def depose(self) -> None:
         """Takes note that there is a newer primary, and ends the connections."""
