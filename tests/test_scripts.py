@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from blotter.database.admission.buckets import BURST_SECONDS, Buckets
 from tests.conftest import Serving
 from tests.golden import run_script
 from tests.golden_writing import write_script
@@ -19,8 +20,9 @@ from tests.over_http import HttpDatabase
 
 SCRIPTS = Path(__file__).parent / "scripts"
 # They need a clock that the test can move, which a server in another process has not, one without a background
-# process that would look up streams of Kinesis, or to know when the background has done its work.
-IN_PROCESS_ONLY = {"backups", "exports", "kinesis", "time_to_live"}
+# process that would look up streams of Kinesis, to know when the background has done its work, or units that
+# nothing fills up again.
+IN_PROCESS_ONLY = {"backups", "exports", "kinesis", "throttling", "time_to_live"}
 
 EVERY_SCRIPT = [path for path in sorted(SCRIPTS.rglob("*")) if path.is_file()]
 OVER_HTTP = [path for path in EVERY_SCRIPT if path.parent.name not in IN_PROCESS_ONLY]
@@ -28,9 +30,18 @@ OVER_HTTP = [path for path in EVERY_SCRIPT if path.parent.name not in IN_PROCESS
 
 @pytest.fixture(params=STORES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InProcessDatabase]:
-    database = InProcessDatabase(tmp_path / "data", store=request.param)
+    throttling = request.getfixturevalue("script").parent.name == "throttling"
+    buckets = limited() if throttling else None
+    database = InProcessDatabase(tmp_path / "data", store=request.param, buckets=buckets)
     yield database
     database.close()
+
+
+def limited() -> Buckets:
+    """Every table has the units of one second, and never more: saved ones are given to others."""
+    buckets = Buckets(shared=False, clock=lambda: 1_000_000.0)
+    buckets.share_with(round(BURST_SECONDS))
+    return buckets
 
 
 @pytest.fixture
