@@ -47,7 +47,7 @@ async def background(
     keeper = setup.keeper(storage, metrics.counters, chores.levels)
     duties, leading = Duties(storage, keeper), storage
     if store.several_servers:
-        duties, leading = _duties_of_one(storage, keeper, buckets), store.open()
+        duties, leading = _duties_of_one(storage, keeper, settings, buckets), store.open()
     prometheus = setup.serve_prometheus()
     try:
         async with asyncio.TaskGroup() as group:
@@ -61,11 +61,23 @@ async def background(
             await prometheus.drain()
 
 
-def _duties_of_one(storage: Storage, keeper: MetricsKeeper | None, buckets: Buckets | None) -> Duties:
+def _duties_of_one(
+    storage: Storage, keeper: MetricsKeeper | None, settings: Settings, buckets: Buckets | None
+) -> Duties:
     """Of several servers. Each gives an equal share of what tables have."""
-    if buckets is None:
-        return Duties(storage, keeper)
-    return Duties(storage, keeper, LiveServers(storage, buckets.share_with), buckets.changed)
+
+    def counted(servers: int) -> None:
+        if buckets is not None:
+            buckets.share_with(servers)
+        if servers > 1 and not settings.objects:
+            log.warning(
+                "%d servers use the store, and this one has no --objects: other servers cannot read the backups "
+                "and exports that it makes in its data directory, nor it theirs",
+                servers,
+            )
+
+    changed = None if buckets is None else buckets.changed
+    return Duties(storage, keeper, LiveServers(storage, counted), changed)
 
 
 async def _lead(storage: Storage, chores: _Chores, keeper: MetricsKeeper | None) -> None:

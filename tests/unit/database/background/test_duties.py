@@ -236,6 +236,7 @@ def run_background(monkeypatch: pytest.MonkeyPatch) -> Any:
                 started.remove(self.storage)
 
     monkeypatch.setattr(background_setup, "Background", Chores)
+    monkeypatch.setattr(duties_module, "BEAT_SECONDS", 0.01)
 
     def run(check: Any) -> None:
         async def both() -> None:
@@ -271,6 +272,18 @@ def test_chores_are_done_while_a_server_leads(run_background: Any, caplog: pytes
             await until(lambda: not started)
         assert not task.done()
         assert "this server does the background work no longer" in caplog.text
+
+    run_background(check)
+
+
+def test_servers_with_nowhere_to_share_copies_are_told(
+    run_background: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def check(store: LedStore, started: list[Any], _: asyncio.Task[None]) -> None:
+        assert not started
+        other = LiveServers(DistantStorage(store._maps), lambda _: None)
+        await other.run_once()
+        await until(lambda: "2 servers use the store, and this one has no --objects" in caplog.text)
 
     run_background(check)
 
