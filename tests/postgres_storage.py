@@ -115,7 +115,7 @@ class ReadablePostgresStorage(PostgresStorage):
 
     def open_snapshot(self) -> _BlockingSnapshot:  # type: ignore[override]
         snapshot = _BlockingSnapshot(self._schema, time.monotonic() + self._snapshot_max_age)
-        block_on(snapshot.begun())
+        block_on(snapshot.read_catalog_state())
         return snapshot
 
 

@@ -72,7 +72,7 @@ def _snapshot(connection: StoreConnection) -> Iterator[ReadTransaction]:
     wait_for(connection.execute(BEGIN))
     try:
         reader = Reader(connection, CatalogCache())
-        wait_for(reader.begun())
+        wait_for(reader.read_catalog_state())
         yield reader
     finally:
         wait_for(connection.execute("COMMIT"))

@@ -43,6 +43,9 @@ from blotter.database.storage.submission import Submission
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 128
+BATCH_BESIDE = 32
+"""So many handlers that wait are a batch beside the one that is under way. Fewer join the next: what a batch
+costs, in PostgreSQL and here, is mostly its own."""
 MAX_BYTES = 8 << 20
 """A batch takes no further handler once the bodies that it writes have so many bytes."""
 HANDLERS_SECONDS = 0.010
@@ -58,12 +61,12 @@ class Batches:
 
     def __init__(
         self,
-        connections: list[WriterConnection],
+        writers: list[WriterConnection],
         cache: CatalogCache,
         clock: Callable[[], float],
         exclusive: Callable[[Submission], None],
     ) -> None:
-        self._free = connections
+        self._free = writers
         self.cache = cache
         self.clock = clock
         self.exclusive = exclusive
@@ -90,7 +93,7 @@ class Batches:
 
     def _pump(self) -> None:
         self._scheduled = False
-        while self._queue and self._free:
+        while self._queue and self._free and (not self._under_way or len(self._queue) >= BATCH_BESIDE):
             submissions = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
             connection = self._free.pop()
             self._under_way += 1
@@ -196,7 +199,7 @@ class _Batch:
             elif points:
                 await self._read_points(connection, points)
         tx = self._tx
-        if tx.anything() or tx.guards:
+        if tx.has_something() or tx.guards or tx.notifies:
             await self._apply()
         elif self._submissions:
             if self._confirmed != tx.generation:
@@ -208,8 +211,6 @@ class _Batch:
                     return
             await self._roll_back()
             await confirm_read(connection)
-        if tx.notifies:
-            await connection.fetchval(sql.NOTIFY, self._writer.channel)
         self._settle()
 
     # Running the handlers
@@ -231,7 +232,8 @@ class _Batch:
                 break
             if self._run_handler(submission):
                 missing = True
-        return self._sort_out() and not missing
+        self._drop_excluded()
+        return not missing
 
     def _run_handler(self, submission: Submission) -> bool:
         """Runs one handler and keeps what came of it; True if it missed something."""
@@ -239,7 +241,7 @@ class _Batch:
         wanted = len(tx.wanted_points)
         tx.begin_handler()
         tx.goes_on = submission in self._missed
-        submission.error, submission.actions = None, None
+        submission.error, submission.actions, submission.excluded = None, None, False
         try:
             submission.value = submission.handler(tx)
             if not tx.is_incomplete:
@@ -250,7 +252,7 @@ class _Batch:
             pass
         except NeedsExclusive:
             tx.undo()
-            submission.excluded = True
+            submission.excluded = True  # from this batch
             self._batches.exclusive(submission)
             return False
         except (Exception, asyncio.CancelledError) as error:
@@ -271,17 +273,10 @@ class _Batch:
     def _foreign(self, points: list[sql.Point]) -> list[sql.Point]:
         return [point for point in points if point not in self.points]
 
-    def _sort_out(self) -> bool:
+    def _drop_excluded(self) -> None:
         """Drops the handlers that are run elsewhere; nothing of them is left in the transaction."""
         if any(submission.excluded for submission in self._submissions):
-            kept = []
-            for submission in self._submissions:
-                if submission.excluded:
-                    submission.excluded = False
-                else:
-                    kept.append(submission)
-            self._submissions[:] = kept
-        return True
+            self._submissions[:] = [each for each in self._submissions if not each.excluded]
 
     # Statements
 
@@ -331,7 +326,7 @@ class _Batch:
 
     async def _apply(self) -> None:
         tx, writer = self._tx, self._writer
-        applied = writer.apply(tx.generation, tx.arguments(tx.found, tx.guards))
+        applied = writer.apply(tx.generation, tx.arguments(tx.found, tx.guards), tx.notifies)
         started = time.monotonic()
         if self.begun:
             await applied

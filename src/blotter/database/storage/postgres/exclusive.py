@@ -203,7 +203,7 @@ class ExclusiveTransaction(Writes):
 
     def flush(self) -> None:
         """Writes what is kept in memory."""
-        if self.anything() or self.has_growth():
+        if self.has_something():
             self._found = {}
             self._reader.forget_expected()
             self._reader.wait(self._writer.apply(self._reader.catalog_version(), self.arguments({}, set())))
@@ -319,7 +319,7 @@ class ExclusiveWrites:
         if fence is not None and await connection.fetchval(sql.FENCE, fence) is None:
             raise StorageUnavailable(DEPOSED_TEXT)
         reader = Reader(connection, self._cache)
-        await reader.begun()
+        await reader.read_catalog_state()
         return ExclusiveTransaction(reader, self._writer, self._clock)
 
     async def _handled(self, submission: Submission, tx: ExclusiveTransaction) -> bool:

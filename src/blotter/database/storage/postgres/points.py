@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 MOST_POINTS = 256
 """Items of one statement."""
+POINTS_BESIDE = 32
+"""So many that wait are a statement beside the one that is under way. Fewer join the next, for what a statement
+costs is mostly its own."""
 MOST_BYTES = 16 << 20
 """Of the items of a statement for one handler."""
 MOST_STATEMENTS = 6
@@ -68,9 +71,9 @@ class _Read:
 class PointReads:
     """The point lane of a process."""
 
-    def __init__(self, pool: Pool, lanes: int, cache: CatalogCache) -> None:
+    def __init__(self, pool: Pool, most_statements: int, cache: CatalogCache) -> None:
         self._pool = pool
-        self._lanes = lanes
+        self._most_statements = most_statements
         self._cache = cache
         self._waiting: list[_Read] = []
         self._scheduled = False
@@ -111,16 +114,19 @@ class PointReads:
             self._in_task(self._read_alone(read, None))
         else:
             self._waiting.append(read)
-            if not self._scheduled and self._busy < self._lanes:
+            if not self._scheduled and self._may_send():
                 self._scheduled = True
                 asyncio.get_running_loop().call_soon(self._send)  # soon: others of this iteration join
 
     def _send(self) -> None:
         self._scheduled = False
-        while self._waiting and self._busy < self._lanes:
+        while self._waiting and self._may_send():
             reads, self._waiting = self._waiting[:MOST_POINTS], self._waiting[MOST_POINTS:]
             self._busy += 1
             self._in_task(self._read_together(reads))
+
+    def _may_send(self) -> bool:
+        return not self._busy or (self._busy < self._most_statements and len(self._waiting) >= POINTS_BESIDE)
 
     def _in_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -1,8 +1,8 @@
 """Read transactions that wait: each method is a statement, for which the event loop suspends the handler.
 
 `Reader` has every reading method, over a connection in a transaction that its owner begins and ends: a snapshot
-(REPEATABLE READ) for handlers that need more than one statement, or the exclusive transaction of a write. `begun`
-reads what both need first, the generation of the catalog.
+(REPEATABLE READ) for handlers that need more than one statement, or the exclusive transaction of a write.
+`read_catalog_state` reads what both need first, the generation of the catalog.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Reader:
         self._tables: dict[Name, Table | None] = {}
         self._expected: dict[sql.Point, sql.Found | None] = {}
 
-    async def begun(self) -> None:
+    async def read_catalog_state(self) -> None:
         """Reads the state of the catalog, which every later statement of the transaction has too."""
         self._generation, self.long_keys = await self._connection.fetchrow(sql.GENERATION)
         if self._cache.note(self._generation):

@@ -44,7 +44,7 @@ from blotter.database.storage.change_log import STREAMS
 SCHEMA_VERSION: Final = 1
 """Raised by every change of what this file creates."""
 
-APPLY_ARGUMENTS: Final = 45
+APPLY_ARGUMENTS: Final = 46
 """How many arguments `apply_batch` has."""
 LONGEST_KEY: Final = 2600
 """Bytes of a key that an index entry can hold, beside the number of its space. Longer ones are in `long_items`."""
@@ -122,7 +122,7 @@ INSERT INTO log_readers VALUES ('{STREAMS.name}', 0, {STREAMS.retention}, 0, NUL
 
 _APPLY = f"""
 CREATE FUNCTION apply_batch(
-    catalog_lock int8, expected int8, fence int8, writer_number int4,
+    catalog_lock int8, expected int8, fence int8, writer_number int4, channel text,
     l_space int8[], l_key bytea[], l_xmin xid[],
     s_space int8[], s_key bytea[], s_xmin xid[],
     u_space int8[], u_key bytea[], u_xmin xid[], u_size int4[], u_body bytea[], u_version int8[],
@@ -225,6 +225,9 @@ BEGIN
                 t.version
             FROM unnest(c_time, c_table, c_shard, c_key, c_old, c_new, c_origin, c_kind, c_version)
             WITH ORDINALITY AS t (time, table_id, shard, key, old, new, origin, kind, version, number);
+    END IF;
+    IF channel IS NOT NULL THEN
+        PERFORM pg_notify(channel, '');
     END IF;
     RETURN changes_before;
 END

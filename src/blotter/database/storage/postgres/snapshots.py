@@ -62,7 +62,7 @@ class SnapshotReads:
                 await connection.execute(BEGIN)
                 deadline = self._monotonic() + self._max_age
                 reader = AgingReader(connection, self._cache, work, deadline, self._monotonic)
-                await reader.begun()
+                await reader.read_catalog_state()
             except STORE_FAILURES as error:
                 raise unavailable(error) from error
             try:

@@ -66,10 +66,11 @@ class WriterConnection:
             self.forget()
         return self._connection is None or self._connection.is_closed()
 
-    async def apply(self, generation: int, arguments: list[Any]) -> None:
-        """Writes a batch, in the transaction that was begun or in one of its own, which `committed` awaits then.
-        Raises what the store refuses."""
-        await self._apply.fetchval(self._lock_key, generation, self.fence, self._number, *arguments)
+    async def apply(self, generation: int, arguments: list[Any], notifies: bool = False) -> None:
+        """Writes a batch, in the transaction that was begun or in one of its own, which `committed` awaits then;
+        its commit notifies the background, if there is work for it. Raises what the store refuses."""
+        channel = self.channel if notifies else None
+        await self._apply.fetchval(self._lock_key, generation, self.fence, self._number, channel, *arguments)
 
     async def committed(self, commit: Awaitable[object], wrote: bool = True) -> None:
         """Awaits a statement that commits what the transaction wrote, if it did. Raises what the store refuses;

@@ -102,11 +102,11 @@ class Writes:
         self.notifies = self._notified_before
         self.begin_handler()
 
-    def anything(self) -> bool:
-        """Whether there is anything to apply."""
-        return bool(self.written) or bool(self.entries)
+    def has_something(self) -> bool:
+        """Whether there is anything to apply, beside a notification."""
+        return bool(self.written) or bool(self.entries) or self._has_growth()
 
-    def has_growth(self) -> bool:
+    def _has_growth(self) -> bool:
         return any(grown[0] or grown[1] for grown in self._growth.values())
 
     def forget_written(self) -> None:
