@@ -136,6 +136,14 @@ def _start(directory: Path, data_dir: Path, *arguments: str, variables: dict[str
     return Serving(process, url, data_dir, log)
 
 
+@contextlib.contextmanager
+def serving(directory: Path, *arguments: str) -> Iterator[Serving]:
+    """A server with its own data directory, for as long as a module's tests need it."""
+    started = _start(directory, directory / "data", *arguments)
+    yield started
+    _end(started)
+
+
 def _end(serving: Serving) -> None:
     if serving.process.poll() is not None:
         return

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.in_process import InProcessDatabase
+from tests.postgres_storage import open_on_postgres
 from tests.unit.database.operations.model import (
     IndexModel,
     Item,
@@ -90,11 +91,14 @@ steps = st.one_of(
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "memory", "heavy"])
+@pytest.fixture(
+    scope="module", params=["sqlite", "memory", "heavy", pytest.param("postgres", marks=pytest.mark.slow)]
+)
 def database(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[InProcessDatabase]:
-    database = InProcessDatabase(tmp_path_factory.mktemp("model") / "data", store=request.param)
+    store = open_on_postgres if request.param == "postgres" else request.param
+    database = InProcessDatabase(tmp_path_factory.mktemp("model") / "data", store=store)
     yield database
     database.close()
 

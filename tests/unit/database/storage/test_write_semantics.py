@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,16 @@ def test_a_handler_sees_its_predecessors_of_the_same_batch(storage: Storage, run
         return value
 
     assert run(together(storage, *[increment] * 100)) == list(range(1, 101))
+
+
+def test_a_handler_may_read_what_it_makes_up(storage: Storage, run: Run) -> None:
+    """Such as the id of something new, another one in each run; the others of its batch are stored too."""
+
+    def handler(tx: WriteTransaction) -> bytes:
+        return put(b"made up " + secrets.token_bytes(8))(tx)  # type: ignore[no-any-return]
+
+    found = run(together(storage, put(b"a"), handler, handler, put(b"b")))
+    assert sorted(found) == keys(storage)
 
 
 def test_a_cancelled_caller_does_not_break_the_batch(storage: Storage, run: Run) -> None:

@@ -52,6 +52,9 @@ HANDLERS_SECONDS = 0.010
 """A batch takes no further handler after this long, so that the loop can serve others."""
 CONFLICTS_UNTIL_LOCKING = 2
 MOST_CONFLICTS = 100
+MOST_MISSES = 8
+"""A handler that has missed items in more runs than this gets a transaction of its own, in which it reads them at
+once: it may read what it has just made up, such as an id, and another one in each run."""
 MOST_LOST_CONNECTIONS = 2
 """Connections that one batch may lose before its callers get an error."""
 
@@ -146,8 +149,8 @@ class _Batch:
         self._confirmed = 0
         """The catalog's generation when the items were read."""
         self._locks = False
-        self._missed: set[Submission] = set()
-        """Handlers that have missed an item before."""
+        self._missed: dict[Submission, int] = {}
+        """Handlers that have missed an item before, and how often."""
         self.points: set[sql.Point] = set()
         """What it has read; no other batch of the process touches it meanwhile."""
         self.begun = False
@@ -263,8 +266,12 @@ class _Batch:
                 return False
         tx.undo()
         if tx.wanted_points[wanted:]:
-            self._missed.add(submission)
-            if not self._batches.in_flight.isdisjoint(self._foreign(tx.wanted_points[wanted:])):
+            times = self._missed[submission] = self._missed.get(submission, 0) + 1
+            if times > MOST_MISSES:
+                del tx.wanted_points[wanted:]
+                submission.excluded = True
+                self._batches.exclusive(submission)
+            elif not self._batches.in_flight.isdisjoint(self._foreign(tx.wanted_points[wanted:])):
                 del tx.wanted_points[wanted:]
                 submission.excluded = True
                 self._batches.defer(submission)
