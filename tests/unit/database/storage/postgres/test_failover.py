@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -14,11 +17,12 @@ from blotter.database.storage.postgres.connecting import Connector
 from blotter.database.storage.postgres.primary import LEASE, PROMOTION_WAIT
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import StorageUnavailable
-from tests.postgres_cluster import Cluster, running_cluster
+from tests.postgres_cluster import Cluster, Node, running_cluster
 from tests.unit.database.storage.postgres.test_connecting import initialize
 from tests.waiting import until, wait_until
 
 _FRONT_END = "front end"
+_SCRIPT = Path(__file__).parents[5] / "deploy" / "postgresql" / "promote.sh"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,14 @@ async def until_primary_says(cluster: Cluster, question: str, answer: object) ->
 
 
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT%'"
+
+
+def run_promote_script(node: Node) -> str:
+    """What deploy/postgresql/promote.sh says; its settings are taken back, for the cluster has others."""
+    path = f"{node.bin_dir}:{os.environ['PATH']}"
+    ran = subprocess.run([_SCRIPT, node.url()], env={"PATH": path, "LC_ALL": "C"}, capture_output=True, text=True)
+    node.execute("ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
+    return ran.stdout if ran.returncode == 0 else ran.stderr
 
 
 def test_what_no_standby_has_is_not_shown(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,13 +151,16 @@ def test_a_primary_that_is_cut_off_answers_nothing_and_is_replaced(
             await old.proof()
 
         connector.start_watching()
-        await asyncio.to_thread(cluster.promote, standby)
+        assert await asyncio.to_thread(run_promote_script, standby) == "promote.sh: promoted\n"
+        cluster.primary = standby
         await asyncio.to_thread(cluster.heal)
         await until(lambda: old.is_deposed)
         assert connection.is_closed()
         with pytest.raises(StorageUnavailable, match="is the primary no longer"):
             await old.proof()
         new = await connector.connect()
+        said = await asyncio.to_thread(run_promote_script, standby)
+        assert said == "promote.sh: that server is no standby; nothing was done\n"
         assert new.primary.timeline == old.timeline + 1
         state = await schema_versions.read_state(new)
         assert state is not None
