@@ -13,15 +13,18 @@ from click.testing import CliRunner, Result
 
 from blotter.database.access_cli import access
 from blotter.database.archive.cli import archive
+from blotter.database.archive.state import State, save_state
 from blotter.database.inspection.cli import check_command, inspect_command, snapshot_command
 from blotter.database.rekeying.cli import keys
+from blotter.database.storage.change_log import ARCHIVE
 from blotter.database.storage.postgres import schema_versions
 from blotter.database.storage.postgres.connecting import Connector
 from blotter.database.storage.postgres.schema import SCHEMA_VERSION
 from blotter.database.storage.postgres.setting_up import init_store
 from blotter.database.storage.postgres.storage import PostgresStorage
+from blotter.database.storage.postgres.store import PostgresStore
 from blotter.database.storage.postgres.url import StoreUrl
-from blotter.database.storage.protocol import Storage
+from blotter.database.storage.protocol import LogReader, Storage, WriteTransaction
 from blotter.database.store_cli import store as store_group
 from tests.in_process import InProcessDatabase
 from tests.postgres_server import PostgresServer, free_port
@@ -224,6 +227,35 @@ def test_a_root_key_is_made_and_replaced_in_the_store(postgres_url: str, tmp_pat
     assert (tmp_path / "own" / "root-credentials").read_text() != first
 
 
+def test_the_archive_of_a_store_has_a_status(postgres_url: str, tmp_path: Path) -> None:
+    initialize(postgres_url)
+    shown = StoreUrl(postgres_url).shown
+    none = CliRunner().invoke(archive, ["status"], env={"BLOTTER_STORE": postgres_url})
+    assert (none.exit_code, none.output) == (
+        2,
+        f"blotter archive status: {shown} has no archive: start its server with --archive\n",
+    )
+
+    async def begin(storage: Storage) -> None:
+        def save(tx: WriteTransaction) -> None:
+            tx.save_log_reader(LogReader(ARCHIVE, 0, progressed_at=1.0))
+            save_state(tx, State("e1", "file:///a", 1.0, 0))
+
+        await storage.write(save)
+
+    PostgresStore(StoreUrl(postgres_url)).run_apart(begin)
+    found = CliRunner().invoke(archive, ["status", "--store", postgres_url])
+    assert found.exit_code == 1
+    assert "archive    file:///a, epoch e1" in found.output
+    assert "base       none yet" in found.output
+    gone = CliRunner().invoke(archive, ["status", "--store", "postgresql://u:geheim@127.0.0.1:1/x"])
+    assert gone.exit_code == 2
+    assert "geheim" not in gone.output
+    both = {"BLOTTER_STORE": postgres_url}
+    directory = CliRunner().invoke(archive, ["status", "--data-dir", str(tmp_path)], env=both)
+    assert "holds no blotter database" in directory.output
+
+
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [
@@ -232,7 +264,6 @@ def test_a_root_key_is_made_and_replaced_in_the_store(postgres_url: str, tmp_pat
         (inspect_command, ["partitions", "books"]),
         (snapshot_command, ["copy"]),
         (keys, ["status"]),
-        (archive, ["status"]),
     ],
 )
 def test_commands_on_a_directory_are_not_mistaken_for_ones_on_the_store(

@@ -11,14 +11,20 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
+from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.store_option import store_option
 from blotter.usage import CommandGroup
+
+if TYPE_CHECKING:
+    from blotter.database.archive.status import Status
 
 PROGRESS_SECONDS = 2.0
 
@@ -64,23 +70,15 @@ def _recover(source: str, target: str, at: float | None, as_json: bool, master_k
     )
 
 
-def _status(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None:
-    import apsw
-
+def _status(data_dir: str, as_json: bool, master_key: MasterKey | None, store: StoreUrl | None) -> None:
     from blotter.database.archive.archiver import BEHIND_SECONDS
-    from blotter.database.archive.status import read_status
-    from blotter.database.storage.protocol import DataDirectoryError
-    from blotter.database.storage.sqlite.checksums import error_text
-    from blotter.database.storage.sqlite.read_only import DamagedFile
 
-    try:
-        status = read_status(Path(data_dir), master_key)
-    except (DataDirectoryError, DamagedFile) as error:
-        _fail("archive status", str(error), 2)
-    except apsw.Error as error:
-        _fail("archive status", error_text(error), 2)
+    if _names_directory():
+        store = None  # BLOTTER_STORE is about another one
+    place = data_dir if store is None else store.shown
+    status = _status_of_directory(data_dir, master_key) if store is None else _status_of_store(store, master_key)
     if status is None:
-        _fail("archive status", f"{data_dir} has no archive: start its server with --archive", 2)
+        _fail("archive status", f"{place} has no archive: start its server with --archive", 2)
     if as_json:
         _print_json(status)
     else:
@@ -89,11 +87,44 @@ def _status(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None:
     sys.exit(0 if keeps_up else 1)
 
 
-def _print_status(status: object) -> None:
-    from blotter.database.archive.status import Status
+def _names_directory() -> bool:
+    """Whether the command line names a directory, and no store."""
+    source = click.get_current_context().get_parameter_source
+    return source("data_dir") is ParameterSource.COMMANDLINE and source("store") is not ParameterSource.COMMANDLINE
+
+
+def _status_of_directory(data_dir: str, master_key: MasterKey | None) -> Status | None:
+    import apsw
+
+    from blotter.database.archive.status import read_status
+    from blotter.database.storage.protocol import DataDirectoryError
+    from blotter.database.storage.sqlite.checksums import error_text
+    from blotter.database.storage.sqlite.read_only import DamagedFile
+
+    try:
+        return read_status(Path(data_dir), master_key)
+    except (DataDirectoryError, DamagedFile) as error:
+        _fail("archive status", str(error), 2)
+    except apsw.Error as error:
+        _fail("archive status", error_text(error), 2)
+
+
+def _status_of_store(url: StoreUrl, master_key: MasterKey | None) -> Status | None:
+    from blotter.database.archive.status import read_store_status
+    from blotter.database.storage.protocol import DataDirectoryError, StorageUnavailable
+    from blotter.database.storage.stores import postgres_store
+
+    try:
+        store = postgres_store(url, master_key)
+        store.claim()
+        return read_store_status(store)
+    except (DataDirectoryError, StorageUnavailable) as error:
+        _fail("archive status", str(error), 2)
+
+
+def _print_status(status: Status) -> None:
     from blotter.database.model.timestamps import iso
 
-    assert isinstance(status, Status)
     click.echo(f"archive    {status.archive}, epoch {status.epoch}")
     click.echo(f"shipped    up to change {status.shipped_through}, at {iso(status.shipped_at)}")
     if status.is_lost:
@@ -192,12 +223,13 @@ archive.add_command(
         "status",
         callback=_status,
         context_settings=CONTEXT_SETTINGS,
-        short_help="How many seconds would be lost with this machine.",
-        help="""How far the archive of a data directory is, and how many seconds would be lost with this machine.
+        short_help="How many seconds would be lost with the data.",
+        help="""How far the archive of a data directory, or of a store in PostgreSQL, is, and how many seconds of
+changes would be lost with it.
 
-Works beside a running server. Exit status 0: a base is complete and the log is shipped; 1: not; 2: there is no
-archive, or the directory cannot be read.
+Works beside running servers. Exit status 0: a base is complete and the log is shipped; 1: not; 2: there is no
+archive, or the directory or store cannot be read.
 """,
-        params=[data_dir_option(needs_data=True), json_option(), master_key_option()],
+        params=[data_dir_option(), json_option(), master_key_option(), store_option(required=False)],
     )
 )

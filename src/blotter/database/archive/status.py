@@ -1,5 +1,5 @@
-"""How far the archive of a data directory is: what `blotter archive status` shows. Reads only, beside a running
-server."""
+"""How far the archive of a data directory or a store in PostgreSQL is: what `blotter archive status` shows. Reads
+only, beside running servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from blotter.database.archive.archiver import seconds_behind
 from blotter.database.archive.state import find_state
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.storage.change_log import ARCHIVE, find_reader
-from blotter.database.storage.protocol import ReadTransaction
+from blotter.database.storage.protocol import ReadTransaction, Storage, Store
 from blotter.database.storage.sqlite.read_only import ReadOnlyFile
 
 
@@ -46,6 +46,15 @@ def read_status(
             return _status(tx, clock())
     finally:
         file.close()
+
+
+def read_store_status(store: Store, clock: Callable[[], float] = time.time) -> Status | None:
+    """The same of a store that servers use. Raises DataDirectoryError and StorageUnavailable."""
+
+    async def read(storage: Storage) -> Status | None:
+        return await storage.fetch(lambda tx: _status(tx, clock()))
+
+    return store.run_apart(read)
 
 
 def _status(tx: ReadTransaction, now: float) -> Status | None:
