@@ -27,7 +27,7 @@ from typing import Any
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.batch_transaction import BatchTransaction, Missing
 from blotter.database.storage.postgres.catalog import CatalogCache, encoded_name
-from blotter.database.storage.postgres.connections import confirm_read
+from blotter.database.storage.postgres.connections import confirm_read, fetch
 from blotter.database.storage.postgres.failures import (
     STORE_FAILURES,
     is_conflict,
@@ -301,7 +301,7 @@ class _Batch:
         """Reads items that the handlers missed."""
         self._rounds += 1
         spaces, keys = [point[0] for point in points], [point[1] for point in points]
-        rows = await connection.fetch(sql.POINTS_AND_GENERATION, spaces, keys)
+        rows = await fetch(connection, sql.POINTS_AND_GENERATION, spaces, keys)
         self._tx.found.update(dict.fromkeys(points))
         self._note_found(points, rows)
         self._confirmed = rows[0][5]

@@ -74,10 +74,11 @@ class ConnectError(Exception):
 
 
 class StoreConnection(asyncpg.Connection):
-    """A connection that knows the primary it leads to."""
+    """A connection that knows the primary it leads to, and the statements that were prepared on it."""
 
-    __slots__ = ("primary",)
+    __slots__ = ("prepared", "primary")
 
+    prepared: dict[str, Any]
     primary: Primary
 
 
@@ -252,6 +253,7 @@ class Connector:
         elif known is not None and primary.timeline < known.timeline:
             raise ConnectError("it was the primary before another one", True)
         connection.primary = primary
+        connection.prepared = {}
         primary.connections.add(connection)
         if known is not primary:
             self.primary, self._newest_host = primary, primary.host

@@ -43,24 +43,29 @@ class Pool:
 
     def __init__(self, connect: Connect, most: int) -> None:
         self._connect = connect
-        self._free: deque[Connection] = deque()
-        self._left = asyncio.Semaphore(most)
+        self._most = most
+        self._used = 0
+        self._free: list[Connection] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for one task. Raises StorageUnavailable when none can be made."""
-        async with self._left:
-            connection = await self._take()
-            try:
-                yield connection
-            except BaseException:
-                # In a transaction, or in the middle of a statement: another one costs less than to find out.
-                discard(connection)
-                raise
-            if not connection.is_closed():
-                self._free.append(connection)
+        connection = await self.acquire()
+        try:
+            yield connection
+        except BaseException:
+            # In a transaction, or in the middle of a statement: another one costs less than to find out.
+            self.release(connection, broken=True)
+            raise
+        self.release(connection)
 
-    async def _take(self) -> Connection:
+    async def acquire(self) -> Connection:
+        """The same; the caller gives it back with `release`."""
+        if self._used < self._most:
+            self._used += 1
+        else:
+            await self._wait()
         while self._free:
             connection = self._free.pop()
             if not connection.is_closed():
@@ -68,7 +73,37 @@ class Pool:
         try:
             return await self._connect()
         except STORE_FAILURES as error:
+            self._pass_on()
             raise unavailable(error) from error
+        except BaseException:
+            self._pass_on()
+            raise
+
+    def release(self, connection: Connection, *, broken: bool = False) -> None:
+        if broken:
+            discard(connection)
+        elif not connection.is_closed():
+            self._free.append(connection)
+        self._pass_on()
+
+    async def _wait(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """Lets the next one that waits have what was given back."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._used -= 1
 
     async def close(self) -> None:
         """Closes those that wait."""
@@ -79,6 +114,15 @@ class Pool:
         """Drops all of them: their event loop has ended."""
         while self._free:
             discard(self._free.pop())
+
+
+async def fetch(connection: Connection, statement: str, *values: Any) -> list[Any]:
+    """The rows of a statement that is prepared once for a connection. For what is asked most often."""
+    prepared = connection.prepared.get(statement)
+    if prepared is None:
+        prepared = connection.prepared[statement] = await connection.prepare(statement)
+    rows: list[Any] = await prepared.fetch(*values)
+    return rows
 
 
 async def close(connection: Connection) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.batch_transaction import Missing
 from blotter.database.storage.postgres.catalog import CatalogCache, encoded_name
-from blotter.database.storage.postgres.connections import Pool, confirm_read
+from blotter.database.storage.postgres.connections import Pool, confirm_read, fetch
 from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
 from blotter.database.storage.postgres.point_transaction import NeedsSnapshot, PointTransaction, Request
 from blotter.database.storage.protocol import (
@@ -161,9 +161,8 @@ class PointReads:
             generation, _ = await connection.fetchrow(sql.GENERATION)
             return int(generation)
         points = [tx.wanted_points[0] for tx in wanting]
-        rows = await connection.fetch(
-            sql.POINTS_AND_GENERATION, [point[0] for point in points], [point[1] for point in points]
-        )
+        spaces, keys = [point[0] for point in points], [point[1] for point in points]
+        rows = await fetch(connection, sql.POINTS_AND_GENERATION, spaces, keys)
         for number, size, body, version, xmin, _ in rows:
             point = points[number - 1]
             wanting[number - 1].found = {point: None if size is None else (size, body, version, xmin)}
@@ -206,7 +205,7 @@ class PointReads:
             return generation
         start, end, limit, size, reverse = arguments
         statement = sql.RANGES_AND_GENERATION[end is not None, reverse]
-        rows = await connection.fetch(statement, space, start, limit, size, *(() if end is None else (end,)))
+        rows = await fetch(connection, statement, space, start, limit, size, *(() if end is None else (end,)))
         if rows[0][1]:  # there are long keys, which this statement does not look for
             raise NeedsSnapshot
         tx.answers = {request: [(key, of, body) for _, _, key, of, body in rows if key is not None]}
@@ -233,16 +232,20 @@ class PointReads:
         self._step(read, generation)
 
     async def _ask(self, ask: Callable[[sql.Connection], Coroutine[Any, Any, int]]) -> int:
-        """What a statement returns; one whose connection was lost is repeated. Raises StorageUnavailable."""
+        """What a statement returns; one whose connection was lost is repeated. Raises what the store refuses."""
         for attempt in (1, 2):
+            connection = await self._pool.acquire()
             try:
-                async with self._pool.connection() as connection:
-                    generation = await ask(connection)
-                    await confirm_read(connection)
-                    return generation
-            except STORE_FAILURES as error:
-                if attempt == 2:
-                    raise unavailable(error) from error
+                generation = await ask(connection)
+                await confirm_read(connection)
+            except BaseException as error:
+                # A statement may be under way; a handler that needs a snapshot found this out after its end.
+                self._pool.release(connection, broken=not isinstance(error, NeedsSnapshot))
+                if attempt == 2 or not isinstance(error, STORE_FAILURES):
+                    raise
+            else:
+                self._pool.release(connection)
+                return generation
         raise AssertionError
 
 
@@ -275,7 +278,7 @@ async def _sized_points(
     """What is stored under points, in their order up to the one with which sizes reach `size` bytes, and the
     generation."""
     spaces, keys = [point[0] for point in points], [point[1] for point in points]
-    rows = await connection.fetch(sql.SIZED_POINTS_AND_GENERATION, spaces, keys, size)
+    rows = await fetch(connection, sql.SIZED_POINTS_AND_GENERATION, spaces, keys, size)
     found: dict[sql.Point, sql.Found | None] = {}
     for number, of, body, version, xmin, _ in rows:
         found[points[number - 1]] = None if of is None else (of, body, version, xmin)

@@ -52,7 +52,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS = 10.0
-POINT_CONNECTIONS = 2
+POINT_CONNECTIONS = 4
+POINT_STATEMENTS = 2
+"""Statements for many handlers at a time; the other connections are for statements for one."""
 SNAPSHOT_CONNECTIONS = 6
 WRITING_CONNECTIONS = 2
 """Each process has so many, the first two in one pool, which upkeep uses too; and one each for exclusive writes,
@@ -88,9 +90,10 @@ class PostgresStorage:
 
     def _make_lanes(self) -> None:
         connect, schema, cache = self._connections.connect, self._schema, CatalogCache()
-        self._pool = Pool(connect, POINT_CONNECTIONS + SNAPSHOT_CONNECTIONS)
+        self._pool = Pool(connect, SNAPSHOT_CONNECTIONS)
+        self._points_pool = Pool(connect, POINT_CONNECTIONS)  # of its own: long reads must not keep it waiting
         self._snapshots = SnapshotReads(self._pool, cache, self._monotonic, self._snapshot_max_age)
-        self._points = PointReads(self._pool, POINT_CONNECTIONS, cache)
+        self._points = PointReads(self._points_pool, POINT_STATEMENTS, cache)
         self._long_reads = LongReads(
             SnapshotReads(Pool(connect, 1), CatalogCache(), self._monotonic, self._snapshot_max_age)
         )
@@ -188,6 +191,7 @@ class PostgresStorage:
             return
         if self._loop is not None:
             self._pool.forget()
+            self._points_pool.forget()
             self._leadership.forget()
             for writer in (self._alone, *self._writers):
                 writer.forget()
@@ -232,11 +236,13 @@ class PostgresStorage:
             await asyncio.gather(self._upkeep_task, return_exceptions=True)
         await self._batches.idle.wait()
         await self._exclusive.idle.wait()
-        await asyncio.gather(*self._tasks, *self._points.tasks, return_exceptions=True)
+        while tasks := [*self._tasks, *self._points.tasks]:
+            await asyncio.wait(tasks)
         await self._long_reads.close()
         await self._leadership.close()
         await self._notifications.close()
         await self._pool.close()
+        await self._points_pool.close()
         for writer in (self._alone, *self._writers):
             await writer.close()
         await self._connections.close()
