@@ -1,37 +1,47 @@
 #!/bin/sh
 # Makes a standby the primary. Stop the old primary first, if it can be reached.
 #
-# usage: promote.sh URL [STANDBY…]
-#     URL      of the standby that is to be promoted, as psql takes it, of a superuser
-#     STANDBY  names (application_name) of the standbys that the new primary waits for; without one, it waits for none
+# usage: promote.sh URL [NAME=URL…]
+#     URL       of the standby that is to be promoted, as psql takes it, of a superuser
+#     NAME=URL  of every other standby that may confirm commits of the old primary, NAME being its application_name;
+#               the new primary will wait for one of these. Without any, it waits for none.
 #
-# The standby is cut from the old primary before anything else: from then on nothing more is acknowledged there. Then
-# it waits for longer than front ends may answer reads from the old primary (0.5 s after the last confirmed commit).
-# Front ends wait for that by themselves too, so that any other tool that promotes a standby will do as well.
+# All standbys are cut from the old primary before anything else: from then on nothing is acknowledged there, and what
+# was acknowledged is on the standby that has received most, which must be the one to promote. Then it waits for longer
+# than front ends may answer reads from the old primary (0.5 s after the last confirmed commit). Front ends wait for
+# that by themselves too, so that any other tool that promotes a standby, and cuts off the others, will do as well.
 set -eu
-[ $# -ge 1 ] || { echo "usage: promote.sh URL [STANDBY…]" >&2; exit 64; }
+[ $# -ge 1 ] || { echo "usage: promote.sh URL [NAME=URL…]" >&2; exit 64; }
 url=$1
 shift
-ask() { psql "$url" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 --command "$1"; }
+ask() { psql "$1" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 --command "$2"; }
+fail() { echo "promote.sh: $1" >&2; exit 1; }
+cut_off() {
+    ask "$1" "ALTER SYSTEM SET primary_conninfo = ''"
+    ask "$1" 'SELECT pg_reload_conf()' >/dev/null
+    until [ "$(ask "$1" 'SELECT count(*) FROM pg_stat_wal_receiver')" = 0 ]; do sleep 0.1; done
+}
 
-if [ "$(ask 'SELECT pg_is_in_recovery()')" != t ]; then
-    echo "promote.sh: that server is no standby; nothing was done" >&2
-    exit 1
-fi
-ask "ALTER SYSTEM SET primary_conninfo = ''"
-ask 'SELECT pg_reload_conf()' >/dev/null
-until [ "$(ask 'SELECT count(*) FROM pg_stat_wal_receiver')" = 0 ]; do sleep 0.1; done
+for standby in "$url" "$@"; do
+    case $standby in postgres*) ;; *=*) standby=${standby#*=} ;; esac
+    [ "$(ask "$standby" 'SELECT pg_is_in_recovery()')" = t ] || fail "that server is no standby; nothing was done"
+done
+cut_off "$url"
+received=$(ask "$url" 'SELECT pg_last_wal_receive_lsn()')
+names=
+for other in "$@"; do
+    cut_off "${other#*=}"
+    ahead=$(ask "${other#*=}" "SELECT pg_last_wal_receive_lsn() > '$received'")
+    [ "$ahead" = f ] || fail "${other%%=*} has received more: promote that one"
+    names="$names${names:+, }\"${other%%=*}\""
+done
 sleep "${PROMOTE_WAIT:-1}"
 
-names=$(printf '"%s",' "$@")
-if [ $# -gt 0 ]; then
-    ask "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (${names%,})'"
+ask "$url" "ALTER SYSTEM SET synchronous_standby_names = '${names:+ANY 1 ($names)}'"
+ask "$url" 'SELECT pg_reload_conf()' >/dev/null
+[ "$(ask "$url" 'SELECT pg_promote(true, 60)')" = t ] || fail "the server has not become the primary within a minute"
+if [ -n "$names" ]; then
+    echo "promote.sh: promoted; let the other standbys follow it (primary_conninfo), until then it acknowledges nothing"
 else
-    ask "ALTER SYSTEM SET synchronous_standby_names = ''"
-    echo "promote.sh: no standby confirms commits now; name one as soon as it follows" >&2
+    echo "promote.sh: promoted; no standby confirms its commits: name one as soon as it follows"
 fi
-if [ "$(ask 'SELECT pg_promote(true, 60)')" != t ]; then
-    echo "promote.sh: the server has not become the primary within a minute" >&2
-    exit 1
-fi
-echo "promote.sh: promoted"

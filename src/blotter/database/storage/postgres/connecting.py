@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
@@ -153,6 +154,9 @@ class Connector:
 
     async def _open(self, host: Host) -> StoreConnection:
         """A connection to this host, if it is the primary. Raises ConnectError."""
+        for name, path in self.url.files.items():
+            if not os.access(path, os.R_OK):
+                raise ConnectError(f"{name} {path} cannot be read", False)
         mark = secrets.token_hex(8)
         connection: StoreConnection | None = None
         try:

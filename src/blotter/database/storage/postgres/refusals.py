@@ -7,6 +7,8 @@ operator's tools too. Pure, apart from the import of asyncpg's errors.
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -58,7 +60,7 @@ def is_transient(error: BaseException) -> bool:
 
     if isinstance(error, asyncpg.PostgresError):
         return isinstance(error, _transient_errors())
-    return isinstance(error, OSError | TimeoutError)
+    return isinstance(error, OSError | TimeoutError) and not isinstance(error, ssl.SSLError)
 
 
 def _transient_errors() -> tuple[type[BaseException], ...]:
@@ -83,7 +85,9 @@ def why(error: BaseException) -> str:
         return f"access was denied: {error} (the password is taken from PGPASSWORD, a password file or the URL)"
     if isinstance(error, asyncpg.PostgresError) and "unsupported startup parameter" in str(error):
         return POOLER
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.split(":")[0] if error.errno is not None else error.strerror
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {error.verify_message}"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)
     text = " ".join(str(error).split())
     return text or type(error).__name__

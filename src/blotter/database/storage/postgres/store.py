@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_SCARCE: Final = 60
+_SCARCE: Final = 72
 """Connections that a server with two workers may open."""
 
 

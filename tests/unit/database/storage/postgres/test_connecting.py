@@ -157,7 +157,7 @@ def test_a_wrong_password_is_refused_and_not_shown(postgres: PostgresServer, sto
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("postgresql://nobody@127.0.0.1:{free}/x", "127.0.0.1:{free}: Connect call failed"),
+        ("postgresql://nobody@127.0.0.1:{free}/x", "127.0.0.1:{free}: Connection refused"),
         ("postgresql://nobody@host.invalid/x", "host.invalid:5432: "),
         ("postgresql://nobody@/x?host=/nowhere", "/nowhere port 5432: No such file or directory"),
     ],
