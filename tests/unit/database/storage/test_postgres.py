@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -441,6 +442,24 @@ def test_a_warning_of_a_commit_makes_its_outcome_unknown(
     with pytest.raises(StorageUnavailable, match="does not know whether a standby has the write"):
         run(storage.write(put(b"a", b"new")))
     run(storage.write(put(b"b")))
+
+
+def test_a_transaction_that_postgresql_undid_is_not_acknowledged(
+    storage: ReadablePostgresStorage, path: Path, run: Run
+) -> None:
+    """A handler goes on past a statement that failed; PostgreSQL undoes all of its transaction."""
+    run(storage.write(put(b"a")))
+    execute(path, "ALTER TABLE dropped_spaces RENAME TO hidden")
+
+    def handler(tx: WriteTransaction) -> None:
+        tx.new_space()
+        with suppress(StorageUnavailable):
+            tx.drop_space(5)
+
+    with pytest.raises(StorageUnavailable):
+        run(storage.write(handler))
+    execute(path, "ALTER TABLE hidden RENAME TO dropped_spaces")
+    assert run(storage.write(lambda tx: tx.new_space())) == 1
 
 
 def test_what_one_handler_cannot_store_harms_no_other(storage: ReadablePostgresStorage, run: Run) -> None:

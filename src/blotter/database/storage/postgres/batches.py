@@ -334,21 +334,21 @@ class _Batch:
     async def _apply(self) -> None:
         tx, writer = self._tx, self._writer
         applied = writer.apply(tx.generation, tx.arguments(tx.found, tx.guards), tx.notifies)
+        wrote = tx.has_something() or bool(tx.guards)  # A lock is written, too; a notification alone is not.
         started = time.monotonic()
         if self.begun:
             await applied
-            await writer.commit()
+            await writer.commit(wrote)
             self.begun = False
         else:
-            await writer.committed(applied)
+            await writer.committed(applied, wrote)
         if self._batches.watch is not None:
             self._batches.watch(time.monotonic() - started)
 
     async def _roll_back(self) -> None:
         if self.begun:
             self.begun = False
-            connection = await self._writer.get()
-            await connection.execute("ROLLBACK")
+            await self._writer.roll_back()
 
     async def _one_by_one(self) -> None:
         """One of the handlers cannot be stored: each is stored for itself."""

@@ -35,7 +35,10 @@ async def confirm_read(connection: Connection) -> None:
     may have been replaced by another one. Raises StorageUnavailable."""
     primary = connection.primary
     if not primary.has_lease():
-        await primary.proof()
+        try:
+            await primary.proof()
+        except STORE_FAILURES as error:  # Never one of them: what was committed would be done again.
+            raise unavailable(error) from error
 
 
 class Pool:

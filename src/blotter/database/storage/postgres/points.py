@@ -154,7 +154,8 @@ class PointReads:
         for read in reads:
             tx = read.tx
             if tx.wanted_table is not None:
-                await self._ask_table(connection, tx)
+                if tx.wanted_table not in self._cache.tables:  # another one may have asked for it just now
+                    await self._ask_table(connection, tx)
             elif tx.wanted_points:
                 wanting.append(tx)
         if not wanting:

@@ -93,8 +93,23 @@ class WriterConnection:
 
     async def commit(self, wrote: bool = True) -> None:
         """Ends a transaction. Raises as `committed` does."""
+        await self.committed(self._commit(), wrote)
+
+    async def _commit(self) -> None:
         assert self._connection is not None
-        await self.committed(self._connection.execute("COMMIT"), wrote)
+        if await self._connection.execute("COMMIT") != "COMMIT":
+            raise StorageUnavailable("PostgreSQL has undone a transaction in which a statement had failed")
+
+    async def roll_back(self) -> None:
+        """Ends a transaction without a trace. Raises what the store refuses; the connection is not used again
+        then."""
+        if self._connection is None:
+            return
+        try:
+            await self._connection.execute("ROLLBACK")
+        except STORE_FAILURES:
+            self.forget()
+            raise
 
     def _noticed(self, _: Connection, message: Any) -> None:
         if getattr(message, "severity_en", None) == "WARNING":
