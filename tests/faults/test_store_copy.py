@@ -7,7 +7,8 @@ import json
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
 
 WRITERS = 3
+TWO_WORKERS = ("--workers", "2", "--table-delay", "0")
 
 
 class Writer(threading.Thread):
@@ -47,7 +49,7 @@ class Writer(threading.Thread):
             return
 
 
-def copy_command(source: Path, target: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
+def copy_command(source: Path | str, target: Path | str, *arguments: str) -> tuple[list[str], dict[str, str]]:
     command, environment = serve_command()
     return [*command[:-1], "store", "copy", str(source), str(target), *arguments], environment
 
@@ -65,25 +67,59 @@ def boto(url: str, service: str, **credentials: str) -> Any:
     return boto3.client(service, endpoint_url=url, region_name="us-east-1", **keys)
 
 
-def test_a_server_under_load_moves_to_another_directory(serve: Serve, tmp_path: Path) -> None:
-    serving, target = serve("--workers", "2", "--table-delay", "0"), tmp_path / "target"
-    boto(serving.url, "dynamodb").create_table(**create_table("first", stream=True))
+@contextmanager
+def written_to(serving: Serving) -> Iterator[list[Writer]]:
+    """Writers that write until the server is gone."""
     writers = [Writer(serving, number) for number in range(WRITERS)]
     for writer in writers:
         writer.start()
-    command, environment = copy_command(serving.data_dir, target, "--stop-source", "--json")
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
+    yield writers
     for writer in writers:
         writer.join(60)
-    assert "stopping what uses" in result.stderr
-    assert json.loads(result.stdout)["tables"] == 1
-    client = boto(serve("--workers", "2", "--table-delay", "0", data_dir=target).url, "dynamodb")
+
+
+def check_copy(serving: Serving, writers: list[Writer]) -> None:
+    """What was acknowledged is there, in the index too, and the server goes on."""
+    client = boto(serving.url, "dynamodb")
     for writer in writers:
         assert writer.acknowledged <= greatest(client, writer.name) <= writer.sent
     client.put_item(TableName="first", Item={"p": {"S": "later"}, "s": {"N": "1"}})
     scanned = client.scan(TableName="first", IndexName="by-v")
     assert scanned["Count"] == client.scan(TableName="first")["Count"] - 1
+
+
+def test_a_server_under_load_moves_to_another_directory(serve: Serve, tmp_path: Path) -> None:
+    serving, target = serve(*TWO_WORKERS), tmp_path / "target"
+    boto(serving.url, "dynamodb").create_table(**create_table("first", stream=True))
+    with written_to(serving) as writers:
+        command, environment = copy_command(serving.data_dir, target, "--stop-source", "--json")
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert result.returncode == 0, result.stderr
+    assert "stopping what uses" in result.stderr
+    assert json.loads(result.stdout)["tables"] == 1
+    check_copy(serve(*TWO_WORKERS, data_dir=target), writers)
+
+
+@pytest.mark.slow
+def test_servers_under_load_move_to_postgres_and_back(serve: Serve, tmp_path: Path, postgres_url: str) -> None:
+    serving = serve(*TWO_WORKERS)
+    boto(serving.url, "dynamodb").create_table(**create_table("first", stream=True))
+    with written_to(serving) as writers:
+        command, environment = copy_command(serving.data_dir, postgres_url, "--stop-source")
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert result.returncode == 0, result.stderr
+    serving = serve(*TWO_WORKERS, "--store", postgres_url)
+    check_copy(serving, writers)
+    with written_to(serving) as writers:
+        command, environment = copy_command(postgres_url, tmp_path / "back")
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            while f"stop the servers on {postgres_url}" not in (line := process.stderr.readline()):
+                assert line, process.wait()
+            assert serving.stop() == 0
+            _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    check_copy(serve(*TWO_WORKERS, data_dir=tmp_path / "back"), writers)
 
 
 @pytest.mark.slow
@@ -114,7 +150,7 @@ def test_keys_of_users_work_on_the_copy(serve: Serve, tmp_path: Path) -> None:
 def test_a_copy_that_is_ended_while_it_follows_leaves_the_server_alone(
     serve: Serve, tmp_path: Path, sent: signal.Signals
 ) -> None:
-    serving, target = serve("--workers", "2", "--table-delay", "0"), tmp_path / "target"
+    serving, target = serve(*TWO_WORKERS), tmp_path / "target"
     client = boto(serving.url, "dynamodb")
     client.create_table(**create_table("first"))
     command, environment = copy_command(serving.data_dir, target)
