@@ -6,7 +6,7 @@ over. An index is not compared while it is being filled, emptied or verified: th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -37,8 +37,8 @@ class CopiedSpace(NamedTuple):
 
     name: str
     rows: int
-    checksum: str
-    """Over keys, sizes and bodies of the source's rows."""
+    checksum: str | None
+    """Over keys, sizes and bodies of the source's rows; None if they were compared while the source was in use."""
 
 
 class Comparison:
@@ -50,21 +50,30 @@ class Comparison:
         self._progress = progress
         self._rows = 0
 
-    async def run(self, tables: Sequence[Table]) -> list[CopiedSpace]:
+    async def run(self, tables: Sequence[Table], done: Collection[int] = ()) -> list[CopiedSpace]:
+        """`done` are key spaces that were compared before (`online`)."""
         await self._compare_log()
-        spaces = [await self._compare(space, name) for space, name in _compared(tables)]
+        places = [*OTHER_SPACES.items(), *(place for table in tables for place in compared_spaces(table))]
+        spaces = [
+            await self._counted(space, name) if space in done else await self._compare(space, name)
+            for space, name in places
+        ]
         await self._compare_values("the catalog", lambda tx: sorted(tx.tables(), key=lambda table: table.arn))
         await self._compare_values("the readers of the change log", lambda tx: tx.log_readers())
-        for space in (LOG_SPACE, *OTHER_SPACES, *(table.space for table in tables)):
+        for space in (LOG_SPACE, *(space for space, _ in places)):
             await self._compare_values(f"the statistics of key space {space}", partial(_statistics, space=space))
         return spaces
+
+    async def _counted(self, space: int, name: str) -> CopiedSpace:
+        rows, _ = await self._source.fetch(partial(_statistics, space=space))
+        return CopiedSpace(name, rows, None)
 
     async def _compare(self, space: int, name: str) -> CopiedSpace:
         content = Content()
         async for found in differences(self._source, self._target, space, content):
-            wrong = [each for each in found if space in OTHER_SPACES or not each.is_order_only]
-            if wrong:
-                raise CopyFailed(f"the copy of {name} differs from the source at key {wrong[0].key.hex()}")
+            if space in OTHER_SPACES and found:
+                raise CopyFailed(f"the copy of {name} differs from the source at key {found[0].key.hex()}")
+            check_differences(found, name)
             if found:
                 await self._target.write(partial(replace_rows, space=space, found=found))
             self._progress("comparing", self._rows + content.rows)
@@ -90,14 +99,19 @@ class Comparison:
             raise CopyFailed(f"{what} of the copy differs from the source's")
 
 
-def _compared(tables: Sequence[Table]) -> Iterator[tuple[int, str]]:
-    """The key spaces that are compared, and what they are called."""
-    yield from OTHER_SPACES.items()
-    for table in tables:
-        yield table.space, table.arn
-        for index in table.indexes:
-            if index.verified and not index.backfilling and not index.deleting and table.loading is None:
-                yield index.space, f"{table.arn}/index/{index.name}"
+def compared_spaces(table: Table) -> Iterator[tuple[int, str]]:
+    """The key spaces of a table that are compared, and what they are called."""
+    yield table.space, table.arn
+    for index in table.indexes:
+        if index.verified and not index.backfilling and not index.deleting and table.loading is None:
+            yield index.space, f"{table.arn}/index/{index.name}"
+
+
+def check_differences(found: Sequence[Difference], name: str) -> None:
+    """Raises CopyFailed unless only the order of members differs."""
+    for each in found:
+        if not each.is_order_only:
+            raise CopyFailed(f"the copy of {name} differs from the source at key {each.key.hex()}")
 
 
 def replace_rows(tx: WriteTransaction, space: int, found: Sequence[Difference]) -> None:

@@ -4,10 +4,11 @@
     2  the rows of every table are copied in slices, each of its own moment, and so are records and metrics
     3  the log's entries from 1 on are applied, again and again, until few are left. The last entry of a key
        decides, so whatever moment a slice was of, the table is exact then (as in an archive, `archive.layout`)
-    4  the source is stopped: nobody uses it any more, and nobody can
-    5  the last entries are applied, and what the log does not show is copied: records, metrics, tables that a
+    4  every row is compared with the source's (`online`)
+    5  the source is stopped: nobody uses it any more, and nobody can
+    6  the last entries are applied, and what the log does not show is copied: records, metrics, tables that a
        restore or an import is filling
-    6  everything is compared: every row, the catalog, the log, its readers
+    7  what has changed since 4 is compared again, and with it catalog, log, readers, counts and sizes
 
 A source that nobody uses goes through the same steps, without waiting. If the copy is interrupted, the source
 stays as it is, and the target is not used: copying begins anew.
@@ -16,6 +17,7 @@ stays as it is, and the target is not used: copying begins anew.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -38,6 +40,7 @@ from blotter.database.storage.protocol import (
 )
 from blotter.database.store_copy.comparing import OTHER_SPACES, Comparison, CopiedSpace, CopyFailed, replace_rows
 from blotter.database.store_copy.differences import differences
+from blotter.database.store_copy.online import OnlineComparison
 from blotter.database.store_copy.target import BYTES_AT_ONCE, ROWS_AT_ONCE, Target, without_reader
 
 CHANGES_AT_ONCE: Final = 4096
@@ -92,6 +95,7 @@ class _Copy:
         """The last entry of the log that the target has."""
         self._applied = 0
         self._rows = 0
+        self._online = OnlineComparison(source, target, progress)
         self._is_stopped = False
         self._confirmed_at = time.monotonic()
 
@@ -107,6 +111,8 @@ class _Copy:
         for space, name in OTHER_SPACES.items():
             await self._equalize(space, name)
         if not is_stopped:
+            await self._catch_up()
+            await self._online.run(self._apply_through)
             await self._follow()
             begun_at = time.monotonic()
         return await self._finish(begun_at)
@@ -144,18 +150,32 @@ class _Copy:
             applied = await self._apply_next()
             if is_stopped:
                 return
-            behind = await self._source.fetch(lambda tx: tx.last_change()) - self._position
+            behind = await self._behind()
             if not asked and behind <= FEW_CHANGES:
                 asked = True
                 await self._use.ask_to_stop(behind)
             if not applied:
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _apply_next(self) -> int:
-        """Applies the next entries; returns how many there were."""
-        changes = await self._next_changes()
+    async def _behind(self) -> int:
+        return await self._source.fetch(lambda tx: tx.last_change()) - self._position
+
+    async def _catch_up(self) -> None:
+        """Applies the log until few entries are left."""
+        while await self._behind() > FEW_CHANGES:
+            await self._apply_next()
+
+    async def _apply_through(self, position: int) -> None:
+        """Applies the log's entries up to this one, and none after it."""
+        while self._position < position and await self._apply_next(position):
+            pass
+
+    async def _apply_next(self, last: int = sys.maxsize) -> int:
+        """Applies the next entries, up to one; returns how many there were."""
+        changes = [change for change in await self._next_changes() if change.sequence <= last]
         for run in _until_filled(changes):
             await self._target.apply(run)
+            self._online.note(run)
             self._position = run[-1].sequence
             filled = self._target.tables.get(filled_by(run[-1]) or "")
             if filled is not None and filled.id not in self._target.filled:
@@ -198,7 +218,9 @@ class _Copy:
         for space, name in OTHER_SPACES.items():
             await self._equalize(space, name)
         await self._target.finish(readers, last)
-        spaces = await Comparison(self._source, self._target.storage, self._progress).run(tables)
+        await self._online.finish(tables)
+        comparison = Comparison(self._source, self._target.storage, self._progress)
+        spaces = await comparison.run(tables, self._online.spaces)
         items = await self._source.fetch(lambda tx: sum(tx.statistics(table.space).items for table in tables))
         return Copied(len(tables), items, self._applied, time.monotonic() - stopped_at, spaces)
 

@@ -64,33 +64,40 @@ class Content:
         return self._digest.hexdigest()
 
 
+class Compared(NamedTuple):
+    """Two slices that begin at the same key, as far as both were read."""
+
+    source: list[Row]
+    differences: list[Difference]
+    following: bytes | None
+    """Where to go on; None at the end of both."""
+
+
+def compared(here: list[Row], there: list[Row]) -> Compared:
+    """The slice of the source and that of the target."""
+    if here == there:
+        return Compared(here, [], here[-1][0] + b"\x00" if here else None)
+    # A slice that is not the last one has read nothing after its end.
+    ends = [rows[-1][0] for rows in (here, there) if rows]
+    bound = min(ends) if here and there else ends[0]
+    here, there = ([row for row in rows if row[0] <= bound] for rows in (here, there))
+    return Compared(here, _compared(here, there), bound + b"\x00")
+
+
 async def differences(
     source: Storage, target: Storage, space: int, content: Content | None = None
 ) -> AsyncIterator[list[Difference]]:
-    """The differences of a key space, some at a time; a list may be empty, which tells that it goes on. `content`
-    takes in what the source has."""
-    start = b""
-    while True:
-        here = await source.fetch(partial(_slice, space=space, start=start))
-        there = await target.fetch(partial(_slice, space=space, start=start))
-        if here == there:
-            if not here:
-                return
-            if content is not None:
-                content.add(here)
-            start = here[-1][0] + b"\x00"
-            yield []
-            continue
-        # A slice that is not the last one has read nothing after its end.
-        ends = [rows[-1][0] for rows in (here, there) if rows]
-        bound = min(ends)
-        if not here or not there:
-            bound = max(ends)
-        here, there = ([row for row in rows if row[0] <= bound] for rows in (here, there))
+    """The differences of a key space that nobody changes, some at a time; a list may be empty, which tells that it
+    goes on. `content` takes in what the source has."""
+    start: bytes | None = b""
+    while start is not None:
+        read = partial(slice_of, space=space, start=start)
+        found = compared(await source.fetch(read), await target.fetch(read))
         if content is not None:
-            content.add(here)
-        yield _compared(here, there)
-        start = bound + b"\x00"
+            content.add(found.source)
+        if found.following is not None:
+            yield found.differences
+        start = found.following
 
 
 def _compared(here: list[Row], there: list[Row]) -> list[Difference]:
@@ -99,5 +106,5 @@ def _compared(here: list[Row], there: list[Row]) -> list[Difference]:
     return [each for each in found if each.source != each.target]
 
 
-def _slice(tx: ReadTransaction, space: int, start: bytes) -> list[Row]:
+def slice_of(tx: ReadTransaction, space: int, start: bytes) -> list[Row]:
     return tx.items(space, start, None, ROWS_AT_ONCE, BYTES_AT_ONCE)

@@ -156,7 +156,7 @@ def _enter(tx: WriteTransaction, table: Table, indexes: Sequence[Index], rows: S
     """Makes the index entries of items that have none yet."""
     if not indexes:
         return
-    items = [(key, _decoded(body)) for key, _, body in rows]
+    items = [(key, decoded(body)) for key, _, body in rows]
     for index in indexes:
         if index.deleting:
             continue
@@ -164,7 +164,7 @@ def _enter(tx: WriteTransaction, table: Table, indexes: Sequence[Index], rows: S
             for key, item in items:
                 _write_vector_entry(tx, table, index, key, None, item)
             continue
-        entries = [_entry(table, index, key, item) for key, item in items]
+        entries = [entry_of(table, index, key, item) for key, item in items]
         tx.put_new(index.space, [entry for entry in entries if entry is not None])
 
 
@@ -183,7 +183,7 @@ def _apply_items(tx: WriteTransaction, changes: Sequence[Change], tables: dict[s
 
 
 def _replace_item(tx: WriteTransaction, table: Table, previous: StoredItem | None, change: Change) -> None:
-    old = None if previous is None else _decoded(previous.body)
+    old = None if previous is None else decoded(previous.body)
     new: Item | None = None
     if change.new is not None:
         new = orjson.loads(change.new)
@@ -196,7 +196,7 @@ def _replace_item(tx: WriteTransaction, table: Table, previous: StoredItem | Non
         if index.vector is not None:
             _write_vector_entry(tx, table, index, change.key, old, new)
             continue
-        before, after = _entry(table, index, change.key, old), _entry(table, index, change.key, new)
+        before, after = entry_of(table, index, change.key, old), entry_of(table, index, change.key, new)
         if before == after:
             continue
         if before is not None and (after is None or before.key != after.key):
@@ -206,7 +206,8 @@ def _replace_item(tx: WriteTransaction, table: Table, previous: StoredItem | Non
             tx.put(index.space, after, before)
 
 
-def _decoded(body: bytes) -> Item | None:
+def decoded(body: bytes) -> Item | None:
+    """The item of a body; None if it cannot be read."""
     try:
         item: Item = orjson.loads(body)
     except ValueError:
@@ -214,7 +215,7 @@ def _decoded(body: bytes) -> Item | None:
     return item
 
 
-def _entry(table: Table, index: Index, key: bytes, item: Item | None) -> StoredItem | None:
+def entry_of(table: Table, index: Index, key: bytes, item: Item | None) -> StoredItem | None:
     """An item's entry in an index, as `write_index_entry` stores it."""
     if item is None:
         return None

@@ -18,7 +18,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
     WriteTransaction,
 )
-from blotter.database.store_copy import copying, differences, target
+from blotter.database.store_copy import copying, differences, online, target
 from blotter.database.store_copy.comparing import CopyFailed
 from blotter.database.store_copy.copying import Copied, copy_store
 from tests.in_process import STORES, InProcessDatabase
@@ -290,6 +290,72 @@ def test_a_copy_that_differs_is_refused(stores: Stores, what: str, monkeypatch: 
     monkeypatch.setattr(target.Target, "finish", damaging)
     with pytest.raises(CopyFailed, match="differs"):
         stores.copy(Unused())
+
+
+def test_what_differs_is_found_before_the_source_is_stopped(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores.source.call("CreateTable", create_table("first"))
+    for number in range(7):
+        put_item(stores.source, number)
+    put, use = target.Target.put, Use()
+
+    async def damaging(self: target.Target, table_id: str, rows: list[Any]) -> None:
+        await put(self, table_id, [(key, size, body.replace(b'"v"', b'"w"')) for key, size, body in rows])
+
+    monkeypatch.setattr(target.Target, "put", damaging)
+    with pytest.raises(CopyFailed, match="table/first differs from the source at key"):
+        stores.copy(use)
+    assert use.asked == 0
+
+
+@pytest.mark.parametrize("wrong", ["item", "entry", "left over"])
+def test_what_is_applied_wrongly_at_the_end_is_found(
+    stores: Stores, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores.source.call("CreateTable", create_table("first"))
+    for number in range(7):
+        put_item(stores.source, number)
+    use, written, replace_item = Use(), [], target._replace_item
+
+    async def between() -> None:
+        if use.asked and not use.is_stopped and not written:
+            written.append(True)
+            item = {"p": {"S": "a"}, "s": {"N": "1"}, "v": {"N": "8"}}
+            await History(stores.source, 0).ask("PutItem", TableName="first", Item=item)
+
+    def replaced_wrongly(tx: WriteTransaction, table: Any, previous: Any, change: Any) -> None:
+        if wrong == "item":
+            return
+        replace_item(tx, table, previous, change)
+        for row in tx.items(table.indexes[0].space, b"", None, 99):
+            if wrong == "entry" and b'"8"' in row[2]:
+                tx.put(table.indexes[0].space, StoredItem(row[0], row[1], b"{}"), StoredItem(*row))
+        if wrong == "left over":
+            tx.put(table.indexes[0].space, StoredItem(b"left over", 1, b"{}"), None)
+
+    monkeypatch.setattr(target, "_replace_item", replaced_wrongly)
+    with pytest.raises(CopyFailed, match="differs from the source"):
+        stores.copy(use, between)
+    assert written
+
+
+def test_a_table_with_very_many_changes_is_compared_in_the_end(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "MOST_KEYS", 2)
+    stores.source.call("CreateTable", create_table("first"))
+    use, history = Use(after=9), History(stores.source, 3)
+
+    async def between() -> None:
+        if use.asked and not use.is_stopped:
+            number = history.chance.randrange(99)
+            await history.ask("PutItem", TableName="first", Item={"p": {"S": "a"}, "s": {"N": str(number)}})
+
+    copied = stores.copy(use, between)
+    found, expected = stores.dumps()
+    assert found == expected
+    assert all(space.checksum is not None for space in copied.spaces)
 
 
 def test_a_copy_that_trimming_no_longer_waits_for_is_given_up(stores: Stores) -> None:
