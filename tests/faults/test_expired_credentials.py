@@ -228,7 +228,7 @@ def test_shipping_to_an_archive(setting: Setting, tmp_path: Path, requests: Iter
             setting.database.storage,
             objects[-1],
             FileCipher(None, lambda _: None),
-            tmp_path / "data",
+            dict,
             1.0,
             86_400.0,
             lambda: setting.now,

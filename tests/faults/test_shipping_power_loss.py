@@ -28,6 +28,7 @@ from blotter.database.archive.layout import epoch_ids
 from blotter.database.archive.recovering import recover
 from blotter.database.copies.jobs import all_jobs
 from blotter.database.copies.memory_objects import MemoryObjects
+from blotter.database.encryption.directory_keys import key_files
 from blotter.database.encryption.files import FileCipher
 from blotter.database.inspection.check import check as check_directory
 from blotter.database.storage.sqlite import SqliteStorage
@@ -211,7 +212,9 @@ class Exports(Workload):
 
 
 def archiver_of(database: InProcessDatabase, objects: MemoryObjects, folder: Path) -> Archiver:
-    return Archiver(database.storage, objects.within("archive"), PLAIN, folder, 1.0, 7 * 86_400.0)
+    return Archiver(
+        database.storage, objects.within("archive"), PLAIN, partial(key_files, folder), 1.0, 7 * 86_400.0
+    )
 
 
 def contents(database: InProcessDatabase) -> dict[str, Items]:

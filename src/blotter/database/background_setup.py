@@ -146,7 +146,7 @@ class _Chores:
             storage,
             open_objects(settings.archive),
             self._store.file_cipher(),
-            settings.data_dir,
+            self._store.key_files,
             settings.archive_interval,
             settings.archive_retention * 86_400.0,
         )

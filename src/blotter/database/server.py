@@ -55,7 +55,7 @@ from blotter.database.services.dynamodb import INTERNAL_ERROR, health
 from blotter.database.services.table import Trail, make_dispatcher
 from blotter.database.settings import Settings
 from blotter.database.storage.data_directory import DataDirectory
-from blotter.database.storage.protocol import RECORDS_SPACE, DataDirectoryError, Storage, Store
+from blotter.database.storage.protocol import RECORDS_SPACE, DataDirectoryError, Storage, StorageUnavailable, Store
 from blotter.database.storage.stores import postgres_store, store_at
 from blotter.database.supervisor import Link, Role, StartError, Supervisor
 from blotter.hosts import is_loopback
@@ -67,6 +67,8 @@ _BACKLOG = 1024
 _SIGN_EVERY = 1.0
 # Seconds between two looks at whether the server's own certificate has to be renewed.
 _RENEW_EVERY = 3600.0
+# Seconds between two attempts to read a store that is out of reach.
+_AGAIN_SECONDS = 1.0
 # Descriptors that are not client connections: the store's files, pipes, the loop.
 _OWN_FILES = 128
 _MOST_FILES = 65_536
@@ -334,7 +336,7 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     enforce_quotas(settings.aws_quotas)
     storage.start()
     access = shared.access.make(storage)
-    await access.start()
+    await _start_access(access, store, stop)
     audit = shared.audit.start(storage)
     metrics = shared.metrics.start(slot, storage)
     insights = InsightWatch(storage)
@@ -366,6 +368,21 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
         await audit.trail.close()
     access.stop()
     await storage.close()
+
+
+async def _start_access(access: Access, store: Store, stop: asyncio.Event) -> None:
+    """Reads who may what. A process that takes the place of another one waits for a store that is out of reach at
+    the moment. Raises what the store raises where that will not change."""
+    while not stop.is_set():
+        try:
+            await access.start()
+            return
+        except StorageUnavailable as error:
+            if not store.several_servers:
+                raise
+            log.warning("waiting for the store: %s", error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _AGAIN_SECONDS)
 
 
 async def _background(settings: Settings, shared: Shared, link: Link) -> None:

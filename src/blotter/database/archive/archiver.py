@@ -20,7 +20,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -41,7 +40,6 @@ from blotter.database.archive.layout import (
 from blotter.database.archive.state import State, find_state, save_state
 from blotter.database.copies.objects import ObjectNotFound, Objects, ObjectsUnavailable
 from blotter.database.copies.segments import DamagedSegment, decode_segment, encode_segment
-from blotter.database.encryption.directory_keys import KEY_FILES
 from blotter.database.encryption.files import FileCipher
 from blotter.database.storage.change_log import ARCHIVE, add_reader, confirm, find_reader
 from blotter.database.storage.protocol import (
@@ -69,15 +67,15 @@ _EXPECTED = (ObjectsUnavailable, StorageUnavailable)
 
 
 class Archiver:
-    """Ships to `objects`, the archive's own place. `directory` has the key files. `clock` gives seconds since the
-    epoch, `monotonic` measures pauses."""
+    """Ships to `objects`, the archive's own place. `key_files` reads those of the store. `clock` gives seconds
+    since the epoch, `monotonic` measures pauses."""
 
     def __init__(
         self,
         storage: Storage,
         objects: Objects,
         cipher: FileCipher,
-        directory: Path,
+        key_files: Callable[[], dict[str, bytes]],
         interval: float,
         retention: float,
         clock: Callable[[], float] = time.time,
@@ -86,7 +84,7 @@ class Archiver:
         self._storage = storage
         self._objects = objects
         self._cipher = cipher
-        self._directory = directory
+        self._key_files = key_files
         self._interval = interval
         self._clock = clock
         self._monotonic = monotonic
@@ -246,14 +244,10 @@ class Archiver:
         return "" if self._cipher.key is None else self._cipher.key.id.hex()
 
     async def _keep_keys(self, place: Objects) -> None:
-        """Has the key files of the directory in the epoch, as they are now."""
+        """Has the key files of the store in the epoch, as they are now."""
         if self._monotonic() - self._looked_at_keys < KEYS_SECONDS:
             return
-        for name in KEY_FILES:
-            try:
-                content = (self._directory / name).read_bytes()
-            except FileNotFoundError:
-                continue
+        for name, content in self._key_files().items():
             held = f"{place.place}/{name}"
             if self._keys.get(held) != content:
                 await asyncio.to_thread(place.put, name, content)

@@ -58,7 +58,7 @@ ROWS_AT_ONCE: Final = 1000
 BYTES_AT_ONCE: Final = 1024 * 1024
 _RECORDS_AT_ONCE: Final = 500
 
-NOT_ARCHIVED: Final = (b"archive/", b"history/", b"job/", b"token/")
+NOT_ARCHIVED: Final = (b"archive/", b"history/", b"job/", b"server/", b"token/")
 """Records that mean nothing in another data directory."""
 
 

@@ -57,6 +57,12 @@ class DirectoryKeys:
         wrapped = self.file.key(self.file.newest)
         return wrapped.master_key_id if wrapped.master_key_kind == AWS_KMS else None
 
+    def as_files(self) -> dict[str, bytes]:
+        """The key files of a directory with these keys, by name."""
+        if self.file is None:
+            return {SECRET_KEY_FILE: self._secret} if self._secret else {}
+        return {FILE_NAME: key_file.encode(self.file)}
+
     @property
     def secret(self) -> bytes:
         """The secret key itself, of an encrypted directory."""
@@ -135,6 +141,15 @@ def open_keys(directory: Path, master: MasterKey | None, *, database: str = "blo
         raise MasterKeyError(f"{directory} is encrypted, its master key is needed ({_described(file)}): {ADVICE}")
     opened = [key_file.unwrap(wrapped, master, str(directory)) for wrapped in file.keys]
     return DirectoryKeys(directory, file, {key.id.hex(): key for key, _ in opened}, opened[0][1])
+
+
+def key_files(directory: Path) -> dict[str, bytes]:
+    """The key files that a directory has, by name."""
+    found = {}
+    for name in KEY_FILES:
+        with suppress(FileNotFoundError):
+            found[name] = (directory / name).read_bytes()
+    return found
 
 
 def make_keys(directory: Path, master: MasterKey) -> DirectoryKeys:

@@ -115,8 +115,12 @@ def load(path: Path) -> KeyFile | None:
 
 
 def save(path: Path, file: KeyFile) -> None:
-    content = msgspec.json.format(msgspec.json.encode(file), indent=2)
-    write_durably(path, content + b"\n")
+    write_durably(path, encode(file))
+
+
+def encode(file: KeyFile) -> bytes:
+    """The content of the file."""
+    return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
 
 
 def remove(path: Path) -> None:

@@ -398,6 +398,9 @@ class Store(Protocol):
     def file_cipher(self) -> FileCipher:
         """Encrypts files that lie beside the data, if the data are encrypted. Called after `claim`."""
 
+    def key_files(self) -> dict[str, bytes]:
+        """What a copy of the data needs beside it: the files with which a data directory opens it, by name."""
+
     def log_bytes(self) -> int | None:
         """How long the write-ahead log is; None for a store that has none."""
 

@@ -9,6 +9,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from blotter.database.copies.format import DamagedCopy
 from blotter.database.copies.memory_objects import MemoryObjects
 from blotter.database.copies.objects import ObjectsUnavailable
 from blotter.database.copies.segments import DamagedSegment
+from blotter.database.encryption.directory_keys import key_files
 from blotter.database.encryption.files import FileCipher
 from blotter.database.security.access_records import User, every, save
 from blotter.database.storage.protocol import DataDirectoryError
@@ -50,7 +52,13 @@ class Server:
 
     def new_archiver(self) -> Archiver:
         return Archiver(
-            self.database.storage, self.objects, PLAIN, self.folder, 1.0, 7 * 86_400.0, lambda: self.now
+            self.database.storage,
+            self.objects,
+            PLAIN,
+            partial(key_files, self.folder),
+            1.0,
+            7 * 86_400.0,
+            lambda: self.now,
         )
 
     def reopen(self, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blotter.database import background_setup
+from blotter.database import background_setup, server
 from blotter.database.admission.buckets import Buckets
 from blotter.database.admission.limits import LimitedTables
 from blotter.database.admission.partitions import PartitionLimits
@@ -309,3 +309,37 @@ def test_levels_of_tables_are_sampled_by_the_leader_alone(monkeypatch: pytest.Mo
         assert len(sampled) == 1
 
     asyncio.run(check())
+
+
+# A process that starts while the store is out of reach
+
+
+class Access:
+    """Cannot be read twice."""
+
+    def __init__(self) -> None:
+        self.started = 0
+
+    async def start(self) -> None:
+        self.started += 1
+        if self.started < 3:
+            raise StorageUnavailable("no primary")
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_process_waits_for_a_store_that_may_come_back(
+    several: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "_AGAIN_SECONDS", 0.001)
+    access: Any = Access()
+    store: Any = DistantStore() if several else MemoryStore()
+    stop = asyncio.Event()
+    if several:
+        asyncio.run(server._start_access(access, store, stop))
+        assert access.started == 3
+        assert "waiting for the store: no primary" in caplog.text
+    else:
+        with pytest.raises(StorageUnavailable):
+            asyncio.run(server._start_access(access, store, stop))
+    stop.set()
+    asyncio.run(server._start_access(access, store, stop))

@@ -82,6 +82,9 @@ class MemoryStore:
     def spare_bytes(self) -> None:
         """Nothing is on disk."""
 
+    def key_files(self) -> dict[str, bytes]:
+        return {}
+
     def kms_key(self) -> None:
         """Nothing is on disk."""
 

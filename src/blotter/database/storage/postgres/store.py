@@ -79,6 +79,9 @@ class PostgresStore:
     def file_cipher(self) -> FileCipher:
         return self._claimed().file_cipher()
 
+    def key_files(self) -> dict[str, bytes]:
+        return self._claimed().as_files()
+
     def kms_key(self) -> str | None:
         return self._claimed().kms_key
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from blotter.database.encryption.directory_keys import DirectoryKeys, make_keys, open_keys
+from blotter.database.encryption.directory_keys import DirectoryKeys, key_files, make_keys, open_keys
 from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.files import FileCipher
 from blotter.database.encryption.master_keys import MasterKey
@@ -89,6 +89,9 @@ class SqliteStore:
 
     def file_cipher(self) -> FileCipher:
         return self._claimed().file_cipher()
+
+    def key_files(self) -> dict[str, bytes]:
+        return key_files(self.directory)
 
     def kms_key(self) -> str | None:
         return self._claimed().kms_key

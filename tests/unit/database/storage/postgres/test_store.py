@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import builtins
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from blotter.database.encryption.directory_keys import key_files, open_keys
 from blotter.database.encryption.master_keys import MasterKey, parse_master_key
 from blotter.database.storage.postgres import schema_versions
 from blotter.database.storage.postgres.connecting import Connector
@@ -149,3 +151,22 @@ def test_connections_are_made_when_they_are_needed(postgres_url: str) -> None:
     """So that a worker can start while PostgreSQL does."""
     assert store_at("postgresql://nobody@127.0.0.1:1/x").open() is not None
     assert Connector(StoreUrl(postgres_url)).primary is None
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_copy_of_the_data_gets_key_files_with_the_same_keys(
+    postgres_url: str, master_key: MasterKey, tmp_path: Path, encrypted: bool
+) -> None:
+    """A data directory that is recovered from the store's archive opens what was sealed and encrypted here."""
+    if encrypted:
+        _initialize_with(postgres_url, master_key)
+    else:
+        initialize(postgres_url)
+    master = master_key if encrypted else None
+    store = _claimed(postgres_url, master)
+    for name, content in store.key_files().items():
+        (tmp_path / name).write_bytes(content)
+    keys = open_keys(tmp_path, master)
+    assert keys.secret_key("sealing") == store.secret_key("sealing")
+    assert (keys.file_cipher().key is not None) is encrypted
+    assert keys.as_files() == store.key_files() == key_files(tmp_path)
