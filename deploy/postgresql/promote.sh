@@ -27,11 +27,12 @@ for standby in "$url" "$@"; do
     [ "$(ask "$standby" 'SELECT pg_is_in_recovery()')" = t ] || fail "that server is no standby; nothing was done"
 done
 cut_off "$url"
-received=$(ask "$url" 'SELECT pg_last_wal_receive_lsn()')
+lsn='greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())'
+received=$(ask "$url" "SELECT $lsn")
 names=
 for other in "$@"; do
     cut_off "${other#*=}"
-    ahead=$(ask "${other#*=}" "SELECT pg_last_wal_receive_lsn() > '$received'")
+    ahead=$(ask "${other#*=}" "SELECT $lsn > '$received'")
     [ "$ahead" = f ] || fail "${other%%=*} has received more: promote that one"
     names="$names${names:+, }\"${other%%=*}\""
 done

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+_GRACE: Final = 0.2
+"""Seconds for an answer that is there and was not read yet, because this process did not run."""
 
 
 async def within(seconds: float, connection: Any, work: Coroutine[Any, Any, T]) -> T:
@@ -19,6 +22,8 @@ async def within(seconds: float, connection: Any, work: Coroutine[Any, Any, T]) 
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            await asyncio.wait({task}, timeout=_GRACE)
         in_time = task.done()
     finally:
         if not task.done():

@@ -55,10 +55,11 @@ async def until_primary_says(cluster: Cluster, question: str, answer: object) ->
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT%'"
 
 
-def run_promote_script(node: Node) -> str:
+def run_promote_script(node: Node, *others: Node) -> str:
     """What deploy/postgresql/promote.sh says; its settings are taken back, for the cluster has others."""
     path = f"{node.bin_dir}:{os.environ['PATH']}"
-    ran = subprocess.run([_SCRIPT, node.url()], env={"PATH": path, "LC_ALL": "C"}, capture_output=True, text=True)
+    command = [_SCRIPT, node.url(), *(f"{other.name}={other.url()}" for other in others)]
+    ran = subprocess.run(command, env={"PATH": path, "LC_ALL": "C"}, capture_output=True, text=True)
     node.execute("ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
     return ran.stdout if ran.returncode == 0 else ran.stderr
 
@@ -170,3 +171,17 @@ def test_a_primary_that_is_cut_off_answers_nothing_and_is_replaced(
         await new.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.slow
+def test_the_standby_that_has_received_most_is_promoted() -> None:
+    with running_cluster(("a", "b", "c")) as three:
+        behind, ahead = three.nodes["c"], three.nodes["b"]
+        three.partition(behind.name)
+        three.primary.execute("CREATE TABLE acknowledged (n int)")
+        said = run_promote_script(behind, ahead)
+        assert said == "promote.sh: b has received more: promote that one\n"
+        assert run_promote_script(ahead, behind).startswith(
+            "promote.sh: promoted; let the other standbys follow it"
+        )
+        assert ahead.query("SELECT count(*) FROM acknowledged")[0][0] == 0
