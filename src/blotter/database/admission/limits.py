@@ -99,10 +99,8 @@ class LimitedTables:
         return self._any
 
     def find(self, account: str, region: str, name_or_arn: str, now: float) -> Limits | None:
-        """The limits in force; None for a table without any, and for one that does not exist. Raises NotAtHand
-        where the store answers later."""
-        if not self.may_limit(now):
-            return None
+        """The limits in force; None for a table without any, and for one that does not exist. The caller has just
+        asked `may_limit`. Raises NotAtHand where the store answers later."""
         key = (account, region, name_or_arn)
         if key in self._kept:
             limits = self._kept[key]

@@ -163,6 +163,8 @@ def _refuse(plan: Any, refused: dict[int, DynamoDBError], count: int) -> None:
 
 def settle(buckets: Buckets, takings: Sequence[Taking], consumed: Sequence[ConsumedCapacity]) -> None:
     """Charges the buckets with what was consumed, less what was taken before."""
+    if len(takings) == 1 and len(consumed) == 1 and _settle_one(buckets, takings[0], consumed[0]):
+        return
     due: dict[Limit, float] = {}
     touches: dict[str, int] = {}
     for taking in takings:
@@ -191,6 +193,22 @@ def settle(buckets: Buckets, takings: Sequence[Taking], consumed: Sequence[Consu
     for limit, units in due.items():
         if units:
             buckets.charge(limit.bucket, units)
+
+
+def _settle_one(buckets: Buckets, taking: Taking, consumed: ConsumedCapacity) -> bool:
+    """`settle` for what most requests do: one touch, of a table whose own units are the only ones concerned.
+    Whether it was that."""
+    limits, limit = taking.limits, taking.limit
+    if limit is None or taking.partition is not None or consumed.global_indexes:
+        return False
+    if consumed.table_name != limits.name or limit is not (
+        limits.own.write if consumed.writes else limits.own.read
+    ):
+        return False
+    units = _of_table(consumed) - taking.units
+    if units:
+        buckets.charge(limit.bucket, units)
+    return True
 
 
 def _of_table(consumed: ConsumedCapacity) -> float:
