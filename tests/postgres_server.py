@@ -273,7 +273,7 @@ class PostgresServer:
         """Runs statements one after the other, each in a transaction of its own."""
 
         async def work() -> None:
-            connection = await asyncpg.connect(self.url(database))
+            connection = await asyncpg.connect(self.socket_url(database))
             try:
                 for statement in statements:
                     await connection.execute(statement)
