@@ -127,11 +127,17 @@ class Cluster:
     def _is_replicated(self) -> bool:
         return bool(self.primary.query("SELECT 1 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"))
 
-    def promote(self, node: Node) -> None:
-        """Makes a standby the primary, and lets the other running ones follow it. The old primary is not touched:
-        whoever has not stopped it must be sure that it cannot be reached. If no other standby runs, the new
-        primary waits for none."""
-        others = [other for other in self.standbys if other is not node]
+    def promote(self, node: Node | None = None) -> None:
+        """Makes a standby the primary, the one that has received most if none is named, and lets the other running
+        ones follow it. Before, no standby follows the old primary any more: one that did would go on to confirm
+        its commits. If no other standby runs, the new primary waits for none."""
+        standbys = self.standbys
+        for each in standbys:
+            each.configure()
+        for each in standbys:
+            wait_until(lambda each=each: not each.query("SELECT 1 FROM pg_stat_wal_receiver"))
+        node = node or max(standbys, key=_received)
+        others = [each for each in standbys if each is not node]
         names = ", ".join(other.name for other in others)
         node.configure(synchronous_standby_names=f"ANY 1 ({names})" if others else "")
         node.promote()
@@ -171,6 +177,10 @@ class Cluster:
             node.remove()
         for link in self._links.values():
             link.close()
+
+
+def _received(standby: Node) -> int:
+    return int(standby.query("SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')")[0][0])
 
 
 @contextmanager
