@@ -95,25 +95,34 @@ async def _judge(
     await connection.close()
     storages = [PostgresStorage(Connector(url), url.schema) for _ in range(3)]
     fresh = itertools.count(1)
-    ending = asyncio.create_task(_end_sessions(server, random.Random(seed))) if end else None
+    ending = asyncio.create_task(_end_sessions(server, random.Random(seed)) if end else asyncio.sleep(0))
     results = set()
-    for number in range(rounds):
-        group, history = f"{number}-", []
-        await asyncio.gather(
-            *(
-                _use_group(storages[client % 3], group, history, random.Random(f"{seed} {number} {client}"), fresh)
-                for client in range(clients)
-            )
-        )
-        problem = explain_item(history)
-        assert not problem, f"{group}: {problem}"
-        results |= {call.result for call in history if call.kind == "act"}
-    if ending is not None:
+    try:
+        for number in range(rounds):
+            history = await _use_new_group(storages, f"{number}-", clients, f"{seed} {number}", fresh)
+            problem = explain_item(history)
+            assert not problem, problem
+            results |= {call.result for call in history if call.kind == "act"}
+    finally:
         ending.cancel()
         await asyncio.wait([ending])
-    for storage in storages:
-        await storage.close()
+        for storage in storages:
+            await storage.close()
     return results
+
+
+async def _use_new_group(
+    storages: list[PostgresStorage], group: str, clients: int, seed: str, fresh: itertools.count[int]
+) -> list[Call]:
+    history: list[Call] = []
+    choices = [random.Random(f"{seed} {client}") for client in range(clients)]
+    await asyncio.gather(
+        *(
+            _use_group(storages[client % len(storages)], group, history, choice, fresh)
+            for client, choice in enumerate(choices)
+        )
+    )
+    return history
 
 
 def test_transactions_of_several_storages_are_serializable(postgres: PostgresServer, postgres_url: str) -> None:
