@@ -84,15 +84,17 @@ class Mirror:
             answers[kind] = (status, names.named(answer))
         return self._same(answers)
 
-    def together(self, *calls: tuple[str, dict[str, Any]]) -> list[tuple[int, Any]]:
-        """Requests that are sent at once and do not depend on each other."""
+    def together(self, *calls: tuple[str, dict[str, Any]], in_order: bool = True) -> list[tuple[int, Any]]:
+        """Requests that are sent at once. The answers of those that depend on each other are compared without
+        `in_order`."""
         self.now += 0.25
         self.asked += calls
         answers = {}
         for kind, database in self.databases.items():
             names = self._names[kind]
             own = [(name, json.loads(names.valued(json.dumps(request)))) for name, request in calls]
-            answers[kind] = [(status, names.named(answer)) for status, answer in database.call_together(*own)]
+            got = [(status, names.named(answer)) for status, answer in database.call_together(*own)]
+            answers[kind] = got if in_order else sorted(got, key=json.dumps)
         found: list[tuple[int, Any]] = self._same(answers)
         return found
 

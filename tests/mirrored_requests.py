@@ -33,6 +33,7 @@ _SHARES = {
     "stream": 2,
     "wrong": 3,
     "together": 2,
+    "contend": 1,
     "wait": 1,
 }
 
@@ -491,6 +492,24 @@ class Requests:
                 calls.append(("GetItem", {"TableName": table.name, "Key": key, "ConsistentRead": True}))
         if calls:
             self._mirror.together(*calls)
+
+    def contend(self) -> None:
+        """Writes of one item at once: whatever their order, together they give the same answers."""
+        table = self._table()
+        if table.streamed:
+            return
+        key, condition = self._key(table), self._chance.random() < 0.3
+        request: dict[str, Any] = {
+            "TableName": table.name,
+            "Key": key,
+            "UpdateExpression": "ADD c :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+            "ReturnValues": "UPDATED_NEW",
+        }
+        if condition:
+            request["ConditionExpression"] = "attribute_not_exists(c) OR c < :most"
+            request["ExpressionAttributeValues"][":most"] = {"N": "3"}
+        self._mirror.together(*[("UpdateItem", request)] * 5, in_order=False)
 
     def wait(self) -> None:
         self._mirror.now += 10

@@ -143,10 +143,8 @@ def test_keys_of_users_work_on_the_copy(serve: Serve, tmp_path: Path) -> None:
     assert boto(url, "dynamodb", **user).list_tables()["TableNames"] == []
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [signal.SIGKILL, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGINT))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_copy_that_is_ended_while_it_follows_leaves_the_server_alone(
     serve: Serve, tmp_path: Path, sent: signal.Signals
 ) -> None:

@@ -32,7 +32,7 @@ def mirrored(folder: Path, openers: dict[str, Open], chance: random.Random, step
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chance=st.randoms(use_true_random=False))
 def test_short_histories(tmp_path_factory: pytest.TempPathFactory, pair: str, chance: random.Random) -> None:
     mirrored(tmp_path_factory.mktemp("mirror"), PAIRS[pair], chance, 40)
