@@ -9,7 +9,7 @@ arrays with which one call of `apply_batch` (`schema`) writes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
 from blotter.database.model.table import Table
 from blotter.database.storage.postgres.schema import LONGEST_KEY
@@ -28,9 +28,6 @@ from blotter.database.storage.protocol import (
 
 Stored: TypeAlias = tuple[int, bytes, int | None]
 """Size, body and version."""
-
-_UNWRITTEN: Final = (-1, b"", None)
-"""In the journal: the point had not been written before."""
 
 
 class NeedsExclusive(BaseException):
@@ -53,7 +50,8 @@ class Writes:
         self.bytes = 0
         """Of the bodies in `written`, at most."""
         self._growth: dict[int, list[int]] = {}
-        self._journal: list[tuple[Point, Stored | None]] = []
+        self._journal: list[tuple[Point, bool, Stored | None]] = []
+        """What the running handler has written: the point, whether it had been written before, and what."""
         self._grown: list[tuple[int, int, int]] = []
         self._entries_before = 0
         self._notified_before = False
@@ -89,11 +87,11 @@ class Writes:
 
     def undo(self) -> None:
         """Takes back what the running handler has written."""
-        for point, before in reversed(self._journal):
-            if before is _UNWRITTEN:
-                self.written.pop(point, None)
-            else:
+        for point, was_written, before in reversed(self._journal):
+            if was_written:
                 self.written[point] = before
+            else:
+                self.written.pop(point, None)
         for space, items, size in self._grown:
             growth = self._growth[space]
             growth[0] -= items
@@ -168,7 +166,7 @@ class Writes:
             self._write_long(space, key, stored)
             return
         point = (space, key)
-        self._journal.append((point, self.written.get(point, _UNWRITTEN)))
+        self._journal.append((point, point in self.written, self.written.get(point)))
         self.written[point] = stored
         if stored is not None:
             self.bytes += len(stored[1])
