@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from blotter.database.storage.postgres import leading
+from blotter.database.storage.postgres.leading import Leadership
 from blotter.database.storage.protocol import StorageUnavailable, StoredItem
 from tests.postgres_storage import open_postgres
 from tests.unit.database.storage.conftest import make_table
@@ -103,6 +104,43 @@ def test_what_a_leader_has_begun_comes_before_its_successors_term(tmp_path: Path
             await writing.execute("COMMIT")
         await successor
         for storage in (one, other):
+            await storage.close()
+
+    asyncio.run(check())
+
+
+def test_a_leader_that_is_stopped_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is kept by the kernel of its machine, and so is its lock."""
+
+    async def check() -> None:
+        stopped, other = open_postgres(tmp_path), open_postgres(tmp_path)
+        look = asyncio.Event()
+
+        async def stop(term: int, lost: asyncio.Future[None]) -> None:
+            await look.wait()
+            await Leadership._watch_over(stopped._leadership, term, lost)
+
+        stopped._leadership._watch_over = stop  # type: ignore[method-assign]
+        lost = await stopped.lead()
+        successor = asyncio.create_task(other.lead())
+        tried, ask = 0, other._leadership._try
+
+        async def counted() -> int | None:
+            nonlocal tried
+            tried += 1
+            return await ask()
+
+        other._leadership._try = counted  # type: ignore[method-assign]
+        await until(lambda: tried > 3)
+        assert not successor.done()
+        monkeypatch.setattr(leading, "SILENT_SECONDS", 0.01)
+        await until(successor.done)
+        monkeypatch.undo()
+        with pytest.raises(StorageUnavailable, match="another server leads"):
+            await stopped.write(put)
+        look.set()
+        await lost
+        for storage in (stopped, other):
             await storage.close()
 
     asyncio.run(check())

@@ -32,6 +32,17 @@ PATIENCE_SECONDS: Final = 5.0
 # of the file system, which has no such options and needs none.
 _KEEPALIVES: Final = ("tcp_keepalives_idle = 5", "tcp_keepalives_interval = 1", "tcp_keepalives_count = 5")
 
+SILENT_SECONDS: Final = 15.0
+"""A leader that asks nothing for so long, by PostgreSQL's clock, is replaced: it is stopped or stuck, while the
+kernel of its machine keeps its connection."""
+_END_SILENT: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND classid = $1::int8::oid AND objid = $2::int8::oid AND objsubid = 2 AND granted
+    AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND state = 'idle' AND state_change < now() - make_interval(secs => $3)
+"""
+
+_TRY: Final = "SELECT pg_try_advisory_lock($1::int4, $2::int4)"
 _RAISE: Final = "UPDATE leader SET term = term + 1 RETURNING term"
 _TERM: Final = "SELECT term FROM leader"
 
@@ -60,9 +71,8 @@ class Leadership:
         """The term, if this process leads from now on."""
         connection = await self._connected()
         try:
-            if not await connection.fetchval(
-                "SELECT pg_try_advisory_lock($1::int4, $2::int4)", _CLASS, self._lock
-            ):
+            if not await connection.fetchval(_TRY, _CLASS, self._lock):
+                await connection.fetch(_END_SILENT, _CLASS, self._lock % (1 << 32), SILENT_SECONDS)
                 return None
             term: int = await connection.fetchval(_RAISE)
         except BaseException:
