@@ -278,7 +278,9 @@ def _slice(tx: ReadTransaction, table: Table, start: bytes) -> list[Row]:
 
 
 def _changes_after(tx: ReadTransaction, position: int) -> tuple[LogReader | None, list[Change]]:
-    return find_reader(tx, STORE_COPY), tx.log(position, CHANGES_AT_ONCE, BYTES_AT_ONCE)
+    """The copy's reader, None if the log has been trimmed beyond the position, and the next entries."""
+    reader = find_reader(tx, STORE_COPY) if tx.first_change() <= position + 1 else None
+    return reader, tx.log(position, CHANGES_AT_ONCE, BYTES_AT_ONCE)
 
 
 def _restore_changes(tx: WriteTransaction, changes: Sequence[Change]) -> None:

@@ -93,10 +93,13 @@ class PostgresSource(_End):
     can_stop_others = False
 
     async def open(self) -> Storage:
-        state = await schema_versions.read_state(await self._connect())
+        connection = await self._connect()
+        state = await schema_versions.read_state(connection)
         problem = schema_versions.refusal(state, self.url.shown)
         if problem is not None or state is None:
             raise DataDirectoryError(problem or self.url.shown)
+        if not await occupancy.try_copy(connection, self.url.schema):
+            raise DataDirectoryError(f"{self.url.shown} is being copied already")
         try:
             self.keys = open_keys(state, self._master_key, self.url.shown)
         except MasterKeyError as error:

@@ -57,6 +57,8 @@ async def run_copy(
 ) -> Copied:
     """Copies the source into the target and makes that usable. Raises CopyFailed, DataDirectoryError,
     StorageUnavailable; the target is not usable then."""
+    if source.description == target.description:
+        raise DataDirectoryError(f"{source.description} cannot be copied into itself")
     if stops_source and not source.can_stop_others:
         raise DataDirectoryError(f"the servers on {source.description} run elsewhere: stop them yourself")
     source_storage = await source.open()

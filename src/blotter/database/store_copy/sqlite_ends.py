@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 from pathlib import Path
+from typing import Final
 
 from blotter.database.durable_files import sync_directory
 from blotter.database.encryption.directory_keys import (
@@ -29,11 +30,16 @@ from blotter.database.storage.data_directory import (
     make_directory,
     mark_incomplete,
     mark_whole,
+    open_lock_file,
     server_process,
+    try_lock,
 )
 from blotter.database.storage.protocol import DataDirectoryError, Storage
 from blotter.database.storage.sqlite.read_only import ReadOnlyFile
 from blotter.database.storage.sqlite.storage import SqliteStorage
+
+LOCK: Final = "store-copy.lock"
+"""Held by the command that copies the directory: two would take the log's entries from each other."""
 
 
 class SqliteSource:
@@ -48,11 +54,15 @@ class SqliteSource:
         self.keys = DirectoryKeys(directory)
         self._master_key = master_key
         self._claim: DataDirectory | None = None
+        self._lock = -1
 
     async def open(self) -> Storage:
         # Of this version's format, and under this master key? Nothing is changed by looking.
         file = ReadOnlyFile(self.directory, self._master_key)
         file.close()
+        self._lock = open_lock_file(self.directory / LOCK)
+        if not try_lock(self._lock):
+            raise DataDirectoryError(f"{self.directory} is being copied already")
         self.keys = file.keys
         return SqliteStorage.open(self.directory, key=file.key)
 
@@ -87,6 +97,9 @@ class SqliteSource:
         if self._claim is not None:
             self._claim.release()
             self._claim = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 class SqliteTarget:

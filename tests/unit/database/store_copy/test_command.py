@@ -98,7 +98,7 @@ def test_what_is_refused(source: Path, tmp_path: Path, keys: list[str]) -> None:
     (full / "file").touch()
     for arguments, expected in (
         ((source, full), "full exists and is not an empty directory; nothing was written"),
-        ((source, source), "source exists and is not an empty directory; nothing was written"),
+        ((source, source), "source cannot be copied into itself"),
         ((tmp_path / "none", tmp_path / "target"), "none holds no blotter database: there is no blotter.db"),
         ((source, Path("memory:")), "FROM and TO must each be a data directory"),
         ((source, tmp_path / "target", "--master-key", keys[0]), "is not encrypted: `blotter keys encrypt`"),
@@ -110,6 +110,17 @@ def test_what_is_refused(source: Path, tmp_path: Path, keys: list[str]) -> None:
     assert not (tmp_path / "target").exists()
     assert names(full) == ["file"]
     assert not (tmp_path / "none").exists()
+
+
+def test_two_copies_of_a_source_at_once_are_refused(source: Path, tmp_path: Path) -> None:
+    first = SqliteSource(source, None)
+    storage = asyncio.run(first.open())
+    result = copy(source, tmp_path / "target")
+    assert result.exit_code == 2
+    assert f"{source} is being copied already" in result.output
+    asyncio.run(storage.close())
+    asyncio.run(first.release())
+    assert copy(source, tmp_path / "target").exit_code == 0
 
 
 def test_the_location_may_name_its_kind(source: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from blotter.database.inspection.check import check
-from blotter.database.storage.change_log import STORE_COPY
+from blotter.database.storage.change_log import STORE_COPY, find_reader
 from blotter.database.storage.protocol import (
     METRICS_SPACE,
     RECORDS_SPACE,
@@ -358,11 +358,20 @@ def test_a_table_with_very_many_changes_is_compared_in_the_end(
     assert all(space.checksum is not None for space in copied.spaces)
 
 
-def test_a_copy_that_trimming_no_longer_waits_for_is_given_up(stores: Stores) -> None:
+@pytest.mark.parametrize("what", ["reader", "entries"])
+def test_a_copy_that_trimming_no_longer_waits_for_is_given_up(stores: Stores, what: str) -> None:
     stores.source.call("CreateTable", create_table("first"))
 
+    def lose(tx: WriteTransaction) -> None:
+        if what == "reader":
+            tx.remove_log_reader(STORE_COPY)
+        elif find_reader(tx, STORE_COPY) is not None:
+            tx.log_record(b"user/x", None, b"{}")
+            tx.log_record(b"user/x", b"{}", None)
+            tx.trim_log(tx.last_change() - 1, 99)
+
     async def between() -> None:
-        await stores.source.storage.write(lambda tx: tx.remove_log_reader(STORE_COPY))
+        await stores.source.storage.write(lose)
 
     with pytest.raises(CopyFailed, match="no longer keeps the changes"):
         stores.copy(Use(), between)

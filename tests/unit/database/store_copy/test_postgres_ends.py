@@ -114,6 +114,22 @@ def test_a_source_is_copied_once_its_servers_have_stopped(
     assert count(tmp_path / "target") == ITEMS
 
 
+def test_two_copies_of_a_source_at_once_are_refused(source: Path, postgres_url: str, tmp_path: Path) -> None:
+    assert copy(source, postgres_url).exit_code == 0
+
+    async def twice() -> None:
+        first, second = (PostgresSource(StoreUrl(postgres_url), None, None) for _ in range(2))
+        storage = await first.open()
+        with pytest.raises(DataDirectoryError, match="is being copied already"):
+            await second.open()
+        await storage.close()
+        await first.release()
+        await second.release()
+
+    asyncio.run(twice())
+    assert copy(postgres_url, tmp_path / "target").exit_code == 0
+
+
 def test_an_interrupted_target_is_used_by_nobody_and_begun_anew(
     source: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +182,7 @@ def test_what_is_refused(source: Path, postgres_url: str, tmp_path: Path, key: s
             (postgres_url, tmp_path / "target"),
             f"{postgres_url} holds no store yet: `blotter store init` makes one",
         ),
+        ((postgres_url, postgres_url), f"{postgres_url} cannot be copied into itself"),
         ((source, absent), 'database "absent" does not exist'),
         ((source, hidden), "127.0.0.1:1: "),
         ((source, "postgresql://u:hidden-password@[/d"), "FROM and TO must each be postgresql://USER@HOST:PORT/"),

@@ -15,6 +15,7 @@ from zlib import crc32
 _USED: Final = 0x626C6F01
 """The class of the lock; its other half names the schema."""
 _SETTING_UP: Final = 0x626C6F02
+_COPYING: Final = 0x626C6F03
 _PAUSE: Final = 0.1
 
 TAKEN: Final = "is being upgraded, or is the target of a copy: front ends cannot use it meanwhile"
@@ -62,6 +63,15 @@ async def try_alone(connection: Any, schema: str) -> bool:
     """Has the store alone with `connection`, until that ends, unless somebody uses it."""
     taken: bool = await connection.fetchval(
         "SELECT pg_try_advisory_lock($1::int4, $2::int4)", _USED, _signed(schema)
+    )
+    return taken
+
+
+async def try_copy(connection: Any, schema: str) -> bool:
+    """Is the only one that copies the store to another one with `connection`, until that ends; False if there is
+    one."""
+    taken: bool = await connection.fetchval(
+        "SELECT pg_try_advisory_lock($1::int4, $2::int4)", _COPYING, _signed(schema)
     )
     return taken
 
