@@ -15,6 +15,9 @@ from blotter.database.storage.protocol import Storage, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
+LEAVE_SECONDS = 1.0
+"""A server that ends tells the others, if the store answers so soon."""
+
 
 class Duties:
     """`metrics` stores what the server has counted. Of several servers on a store, each has `servers`, and calls
@@ -46,11 +49,12 @@ class Duties:
 
     async def leave(self) -> None:
         """When the server ends, before the store is closed."""
-        if self._servers is not None:
-            try:
-                await self._servers.leave()
-            except StorageUnavailable as error:
-                log.warning("other servers count this one for some seconds more: %s", error)
+        if self._servers is None:
+            return
+        try:
+            await asyncio.wait_for(self._servers.leave(), LEAVE_SECONDS)
+        except (StorageUnavailable, TimeoutError) as error:
+            log.warning("other servers count this one for some seconds more: %s", error or "no answer")
 
     async def _keep_metrics(self, keeper: MetricsKeeper) -> None:
         while True:

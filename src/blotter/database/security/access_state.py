@@ -79,6 +79,9 @@ class AccessState:
         self._view = _View(0, {})
         self._loaded = False
         self._looked = False
+        self._looks = 0
+        """Those that the store has not answered yet."""
+        self._is_failing = False
         self._parsed: dict[tuple[str, DocumentKind, str], Policy] = {}
         self._listeners: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -96,6 +99,7 @@ class AccessState:
         snapshot = self.storage.read()
         if snapshot is None:
             self.storage.submit_read(self._changed_view, self._refreshed)
+            self._looks += 1
             return
         with snapshot as tx:
             view = self._changed_view(tx)
@@ -112,7 +116,7 @@ class AccessState:
         try:
             self.refresh()
         except Exception as error:
-            log.warning("access state cannot be read: %s", error)
+            self._report(error)
         return self._view is not before
 
     async def load(self) -> None:
@@ -133,9 +137,10 @@ class AccessState:
 
     def _refresh_now(self) -> None:
         try:
-            self.refresh()
-        except Exception as error:  # What is known stays in force; the next try may succeed.
-            log.warning("access state cannot be read: %s", error)
+            if not self._looks:
+                self.refresh()
+        except Exception as error:
+            self._report(error)
         self._refresh_later()
 
     def _changed_view(self, tx: ReadTransaction) -> _View | None:
@@ -155,10 +160,17 @@ class AccessState:
         return _View(found, records)
 
     def _refreshed(self, view: _View | None, error: BaseException | None) -> None:
+        self._looks -= 1
         if error is not None:
-            log.warning("access state cannot be read: %s", error)
+            self._report(error)
         else:
             self._use(view)
+
+    def _report(self, error: BaseException) -> None:
+        """What is known stays in force; the next look may succeed. Said once."""
+        if not self._is_failing:
+            self._is_failing = True
+            log.warning("access state cannot be read: %s", error)
 
     def _use_now(self, view: _View | None, go_on: GoOn) -> None:
         """For a request that waits for what is new: it does not look again."""
@@ -170,6 +182,7 @@ class AccessState:
             self._looked = False
 
     def _use(self, view: _View | None) -> None:
+        self._is_failing = False
         if view is None or (self._loaded and view.generation < self._view.generation):
             return  # a look that took longer than the one after it
         self._view = view

@@ -22,6 +22,7 @@ from blotter.database.security.identifiers import new_access_key_id, new_secret
 from blotter.database.security.sealing import sealer_in_memory
 from blotter.database.services.table import make_dispatcher
 from tests.distant_store import DistantStore
+from tests.waiting import until
 
 ACCOUNT = "111122223333"
 
@@ -131,5 +132,34 @@ def test_the_store_that_cannot_be_read_refuses_no_key_for_good(monkeypatch: pyte
         assert (status, json.loads(body)["__type"].rpartition("#")[2]) == (500, "InternalServerError")
         assert (await server.ask(caller_identity(key)))[0] == 500
         server.access.stop()
+
+    asyncio.run(check())
+
+
+def test_a_store_that_does_not_answer_is_looked_at_once_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And reported once, however long it takes."""
+
+    async def check() -> None:
+        store, sealer = DistantStore(), sealer_in_memory()
+        server = Server(store, sealer)
+        state, storage = server.access.state, server.storage
+        await state.load()
+        waiting: list[Any] = []
+        with monkeypatch.context() as silent:
+            silent.setattr(storage, "submit_read", lambda _, settled: waiting.append(settled))
+            for _ in range(3):
+                state._refresh_now()
+            assert len(waiting) == 1
+            for _ in range(3):
+                waiting.pop()(None, OSError("gone"))
+                state._refresh_now()
+            assert caplog.text.count("access state cannot be read: gone") == 1
+        waiting.pop()(None, None)
+        key = await server.add_key()
+        state._refresh_now()
+        await until(lambda: state.find_access_key(key[0]) is not None)
+        state.stop()
 
     asyncio.run(check())
