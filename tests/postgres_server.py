@@ -11,11 +11,13 @@ also when the tests are killed. Nothing is found by name, and nothing outlives t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib.util
 import itertools
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -302,6 +304,19 @@ class PostgresServer:
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
         return [row[0] for row in rows]
+
+    def kill_a_session(self, chance: random.Random) -> None:
+        """Kills a session of a client as by a crash. PostgreSQL then ends all sessions, and recovers; if it still
+        does from the last time, it is waited for."""
+
+        def kill() -> bool:
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InternalClientError, OSError):
+                if sessions := self.client_sessions():
+                    os.kill(chance.choice(sessions), signal.SIGKILL)
+                    return True
+            return False
+
+        wait_until(kill)
 
     def create_database(self, template: str = "template0") -> str:
         """Makes a database with a name that no other has; returns its name."""

@@ -5,9 +5,7 @@ What `test_linearizability.py` and `test_stream_readers.py` judge of one server 
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,11 +35,6 @@ def front_ends(serve: Serve, own_postgres: PostgresServer) -> FrontEnds:
     return front_ends
 
 
-def _kill_a_backend(postgres: PostgresServer) -> None:
-    """PostgreSQL ends all sessions then, and recovers as after a crash."""
-    os.kill(postgres.client_sessions()[0], signal.SIGKILL)
-
-
 def test_histories_can_be_explained_while_processes_die(
     front_ends: FrontEnds, own_postgres: PostgresServer
 ) -> None:
@@ -53,7 +46,7 @@ def test_histories_can_be_explained_while_processes_die(
     calls = [call for history in histories.values() for call in history]
     assert {call.result for call in calls if call.kind == "compare and set"} >= {True, False}
     bank = Bank(addresses)
-    bank.use(clients=8, rounds=15, seed=1, halfway=lambda: _kill_a_backend(own_postgres))
+    bank.use(clients=8, rounds=15, seed=1, halfway=lambda: own_postgres.kill_a_session(random.Random(1)))
     bank.check()
     check_groups(use_groups(addresses, clients=8, rounds=12, seed=1))
 
@@ -77,7 +70,7 @@ def test_long_histories(front_ends: FrontEnds, own_postgres: PostgresServer, see
     faults: list[Callable[[], object]] = [
         lambda: None,
         lambda: front_ends.kill_child(chance.randrange(2), "worker"),
-        lambda: _kill_a_backend(own_postgres),
+        lambda: own_postgres.kill_a_session(chance),
     ]
     halfway = faults[seed % 3]
     addresses = front_ends.addresses
@@ -102,7 +95,7 @@ def test_stream_readers_miss_and_repeat_nothing_for_long(
                 front_ends.kill(number)
                 front_ends.restart(number)
             elif kind == "backend":
-                _kill_a_backend(own_postgres)
+                own_postgres.kill_a_session(chance)
             else:
                 front_ends.kill_child(number, kind[:9])
             Caller(front_ends.addresses, number).wait_until_served()

@@ -6,7 +6,6 @@ repeat, nothing else.
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -36,7 +35,7 @@ class _World:
     def kill(self, kind: str) -> None:
         number = self._chance.randrange(2)
         if kind == "backend":
-            self._kill_a_backend()
+            self.postgres.kill_a_session(self._chance)
         elif kind == "postgres":
             self._restart_postgres()
         elif kind == "server":
@@ -50,12 +49,6 @@ class _World:
                 self.front_ends.restart(each)
         else:
             self.front_ends.kill_child(number, kind)
-
-    def _kill_a_backend(self) -> None:
-        """A session of the servers'. PostgreSQL then ends all sessions, and recovers as after a crash."""
-        sessions = self.postgres.client_sessions()
-        if sessions:
-            os.kill(self._chance.choice(sessions), signal.SIGKILL)
 
     def _restart_postgres(self) -> None:
         self.postgres.stop(signal.SIGKILL)
