@@ -45,11 +45,14 @@ def _copy(
     try:
         from_end = source_at(source, master_key, _path(source_files))
         to_end = target_at(target, target_master_key, _path(target_files))
+    except ValueError as error:
+        _fail(f"FROM and TO must each be {error}", 2)
+    except DataDirectoryError as error:
+        _fail(str(error), 2)
+    try:
         copied = asyncio.run(run_copy(from_end, to_end, _Progress(), _tell, stops_source=stops_source))
     except KeyboardInterrupt:
         _fail("interrupted; the target cannot be used", 130)
-    except ValueError as error:
-        _fail(f"FROM and TO must each be {error}", 2)
     except (CopyFailed, DamagedFile) as error:
         _fail(f"{error}; the target cannot be used", 1)
     except (DataDirectoryError, StorageUnavailable) as error:
