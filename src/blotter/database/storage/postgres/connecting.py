@@ -234,7 +234,7 @@ class Connector:
             if found["timeline"] < known.timeline:
                 raise ConnectError("it was the primary before another one", True)
             if (found["timeline"], found["started"]) == known.life:
-                known.is_synchronous = is_synchronous
+                known.note_standbys(is_synchronous)
                 return known
         return Primary(host, found["timeline"], found["started"], is_synchronous, self._prove, self._now)
 
@@ -272,7 +272,7 @@ class Connector:
         if known is None or known.is_deposed:
             return
         if (timeline, started) == known.life:
-            known.is_synchronous = is_synchronous
+            known.note_standbys(is_synchronous)
         elif timeline > known.timeline:
             self._newest_host = host
             known.depose()
@@ -290,7 +290,6 @@ class Connector:
             connection = self._prover = await self.connect()
             if connection.primary is not primary:
                 raise StorageUnavailable(f"{primary.host} is the primary no longer")
-            return  # It made a commit when it was opened, after this was called.
         try:
             await connection.execute(BARRIER)
         except STORE_FAILURES as error:

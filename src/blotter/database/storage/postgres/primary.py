@@ -73,6 +73,12 @@ class Primary:
         self._proven_at = self._doubted_at = float("-inf")
         self._renewal: asyncio.Task[None] | None = None
 
+    def note_standbys(self, is_synchronous: bool) -> None:
+        """Takes note of whether commits wait for standbys. Those of before it prove nothing."""
+        if is_synchronous and not self.is_synchronous:
+            self.doubt()
+        self.is_synchronous = is_synchronous
+
     def note_commit(self, begun: float) -> None:
         """Counts a commit with something written that was begun at `begun`, in seconds of `seconds_since_boot`,
         and that this primary has reported as done, without a warning."""

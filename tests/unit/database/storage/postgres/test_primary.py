@@ -1,53 +1,85 @@
-"""The lease of a primary: what counts as proof, and since when."""
+"""The lease of reads, with a clock that the test moves and proofs that it makes."""
 
 from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from blotter.database.storage.postgres.primary import LEASE, Primary
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.url import Host
+from blotter.database.storage.protocol import StorageUnavailable
 
 
-class _Server:
-    """A primary whose proofs take as long as the test wants, and a clock that the test moves."""
-
+class _Clock:
     def __init__(self) -> None:
-        self.now = 100.0
-        self.answer = asyncio.Event()
-        (host,) = StoreUrl("postgresql://me@localhost/store").hosts
-        self.primary = Primary(host, 1, 0.0, True, self._prove, lambda: self.now)
+        self.seconds = 1000.0
+        self.proofs = 0
 
-    async def _prove(self, _: Primary) -> None:
-        await self.answer.wait()
+    def now(self) -> float:
+        return self.seconds
 
-
-def test_a_lease_lasts_from_the_beginning_of_a_commit() -> None:
-    async def work() -> None:
-        server = _Server()
-        assert not server.primary.has_lease()
-        server.primary.note_commit(100.0)
-        server.now = 100.0 + 0.99 * LEASE
-        assert server.primary.has_lease()
-        server.now = 100.0 + LEASE
-        assert not server.primary.has_lease()
-
-    asyncio.run(work())
+    async def prove(self, _: Primary) -> None:
+        self.proofs += 1
 
 
-def test_a_proof_that_was_begun_before_a_doubt_proves_nothing() -> None:
-    """A commit whose wait for a standby was canceled may be later in the log than the proof."""
+def _primary(clock: _Clock, is_synchronous: bool = True) -> Primary:
+    return Primary(Host("db", 5432), 1, 0.0, is_synchronous, clock.prove, clock.now)
 
-    async def work() -> None:
-        server = _Server()
-        proof = asyncio.create_task(server.primary.proof())
-        await asyncio.sleep(0)
-        server.now += 0.01
-        server.primary.doubt()
-        server.answer.set()
-        await proof  # The one after it counts.
-        assert server.primary.has_lease()
-        server.primary.doubt()
-        server.primary.note_commit(server.now - 0.001)
-        assert not server.primary.has_lease()
 
-    asyncio.run(work())
+def test_a_lease_lasts_from_the_beginning_of_a_confirmed_commit() -> None:
+    async def run() -> None:
+        clock = _Clock()
+        primary = _primary(clock)
+        assert not primary.has_lease()
+        begun = clock.seconds
+        clock.seconds += LEASE / 4
+        primary.note_commit(begun)
+        assert primary.has_lease()
+        clock.seconds = begun + LEASE
+        assert not primary.has_lease()
+        await primary.close()
+
+    asyncio.run(run())
+
+
+def test_a_lease_is_renewed_before_it_ends() -> None:
+    async def run() -> None:
+        clock = _Clock()
+        primary = _primary(clock)
+        await primary.proof()
+        clock.seconds += LEASE / 2
+        assert primary.has_lease()
+        await primary.close()
+        assert clock.proofs == 2
+        clock.seconds += LEASE * 0.9
+        assert primary.has_lease()
+        await primary.close()
+
+    asyncio.run(run())
+
+
+def test_commits_from_before_there_were_standbys_prove_nothing() -> None:
+    async def run() -> None:
+        clock = _Clock()
+        primary = _primary(clock, is_synchronous=False)
+        primary.note_commit(clock.seconds)
+        assert primary.has_lease()
+        primary.note_standbys(True)
+        assert not primary.has_lease()
+        await primary.close()
+
+    asyncio.run(run())
+
+
+def test_a_primary_that_was_replaced_has_no_lease_and_no_proof() -> None:
+    async def run() -> None:
+        clock = _Clock()
+        primary = _primary(clock)
+        await primary.proof()
+        primary.depose()
+        assert not primary.has_lease()
+        with pytest.raises(StorageUnavailable, match="db:5432 is the primary no longer"):
+            await primary.proof()
+
+    asyncio.run(run())
