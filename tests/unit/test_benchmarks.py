@@ -17,7 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from benchmarks import load, report, signing, workloads, wrk
+from benchmarks import front_ends, load, report, signing, workloads, wrk
 
 DOCUMENT = Path(__file__).parents[2] / "docs/performance.md"
 
@@ -121,3 +121,18 @@ def test_the_document_has_a_place_for_every_part() -> None:
     others += ["keeping", "hostile", "soak"]
     found = re.findall(r"<!-- measured: (\w+) -->", DOCUMENT.read_text())
     assert sorted(found) == sorted([*compared, *others])
+
+
+def test_simulated_front_ends_add_up_until_the_server_is_busy() -> None:
+    def rate(front_end_count: int, **other: float | bool) -> float:
+        costs = {"request": 1e-4, "batch": 0.0, "server_batch": 0.0, "server_item": 0.0, **other}
+        return front_ends.Simulation(front_ends.Cost(**costs), front_end_count).run(10)  # type: ignore[arg-type]
+
+    alone = rate(1)
+    assert alone == pytest.approx(front_ends.WORKERS * 1e4, rel=0.1)
+    assert rate(4) == pytest.approx(4 * alone, rel=0.01)
+    bound = front_ends.CORES / 1e-3
+    assert rate(4, server_item=1e-3) == pytest.approx(bound, rel=0.2)
+    assert rate(8, server_item=1e-3) == pytest.approx(bound, rel=0.2)
+    logged = rate(4, sync=0.01, logged=True)
+    assert rate(8, sync=0.01, logged=True) == pytest.approx(logged, rel=0.1)
