@@ -168,9 +168,11 @@ def servers_in(folder: Path) -> Iterator[Serve]:
         running.append(serving)
         return serving
 
-    yield start
-    for serving in running:
-        _end(serving)
+    try:
+        yield start
+    finally:
+        for serving in running:
+            _end(serving)
 
 
 @pytest.fixture
