@@ -64,7 +64,7 @@ class Setting:
         self.now = 1_795_911_600.0
         self.renew()
         for bucket in ("own", "exports"):
-            boto3.client("s3").create_bucket(Bucket=bucket)
+            boto3.Session().client("s3").create_bucket(Bucket=bucket)  # one that has not found others before
         self.database = InProcessDatabase(
             folder / "data", clock=lambda: self.now, background=False, objects="s3://own/copies"
         )
