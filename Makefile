@@ -16,11 +16,15 @@ test: $(VENV)/.tests
 	$(PYTEST) $(ARGS)
 
 # Less than a minute, for use between two edits: unit tests and golden scripts without the longest files.
-LONG := crimes/learning/test_training.py crimes/reading/test_reader.py crimes/web/test_paths.py \
-  database/expressions/test_properties.py database/expressions/partiql/test_properties.py database/http/test_content_encoding.py \
-  database/operations/test_any_request.py database/storage/test_sqlite.py database/background/test_time_to_live.py \
-  tables/applying/test_tables_convergence.py test_benchmarks.py database/operations/test_bounded_work.py \
-  crimes/web/test_pages.py database/test_executor.py tables/exporting/test_tables_export_values.py crimes/test_cli.py
+LONG := crimes/learning/test_training.py crimes/reading/test_reader.py crimes/web/test_paths.py crimes/test_cli.py \
+  crimes/web/test_pages.py crimes/scoring/test_scoring.py crimes/web/test_incidents.py \
+  database/background/test_time_to_live.py database/expressions/test_properties.py \
+  database/expressions/partiql/test_properties.py database/http/test_content_encoding.py \
+  database/operations/test_any_request.py database/operations/test_bounded_work.py database/operations/test_mirror.py \
+  database/operations/test_model.py database/services/test_protocols.py database/storage/postgres \
+  database/storage/test_model.py database/storage/test_sqlite.py database/store_copy database/test_executor.py \
+  database/test_store_cli.py database/wire/test_bounds.py tables/applying/test_tables_convergence.py \
+  tables/exporting/test_tables_export_values.py tables/output/test_tables_quoting.py test_benchmarks.py
 QUICK := tests/unit tests/test_scripts.py $(addprefix --ignore=tests/unit/,$(LONG))
 quick: $(VENV)/.tests
 	$(PYTEST) $(QUICK) $(ARGS)

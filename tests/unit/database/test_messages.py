@@ -100,12 +100,21 @@ def _expectations() -> str:
     return _END.join(found)
 
 
+def _is_expected(parts: list[str]) -> bool:
+    """What is filled in at an end may be anything in any case: looked for, it would make the search quadratic."""
+    while not parts[0]:
+        parts = parts[1:]
+    while not parts[-1]:
+        parts = parts[:-1]
+    return bool(re.search(_ANYTHING.join(map(re.escape, parts)), _expectations()))
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(DATABASE)))
 def test_every_message_is_expected_somewhere(path: Path) -> None:
     missing = [
         f"{path.name}:{line}: {'…'.join(parts)}"
         for line, parts in _messages(path)
-        if not re.search(_ANYTHING.join(map(re.escape, parts)), _expectations())
+        if not _is_expected(parts)
     ]
     assert missing == [], "no script and no test expects these messages"
 
@@ -116,4 +125,4 @@ def test_a_message_that_nobody_expects_is_found() -> None:
     )
     ((line, parts),) = _texts(ast.parse(source))
     assert (line, parts) == (3, ["There were ", " wrong ", "things here"])
-    assert not re.search(_ANYTHING.join(map(re.escape, parts)), _expectations())
+    assert not _is_expected(parts)
