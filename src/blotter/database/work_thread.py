@@ -30,7 +30,8 @@ def let_serve(loop: asyncio.AbstractEventLoop) -> None:
     what had come."""
     served = Event()
     with suppress(RuntimeError):  # the loop was closed
-        loop.call_soon_threadsafe(served.set)
+        # An iteration later: what is ready in this one may come after the callback.
+        loop.call_soon_threadsafe(loop.call_soon, served.set)
         served.wait(_LONGEST_SECONDS)
 
 

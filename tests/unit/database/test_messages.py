@@ -112,9 +112,7 @@ def _is_expected(parts: list[str]) -> bool:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(DATABASE)))
 def test_every_message_is_expected_somewhere(path: Path) -> None:
     missing = [
-        f"{path.name}:{line}: {'…'.join(parts)}"
-        for line, parts in _messages(path)
-        if not _is_expected(parts)
+        f"{path.name}:{line}: {'…'.join(parts)}" for line, parts in _messages(path) if not _is_expected(parts)
     ]
     assert missing == [], "no script and no test expects these messages"
 
