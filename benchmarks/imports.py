@@ -1,29 +1,30 @@
 """What ImportTable costs: seconds, CPU time and memory for each format, and what others wait for meanwhile.
 
 The items are those of `workloads`, with random partition keys, so that no file has them in the order of the table.
-One connection puts and gets items of another table at a fixed pace, before and during the imports: its latencies
-say what an import takes away from everybody else.
+Items of another table are put and got at a fixed rate (`paced`), before and during the imports: the latencies say
+what an import takes away from everybody else.
 """
 
 from __future__ import annotations
 
-import http.client
+import contextlib
 import json
 import random
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import signing, workloads
+from benchmarks import workloads
+from benchmarks.paced import Latencies, Paced
 from benchmarks.report import number, table
 from benchmarks.rounds import Plan, circumstances, load_average
 from benchmarks.servers import BLOTTER, Running, Server, make_table
 from blotter.database.model.size import item_size
 
 _ALONE_SECONDS = 10.0
-_PAUSE_SECONDS = 0.005
+_RATE = 200.0
+"""Requests a second beside the imports."""
 _LIMIT_SECONDS = 3600.0
 
 
@@ -57,17 +58,17 @@ def run(plan: Plan, items: int, server: Server = BLOTTER) -> dict[str, str]:
     started, load_before = time.time(), load_average()
     rows = []
     data = plan.data / "imports"
-    with Running(server, plan.cache, data) as running:
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(Running(server, plan.cache, data))
         make_table(running.call, workloads.TABLES[0])
-        probe = _Probe(running)
+        paced = stack.enter_context(Paced(running, _RATE))
         time.sleep(_ALONE_SECONDS)
-        alone = probe.take()
+        alone = paced.take()
         for case in _CASES:
             measured = _import(running, data, case, items)
-            beside = probe.take()
+            beside = paced.take()
             print(f"{case}: {measured}, beside {beside}", flush=True)
             rows.append(_row(case, items, measured, beside))
-        probe.stop()
     heads = [
         "",
         "seconds",
@@ -78,12 +79,12 @@ def run(plan: Plan, items: int, server: Server = BLOTTER) -> dict[str, str]:
         "PutItem p99, ms",
         "GetItem p99, ms",
     ]
-    alone_row = ["no import", *[""] * 5, *[f"{value:.1f}" for value in alone]]
+    alone_row = ["no import", *[""] * 5, *[f"{value:.1f}" for value in _shown(alone)]]
     line = f"{items:,} items of {item_size(workloads.item(0))} bytes. {circumstances(started, load_before)}"
     return {"imports": f"{table(heads, [alone_row, *rows])}\n\n{line}"}
 
 
-def _row(case: _Case, items: int, measured: _Measured, beside: tuple[float, float]) -> list[str]:
+def _row(case: _Case, items: int, measured: _Measured, beside: Latencies) -> list[str]:
     return [
         str(case),
         f"{measured.seconds:.1f}",
@@ -91,8 +92,12 @@ def _row(case: _Case, items: int, measured: _Measured, beside: tuple[float, floa
         f"{measured.cpu / items * 1e6:.1f}",
         number(measured.size / 1e6),
         f"{measured.memory:.0f}",
-        *[f"{value:.1f}" for value in beside],
+        *[f"{value:.1f}" for value in _shown(beside)],
     ]
+
+
+def _shown(found: Latencies) -> tuple[float, float]:
+    return found.put_p99, found.get_p99
 
 
 def _import(running: Running, data: Path, case: _Case, items: int) -> _Measured:
@@ -157,48 +162,3 @@ def _lines(form: str, items: int) -> Iterator[str]:
             yield f'$ion_1_0 {{Item:{{pk:"{partition}",sk:"{sort}",n:{n}.,filler:"{filler}"}}}}'
         else:
             yield json.dumps({"Item": item}, separators=(",", ":"))
-
-
-class _Probe:
-    """A connection that puts and gets items by turns, with a pause after each."""
-
-    def __init__(self, running: Running) -> None:
-        self._address = running.address
-        self._host = running.host
-        self._puts: list[float] = []
-        self._gets: list[float] = []
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-        self._thread.start()
-
-    def take(self) -> tuple[float, float]:
-        """The 99th percentiles since the last time, of puts and of gets, in milliseconds."""
-        puts, self._puts = self._puts, []
-        gets, self._gets = self._gets, []
-        return _p99(puts), _p99(gets)
-
-    def stop(self) -> None:
-        self._ends.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        connection = http.client.HTTPConnection(*self._address, timeout=60)
-        choose = random.Random(6)
-        while not self._ends.is_set():
-            count = choose.randrange(10_000)
-            self._puts.append(self._once(connection, workloads.put(count)))
-            self._gets.append(self._once(connection, workloads.get(count)))
-
-    def _once(self, connection: http.client.HTTPConnection, call: workloads.Call) -> float:
-        head, _, body = signing.request(self._host, *call).partition(b"\r\n\r\n")
-        headers = dict(line.decode().split(": ", 1) for line in head.split(b"\r\n")[1:])
-        began = time.perf_counter()
-        connection.request("POST", "/", body, headers)
-        connection.getresponse().read()
-        took = time.perf_counter() - began
-        self._ends.wait(_PAUSE_SECONDS)
-        return took * 1e3
-
-
-def _p99(values: list[float]) -> float:
-    return sorted(values)[len(values) * 99 // 100] if values else 0.0

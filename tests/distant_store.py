@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
+from blotter.database.storage.coroutines import outcome_of
 from blotter.database.storage.memory import MemoryStorage, MemoryStore
 from blotter.database.storage.memory.transactions import MemoryReader, MemorySnapshot
 from blotter.database.storage.protocol import (
@@ -54,18 +55,8 @@ class DistantStorage(MemoryStorage):
         self._later(lambda: self._answer(handler, settled))
 
     async def fetch(self, handler: Callable[[ReadTransaction], T]) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def settled(value: T, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-        self.submit_read(handler, settled)
-        return await future
+        result: T = await outcome_of(lambda settled: self.submit_read(handler, settled))
+        return result
 
     def submit_aside(self, handler: Callable[[ReadTransaction], Any], settled: Settled) -> None:
         self.submit_read(handler, settled)

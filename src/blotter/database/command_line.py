@@ -40,3 +40,10 @@ def refuse_other_store(context: click.Context, _parameter: click.Parameter | Non
 def json_option() -> click.Option:
     """Commands get `as_json`."""
     return click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON.")
+
+
+def print_json(value: object) -> None:
+    """Prints a result of structs, for `--json`."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())

@@ -15,6 +15,7 @@ import click
 from blotter.database.command_line import CONTEXT_SETTINGS, json_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
+from blotter.database.inspection.cli import end_with_report
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.store_copy.cli import copy_command
 from blotter.database.store_option import store_option
@@ -52,18 +53,7 @@ def _check(store: StoreUrl, as_json: bool) -> None:
 
         return check_postgres(store)
 
-    report = _run("check", work)
-    if as_json:
-        import msgspec
-
-        found = {"path": report.path, "sound": report.is_sound, "checks": report.results}
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
-    else:
-        from blotter.database.inspection.text import report_lines
-
-        for line in report_lines(report):
-            click.echo(line)
-    sys.exit(0 if report.is_sound else 1)
+    end_with_report(_run("check", work), as_json)
 
 
 def _run(command: str, work: Callable[[], T]) -> T:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from click.core import ParameterSource
 
-from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option
+from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option, print_json
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
 from blotter.database.storage.postgres.url import StoreUrl
@@ -62,7 +62,7 @@ def _recover(source: str, target: str, at: float | None, as_json: bool, master_k
             err=True,
         )
     if as_json:
-        _print_json({"directory": target, **found._asdict()})
+        print_json({"directory": target, **found._asdict()})
         return
     click.echo(
         f"{target}: {found.tables} tables with {found.items} items, as they were at {iso(found.time)} "
@@ -80,7 +80,7 @@ def _status(data_dir: str, as_json: bool, master_key: MasterKey | None, store: S
     if status is None:
         _fail("archive status", f"{place} has no archive: start its server with --archive", 2)
     if as_json:
-        _print_json(status)
+        print_json(status)
     else:
         _print_status(status)
     keeps_up = status.base_at is not None and not status.is_lost and status.seconds_behind <= BEHIND_SECONDS
@@ -167,12 +167,6 @@ class _Time(click.ParamType[float]):
         if moment.tzinfo is None:
             self.fail("must say its time zone, such as 2026-11-29T12:00:00Z", param, ctx)
         return moment.timestamp()
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def _fail(command: str, message: str, status: int) -> NoReturn:

@@ -12,13 +12,22 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option, refuse_other_store
+from blotter.database.command_line import (
+    CONTEXT_SETTINGS,
+    data_dir_option,
+    json_option,
+    print_json,
+    refuse_other_store,
+)
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
+
+if TYPE_CHECKING:
+    from blotter.database.inspection.check import Report
 
 T = TypeVar("T")
 
@@ -28,11 +37,16 @@ LARGE_BYTES = 100 << 20
 
 def _check(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None:
     from blotter.database.inspection.check import check
+
+    end_with_report(_reading("check", lambda: check(Path(data_dir), master_key)), as_json)
+
+
+def end_with_report(report: Report, as_json: bool) -> NoReturn:
+    """Prints what a check of a store has found, and exits with the status that says it."""
     from blotter.database.inspection.text import report_lines
 
-    report = _reading("check", lambda: check(Path(data_dir), master_key))
     if as_json:
-        _print_json({"path": report.path, "sound": report.is_sound, "checks": report.results})
+        print_json({"path": report.path, "sound": report.is_sound, "checks": report.results})
     else:
         _print(report_lines(report))
     sys.exit(0 if report.is_sound else 1)
@@ -53,7 +67,7 @@ def _inspect(data_dir: str, as_json: bool, master_key: MasterKey | None) -> None
 
     contents = _reading("inspect", lambda: read_contents(Path(data_dir), master_key))
     if as_json:
-        _print_json(contents)
+        print_json(contents)
     else:
         _print(contents_lines(contents))
 
@@ -71,7 +85,7 @@ def _partitions(
     read = partial(read_partitions, Path(data_dir), table, index, hours, master_key)
     found = _reading("inspect", read)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         unicode = (sys.stdout.encoding or "").lower().startswith("utf")
         _print(partition_lines(found, unicode=unicode))
@@ -134,12 +148,6 @@ def _fail(command: str, message: str, status: int) -> NoReturn:
 def _print(lines: Iterator[str]) -> None:
     for line in lines:
         click.echo(line)
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 check_command = click.Command(

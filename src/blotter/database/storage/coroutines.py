@@ -78,20 +78,32 @@ class SlicedRead:
         self._settled(value, error)
 
 
-async def read_slices(storage: Storage, start: Callable[[ReadTransaction], Slices[T]]) -> T:
-    """`Storage.submit_slices` for coroutines: returns what the read returned or raises what it raised."""
-    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+def _future_and_settled() -> tuple[asyncio.Future[Any], Settled]:
+    """A future, and the callback that gives it its outcome, unless whoever waits was canceled."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def settled(value: T, error: BaseException | None) -> None:
-        if future.done():  # canceled
+    def settled(value: Any, error: BaseException | None) -> None:
+        if future.done():
             return
         if error is None:
             future.set_result(value)
         else:
             future.set_exception(error)
 
-    storage.submit_slices(start, settled)
+    return future, settled
+
+
+async def outcome_of(submit: Callable[[Settled], object]) -> Any:
+    """What is given to the callback that `submit` gets: returns the value or raises the error."""
+    future, settled = _future_and_settled()
+    submit(settled)
     return await future
+
+
+async def read_slices(storage: Storage, start: Callable[[ReadTransaction], Slices[T]]) -> T:
+    """`Storage.submit_slices` for coroutines: returns what the read returned or raises what it raised."""
+    result: T = await outcome_of(lambda settled: storage.submit_slices(start, settled))
+    return result
 
 
 def nobody_else_leads() -> asyncio.Future[None]:
@@ -104,19 +116,11 @@ async def submit_and_wait(
 ) -> T:
     """The handler's result once it is settled; raises what settled it. A coroutine that is canceled withdraws the
     handler if it has not run yet."""
-    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-    def settled(value: T, error: BaseException | None) -> None:
-        if future.done():  # canceled, and not abandoned yet
-            return
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
-
+    future, settled = _future_and_settled()
     submission = submit(handler, settled)
     try:
-        return await future
+        result: T = await future
+        return result
     finally:
         submission.abandoned = True
 

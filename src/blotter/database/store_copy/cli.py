@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS, json_option
+from blotter.database.command_line import CONTEXT_SETTINGS, json_option, print_json
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.encryption.option import master_key_option
 from blotter.database.hidden_arguments import hide_password
@@ -60,7 +60,7 @@ def _copy(
     not_copied = left_behind(from_end, to_end)
     if as_json:
         spaces = [space._asdict() for space in copied.spaces]
-        _print_json({**copied._asdict(), "spaces": spaces, "not_copied": not_copied})
+        print_json({**copied._asdict(), "spaces": spaces, "not_copied": not_copied})
         return
     click.echo(
         f"{to_end.description}: {copied.tables} tables with {copied.items} items, {copied.changes} changes "
@@ -89,12 +89,6 @@ class _Progress:
 
 def _tell(text: str) -> None:
     click.echo(f"blotter store copy: {text}", err=True)
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -27,7 +27,7 @@ class LongReads:
         if self._waiting >= MAX_WAITING:
             raise StorageUnavailable("too many long reads are waiting")
         if self._thread is None:
-            self._thread = WorkThread("storage-long-reads")
+            self._thread = WorkThread("storage-long-reads", computes=True)
         self._waiting += 1
         result: list[Any] = []
 

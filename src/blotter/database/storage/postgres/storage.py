@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from blotter.database.storage.coroutines import submit_and_wait
+from blotter.database.storage.coroutines import outcome_of, submit_and_wait
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.aside import LongReads
 from blotter.database.storage.postgres.batches import Batches
@@ -102,7 +102,7 @@ class PostgresStorage:
         self._writers = [WriterConnection(connect, schema) for _ in range(WRITING_CONNECTIONS)]
         self._batches = Batches(list(self._writers), cache, self.clock, self._exclusive.submit)
         self._notifications = Notifications(connect, schema)
-        self._leadership = Leadership(connect, schema, self._fence)
+        self._leadership = Leadership(connect, schema, self.set_fence)
         for lane in (self._batches, self._exclusive):
             lane.catalog_changed = self._catalog_was_changed
             lane.watch = self._committed
@@ -121,18 +121,8 @@ class PostgresStorage:
         self._points.submit(handler, settled, self._read_snapshot)
 
     async def fetch(self, handler: Callable[[ReadTransaction], T]) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def settled(value: T, error: BaseException | None) -> None:
-            if future.done():  # canceled
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-        self.submit_read(handler, settled)
-        return await future
+        result: T = await outcome_of(lambda settled: self.submit_read(handler, settled))
+        return result
 
     def submit_slices(self, start: Callable[[ReadTransaction], Slices[Any]], settled: Settled) -> None:
         self._attach()
@@ -201,7 +191,7 @@ class PostgresStorage:
         if not self._closed:
             self._upkeep_task = loop.create_task(self._keep_up(), name="storage-upkeep")
 
-    def set_fence(self, term: int | None) -> None:
+    def set_fence(self, term: int) -> None:
         """From now on every write fails once another process than the one of this term leads."""
         for writer in (self._alone, *self._writers):
             writer.fence = term
@@ -209,10 +199,6 @@ class PostgresStorage:
     async def lead(self) -> asyncio.Future[None]:
         self._attach()
         return await self._leadership.lead()
-
-    def _fence(self, term: int) -> None:
-        for writer in (self._alone, *self._writers):
-            writer.fence = term
 
     def on_catalog_change(self, action: Action) -> None:
         self._catalog_actions.append(action)
