@@ -165,6 +165,7 @@ class FileTrail:
             await self._writer.call(self._retire)
             self._writer.stop()
         if self._closer is not None:
+            self._on_closer(self._archive.adopt)  # A process that was killed just now has no other heir.
             self._closer.stop()
 
     # On the event loop

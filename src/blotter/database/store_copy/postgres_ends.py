@@ -22,6 +22,7 @@ from blotter.database.encryption.key_file import KeyFile
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.storage.postgres import occupancy, schema_versions
 from blotter.database.storage.postgres.connecting import ConnectError, Connector, StoreConnection
+from blotter.database.storage.postgres.failures import STORE_FAILURES
 from blotter.database.storage.postgres.schema_versions import COPY, KEYS, SECRET, NotAStore
 from blotter.database.storage.postgres.storage import PostgresStorage
 from blotter.database.storage.postgres.store_keys import open_keys
@@ -68,7 +69,7 @@ class _End:
         if not self._is_alone:
             try:
                 self._is_alone = await occupancy.try_alone(self._connection, self.url.schema)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except STORE_FAILURES as error:
                 raise DataDirectoryError(f"{self.url.shown} cannot be reached any more: {error}") from None
         return self._is_alone
 
@@ -172,7 +173,7 @@ class PostgresTarget(_End):
         assert self._connection is not None
         try:
             await schema_versions.save_state(self._connection, COPY, None)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except STORE_FAILURES as error:
             raise DataDirectoryError(f"{self.url.shown} cannot be completed: {error}") from None
 
     async def abandon(self) -> None:

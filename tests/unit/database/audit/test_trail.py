@@ -388,6 +388,22 @@ def test_only_journals_without_a_process_are_adopted(tmp_path: Path) -> None:
     living.close()
 
 
+def test_a_stop_closes_what_was_left_behind_just_before(tmp_path: Path) -> None:
+    async def run() -> None:
+        trail = _trail(tmp_path)
+        await trail._closer.call(_nothing)  # type: ignore[union-attr]
+        OnDisk(tmp_path).write([record("dead")], close=False)
+        await trail.close()
+
+    asyncio.run(run())
+    assert not list((tmp_path / CURRENT).iterdir())
+    assert OnDisk(tmp_path).names() == ["dead"]
+
+
+def _nothing() -> None:
+    """Done when everything is done that the thread was given before."""
+
+
 def test_a_file_holds_what_cloudtrail_holds(tmp_path: Path) -> None:
     trail = OnDisk(tmp_path)
     trail.write([record("a"), record("b", awsRegion="../../up", recipientAccountId="1" * 12)], close=True)

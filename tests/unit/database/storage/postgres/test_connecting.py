@@ -10,6 +10,7 @@ import pytest
 
 from blotter.database.storage.postgres import occupancy, schema_versions
 from blotter.database.storage.postgres.connecting import ConnectError, Connector, StoreConnection
+from blotter.database.storage.postgres.failures import STORE_FAILURES
 from blotter.database.storage.postgres.schema import SCHEMA_VERSION
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import StorageUnavailable
@@ -128,7 +129,7 @@ def test_a_store_that_somebody_has_alone_is_refused(store_url: str) -> None:
         with pytest.raises(StorageUnavailable, match="is being upgraded"):
             await connector.connect()
         assert await occupancy.users(other, schema) == []
-        with pytest.raises(Exception, match="connection"):
+        with pytest.raises(STORE_FAILURES):
             await used.fetchval("SELECT 1")
         await alone.close()
         await (await connector.connect()).close()
