@@ -21,7 +21,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from blotter.database.admission.stage import Admission
-from blotter.database.executor import Ends, Executor
+from blotter.database.execution.executor import Executor
+from blotter.database.execution.job import Ends
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response

@@ -23,7 +23,7 @@ from blotter.database.admission.buckets import Buckets
 from blotter.database.admission.limits import LimitedTables, Limits
 from blotter.database.admission.partitions import PartitionLimits
 from blotter.database.admission.refusals import Limit, throttled
-from blotter.database.executor import Ends
+from blotter.database.execution.job import Ends
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.capacity import ConsumedCapacity
 from blotter.database.model.errors import DynamoDBError

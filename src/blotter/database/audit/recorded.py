@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from blotter.database.executor import Ends
+from blotter.database.execution.job import Ends
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.answers import Result

@@ -22,7 +22,7 @@ from blotter.database.audit.finished import Finished
 from blotter.database.audit.parameters import data_parameters, elements
 from blotter.database.audit.recorded import Recorded
 from blotter.database.audit.trail import Trail
-from blotter.database.executor import Ends
+from blotter.database.execution.job import Ends
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.arns import parse_arn, table_arn

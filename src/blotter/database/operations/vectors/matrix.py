@@ -1,8 +1,8 @@
 """The vectors of an index, or of one partition of it, in memory: rows of blocks of 32-bit floats.
 
-Everything here is done on one thread, the one that does the work of long reads (`executor`), so nothing is locked.
-A row that goes is replaced by the last one. INLINE_FILTER values are numbered, and each row has the numbers of its
-values, so that a filter is a comparison of whole columns.
+Everything here is done on one thread, the one that does the work of long reads (`execution.long_reads`), so
+nothing is locked. A row that goes is replaced by the last one. INLINE_FILTER values are numbered, and each row has
+the numbers of its values, so that a filter is a comparison of whole columns.
 """
 
 from __future__ import annotations

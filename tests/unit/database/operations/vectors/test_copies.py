@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from blotter.database.background.time_to_live import TimeToLiveSweeper
-from blotter.database.executor import MOST_SNAPSHOTS
+from blotter.database.execution.long_reads import MOST_SNAPSHOTS
 from blotter.database.model.vectors import vector_entry
 from blotter.database.operations.vectors import copies, journal, matrix
 from blotter.database.operations.vectors.copies import COPIES, Copy

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from blotter.database import executor
+from blotter.database.execution import long_reads, writes
 from blotter.database.http.messages import Pending, Request
 from blotter.database.storage.protocol import ReadTransaction, Settled
 from blotter.database.storage.sqlite import SqliteStorage
@@ -206,13 +206,13 @@ def test_items_that_change_all_the_time_are_a_conflict(
 ) -> None:
     storage = disturbed.storage
     assert isinstance(storage, Disturbed)
-    storage.disturb, storage.times = add(other), executor.ATTEMPTS
+    storage.disturb, storage.times = add(other), writes.ATTEMPTS
     status, body = disturbed.call(*transaction(found=True))
     assert status == 400
     assert [reason["Code"] for reason in body["CancellationReasons"]] == ["TransactionConflict"] * 5
     assert get(disturbed, "done") is None
     # A single write is carried out in the lock in the end.
-    storage.times = executor.ATTEMPTS
+    storage.times = writes.ATTEMPTS
     condition = {**check("a", found=True), "Item": {"p": {"S": "a"}}}
     del condition["Key"]
     assert disturbed.call("PutItem", condition)[0] == 200
@@ -278,7 +278,7 @@ def test_few_long_reads_run_at_a_time(counting: InProcessDatabase) -> None:
         assert (status, body["Count"], body["ScannedCount"]) == (200, 40, 40)
     storage = counting.storage
     assert isinstance(storage, Counting)
-    assert storage.most_open <= executor.MOST_RUNNING + 1
+    assert storage.most_open <= long_reads.MOST_RUNNING + 1
     assert storage.open_now == 0
 
 
@@ -308,7 +308,7 @@ def test_a_crowd_of_long_reads_begins_a_few_at_a_time(
 ) -> None:
     """Requests that come together do not have their first slices one after another: what comes next is served
     between them."""
-    monkeypatch.setattr(executor, "RUN_SECONDS", 0.0)
+    monkeypatch.setattr(long_reads, "RUN_SECONDS", 0.0)
     storage = counting.storage
     assert isinstance(storage, Counting)
     opened: list[int] = []
@@ -322,7 +322,7 @@ def test_a_crowd_of_long_reads_begins_a_few_at_a_time(
         await asyncio.gather(*scans)
 
     counting.run(together())
-    assert max(opened) <= executor.MOST_RUNNING
+    assert max(opened) <= long_reads.MOST_RUNNING
 
 
 def test_an_abandoned_read_gives_its_snapshot_back(counting: InProcessDatabase) -> None:
