@@ -42,7 +42,7 @@ from benchmarks import (
 )
 from benchmarks.comparison import Choice, Comparison
 from benchmarks.rounds import Plan, circumstances, load_average
-from blotter.database.settings import cores
+from blotter.database.settings.loading import cores
 
 _ROOT = Path(__file__).parent.parent
 _DOCUMENT = _ROOT / "docs/performance.md"

@@ -12,7 +12,7 @@ from benchmarks.client import Replay
 from benchmarks.report import number, table
 from benchmarks.rounds import MIDDLE, Plan, circumstances, load_average, print_result
 from benchmarks.servers import BLOTTER, Running, fill
-from blotter.database.settings import cores
+from blotter.database.settings.loading import cores
 
 
 def run(plan: Plan) -> dict[str, str]:

@@ -15,7 +15,7 @@ from benchmarks import client, floors, load, servers, signing, workloads
 from benchmarks.report import number, plot, table
 from benchmarks.rounds import MIDDLE, Plan, Sample, measure, print_result
 from benchmarks.servers import BLOTTER, BLOTTER_ONE, BLOTTER_SOURCE, Running, Server, Unavailable
-from blotter.database.settings import cores
+from blotter.database.settings.loading import cores
 
 BATCHES = {1: 1, 4: None, 8: 16, 16: 16, 32: 64, 64: 64}
 """Puts to a commit of SQLite alone, and the connections that Blotter's rate beside it is measured with: with two

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from blotter.database.settings import SETTINGS, load
+from blotter.database.settings import SETTINGS
+from blotter.database.settings.loading import load
 
 _FOLDER = Path(__file__).parents[2] / "deploy" / "postgresql"
 _COMPOSE: dict[str, Any] = yaml.safe_load((_FOLDER / "compose.yaml").read_text())

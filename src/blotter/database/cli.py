@@ -12,7 +12,8 @@ import click
 
 from blotter.database.command_line import CONTEXT_SETTINGS
 from blotter.database.hidden_arguments import hide_password
-from blotter.database.settings import SETTINGS, Setting, SettingsError, load
+from blotter.database.settings import AREAS, SETTINGS, Setting
+from blotter.database.settings.loading import SettingsError, load
 
 
 def _option(setting: Setting) -> click.Option:
@@ -21,6 +22,21 @@ def _option(setting: Setting) -> click.Option:
     if setting.declared.flag_only:
         return click.Option([setting.flag], is_flag=True, flag_value="yes", default=None, help=described)
     return click.Option([setting.flag], default=None, metavar="VALUE", help=described)
+
+
+class _Serve(click.Command):
+    """Its help lists the settings by area."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        headings = {setting.name: setting.area for setting in SETTINGS}
+        groups: dict[str, list[tuple[str, str]]] = {heading: [] for heading in (*AREAS, "Other options")}
+        for parameter in self.get_params(context):
+            record = parameter.get_help_record(context)
+            if record is not None:
+                groups[headings.get(parameter.name or "", "Other options")].append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
 _HELP = """Run the database: Amazon DynamoDB's API on this machine.
@@ -49,7 +65,7 @@ def _serve(ready_fd: int | None, **flags: str | None) -> None:
     sys.exit(run(settings, ready_fd))
 
 
-serve = click.Command(
+serve = _Serve(
     "serve",
     callback=_serve,
     help=_HELP,

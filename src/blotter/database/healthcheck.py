@@ -14,7 +14,7 @@ import sys
 
 import click
 
-from blotter.database.settings import SettingsError, load
+from blotter.database.settings.loading import SettingsError, load
 
 _READY = '{"status":"ok"}'
 # Addresses to listen on that are none to connect to.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import gc
 import logging
@@ -26,7 +27,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import uvloop
 
 from blotter.database import logs
@@ -465,7 +465,7 @@ def _within_open_files(settings: Settings) -> Settings:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     most = max(16, (_MOST_FILES if soft == resource.RLIM_INFINITY else soft) - _OWN_FILES)
-    return msgspec.structs.replace(settings, max_connections=min(settings.max_connections, most))
+    return dataclasses.replace(settings, max_connections=min(settings.max_connections, most))
 
 
 def _announce(

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from blotter.database import server
-from blotter.database.settings import load
+from blotter.database.settings.loading import load
 from blotter.database.storage.protocol import DataDirectoryError, Settled, Storage, StorageUnavailable
 
 

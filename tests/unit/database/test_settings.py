@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from blotter.database.cli import serve
 from blotter.database.http.limits import Limits
-from blotter.database.settings import SETTINGS, Setting, Settings, SettingsError, cores, document, load
+from blotter.database.settings import SETTINGS, Setting, Settings, document
+from blotter.database.settings.loading import SettingsError, cores, load
 
 _DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -106,6 +109,19 @@ def test_loopback_does_not(host: str) -> None:
 def test_the_documentation_is_what_is_declared() -> None:
     """docs/settings.md holds the table that `document()` makes: paste it there after a change."""
     assert f"\n\n{document()}\n" in _DOCUMENT.read_text("utf-8")
+
+
+def test_the_help_lists_every_setting_under_its_area() -> None:
+    lines = CliRunner().invoke(serve, ["--help"]).output.splitlines()
+    area = ""
+    found = {}
+    for line in lines:
+        if line.endswith(":") and not line.startswith(" "):
+            area = line[:-1]
+        elif line.startswith("  --"):
+            found[line.split()[0]] = area
+    assert {setting.flag: setting.area for setting in SETTINGS}.items() <= found.items()
+    assert found["--ready-fd"] == "Other options"
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
