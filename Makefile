@@ -23,7 +23,7 @@ LONG := crimes/learning/test_training.py crimes/reading/test_reader.py crimes/we
   database/operations/test_any_request.py database/operations/test_bounded_work.py database/operations/test_mirror.py \
   database/operations/test_model.py database/services/test_protocols.py database/storage/postgres \
   database/storage/test_model.py database/storage/test_sqlite.py database/store_copy database/execution \
-  database/test_store_cli.py database/wire/test_bounds.py tables/applying/test_tables_convergence.py \
+  database/commands/test_store.py database/wire/test_bounds.py tables/applying/test_tables_convergence.py \
   tables/exporting/test_tables_export_values.py tables/output/test_tables_quoting.py test_benchmarks.py
 QUICK := tests/unit tests/test_scripts.py $(addprefix --ignore=tests/unit/,$(LONG))
 quick: $(VENV)/.tests

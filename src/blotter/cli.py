@@ -1,7 +1,7 @@
 """The `blotter` command: names its subcommands and loads the one that is asked for.
 
-Each part brings its own command (`database/cli.py`, `tables/cli.py`, `crimes/cli.py`); they load lazily so that
-`blotter serve` starts without boto3 and `blotter tables` without the database.
+Each part brings its own command (`database/commands/serve.py`, `tables/cli.py`, `crimes/cli.py`); they load lazily
+so that `blotter serve` starts without boto3 and `blotter tables` without the database.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _COMMANDS = {
     "restore": "blotter.backups.cli:restore",
     "export": "blotter.backups.cli:export",
     "up": "blotter.up:up",
-    "serve": "blotter.database.cli:serve",
+    "serve": "blotter.database.commands.serve:serve",
     "import": "blotter.loading.cli:import_",
     "env": "blotter.env:env",
-    "healthcheck": "blotter.database.healthcheck:healthcheck",
-    "access": "blotter.database.access_cli:access",
+    "healthcheck": "blotter.database.commands.healthcheck:healthcheck",
+    "access": "blotter.database.commands.access:access",
     "audit": "blotter.database.audit.cli:audit",
     "check": "blotter.database.inspection.cli:check_command",
     "inspect": "blotter.database.inspection.cli:inspect_command",
@@ -32,7 +32,7 @@ _COMMANDS = {
     "keys": "blotter.database.rekeying.cli:keys",
     "archive": "blotter.database.archive.cli:archive",
     "recover": "blotter.database.archive.cli:recover_command",
-    "store": "blotter.database.store_cli:store",
+    "store": "blotter.database.commands.store:store",
     "crimes": "blotter.crimes.cli:crimes",
 }
 

@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import sys
-import blotter.database.server
+import blotter.database.serving.server
 import blotter.database.operations.registry
 heavy = {"numpy", "botocore", "boto3", "fastapi", "lightgbm", "prometheus_client"}
 print(sorted(heavy & sys.modules.keys()))

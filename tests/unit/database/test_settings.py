@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from blotter.database.cli import serve
+from blotter.database.commands.serve import serve
 from blotter.database.http.limits import Limits
 from blotter.database.settings import SETTINGS, Setting, Settings, document
 from blotter.database.settings.loading import SettingsError, cores, load

@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from click.core import ParameterSource
 
-from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option, print_json
+from blotter.database.commands.options import (
+    CONTEXT_SETTINGS,
+    data_dir_option,
+    json_option,
+    master_key_option,
+    print_json,
+    store_option,
+)
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.encryption.option import master_key_option
 from blotter.database.storage.postgres.url import StoreUrl
-from blotter.database.store_option import store_option
 from blotter.usage import CommandGroup
 
 if TYPE_CHECKING:

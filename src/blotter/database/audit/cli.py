@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option, json_option
+from blotter.database.commands.options import CONTEXT_SETTINGS, data_dir_option, json_option, master_key_option
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.encryption.option import master_key_option
 from blotter.printable import printable
 from blotter.usage import CommandGroup
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
-from blotter.database.command_line import (
+from blotter.database.commands.options import (
     CONTEXT_SETTINGS,
     data_dir_option,
     json_option,
+    master_key_option,
     print_json,
     refuse_other_store,
 )
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.encryption.option import master_key_option
 
 if TYPE_CHECKING:
     from blotter.database.inspection.check import Report

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option
+from blotter.database.commands.options import CONTEXT_SETTINGS, data_dir_option, master_key_option
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.encryption.option import master_key_option
 from blotter.usage import CommandGroup
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ from typing import NoReturn
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS, json_option, print_json
+from blotter.database.commands.hidden_arguments import hide_password
+from blotter.database.commands.options import CONTEXT_SETTINGS, json_option, master_key_option, print_json
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.encryption.option import master_key_option
-from blotter.database.hidden_arguments import hide_password
 
 PROGRESS_SECONDS = 2.0
 

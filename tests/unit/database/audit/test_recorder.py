@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from blotter.database import audit_setup
 from blotter.database.audit.memory_trail import MemoryTrail
 from blotter.database.audit.recorder import Recorder
-from blotter.database.audit_setup import key_names
 from blotter.database.pipeline import Pipeline
 from blotter.database.security.open_access import OpenAccess
+from blotter.database.serving import audit as audit_setup
+from blotter.database.serving.audit import key_names
 from blotter.database.storage.protocol import StorageUnavailable
 from tests.in_process import ACCOUNT, InProcessDatabase
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from blotter.database import background_setup, server
 from blotter.database.admission.buckets import Buckets
 from blotter.database.admission.limits import LimitedTables
 from blotter.database.admission.partitions import PartitionLimits
@@ -21,8 +20,10 @@ from blotter.database.metrics.names import Metric
 from blotter.database.metrics.point_store import read_points
 from blotter.database.metrics.shared import SharedCounters
 from blotter.database.metrics.stored import KEPT_SECONDS
-from blotter.database.metrics_setup import MetricsSetup
 from blotter.database.operations.touches import Touch
+from blotter.database.serving import background as background_setup
+from blotter.database.serving import processes
+from blotter.database.serving.metrics import MetricsSetup
 from blotter.database.settings import Settings
 from blotter.database.storage.memory import MemoryStore
 from blotter.database.storage.protocol import METRICS_SPACE, RECORDS_SPACE, StorageUnavailable
@@ -330,16 +331,16 @@ class Access:
 def test_a_process_waits_for_a_store_that_may_come_back(
     several: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server, "_AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(processes, "_AGAIN_SECONDS", 0.001)
     access: Any = Access()
     store: Any = DistantStore() if several else MemoryStore()
     stop = asyncio.Event()
     if several:
-        asyncio.run(server._start_access(access, store, stop))
+        asyncio.run(processes._start_access(access, store, stop))
         assert access.started == 3
         assert "waiting for the store: no primary" in caplog.text
     else:
         with pytest.raises(StorageUnavailable):
-            asyncio.run(server._start_access(access, store, stop))
+            asyncio.run(processes._start_access(access, store, stop))
     stop.set()
-    asyncio.run(server._start_access(access, store, stop))
+    asyncio.run(processes._start_access(access, store, stop))

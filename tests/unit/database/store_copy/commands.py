@@ -6,10 +6,10 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from blotter.database.commands.store import store
 from blotter.database.encryption.master_keys import MasterKey, parse_master_key
 from blotter.database.storage.protocol import Storage, Store
 from blotter.database.storage.sqlite.store import SqliteStore
-from blotter.database.store_cli import store
 from tests.in_process import InProcessDatabase
 from tests.unit.database.store_copy.histories import create_table
 

@@ -10,8 +10,8 @@ import sys
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS
-from blotter.database.hidden_arguments import hide_password
+from blotter.database.commands.hidden_arguments import hide_password
+from blotter.database.commands.options import CONTEXT_SETTINGS
 from blotter.database.settings import AREAS, SETTINGS, Setting
 from blotter.database.settings.loading import SettingsError, load
 
@@ -60,7 +60,7 @@ def _serve(ready_fd: int | None, **flags: str | None) -> None:
     except SettingsError as error:
         click.echo(f"blotter serve: {error}", err=True)
         sys.exit(2)
-    from blotter.database.server import serve as run
+    from blotter.database.serving.server import serve as run
 
     sys.exit(run(settings, ready_fd))
 

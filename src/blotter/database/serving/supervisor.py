@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from blotter.database import logs
+from blotter.database.serving import logs
 
 # A child alive this long is healthy: its next death starts the back-off anew.
 _HEALTHY_AFTER = 10.0

@@ -17,11 +17,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS, data_dir_option
+from blotter.database.commands.options import CONTEXT_SETTINGS, data_dir_option, master_key_option, store_option
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.encryption.option import master_key_option
 from blotter.database.storage.postgres.url import StoreUrl
-from blotter.database.store_option import store_option
 from blotter.usage import CommandGroup
 
 if TYPE_CHECKING:

@@ -12,13 +12,11 @@ from typing import Any, TypeVar
 
 import click
 
-from blotter.database.command_line import CONTEXT_SETTINGS, json_option
+from blotter.database.commands.options import CONTEXT_SETTINGS, json_option, master_key_option, store_option
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.encryption.option import master_key_option
 from blotter.database.inspection.cli import end_with_report
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.store_copy.cli import copy_command
-from blotter.database.store_option import store_option
 from blotter.usage import CommandGroup
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from blotter.database.background.runner import Background, Watch
 from blotter.database.background.scaling import Scaling
 from blotter.database.copies.jobs import Tools
 from blotter.database.copies.objects import SCRATCH_FOLDER, open_objects
-from blotter.database.metrics_setup import MetricsSetup, RunningMetrics
+from blotter.database.serving.metrics import MetricsSetup, RunningMetrics
 from blotter.database.settings import Settings
 from blotter.database.storage.protocol import Storage, StorageUnavailable, Store
 

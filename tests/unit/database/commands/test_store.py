@@ -11,9 +11,10 @@ import pytest
 from click import Command
 from click.testing import CliRunner, Result
 
-from blotter.database.access_cli import access
 from blotter.database.archive.cli import archive
 from blotter.database.archive.state import State, save_state
+from blotter.database.commands.access import access
+from blotter.database.commands.store import store as store_group
 from blotter.database.inspection.cli import check_command, inspect_command, snapshot_command
 from blotter.database.rekeying.cli import keys
 from blotter.database.storage.change_log import ARCHIVE
@@ -25,7 +26,6 @@ from blotter.database.storage.postgres.storage import PostgresStorage
 from blotter.database.storage.postgres.store import PostgresStore
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import LogReader, Storage, WriteTransaction
-from blotter.database.store_cli import store as store_group
 from tests.in_process import InProcessDatabase
 from tests.postgres_server import PostgresServer, free_port
 from tests.unit.database.inspection.test_inspection import BOOKS, call, put

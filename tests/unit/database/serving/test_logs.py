@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from blotter.database import logs
+from blotter.database.serving import logs
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import blotter
-from blotter.database.supervisor import Role, Supervisor, next_delay, process_usage
+from blotter.database.serving.supervisor import Role, Supervisor, next_delay, process_usage
 
 _PROGRAM = """
 import os, select, signal, sys
-from blotter.database.supervisor import Role, StartError, Supervisor
+from blotter.database.serving.supervisor import Role, StartError, Supervisor
 
 def say(text):
     os.write(1, text.encode() + b"\\n")  # At once, whole: children print beside each other.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blotter.database.hidden_arguments import masked
+from blotter.database.commands.hidden_arguments import masked
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_what_is_shown_instead(url: str, expected: str) -> None:
 
 _PROGRAM = """
 import sys
-from blotter.database.hidden_arguments import hide_password
+from blotter.database.commands.hidden_arguments import hide_password
 hide_password(sys.argv[1])
 print(open("/proc/self/cmdline").read() if sys.platform == "linux" else "*" * 6)
 """

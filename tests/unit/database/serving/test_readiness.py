@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from blotter.database import server
+from blotter.database.http.messages import Pending
+from blotter.database.serving import readiness, server
 from blotter.database.settings.loading import load
 from blotter.database.storage.protocol import DataDirectoryError, Settled, Storage, StorageUnavailable
 
@@ -33,8 +34,8 @@ class _Store:
 
 def _status(store: _Store) -> int:
     async def ask() -> int:
-        answer = server._readiness(cast(Storage, store))
-        response = await answer if isinstance(answer, server.Pending) else answer
+        answer = readiness.readiness(cast(Storage, store))
+        response = await answer if isinstance(answer, Pending) else answer
         for settled in store.late:
             settled(None, None)  # an answer that comes later changes nothing
         return response.status
@@ -51,7 +52,7 @@ def test_a_store_that_refuses_is_not_ready() -> None:
 
 
 def test_a_store_that_says_nothing_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_READY_SECONDS", 0.0)
+    monkeypatch.setattr(readiness, "_READY_SECONDS", 0.0)
     assert _status(_Store(silent=True)) == 503
 
 

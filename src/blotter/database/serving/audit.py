@@ -18,10 +18,10 @@ from blotter.database.audit.trail import FileTrail, Trail
 from blotter.database.encryption.files import FileCipher
 from blotter.database.model.arns import parse_arn
 from blotter.database.services.cloudtrail.lookup import EventSource
+from blotter.database.serving.supervisor import StartError
 from blotter.database.settings import Settings
 from blotter.database.storage.at_hand import GoOn, NotAtHand
 from blotter.database.storage.protocol import ReadTransaction, Storage, Store
-from blotter.database.supervisor import StartError
 
 KEPT_SECONDS: Final = 1.0
 _MOST_KEPT: Final = 10_000

@@ -8,7 +8,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from blotter.database.healthcheck import healthcheck, problem
+from blotter.database.commands.healthcheck import healthcheck, problem
 
 
 def _answering(answer: bytes) -> int:
