@@ -1,7 +1,7 @@
 """Reads that compute for long: one after another on a thread, each over a snapshot of a connection kept for them.
 
-Thread and connection are made at the first such read. Between two large values the thread lets the event loop
-serve others (`work_thread`). A snapshot lasts as long as its handler; the WAL cannot be started over meanwhile.
+The connection is made at the first such read. A snapshot lasts as long as its handler; the WAL cannot be started
+over meanwhile.
 """
 
 from __future__ import annotations
@@ -13,44 +13,29 @@ from typing import Any
 
 import apsw
 
+from blotter.database.storage.aside import LongReadQueue
 from blotter.database.storage.protocol import ReadTransaction, Settled, StorageUnavailable
 from blotter.database.storage.sqlite.checksums import error_text
 from blotter.database.storage.sqlite.snapshots import PooledReader
-from blotter.database.work_thread import WorkThread, let_serve
-
-MAX_WAITING = 1000
-"""A client waits rather than getting an error; those that give up cost nothing."""
+from blotter.database.work_thread import let_serve
 
 
 class LongReads:
-    """The queue of a process's long reads. Only `_run` uses the connection, on the thread."""
+    """The long reads of a process. Only `_run` uses the connection, on the thread."""
 
     def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
-        self._thread: WorkThread | None = None
+        self._queue = LongReadQueue()
         self._reader: PooledReader | None = None
-        self._waiting = 0
 
     def submit(
         self, loop: asyncio.AbstractEventLoop, handler: Callable[[ReadTransaction], Any], settled: Settled
     ) -> None:
-        if self._waiting >= MAX_WAITING:
-            raise StorageUnavailable("too many long reads are waiting")
-        if self._thread is None:
-            self._thread = WorkThread("storage-long-reads", computes=True)
-        self._waiting += 1
-        result: list[Any] = []
-
-        def done(error: BaseException | None) -> None:
-            self._waiting -= 1
-            settled(result[0] if error is None else None, error)
-
-        self._thread.run(loop, lambda: result.append(self._run(loop, handler)), done)
+        self._queue.submit(loop, lambda: self._run(loop, handler), settled)
 
     def close(self) -> None:
         """Returns when the last one has ended."""
-        if self._thread is not None:
-            self._thread.stop()
+        self._queue.stop()
         self._discard()
 
     def _run(self, loop: asyncio.AbstractEventLoop, handler: Callable[[ReadTransaction], Any]) -> Any:
