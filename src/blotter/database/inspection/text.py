@@ -20,7 +20,7 @@ def report_lines(report: Report) -> Iterator[str]:
             yield f"    {problem}"
         if result.more:
             yield f"    and {result.more} more"
-    yield "no damage found" if report.is_sound else "DAMAGED: keep a copy of the directory before anything else"
+    yield "no damage found" if report.is_sound else "DAMAGED: keep a copy of the store before anything else"
 
 
 def contents_lines(contents: Contents) -> Iterator[str]:

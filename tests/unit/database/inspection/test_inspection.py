@@ -233,7 +233,8 @@ def test_damage_is_found_and_named(damaged: Path, kind: str) -> None:
     assert result.exit_code == 1, result.output
     found = {each["name"]: each["problems"] for each in json.loads(result.output)["checks"]}
     assert any(message in problem for problem in found[name]), found
-    assert "DAMAGED" in run(check_command, damaged).output
+    expected = "DAMAGED: keep a copy of the store before anything else"
+    assert expected in run(check_command, damaged).output
 
 
 def test_a_flipped_bit_of_any_page_in_use_is_found(damaged: Path) -> None:

@@ -8,6 +8,7 @@ operator's tools too. Pure, apart from the import of asyncpg's errors.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
@@ -30,6 +31,7 @@ SELECT current_setting('server_version_num')::int AS version,
     current_setting('synchronous_standby_names') <> '' AS is_synchronous
 """
 
+_NUMBERS: Final = re.compile(r"\[Errno (\d+)\]")
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -87,7 +89,10 @@ def why(error: BaseException) -> str:
         return POOLER
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not to be trusted: {error.verify_message}"
-    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
-        return os.strerror(error.errno or 0)
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        # One number; or, of a name with several addresses, one in the text for each of them.
+        numbers = [error.errno or 0] if error.errno else map(int, _NUMBERS.findall(str(error)))
+        if reasons := [os.strerror(number) for number in dict.fromkeys(numbers) if number > 0]:
+            return ", ".join(reasons)
     text = " ".join(str(error).split())
     return text or type(error).__name__

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from errno import ECONNREFUSED, ENETUNREACH
 from typing import Any
 
 import pytest
 
-from blotter.database.storage.postgres.refusals import refusal
+from blotter.database.storage.postgres.refusals import refusal, why
 
 _FINE = {
     "version": 150000,
@@ -44,3 +46,26 @@ def test_each_reason_is_one_line(name: str, value: Any, expected: str) -> None:
 @pytest.mark.parametrize("value", ["local", "remote_write", "remote_apply"])
 def test_weaker_waiting_is_no_reason_because_connections_raise_it(value: str) -> None:
     assert refusal({**_FINE, "synchronous_commit": value}, "m") is None
+
+
+_REFUSED, _UNREACHABLE = os.strerror(ECONNREFUSED), os.strerror(ENETUNREACH)
+
+
+def _failed(*numbers: int) -> OSError:
+    """As asyncio raises it when no address of a name can be connected to."""
+    each = ", ".join(f"[Errno {number}] Connect call failed ('127.0.0.1', 5432)" for number in numbers)
+    return OSError(f"Multiple exceptions: {each}")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionRefusedError(ECONNREFUSED, "Connect call failed ('127.0.0.1', 5432)"), _REFUSED),
+        (_failed(ECONNREFUSED, ECONNREFUSED), _REFUSED),
+        (_failed(ENETUNREACH, ECONNREFUSED), f"{_UNREACHABLE}, {_REFUSED}"),
+        (OSError("something else"), "something else"),
+        (TimeoutError(), "no answer in time"),
+    ],
+)
+def test_why_a_connection_failed_is_said_in_the_words_of_the_system(error: OSError, expected: str) -> None:
+    assert why(error) == expected
