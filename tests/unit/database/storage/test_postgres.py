@@ -342,6 +342,67 @@ def test_all_that_a_read_reads_is_of_one_moment(several: list[ReadablePostgresSt
         assert a.body == b.body
 
 
+def test_tables_names_and_the_changes_of_a_shard_need_no_snapshot(
+    storage: ReadablePostgresStorage, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object, settled: Callable[..., object]) -> None:
+        settled(None, AssertionError("a snapshot"))
+
+    def append(tx: WriteTransaction) -> None:
+        for number in range(5):
+            tx.append_change(Change(0, 1.0, "t", number % 2, b"%d" % number, None, b"new"))
+
+    def page(tx: ReadTransaction, after: int) -> list[Any]:
+        first = tx.first_change()
+        found = tx.changes("t", 0, after, 10)
+        return [first, *(change.sequence for change in found), tx.last_change()]
+
+    monkeypatch.setattr(storage, "_read_snapshot", refuse)
+    assert run(storage.fetch(lambda tx: [tx.last_change(), tx.first_change()])) == [0, 1]
+    assert run(storage.fetch(partial(page, after=0))) == [1, 0]
+    assert run(storage.fetch(lambda tx: tx.table_names("000000000000", "us-east-1", "", 9))) == []
+    for number, name in enumerate(("a", "b")):
+        table = make_table(name, 7 + number)
+        run(storage.write(lambda tx, table=table: tx.save_table(table)))
+    before = run(storage.fetch(lambda tx: tx.last_change()))
+    run(storage.write(append))
+    run(storage.write(lambda tx: tx.trim_log(before + 1, 100)))
+    assert run(storage.fetch(partial(page, after=0))) == [before + 2, before + 3, before + 5, before + 5]
+    assert run(storage.fetch(partial(page, after=before + 5))) == [before + 2, before + 5]
+    ends = [before + 2, before + 5]
+    assert run(storage.fetch(lambda tx: [tx.first_change(), tx.last_change()])) == ends
+    assert run(storage.fetch(lambda tx: [tx.first_change(), tx.first_change()])) == [before + 2] * 2
+    assert run(storage.fetch(lambda tx: tx.first_change())) == before + 2
+    shard = run(storage.fetch(lambda tx: tx.changes("t", 0, 0, 10)))
+    assert run(storage.fetch(lambda tx: [*tx.changes("t", 0, 0, 1)])) == shard[:1]
+    assert run(storage.fetch(lambda tx: [*tx.changes("t", 0, 0, 8), *tx.changes("t", 0, before + 3, 8)])) == [
+        *shard,
+        *shard[1:],
+    ]
+    assert run(storage.fetch(lambda tx: tx.table_names("000000000000", "us-east-1", "", 9))) == ["a", "b"]
+    assert run(storage.fetch(lambda tx: tx.table_names("000000000000", "us-east-1", "a", 9))) == ["b"]
+
+
+def test_a_shard_is_read_whole_in_pieces_of_any_size(storage: ReadablePostgresStorage, run: Run) -> None:
+    """In one statement up to a number of changes and of bytes, and else in a snapshot."""
+    bodies = [b"%d" % number * size for size in (1, 20_000) for number in range(150)]
+
+    def append(tx: WriteTransaction, some: list[bytes]) -> None:
+        for body in some:
+            tx.append_change(Change(0, 1.0, "t", 0, b"k", None, body))
+
+    def read(tx: ReadTransaction, limit: int, after: int) -> list[bytes | None]:
+        found: list[Change] = []
+        while changes := tx.changes("t", 0, found[-1].sequence if found else after, limit):
+            found += changes
+        return [change.new for change in found]
+
+    for first in range(0, 300, 50):
+        run(storage.write(partial(append, some=bodies[first : first + 50])))
+    for limit, after in ((1, 295), (3, 0), (8, 280), (8, 140), (100, 0), (1000, 60)):
+        assert run(storage.fetch(partial(read, limit=limit, after=after))) == bodies[after:]
+
+
 def test_a_long_read_does_its_work_elsewhere_and_keeps_its_snapshot(
     storage: ReadablePostgresStorage, run: Run
 ) -> None:

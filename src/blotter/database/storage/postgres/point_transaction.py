@@ -2,14 +2,15 @@
 
 A handler's first run ends at the first thing that it reads. If that is an item, later runs go on past what they
 miss, as if nothing were stored there, so that all items are known after the second; then one statement reads all
-of them. A range, many keys with a limit of bytes, or statistics are a statement alone: a handler that needs one of
-them and anything else needs a snapshot.
+of them. A range, many keys with a limit of bytes, names of tables, a shard's changes, or statistics are a
+statement alone: a handler that needs one of them and anything else needs a snapshot. The ends of the change log
+come with a shard's changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from blotter.database.model.table import Table
 from blotter.database.storage.postgres.batch_transaction import Missing
@@ -32,6 +33,13 @@ from blotter.database.storage.protocol import (
 Request: TypeAlias = tuple[Any, ...]
 """What is asked in a statement alone: the name of a method and its arguments."""
 
+LOG_ENDS: Final[Request] = ("log_ends",)
+"""Asks for the sequences of the first change that is kept and of the last one."""
+READS_AHEAD: Final = 8
+MOST_CHANGES: Final = 100
+"""Changes of a shard that a statement reads at most. Whoever wants more needs a snapshot, and lets others run in
+between."""
+
 
 class NeedsSnapshot(BaseException):
     """The handler reads more than one statement can answer. No `Exception`, so that no handler catches it."""
@@ -41,6 +49,7 @@ class PointTransaction:
     """What one handler reads, and what was found of it."""
 
     __slots__ = (
+        "_shard",
         "_tables",
         "_work_left",
         "absent_table",
@@ -66,6 +75,8 @@ class PointTransaction:
         self.wanted_points: list[Point] = []
         self.wanted_request: Request | None = None
         self.wanted_table: Name | None = None
+        self._shard: Request | None = None
+        """What was asked of a shard of the change log."""
         self.renew(cache)
 
     def renew(self, cache: CatalogCache) -> None:
@@ -163,9 +174,48 @@ class PointTransaction:
         statistics: SpaceStatistics = self._ask(("statistics", space))
         return statistics
 
+    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
+        names: list[str] = self._ask(("table_names", account, region, after, limit))
+        return names
+
+    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
+        if self.answers is None and self.wanted_request == LOG_ENDS:
+            self.is_incomplete = False  # the same statement has both
+        asked = self._shard
+        if asked is None:
+            # Whoever wants several goes on with more: the statement reads ahead.
+            asked = self._shard = (
+                "changes",
+                table_id,
+                shard,
+                after,
+                limit if limit < READS_AHEAD else MOST_CHANGES,
+            )
+        if asked[1:3] != (table_id, shard) or after < asked[3]:
+            raise NeedsSnapshot
+        known, is_end = self._ask(asked)
+        changes: list[Change] = [change for change in known if change.sequence > after][:limit]
+        if len(changes) < limit and not is_end:
+            raise NeedsSnapshot
+        return changes
+
+    def first_change(self) -> int:
+        if self.answers is None and self.found is None and not self.is_incomplete:
+            self.wanted_request = LOG_ENDS
+            self.is_incomplete = True  # goes on as if nothing were trimmed: most look for changes next
+            return 0
+        first: int = self._ask(LOG_ENDS)[0]
+        return first
+
+    def last_change(self) -> int:
+        last: int = self._ask(LOG_ENDS)[1]
+        return last
+
     def _ask(self, request: Request) -> Any:
         if self.answers is not None and request in self.answers:
             return self.answers[request]
+        if self.wanted_request == request:
+            raise Missing
         if self.found is not None or self.answers is not None or self.is_incomplete:
             raise NeedsSnapshot
         self.wanted_request = request
@@ -181,14 +231,8 @@ class PointTransaction:
     def _more(self, *_: object) -> NoReturn:
         raise NeedsSnapshot
 
-    def table_names(self, account: str, region: str, after: str, limit: int) -> list[str]:
-        self._more(account, region, after, limit)
-
     def tables(self) -> Iterable[Table]:
         self._more()
-
-    def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
-        self._more(table_id, shard, after, limit)
 
     def log(self, after: int, limit: int, size: int = ANY_SIZE) -> list[Change]:
         self._more(after, limit, size)
@@ -197,10 +241,4 @@ class PointTransaction:
         self._more(after, limit)
 
     def log_readers(self) -> list[LogReader]:
-        self._more()
-
-    def first_change(self) -> int:
-        self._more()
-
-    def last_change(self) -> int:
         self._more()

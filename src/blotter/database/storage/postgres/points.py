@@ -1,5 +1,5 @@
 """Reads that one SQL statement answers. Those of single items in one iteration of the event loop share it; several
-items, a short range, or statistics are a statement of their own.
+items, a short range, names of tables, changes of a shard, or statistics are a statement of their own.
 
 A handler is run at once, over the catalog in memory, and raises `Missing` at the first thing that it reads. An
 item joins the next statement, which also reports the catalog's generation; with the answer the handler is run
@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from blotter.database.storage.postgres import statements as sql
+from blotter.database.storage.postgres.answers import ANSWERS, sized_points
 from blotter.database.storage.postgres.batch_transaction import Missing
 from blotter.database.storage.postgres.catalog import CatalogCache, encoded_name
 from blotter.database.storage.postgres.connections import Pool, confirm_read, fetch
@@ -24,7 +25,6 @@ from blotter.database.storage.protocol import (
     ReadTransaction,
     Settled,
     Slices,
-    SpaceStatistics,
     StorageUnavailable,
     TooMuchWork,
 )
@@ -193,29 +193,14 @@ class PointReads:
     async def _ask_alone(self, connection: sql.Connection, tx: PointTransaction, request: Request | None) -> int:
         if request is None:
             return await self._ask_many(connection, tx)
-        method, space, *arguments = request
-        if method == "statistics":
-            generation, items, size = await connection.fetchrow(sql.STATISTICS_AND_GENERATION, space)
-            tx.answers = {request: SpaceStatistics(items, size)}
-            return int(generation)
-        if method == "get_many":
-            keys, size = arguments
-            points = [(space, key) for key in keys]
-            found, generation = await _sized_points(connection, points, size)
-            tx.answers = {request: found}
-            return generation
-        start, end, limit, size, reverse = arguments
-        statement = sql.RANGES_AND_GENERATION[end is not None, reverse]
-        rows = await fetch(connection, statement, space, start, limit, size, *(() if end is None else (end,)))
-        if rows[0][1]:  # there are long keys, which this statement does not look for
-            raise NeedsSnapshot
-        tx.answers = {request: [(key, of, body) for _, _, key, of, body in rows if key is not None]}
-        return int(rows[0][0])
+        method, *arguments = request
+        tx.answers, generation = await ANSWERS[method](connection, request, *arguments)
+        return generation
 
     async def _ask_many(self, connection: sql.Connection, tx: PointTransaction) -> int:
         """All that the handler has read so far, of one snapshot."""
         points = list(dict.fromkeys([*(tx.found or ()), *tx.wanted_points]))
-        tx.found, generation = await _sized_points(connection, points, MOST_BYTES)
+        tx.found, generation = await sized_points(connection, points, MOST_BYTES)
         return generation
 
     # The end
@@ -271,16 +256,3 @@ def run_quickly(slices: Slices[T]) -> T:
     finally:
         slices.close()
     raise NeedsSnapshot
-
-
-async def _sized_points(
-    connection: sql.Connection, points: list[sql.Point], size: int
-) -> tuple[dict[sql.Point, sql.Found | None], int]:
-    """What is stored under points, in their order up to the one with which sizes reach `size` bytes, and the
-    generation."""
-    spaces, keys = [point[0] for point in points], [point[1] for point in points]
-    rows = await fetch(connection, sql.SIZED_POINTS_AND_GENERATION, spaces, keys, size)
-    found: dict[sql.Point, sql.Found | None] = {}
-    for number, of, body, version, xmin, _ in rows:
-        found[points[number - 1]] = None if of is None else (of, body, version, xmin)
-    return found, int(rows[0][5])

@@ -36,6 +36,9 @@ TABLES: Final = "SELECT description FROM catalog"
 TABLE_NAMES: Final = (
     "SELECT name FROM catalog WHERE account = $1 AND region = $2 AND name > $3 ORDER BY name LIMIT $4"
 )
+TABLE_NAMES_AND_GENERATION: Final = (
+    f"SELECT generation, name FROM catalog_state LEFT JOIN LATERAL ({TABLE_NAMES}) AS found ON true"
+)
 POINTS: Final = (
     "SELECT t.number, i.size, i.body, i.version, i.xmin FROM unnest($1::int8[], $2::bytea[])"
     " WITH ORDINALITY AS t (space, key, number) JOIN items AS i ON i.space = t.space AND i.key = t.key"
@@ -117,20 +120,34 @@ SAVE_LONG: Final = (
 )
 REMOVE_LONG: Final = "DELETE FROM long_items WHERE space = $1 AND head = $2 AND digest = $3"
 _CHANGE = "SELECT sequence, time, table_id, shard, key, old, new, origin, kind, version FROM"
-_CHANGE_SIZES = (
-    "(SELECT *, sum(length(key) + coalesce(length(old), 0) + coalesce(length(new), 0)) OVER"
-    " (ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before"
-    " FROM changes WHERE sequence > $1 ORDER BY sequence LIMIT $2) AS entries"
+_OF_SHARD = 'table_id COLLATE "C" = $1 AND shard = $2 AND shard >= 0 AND sequence > $3 ORDER BY sequence LIMIT $4'
+
+
+def _change_sizes(chosen: str) -> str:
+    """Chosen changes, each with the bytes of those before it."""
+    return (
+        "(SELECT *, sum(length(key) + coalesce(length(old), 0) + coalesce(length(new), 0)) OVER"
+        " (ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before"
+        f" FROM changes WHERE {chosen}) AS entries"
+    )
+
+
+CHANGES: Final = f"{_CHANGE} changes WHERE {_OF_SHARD}"
+LOG: Final = (
+    f"{_CHANGE} {_change_sizes('sequence > $1 ORDER BY sequence LIMIT $2')}"
+    " WHERE coalesce(before, 0) < $3 ORDER BY sequence"
 )
-CHANGES: Final = (
-    f'{_CHANGE} changes WHERE table_id COLLATE "C" = $1 AND shard = $2 AND shard >= 0 AND sequence > $3'
-    " ORDER BY sequence LIMIT $4"
-)
-LOG: Final = f"{_CHANGE} {_CHANGE_SIZES} WHERE coalesce(before, 0) < $3 ORDER BY sequence"
 LOG_TIMES: Final = "SELECT sequence, time FROM changes WHERE sequence > $1 ORDER BY sequence LIMIT $2"
 LOG_READERS: Final = "SELECT name, position, retention, progressed_at, lost_at FROM log_readers ORDER BY name"
 FIRST_CHANGE: Final = "SELECT sequence FROM changes ORDER BY sequence LIMIT 1"
 LAST_CHANGE: Final = "SELECT last FROM log_counter"
+_STATE_OF_LOG = f"generation, coalesce(({FIRST_CHANGE}), last + 1), last"
+LOG_ENDS_AND_GENERATION: Final = f"SELECT {_STATE_OF_LOG} FROM catalog_state, log_counter"
+CHANGES_AND_GENERATION: Final = (
+    f"SELECT {_STATE_OF_LOG}, found.* FROM catalog_state, log_counter LEFT JOIN LATERAL"
+    f" ({_CHANGE} {_change_sizes(_OF_SHARD)} WHERE coalesce(before, 0) < $5 ORDER BY sequence) AS found ON true"
+)
+"""With the ends of the log in each row, of which there is at least one; `sequence` is NULL if nothing is found."""
 
 
 def _range_statement(source: str, ends: bool, reverse: bool) -> str:
