@@ -6,14 +6,16 @@ ended is run again at once. What runs when the process is killed is found by the
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable
 from functools import partial
 
 from blotter.database.background.attempts import Attempts
+from blotter.database.background.running_jobs import RunningJobs
 from blotter.database.copies.jobs import Job, Tools, all_jobs, run_of
+
+_JobKey = tuple[str, str]
 
 MOST_AT_ONCE = 4
 """Further jobs wait: each may take memory and work of its own."""
@@ -32,8 +34,7 @@ class JobRunner:
         self._tools = tools
         self._monotonic = monotonic
         self._attempts = Attempts(monotonic) if attempts is None else attempts
-        self._finished = finished
-        self._running: dict[str, asyncio.Task[bool]] = {}
+        self._running = RunningJobs[_JobKey](self._attempts, lambda _key, _canceled: finished())
         self._due = math.inf
 
     async def run_once(self) -> bool:
@@ -47,16 +48,13 @@ class JobRunner:
         self._due = math.inf
         started = 0
         for job in await self._tools.storage.fetch(all_jobs):
-            if job.id in self._running or len(self._running) >= MOST_AT_ONCE:
+            key = ("job", job.id)
+            if key in self._running or len(self._running) >= MOST_AT_ONCE:
                 continue
-            if not self._attempts.may_run(_key(job)):
-                self._due = min(self._due, self._monotonic() + self._attempts.pause(_key(job)))
+            if not self._attempts.may_run(key):
+                self._due = min(self._due, self._monotonic() + self._attempts.pause(key))
                 continue
-            name = f"job {job.id}"
-            work = partial(self._run, job)
-            task = asyncio.get_running_loop().create_task(self._attempts.run(_key(job), name, work))
-            self._running[job.id] = task
-            task.add_done_callback(partial(self._ended, job.id))
+            self._running.start(key, f"job {job.id}", partial(self._run, job))
             started += 1
         return started
 
@@ -66,22 +64,11 @@ class JobRunner:
 
     async def finish(self) -> None:
         """Returns when the jobs that run now have stopped."""
-        await asyncio.gather(*self._running.values())
+        await self._running.finish()
 
     async def stop(self) -> None:
         """Cancels what runs."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._running.stop()
 
     async def _run(self, job: Job) -> None:
         await run_of(job.kind)(job, self._tools)
-
-    def _ended(self, job_id: str, _: asyncio.Task[bool]) -> None:
-        del self._running[job_id]
-        self._finished()
-
-
-def _key(job: Job) -> tuple[str, str]:
-    return "job", job.id

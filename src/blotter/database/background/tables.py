@@ -11,7 +11,6 @@ look has passed by the monotonic clock: a clock that is set back delays nothing.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from msgspec.structs import replace
 
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.index_entries import IndexKeeper, find_index, same_table
+from blotter.database.background.running_jobs import RunningJobs
 from blotter.database.model.table import PAST, Index, Table, is_over
 from blotter.database.operations.backups.system_backups import back_up_deleted
 from blotter.database.operations.contributor_insights import remove_insights_of
@@ -60,7 +60,7 @@ class TableKeeper:
         self._attempts = Attempts(monotonic) if attempts is None else attempts
         self._finished = finished
         self.indexes = IndexKeeper(storage, monotonic)
-        self._running: dict[_JobKey, asyncio.Task[bool]] = {}
+        self._running = RunningJobs[_JobKey](self._attempts, self._ended)
         # What the last look found: for which catalog, when something is due by either clock, and the jobs that
         # wait for another attempt.
         self._seen_version: int | None = None
@@ -97,14 +97,11 @@ class TableKeeper:
 
     async def finish(self) -> None:
         """Returns when the jobs under way have ended."""
-        await asyncio.gather(*self._running.values())
+        await self._running.finish()
 
     async def stop(self) -> None:
         """Cancels the jobs under way."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._running.stop()
 
     def _start(self, job: _Job) -> bool:
         if job.key in self._running:
@@ -112,16 +109,11 @@ class TableKeeper:
         if not self._attempts.may_run(job.key):
             self._due = min(self._due, self._monotonic() + self._attempts.pause(job.key))
             return False
-        task = asyncio.get_running_loop().create_task(self._attempts.run(job.key, job.name, job.work))
-        self._running[job.key] = task
-        task.add_done_callback(partial(self._ended, job.key))
+        self._running.start(job.key, job.name, job.work)
         return True
 
-    def _ended(self, key: _JobKey, task: asyncio.Task[bool]) -> None:
-        del self._running[key]
-        if (
-            not task.cancelled()
-        ):  # a failure waits for its next attempt; a success may have made something else due
+    def _ended(self, key: _JobKey, canceled: bool) -> None:
+        if not canceled:  # a failure waits for its next attempt; a success may have made something else due
             self._due = min(self._due, self._monotonic() + self._attempts.pause(key))
         self._finished()
 

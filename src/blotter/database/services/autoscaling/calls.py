@@ -7,11 +7,10 @@ import binascii
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-import msgspec
-
 from blotter.database.services.api import Output
 from blotter.database.services.autoscaling.records import Place
 from blotter.database.services.errors import ServiceError
+from blotter.database.services.service_call import ServiceCall
 
 NAMESPACE = "dynamodb"
 UNSUPPORTED = "Unsupported service namespace, resource type or scalable dimension"
@@ -19,19 +18,10 @@ UNSUPPORTED = "Unsupported service namespace, resource type or scalable dimensio
 T = TypeVar("T")
 
 
-class ScalingCall(msgspec.Struct, frozen=True):
-    """`account` and `region` are those in which the operation works: the caller's. `now` is in seconds since the
-    epoch."""
+class ScalingCall(ServiceCall, frozen=True, kw_only=True):
+    """`region` is the caller's too."""
 
-    operation: str
-    arguments: dict[str, Any]
-    account: str
     region: str
-    now: float
-
-    def argument(self, name: str) -> Any:
-        """A member of the input, None if it was not given."""
-        return self.arguments.get(name)
 
     @property
     def place(self) -> Place:

@@ -86,7 +86,13 @@ def _writing(entry: Entry) -> Callable[[Call, WriteTransaction], Output]:
 def _run(entry: Entry, call: Call, tx: Any) -> Output:
     check_constraints(load_model(MODEL), call.operation, call.arguments, WORDING)
     caller = call.caller
-    scaling = ScalingCall(call.operation, call.arguments, caller.account, caller.region, call.now)
+    scaling = ScalingCall(
+        operation=call.operation,
+        arguments=call.arguments,
+        account=caller.account,
+        now=call.now,
+        region=caller.region,
+    )
     if caller.principal is not None:
         _authorize(entry, call, scaling, tx)
     return entry.run(scaling, tx)

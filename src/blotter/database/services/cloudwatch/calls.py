@@ -8,24 +8,16 @@ import msgspec
 
 from blotter.database.metrics.series import MetricReader
 from blotter.database.services.errors import serialization_error
+from blotter.database.services.service_call import ServiceCall
 
 T = TypeVar("T")
 
 
-class CloudWatchCall(msgspec.Struct, frozen=True):
-    """`account` and `region` are those in which the operation works: the caller's. `now` is in seconds since the
-    epoch."""
+class CloudWatchCall(ServiceCall, frozen=True, kw_only=True):
+    """`region` is the caller's too."""
 
-    operation: str
-    arguments: dict[str, Any]
-    account: str
     region: str
-    now: float
     reader: MetricReader
-
-    def argument(self, name: str) -> Any:
-        """A member of the input, None if it was not given."""
-        return self.arguments.get(name)
 
 
 def converted(value: Any, kind: type[T]) -> T:

@@ -159,7 +159,14 @@ def _allowed(reader: MetricReader, entry: Entry, call: Call, tx: ReadTransaction
     else:
         check_metric_input(model, call.operation, call.arguments, one_code=entry.check == "metric data")
     caller = call.caller
-    asked = CloudWatchCall(call.operation, call.arguments, caller.account, caller.region, call.now, reader)
+    asked = CloudWatchCall(
+        operation=call.operation,
+        arguments=call.arguments,
+        account=caller.account,
+        now=call.now,
+        region=caller.region,
+        reader=reader,
+    )
     if caller.principal is not None:
         for action, resource, context in entry.required(asked, tx):
             authorize(call, caller.principal, f"cloudwatch:{action}", resource, context)

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from blotter.database.security.access_records import Group, ManagedPolicy, Role, User, find
 from blotter.database.security.principal import Principal
 from blotter.database.security.sealing import Sealer
 from blotter.database.services.iam.errors import no_such, validation_error
+from blotter.database.services.service_call import ServiceCall
 from blotter.database.storage.protocol import ReadTransaction
 
 
-class IamCall(msgspec.Struct, frozen=True):
-    """`account` is the caller's, in which every operation works. `now` is in seconds since the epoch."""
+class IamCall(ServiceCall, frozen=True, kw_only=True):
+    """A call of IAM; `sealer` is for secrets that it makes."""
 
-    operation: str
-    arguments: dict[str, Any]
-    account: str
     caller: Principal
-    now: float
     sealer: Sealer
-
-    def argument(self, name: str) -> Any:
-        """A member of the input, None if it was not given."""
-        return self.arguments.get(name)
 
 
 def get_user(tx: ReadTransaction, account: str, name: str) -> User:

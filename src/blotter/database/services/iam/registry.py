@@ -179,7 +179,14 @@ def _allowed(access: Access, entry: Entry, call: Call, tx: ReadTransaction) -> I
     """The call, once it is checked and authorized."""
     check_constraints(load_model("iam"), call.operation, call.arguments, WORDING)
     principal = _principal(call)
-    asked = IamCall(call.operation, call.arguments, principal.account, principal, call.now, access.sealer)
+    asked = IamCall(
+        operation=call.operation,
+        arguments=call.arguments,
+        account=principal.account,
+        now=call.now,
+        caller=principal,
+        sealer=access.sealer,
+    )
     for action, target in _required(entry, asked, tx):
         authorize(call, principal, f"iam:{action}", target.resource, targets.context_of(asked, target))
     return asked
