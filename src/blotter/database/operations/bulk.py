@@ -30,9 +30,9 @@ from blotter.database.operations.bulk_records import (
     BulkCounts,
     BulkOperation,
     bulk_of_token,
-    bulks_before,
     find_bulk,
-    forget_old_bulks,
+    forget_bulks_before,
+    newest_bulks,
     remember_token,
     save_bulk,
 )
@@ -98,7 +98,7 @@ def start(request: wire.StartBulkPutItemsInput, tx: WriteTransaction, context: C
     table = get_table(tx, context, request.TableName)
     _check_table(table, context)
     _check_alone(tx, table)
-    forget_old_bulks(tx, account, region, import_time(now - RECORD_SECONDS))
+    forget_bulks_before(tx, account, region, import_time(now - RECORD_SECONDS))
     record = BulkOperation(
         id=f"{import_time(now)}-{secrets.token_hex(4)}",
         account=account,
@@ -123,7 +123,8 @@ def list_(request: wire.ListBulkOperationsInput, tx: ReadTransaction, context: C
     """The newest first, whatever their state; 10 on a page."""
     before = None if request.NextToken is None else place_of(_LISTING, request.NextToken)
     size = request.MaxResults or _PAGE
-    page = list(islice(bulks_before(tx, context.account, context.region, before), size + 1))
+    newest = newest_bulks(tx, context.account, context.region, before)
+    page = [each for each, _ in islice(newest, size + 1)]
     body: dict[str, Any] = {"BulkOperationsSummaryList": [_summary(_as_known(tx, each)) for each in page[:size]]}
     if len(page) > size:
         body["NextToken"] = page_token(_LISTING, page[size - 1].id)

@@ -9,19 +9,17 @@ stands for its import for eight hours (`client_tokens`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
 
 from blotter.database.model.arns import part_arn, table_arn
 from blotter.database.operations import client_tokens
-from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, WriteTransaction
-from blotter.database.storage.records import delete_record, records_in, save_record
+from blotter.database.operations.job_records import JobRecords
+from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
 RECORD_SECONDS: Final = 90 * 86_400.0
-_AT_ONCE: Final = 50
 
 ImportStatus = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
 
@@ -55,32 +53,15 @@ class Import(msgspec.Struct, frozen=True):
         return part_arn(self.region, self.account, self.table, "import", self.id)
 
 
-_decode = msgspec.json.Decoder(Import).decode
-
-
-def find_import(tx: ReadTransaction, account: str, region: str, import_id: str) -> Import | None:
-    found = tx.get(RECORDS_SPACE, _key(account, region, import_id))
-    return None if found is None else _decode(found.body)
-
-
-def save_import(tx: WriteTransaction, record: Import) -> None:
-    save_record(tx, _key(record.account, record.region, record.id), msgspec.json.encode(record))
-
-
-def imports_before(tx: ReadTransaction, account: str, region: str, before: str | None) -> Iterator[Import]:
-    """The imports of an account and region, the newest first; with `before`, those older than this one."""
-    start = _key(account, region, "")
-    end = _key(account, region, before) if before else start + b"\x7f"
-    for _, _, body in records_in(tx, start, end, _AT_ONCE, reverse=True):
-        yield _decode(body)
+_RECORDS = JobRecords("import", Import)
+find_import = _RECORDS.find
+save_import = _RECORDS.save
+newest_imports = _RECORDS.newest
 
 
 def forget_old_imports(tx: WriteTransaction, account: str, region: str, now: float) -> None:
     """Removes some of the records that have outlived their 90 days."""
-    start = _key(account, region, "")
-    end = _key(account, region, import_time(now - RECORD_SECONDS))
-    for key, _, _ in tx.items(RECORDS_SPACE, start, end, _AT_ONCE):
-        delete_record(tx, key)
+    _RECORDS.forget_before(tx, account, region, import_time(now - RECORD_SECONDS))
 
 
 def import_time(now: float) -> str:
@@ -96,7 +77,3 @@ def import_of_token(tx: ReadTransaction, account: str, region: str, token: str, 
 
 def remember_token(tx: WriteTransaction, record: Import, token: str, now: float) -> None:
     client_tokens.remember(tx, "import", record.account, record.region, token, now, record.id)
-
-
-def _key(account: str, region: str, import_id: str) -> bytes:
-    return f"import/{account}/{region}/{import_id}".encode()

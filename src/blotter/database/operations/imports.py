@@ -30,7 +30,7 @@ from blotter.database.operations.import_records import (
     forget_old_imports,
     import_of_token,
     import_time,
-    imports_before,
+    newest_imports,
     remember_token,
     save_import,
 )
@@ -146,7 +146,7 @@ def describe_import(request: wire.DescribeImportInput, tx: ReadTransaction, cont
 def list_imports(request: wire.ListImportsInput, tx: ReadTransaction, context: Context) -> bytes:
     """The newest first, whatever their state; 10 on a page."""
     before = None if request.NextToken is None else place_of(_LISTING, request.NextToken)
-    found = imports_before(tx, context.account, context.region, before)
+    found = (each for each, _ in newest_imports(tx, context.account, context.region, before))
     if request.TableArn is not None:
         arn = parse_arn(request.TableArn)
         if arn is None or not arn.is_table:

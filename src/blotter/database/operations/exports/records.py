@@ -13,14 +13,13 @@ Sources: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Expo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 import msgspec
 
 from blotter.database.model.arns import part_arn, table_arn
+from blotter.database.operations.job_records import JobRecords
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
-from blotter.database.storage.records import delete_record, records_in, save_record
 
 ExportStatus = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
 
@@ -29,7 +28,6 @@ KEPT_SECONDS: Final = 90 * 86_400.0
 TOKEN_SECONDS: Final = 8 * 3600.0
 """A client token is remembered for so long after the export that it started has ended."""
 _TRIMMED_AT_ONCE: Final = 25
-_READ_AT_ONCE: Final = 16
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -111,29 +109,12 @@ class _Token(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-_read = msgspec.json.Decoder(Export).decode
+_RECORDS = JobRecords("export", Export)
+find_export = _RECORDS.find
+save_export = _RECORDS.save
+newest_exports = _RECORDS.newest
+
 _read_token = msgspec.json.Decoder(_Token).decode
-
-
-def find_export(tx: ReadTransaction, account: str, region: str, export_id: str) -> Export | None:
-    stored = tx.get(RECORDS_SPACE, _key(account, region, export_id))
-    return None if stored is None else _read(stored.body)
-
-
-def save_export(tx: WriteTransaction, export: Export) -> None:
-    """Adds the record, or replaces it."""
-    save_record(tx, _key(export.account, export.region, export.id), msgspec.json.encode(export))
-
-
-def newest_exports(
-    tx: ReadTransaction, account: str, region: str, before: str | None
-) -> Iterator[tuple[Export, int]]:
-    """The exports of an account in a region, the newest first, each with the length of its record; only those
-    before the id `before`."""
-    start = _key(account, region, "")
-    end = _key(account, region, before) if before is not None else start[:-1] + b"0"
-    for _, _, body in records_in(tx, start, end, _READ_AT_ONCE, reverse=True):
-        yield _read(body), len(body)
 
 
 def export_of_token(
@@ -161,12 +142,10 @@ def remember_token(tx: WriteTransaction, export: Export, fingerprint: str) -> No
 
 def trim_exports(tx: WriteTransaction, account: str, region: str, now: float) -> None:
     """Removes the oldest records that are no longer listed, some at a time."""
-    start = _key(account, region, "")
-    for key, _, body in tx.items(RECORDS_SPACE, start, start[:-1] + b"0", _TRIMMED_AT_ONCE):
-        export = _read(body)
+    for export in _RECORDS.oldest(tx, account, region, _TRIMMED_AT_ONCE):
         if export.status == "IN_PROGRESS" or now < export.started_at + KEPT_SECONDS:
             return
-        delete_record(tx, key)
+        _RECORDS.remove(tx, export)
         if export.token is not None:
             _forget_token(tx, export, export.token)
 
@@ -176,10 +155,6 @@ def _forget_token(tx: WriteTransaction, export: Export, token: str) -> None:
     stored = tx.get(RECORDS_SPACE, _token_key(export.account, export.region, token))
     if stored is not None and _read_token(stored.body).export == export.id:
         tx.delete(RECORDS_SPACE, stored)
-
-
-def _key(account: str, region: str, export_id: str) -> bytes:
-    return f"export/{account}/{region}/{export_id}".encode()
 
 
 def _token_key(account: str, region: str, token: str) -> bytes:
