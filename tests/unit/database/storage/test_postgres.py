@@ -607,6 +607,20 @@ def test_a_batch_that_became_large_leaves_the_rest_to_the_next(
     assert run(storage.fetch(lambda tx: tx.statistics(SPACE))).items == 20
 
 
+def test_a_write_that_waits_for_others_in_vain_is_done_all_the_same(
+    storage: ReadablePostgresStorage, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    async def use() -> None:
+        storage.start()
+        monkeypatch.setattr(storage._batches._gathering, "_part", 1.0)
+        await asyncio.gather(*(storage.write(put(b"%d" % n)) for n in range(4)))
+        await storage.write(put(b"alone"))
+
+    run(use())
+    assert run(storage.fetch(lambda tx: tx.statistics(SPACE))).items == 5
+
+
 def test_upkeep_that_fails_is_reported_and_repeated(
     storage: ReadablePostgresStorage, path: Path, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

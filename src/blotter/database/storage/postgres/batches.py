@@ -1,8 +1,9 @@
 """Writes of single items: batches whose handlers run over what was read, and one call that writes what came of it.
 
-The life of a batch: `submit` queues a handler; `_pump` gives what waits to a free writer, one of a few
-connections; `_Batch.run` runs the handlers, reads what they missed in one statement, runs them again, and calls
-`apply_batch`, which compares what was read with what is there and writes everything in one transaction. Rules:
+The life of a batch: `submit` queues a handler; `_pump` gives what waits, once it is enough (`gathering`), to a
+free writer, one of a few connections; `_Batch.run` runs the handlers, reads what they missed in one statement,
+runs them again, and calls `apply_batch`, which compares what was read with what is there and writes everything in
+one transaction. Rules:
 
 - An answer, a refusal too, leaves after the call has returned. Without anything to write there is no call: all was
   read in one snapshot, and the statement that read it has confirmed the catalog.
@@ -35,6 +36,7 @@ from blotter.database.storage.postgres.failures import (
     is_stale,
     unavailable,
 )
+from blotter.database.storage.postgres.gathering import Gathering
 from blotter.database.storage.postgres.writer_connection import WriterConnection
 from blotter.database.storage.postgres.writes import NeedsExclusive
 from blotter.database.storage.protocol import StorageUnavailable
@@ -76,6 +78,9 @@ class Batches:
         """Takes a handler that needs a transaction of its own."""
         self._queue: deque[Submission] = deque()
         self._scheduled = False
+        self._gathering = Gathering()
+        self._timer: asyncio.TimerHandle | None = None
+        """Ends a batch's wait for others."""
         self.in_flight: set[sql.Point] = set()
         """What the batches under way have read."""
         self._deferred: list[Submission] = []
@@ -88,21 +93,48 @@ class Batches:
         self.catalog_changed: Callable[[], None] = lambda: None
 
     def submit(self, submission: Submission) -> None:
+        loop = asyncio.get_running_loop()
         self._queue.append(submission)
         self.idle.clear()
-        if not self._scheduled and self._free:
+        self._gathering.note_arrival(loop.time())
+        if not self._scheduled and self._may_begin():
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._pump)  # soon, not now: others of this iteration join
+            loop.call_soon(self._pump)  # soon, not now: others of this iteration join
+
+    def _may_begin(self) -> bool:
+        waiting = len(self._queue)
+        if not waiting or not self._free:
+            return False
+        return waiting >= (BATCH_BESIDE if self._under_way else self._gathering.wanted)
 
     def _pump(self) -> None:
         self._scheduled = False
-        while self._queue and self._free and (not self._under_way or len(self._queue) >= BATCH_BESIDE):
+        while self._may_begin():
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             submissions = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
             connection = self._free.pop()
             self._under_way += 1
             task = asyncio.get_running_loop().create_task(self._run(submissions, connection))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+
+    def _gather(self, batch: _Batch) -> None:
+        """After a batch: begins the next one, or lets it wait for others."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._gathering.batch_ended(now, now - batch.begun_at, batch.answered, len(self._queue))
+        self._pump()
+        if (
+            not self._under_way and self._gathering.wanted > 1
+        ):  # also with an empty queue: the first waits for others
+            self._timer = loop.call_later(self._gathering.longest_wait, self._stop_gathering)
+
+    def _stop_gathering(self) -> None:
+        self._timer = None
+        self._gathering.stop()
+        self._pump()
 
     async def _run(self, submissions: list[Submission], connection: WriterConnection) -> None:
         batch = _Batch(self, submissions, connection)
@@ -123,7 +155,7 @@ class Batches:
                 self._queue.extendleft(reversed(self._deferred))
                 self._deferred.clear()
             self._under_way -= 1
-        self._pump()
+        self._gather(batch)
         if not self._queue and not self._under_way:
             self.idle.set()
 
@@ -155,6 +187,9 @@ class _Batch:
         """What it has read; no other batch of the process touches it meanwhile."""
         self.begun = False
         """Whether the connection is in a transaction."""
+        self.begun_at = asyncio.get_running_loop().time()
+        self.answered = 0
+        """Handlers whose callers have their result."""
 
     async def run(self) -> None:
         """Until it is stored or refused. Raises what the store refuses."""
@@ -370,6 +405,7 @@ class _Batch:
         if self._tx.notifies:
             self._batches.catalog_changed()
         submissions, self._submissions = self._submissions, []
+        self.answered += len(submissions)
         for submission in submissions:
             submission.settle()
 
