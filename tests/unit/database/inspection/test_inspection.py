@@ -134,9 +134,20 @@ DAMAGE = {
         "its statistics say 42 items",
     ),
     "statistics of the log": (
-        ["UPDATE statistics SET bytes = bytes - 1 WHERE space < 0"],
+        ["UPDATE changes SET bytes = bytes - 1"],
         "statistics",
         "the change log has",
+    ),
+    "a lost change": (
+        ["DELETE FROM changes WHERE sequence = (SELECT min(sequence) FROM changes)"],
+        "statistics",
+        "its newest entry says",
+    ),
+    "what was trimmed": (["UPDATE counters SET value = 1 WHERE id = 4"], "statistics", "its newest entry says"),
+    "statistics of no key space": (
+        ["INSERT INTO statistics VALUES (-1, 1, 1)"],
+        "statistics",
+        "key space -1 has 0 items",
     ),
     "an item that no range finds": (
         [f"UPDATE items SET key = 'text' || key WHERE {ONE}"],
@@ -144,7 +155,7 @@ DAMAGE = {
         "its statistics say 41 items",
     ),
     "lost statistics": (["DELETE FROM statistics WHERE space > 0"], "statistics", "say 0 items of 0 bytes"),
-    "a counter of the log": (["UPDATE counters SET value = 3 WHERE id = 3"], "counters", "but its counter says 3"),
+    "a counter of the log": (["DELETE FROM counters WHERE id = 3"], "counters", "counter 3 of the log is missing"),
     "a lost counter": (["DELETE FROM counters WHERE id = 1"], "counters", "the catalog has no generation"),
     "a reader ahead of the log": (
         ["UPDATE log_readers SET position = 1000000"],
@@ -295,7 +306,7 @@ def test_the_contents_in_words_and_as_json(sound: Path) -> None:
     text = run(inspect_command, sound).output
     for line in (
         "  server           none",
-        "  format           2, keys blake2b-64/1",
+        "  format           3, keys blake2b-64/1",
         "  checksums        on every page",
         "    reader archive: has read up to ",
         "    reader streams: keeps 24 hours",

@@ -12,8 +12,9 @@ from typing import Any
 
 import apsw
 
-from blotter.database.storage.protocol import LOG_SPACE, METRICS_SPACE
+from blotter.database.storage.protocol import METRICS_SPACE
 from blotter.database.storage.sqlite import checksums, schema
+from blotter.database.storage.sqlite.reading import LOG_STATISTICS
 
 Problems = Iterator[str]
 
@@ -62,15 +63,15 @@ def check_statistics(connection: apsw.Connection) -> Problems:
         if stored != counted:
             yield f"key space {space} has {_counts(counted)}, its statistics say {_counts(stored)}"
     with _transaction(connection):
-        stored = _row(connection, "SELECT items, bytes FROM statistics WHERE space = ?", LOG_SPACE)
+        totals: Any = connection.execute(LOG_STATISTICS).fetchone() or (0, 0)
         counted = _row(
             connection,
             "SELECT count(*), coalesce(sum(length(key) + coalesce(length(old), 0) + coalesce(length(new), 0)), 0)"
             " FROM changes WHERE sequence > ?",
             0,
         )
-    if stored != counted:
-        yield f"the change log has {_counts(counted)}, its statistics say {_counts(stored)}"
+    if totals != counted:
+        yield f"the change log has {_counts(counted)}, its newest entry says {_counts(totals)}"
 
 
 def check_counters(connection: apsw.Connection) -> Problems:
@@ -79,15 +80,16 @@ def check_counters(connection: apsw.Connection) -> Problems:
         counters: dict[Any, Any] = dict(connection.execute("SELECT id, value FROM counters"))
         generation = counters.get(schema.CATALOG_GENERATION, 0)
         last_space = counters.get(schema.LAST_SPACE, -1)
-        last_change = counters.get(schema.LAST_CHANGE, -1)
         newest = connection.execute("SELECT coalesce(max(sequence), 0) FROM changes").get
         readers = connection.execute("SELECT name, position FROM log_readers").fetchall()
     if generation < 1:
         yield "the catalog has no generation"
     if last_space < 0:
         yield "the number of the last key space is missing"
-    if newest > last_change:
-        yield f"the log holds sequence {newest}, but its counter says {last_change}"
+    for counter in (schema.LAST_CHANGE, schema.TRIMMED_ENTRIES, schema.TRIMMED_BYTES):
+        if counters.get(counter, -1) < 0:
+            yield f"counter {counter} of the log is missing"
+    last_change = max(newest, counters.get(schema.LAST_CHANGE, 0))
     for name, position in readers:
         if position > last_change:
             yield f"the log's reader {name} stands at {position}, after the last sequence {last_change}"
@@ -107,8 +109,8 @@ def spaces_in_use(connection: apsw.Connection) -> Iterator[int]:
     while True:
         found = connection.execute(
             "SELECT min(space) FROM (SELECT min(space) AS space FROM items WHERE space > ?1"
-            " UNION ALL SELECT min(space) FROM statistics WHERE space > ?1 AND space != ?2)",
-            (space, LOG_SPACE),
+            " UNION ALL SELECT min(space) FROM statistics WHERE space > ?1)",
+            (space,),
         ).get
         if found is None:
             return

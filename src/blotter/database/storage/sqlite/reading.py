@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 import apsw
 
@@ -19,6 +19,7 @@ from blotter.database.storage.protocol import (
     ANY_SIZE,
     COPIES_FOR_ONE,
     LARGE_ITEM,
+    LOG_SPACE,
     UNLIMITED,
     Change,
     LogReader,
@@ -31,7 +32,7 @@ from blotter.database.storage.protocol import (
 )
 from blotter.database.storage.sqlite.catalog import CatalogCache, decode_table
 from blotter.database.storage.sqlite.checksums import error_text
-from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE
+from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, LAST_CHANGE, TRIMMED_BYTES, TRIMMED_ENTRIES
 
 _BODY = "coalesce(body, (SELECT bodies.body FROM bodies WHERE id = outside))"
 _GET = f"SELECT size, {_BODY} FROM items WHERE space = ? AND key = ?"
@@ -52,6 +53,15 @@ _CHANGES = f"{_CHANGE} WHERE table_id = ? AND shard = ? AND shard >= 0 AND seque
 _LOG = f"{_CHANGE} WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _LOG_TIMES = "SELECT sequence, time FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _COUNTER = "SELECT value FROM counters WHERE id = ?"
+# The newest entry knows how much was logged before it, so that appending writes nothing but the entry.
+_LAST_CHANGE = (
+    f"SELECT max(value, coalesce((SELECT max(sequence) FROM changes), 0)) FROM counters WHERE id = {LAST_CHANGE}"
+)
+LOG_STATISTICS = (
+    f"SELECT entries - (SELECT value FROM counters WHERE id = {TRIMMED_ENTRIES}),"
+    f" bytes - (SELECT value FROM counters WHERE id = {TRIMMED_BYTES})"
+    " FROM changes ORDER BY sequence DESC LIMIT 1"
+)
 # One statement that stays open: its second row keeps it from being at its end after the first.
 PIN = f"SELECT value FROM counters WHERE id >= {CATALOG_GENERATION} ORDER BY id LIMIT 2"
 
@@ -152,8 +162,9 @@ class Reader:
         return rows
 
     def statistics(self, space: int) -> SpaceStatistics:
-        row = self._execute(_STATISTICS, (space,)).get
-        return _NO_STATISTICS if row is None else SpaceStatistics(*row)
+        if space == LOG_SPACE:
+            return _statistics(self._execute(LOG_STATISTICS).get)
+        return _statistics(self._execute(_STATISTICS, (space,)).get)
 
     def changes(self, table_id: str, shard: int, after: int, limit: int) -> list[Change]:
         return [Change(*row) for row in self._execute(_CHANGES, (table_id, shard, after, limit))]
@@ -180,7 +191,7 @@ class Reader:
         return self.last_change() + 1 if first is None else first
 
     def last_change(self) -> int:
-        return self._counter(LAST_CHANGE)
+        return cast(int, self._execute(_LAST_CHANGE).get)
 
     def dropped_space(self) -> int | None:
         """A dropped key space that still has to be emptied."""
@@ -188,6 +199,10 @@ class Reader:
 
     def _counter(self, counter: int) -> int:
         return cast(int, self._execute(_COUNTER, (counter,)).get)
+
+
+def _statistics(row: Any) -> SpaceStatistics:
+    return _NO_STATISTICS if row is None else SpaceStatistics(*row)
 
 
 class QuickRead(Reader):

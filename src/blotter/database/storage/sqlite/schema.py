@@ -28,7 +28,7 @@ from blotter.database.storage.sqlite import checksums, cipher
 
 FILE_NAME = "blotter.db"
 APPLICATION_ID = 0x426C6F74  # "Blot"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MAGIC = b"SQLite format 3\0"
 PAGE_SIZE = 4096
 INLINE_BYTES = 500
@@ -41,7 +41,13 @@ ENCRYPTION = "encryption"
 # Rows of `counters`: numbers that only rise.
 CATALOG_GENERATION = 1
 LAST_SPACE = 2
+# The change log's. Appending to it writes none of them: the newest entry says how far the log has come, as long as
+# there is one, and how many entries of how many bytes there have been.
 LAST_CHANGE = 3
+"""No number up to this one is given again: the last that was trimmed, or more."""
+TRIMMED_ENTRIES = 4
+TRIMMED_BYTES = 5
+"""How many entries were trimmed, of those that `changes.entries` and `changes.bytes` count."""
 
 _LOG_SCHEMA = """
 CREATE INDEX changes_of_shard ON changes (table_id, shard, sequence) WHERE shard >= 0;
@@ -53,7 +59,8 @@ CREATE TABLE log_readers (
 _SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE counters (id INTEGER PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO counters VALUES ({CATALOG_GENERATION}, 1), ({LAST_SPACE}, 0), ({LAST_CHANGE}, 0);
+INSERT INTO counters VALUES ({CATALOG_GENERATION}, 1), ({LAST_SPACE}, 0), ({LAST_CHANGE}, 0),
+    ({TRIMMED_ENTRIES}, 0), ({TRIMMED_BYTES}, 0);
 
 CREATE TABLE catalog (
     account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, description BLOB NOT NULL,
@@ -69,7 +76,7 @@ CREATE TABLE dropped_spaces (space INTEGER PRIMARY KEY);
 CREATE TABLE changes (
     sequence INTEGER PRIMARY KEY, time REAL NOT NULL, table_id TEXT NOT NULL, shard INTEGER NOT NULL,
     key BLOB NOT NULL, old BLOB, new BLOB, origin TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'item',
-    version INTEGER);
+    version INTEGER, entries INTEGER, bytes INTEGER);
 {_LOG_SCHEMA}
 INSERT INTO log_readers VALUES ('{STREAMS.name}', 0, {STREAMS.retention}, 0, NULL);
 """
@@ -97,7 +104,22 @@ def _to_format_2(connection: apsw.Connection) -> None:
     )
 
 
-MIGRATIONS: dict[int, Migration] = {1: _to_format_2}
+def _to_format_3(connection: apsw.Connection) -> None:
+    """The log's newest entry takes over what its statistics were. Earlier entries stay as they are: their totals
+    are never read."""
+    connection.execute(
+        f"""
+        ALTER TABLE changes ADD COLUMN entries INTEGER;
+        ALTER TABLE changes ADD COLUMN bytes INTEGER;
+        UPDATE changes SET (entries, bytes) = (SELECT items, bytes FROM statistics WHERE space = {LOG_SPACE})
+            WHERE sequence = (SELECT max(sequence) FROM changes);
+        DELETE FROM statistics WHERE space = {LOG_SPACE};
+        INSERT INTO counters VALUES ({TRIMMED_ENTRIES}, 0), ({TRIMMED_BYTES}, 0);
+        """
+    )
+
+
+MIGRATIONS: dict[int, Migration] = {1: _to_format_2, 2: _to_format_3}
 """Format → what converts a file from it to the next format. A change of the format raises FORMAT_VERSION, changes
 `_SCHEMA` and adds a migration, which runs inside a transaction that it must not end, while no other process uses
 the file."""

@@ -16,7 +16,6 @@ from msgspec.structs import astuple
 
 from blotter.database.model.table import Table
 from blotter.database.storage.protocol import (
-    LOG_SPACE,
     NO_SHARD,
     Action,
     Change,
@@ -30,7 +29,14 @@ from blotter.database.storage.protocol import (
 )
 from blotter.database.storage.sqlite.catalog import SELECT_DESCRIPTION, CatalogCache, encode_table
 from blotter.database.storage.sqlite.reading import Reader
-from blotter.database.storage.sqlite.schema import CATALOG_GENERATION, INLINE_BYTES, LAST_CHANGE, LAST_SPACE
+from blotter.database.storage.sqlite.schema import (
+    CATALOG_GENERATION,
+    INLINE_BYTES,
+    LAST_CHANGE,
+    LAST_SPACE,
+    TRIMMED_BYTES,
+    TRIMMED_ENTRIES,
+)
 
 _COLUMNS = "INTO items (space, key, size, body) VALUES (?, ?, ?, ?)"
 _PUT_NEW = f"INSERT {_COLUMNS}"  # fails loudly where a caller claims that there is no previous item, and there is
@@ -49,12 +55,24 @@ _SET_VERSION = "UPDATE items SET version = ? WHERE space = ? AND key = ?"
 _DELETE_BODY = f"DELETE FROM bodies {_OUTSIDE}"
 
 _APPEND = (
-    "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin, kind, version)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO changes (entries, bytes, sequence, time, table_id, shard, key, old, new, origin, kind, version)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _APPEND_ITEM = (
-    "INSERT INTO changes (sequence, time, table_id, shard, key, old, new, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO changes (entries, bytes, sequence, time, table_id, shard, key, old, new, origin)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+# How far the log has come: its last number, and the totals with that. Of an empty log, what was trimmed.
+_LOG_END = (
+    "SELECT max(sequence, value), entries, bytes FROM counters,"
+    " (SELECT sequence, entries, bytes FROM changes ORDER BY sequence DESC LIMIT 1)"
+    f" WHERE id = {LAST_CHANGE}"
+)
+_TRIMMED = (
+    f"SELECT value FROM counters WHERE id IN ({LAST_CHANGE}, {TRIMMED_ENTRIES}, {TRIMMED_BYTES}) ORDER BY id"
+)
+_RAISE = "UPDATE counters SET value = max(value, ?) WHERE id = ?"
+_ADD = "UPDATE counters SET value = value + ? WHERE id = ?"
 _SAVE_DESCRIPTION = "INSERT OR REPLACE INTO catalog VALUES (?, ?, ?, ?)"
 _DELETE_DESCRIPTION = "DELETE FROM catalog WHERE account = ? AND region = ? AND name = ?"
 _ADD_STATISTICS = (
@@ -79,6 +97,10 @@ class Writer(Reader):
         self.actions: list[Action] = []
         """What the handler that runs has registered with `after_commit`; `batches` takes it from here."""
         self._counters: dict[int, int] = {}
+        # What the newest entry of the log has; a number below 0: not yet read.
+        self._last_change = -1
+        self._log_entries = 0
+        self._log_bytes = 0
         self._growth: dict[int, list[int]] = {}
         self._changed_tables: dict[tuple[str, str, str], Table | None] = {}
         self._has_work_for_background = False
@@ -88,6 +110,7 @@ class Writer(Reader):
         self.writes = 0
         self.actions = []
         self._counters.clear()
+        self._last_change = -1
         self._growth.clear()
         self._changed_tables.clear()
         self._has_work_for_background = False
@@ -122,7 +145,7 @@ class Writer(Reader):
         return SpaceStatistics(items + more_items, size + more_size)
 
     def last_change(self) -> int:
-        return self._current(LAST_CHANGE)
+        return super().last_change() if self._last_change < 0 else self._last_change
 
     # Writing
 
@@ -195,14 +218,20 @@ class Writer(Reader):
 
     def append_change(self, change: Change) -> None:
         self.writes += 1
+        if self._last_change < 0:
+            self._find_log_end()
         key, old, new = change.key, change.old, change.new
-        row = (self._next(LAST_CHANGE), change.time, change.table_id, change.shard, key, old, new, change.origin)
+        self._last_change += 1
+        self._log_entries += 1
+        self._log_bytes += len(key) + (0 if old is None else len(old)) + (0 if new is None else len(new))
+        row = (
+            *(self._log_entries, self._log_bytes, self._last_change, change.time),
+            *(change.table_id, change.shard, key, old, new, change.origin),
+        )
         if change.kind == "item" and change.version is None:  # the columns' defaults
             self._execute(_APPEND_ITEM, row)
         else:
             self._execute(_APPEND, (*row, change.kind, change.version))
-        size = len(key) + (0 if old is None else len(old)) + (0 if new is None else len(new))
-        self._grow(LOG_SPACE, 1, size)
 
     def log_record(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         self.append_change(Change(0, self._clock(), "", NO_SHARD, key, old, new, kind="record"))
@@ -220,8 +249,11 @@ class Writer(Reader):
         oldest = cast("list[tuple[int, int]]", self._execute(_OLDEST, (through, limit)).fetchall())
         if oldest:
             self.writes += 1
-            self._execute("DELETE FROM changes WHERE sequence <= ?", (oldest[-1][0],))
-            self._grow(LOG_SPACE, -len(oldest), -sum([size for _, size in oldest]))
+            last = oldest[-1][0]
+            self._execute("DELETE FROM changes WHERE sequence <= ?", (last,))
+            self._execute(_RAISE, (last, LAST_CHANGE))
+            self._execute(_ADD, (len(oldest), TRIMMED_ENTRIES))
+            self._execute(_ADD, (sum([size for _, size in oldest]), TRIMMED_BYTES))
         return len(oldest)
 
     def restore_table(self, account: str, region: str, name: str, table: Table | None) -> None:
@@ -237,14 +269,20 @@ class Writer(Reader):
         if not changes:
             return
         self.writes += 1
-        self._cursor.executemany(_APPEND, [astuple(change) for change in changes])
-        self._grow(LOG_SPACE, len(changes), sum(map(change_size, changes)))
-        self._counters[LAST_CHANGE] = changes[-1].sequence
+        self._find_log_end()
+        rows = []
+        for change in changes:
+            self._log_entries += 1
+            self._log_bytes += change_size(change)
+            rows.append((self._log_entries, self._log_bytes, *astuple(change)))
+        self._cursor.executemany(_APPEND, rows)
+        self._last_change = changes[-1].sequence
 
     def restore_counters(self, space: int, change: int) -> None:
         self.writes += 1
-        for counter, least in ((LAST_SPACE, space), (LAST_CHANGE, change)):
-            self._counters[counter] = max(self._current(counter), least)
+        self._counters[LAST_SPACE] = max(self._current(LAST_SPACE), space)
+        self._execute(_RAISE, (change, LAST_CHANGE))
+        self._last_change = -1
 
     def notify_background(self) -> None:
         self.writes += 1
@@ -292,6 +330,10 @@ class Writer(Reader):
         else:
             self._execute(_PUT_BODY, (item.body,))
             self._execute(_PUT_NEW_OUTSIDE if previous is None else _PUT_OUTSIDE, (*key, item.size))
+
+    def _find_log_end(self) -> None:
+        end = self._execute(_LOG_END).get or self._execute(_TRIMMED).get
+        self._last_change, self._log_entries, self._log_bytes = cast("Sequence[int]", end)
 
     def _grow(self, space: int, items: int, size: int) -> None:
         growth = self._growth.get(space)
