@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import http.client
 import os
+import random
 import re
 import resource
 import signal
@@ -197,6 +198,34 @@ def test_refused_requests_do_not_use_up_the_room_for_deletions(serve: Serve, own
     assert {client.delete(number) for number in range(count)} == {200}
     wait_until(lambda: client.put(0, 20_000) == 200)
     assert serving.stop() == 0
+
+
+def test_backups_do_not_use_up_the_room_for_deletions(serve: Serve, own_disk: Path) -> None:
+    serving = serve("--workers", "1", "--table-delay", "0", data_dir=own_disk / "data")
+    client = _Client(serving)
+    assert client.create() == 200
+    chance = random.Random(1)
+    for number in range(100):
+        text = chance.randbytes(10_000).hex()  # which does not become much shorter
+        assert client.call("PutItem", Item={"p": {"S": f"item-{number}"}, "d": {"S": text}})[0] == 200
+
+    def backups() -> list[str]:
+        return [backup["BackupStatus"] for backup in client.call("ListBackups")[1]["BackupSummaries"]]
+
+    made = 0
+    while not _is_out_of_room(serving):
+        if client.call("CreateBackup", BackupName=f"backup-{made}")[0] == 500:
+            break  # the store itself accepts only deletions by now
+        made += 1
+        wait_until(lambda: backups().count("AVAILABLE") == made or _is_out_of_room(serving))  # noqa: B023
+    assert made > 1
+    assert {client.delete(number) for number in range(100)} == {200}
+    assert serving.stop() == 0
+
+
+def _is_out_of_room(serving: Serving) -> bool:
+    text = serving.log.read_text()
+    return "what is left of its disk is kept for deletions: make room there" in text
 
 
 def test_deletions_at_the_same_time_leave_a_full_disk(serve: Serve, own_disk: Path) -> None:

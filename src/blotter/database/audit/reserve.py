@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from blotter.database.audit.files import locked
 from blotter.database.durable_files import allocate
+from blotter.database.shared_disk import Spare
 
 FILE_NAME = "reserve"
 MOST_BYTES = 1 << 20
@@ -25,8 +25,6 @@ LAST_BYTES = 256 << 10
 """Of the reserve, for events that changed something."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _BLOCK = 4096
-Spare = Callable[[], int | None]
-"""How many bytes may be written, None for any number."""
 
 
 def any_number() -> None:

@@ -25,10 +25,11 @@ from blotter.database.audit.archive import CURRENT, Archive, make_folders
 from blotter.database.audit.chain import Chain
 from blotter.database.audit.journal import Journal
 from blotter.database.audit.keys import AuditKeys
-from blotter.database.audit.reserve import NO_SPACE, Reserve, Spare, any_number, blocks
+from blotter.database.audit.reserve import NO_SPACE, Reserve, any_number, blocks
 from blotter.database.encryption.files import FileCipher
 from blotter.database.http.messages import Pending, Response
 from blotter.database.model.timestamps import iso
+from blotter.database.shared_disk import Spare
 from blotter.database.work_thread import WorkThread
 
 log = logging.getLogger(__name__)

@@ -140,7 +140,7 @@ class _Loader:
         """Begins anew if it was interrupted."""
         index = await self.write(partial(self._emptied, index=index))
         scratch = self._scratch(index)
-        runs = SortedRuns(scratch, self._tools.cipher)
+        runs = SortedRuns(scratch, self._tools.cipher, disk=self._tools.disk)
         try:
             skipped = expected = 0
             async for rows in _table_rows(self._storage, self._table):

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from blotter.database.copies.objects import FolderObjects, Objects, open_objects
 from blotter.database.encryption.files import FileCipher
+from blotter.database.shared_disk import SharedDisk
 from blotter.database.storage.protocol import (
     RECORDS_SPACE,
     ReadTransaction,
@@ -111,7 +112,7 @@ def count(tx: ReadTransaction, prefix: str, most: int) -> int:
 
 class Tools:
     """What a job works with. `scratch` is a private folder for files that are of no use after a crash; None: there
-    is no disk. `clock` gives seconds since the epoch."""
+    is no disk. `disk` is the store's, if it has one. `clock` gives seconds since the epoch."""
 
     def __init__(
         self,
@@ -121,18 +122,20 @@ class Tools:
         scratch: Path | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        disk: SharedDisk | None = None,
     ) -> None:
         self.storage = storage
         self.cipher = cipher
         self.scratch = scratch
         self.clock = clock
         self.monotonic = monotonic
+        self.disk = disk
         self._objects_url = objects_url
 
     @cached_property
     def objects(self) -> Objects:
         """The store of objects (`--objects`). Its calls block: make them on a thread."""
-        return open_objects(self._objects_url)
+        return open_objects(self._objects_url, self.disk)
 
     def tidy(self) -> None:
         """Removes what a crash has left half-written. Before anything of this process writes; blocks."""

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from blotter.database.durable_files import make_private_folder, sync_directory
+from blotter.database.shared_disk import KEPT, SharedDisk
 
 INTERNAL: Final = "_blotter"
 PIECE_BYTES: Final = 4 * 1024 * 1024
@@ -116,16 +117,17 @@ class Objects(Protocol):
         Raises ValueError where there is no S3."""
 
 
-def open_objects(url: str) -> Objects:
+def open_objects(url: str, disk: SharedDisk | None = None) -> Objects:
     """`file:///folder`, `s3://bucket/prefix` or `memory:`. Credentials, region and endpoint of S3 are those that
-    the AWS SDKs would take. Nothing is made or asked for yet. Raises ValueError for another URL."""
+    the AWS SDKs would take. `disk` is the store's, on which a folder may lie. Nothing is made or asked for yet.
+    Raises ValueError for another URL."""
     if url == MEMORY:
         from blotter.database.copies.memory_objects import MemoryObjects
 
         return MemoryObjects({}, "")
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        return FolderObjects(Path(unquote(parts.path)))
+        return FolderObjects(Path(unquote(parts.path)), disk=disk)
     if parts.scheme == "s3" and parts.netloc and not parts.query:
         from blotter.database.copies.s3_objects import S3Objects
 
@@ -153,12 +155,21 @@ class FolderObjects:
 
     makes_buckets: Final = True
 
-    def __init__(self, root: Path, place: str = "", top: Path | None = None, *, part: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        place: str = "",
+        top: Path | None = None,
+        *,
+        part: bool = False,
+        disk: SharedDisk | None = None,
+    ) -> None:
         self.root = root
         self.place = place or root.as_uri()
         self._top = top or root
         self._part = part
         """Whether this is a part of a place (`within`), whose folder goes when it is empty."""
+        self._disk = disk
 
     def put(self, name: str, content: bytes) -> None:
         self.upload(name, (content,))
@@ -169,7 +180,7 @@ class FolderObjects:
             make_private_folder(path.parent)
             unfinished = path.with_name(f".{secrets.token_hex(8)}{_UNFINISHED}")
             try:
-                size = _write_and_sync(unfinished, pieces)
+                size = _write_and_sync(unfinished, pieces, self._disk)
                 unfinished.replace(path)
             except BaseException:
                 with suppress(OSError):
@@ -230,11 +241,11 @@ class FolderObjects:
                     return
 
     def within(self, folder: str) -> FolderObjects:
-        return FolderObjects(self._path(folder), f"{self.place}/{folder}", self._top, part=True)
+        return FolderObjects(self._path(folder), f"{self.place}/{folder}", self._top, part=True, disk=self._disk)
 
     def bucket(self, name: str) -> FolderObjects:
         root = self._top / check_name(name, _LONGEST_SEGMENT)
-        return FolderObjects(root, root.as_uri(), self._top)
+        return FolderObjects(root, root.as_uri(), self._top, disk=self._disk)
 
     def has_bucket(self, name: str, owner: str | None = None) -> bool:  # noqa: ARG002
         return self.bucket(name).root.is_dir()
@@ -261,17 +272,20 @@ class FolderObjects:
         except OSError as error:
             place = f"{self.place}/{name}".rstrip("/")
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                text = f"{place} cannot be written, its disk is full: make room there"
+                reason = KEPT if error.strerror == KEPT else "its disk is full"
+                text = f"{place} cannot be written, {reason}: make room there"
             else:
                 text = f"{place} cannot be used: {error.strerror or error}"
             raise ObjectsUnavailable(text) from error
 
 
-def _write_and_sync(path: Path, pieces: Iterable[bytes]) -> int:
+def _write_and_sync(path: Path, pieces: Iterable[bytes], disk: SharedDisk | None) -> int:
     size = 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         for piece in pieces:
+            if disk is not None:
+                disk.take(path.parent, len(piece))
             file.write(piece)
             size += len(piece)
         file.flush()

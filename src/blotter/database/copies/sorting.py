@@ -21,6 +21,7 @@ import msgspec
 
 from blotter.database.durable_files import make_private_folder
 from blotter.database.encryption.files import FileCipher, frame, read_frames
+from blotter.database.shared_disk import SharedDisk
 from blotter.database.storage.protocol import Row
 
 MEMORY_BYTES: Final = 32 * 1024 * 1024
@@ -39,9 +40,15 @@ class SortedRuns:
     removed."""
 
     def __init__(
-        self, folder: Path | None, cipher: FileCipher, runs: int = 0, memory_bytes: int = MEMORY_BYTES
+        self,
+        folder: Path | None,
+        cipher: FileCipher,
+        runs: int = 0,
+        memory_bytes: int = MEMORY_BYTES,
+        disk: SharedDisk | None = None,
     ) -> None:
         self._folder = folder
+        self._disk = disk
         self._cipher = cipher
         self._memory_bytes = memory_bytes
         self._rows: list[Row] = []
@@ -66,6 +73,8 @@ class SortedRuns:
     def spill(self) -> int:
         """Writes what is in memory as a run, durably; returns how many there are now. Raises OSError."""
         if self._rows and self._folder is not None:
+            if self._disk is not None:
+                self._disk.take(self._folder, self._size)
             _write_run(self._folder / _name(self.runs), self._sorted(), self._cipher)
             self.runs += 1
             self._rows, self._size = [], 0

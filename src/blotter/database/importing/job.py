@@ -41,7 +41,7 @@ from blotter.database.operations.context import Context
 from blotter.database.operations.import_records import Import, find_import, save_import
 from blotter.database.operations.imports import ImportState, Totals
 from blotter.database.operations.tables.request import new_table
-from blotter.database.storage.protocol import Row, WriteTransaction
+from blotter.database.storage.protocol import Row, StorageUnavailable, WriteTransaction
 from blotter.database.validation.imports import creation
 
 INVALID_ITEMS: Final = (
@@ -105,7 +105,8 @@ class _Work:
         )
         table = await self._tools.storage.write(self._make_table)
         scratch = self._tools.scratch
-        runs = SortedRuns(None if scratch is None else scratch / f"import-{record.id}", self._tools.cipher)
+        folder = None if scratch is None else scratch / f"import-{record.id}"
+        runs = SortedRuns(folder, self._tools.cipher, disk=self._tools.disk)
         try:
             totals = state.totals
             if totals is None or not state.progress.has_all_items:
@@ -113,6 +114,8 @@ class _Work:
                 self._state = replace(self._state, totals=totals)
                 await self._tools.save(self._job.with_state(self._state))
             await self._load(table, runs)
+        except OSError as error:
+            raise StorageUnavailable(f"{folder} cannot be used: {error.strerror}") from error
         finally:
             await asyncio.to_thread(runs.remove)
         return totals

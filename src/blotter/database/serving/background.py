@@ -26,6 +26,7 @@ from blotter.database.copies.jobs import Tools
 from blotter.database.copies.objects import SCRATCH_FOLDER, open_objects
 from blotter.database.serving.metrics import MetricsSetup, RunningMetrics
 from blotter.database.settings import Settings
+from blotter.database.shared_disk import SharedDisk
 from blotter.database.storage.protocol import Storage, StorageUnavailable, Store
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class _Chores:
         self._store = store
         self._metrics = metrics
         self._archiver: Archiver | None = None
+        self._disk = None if settings.in_memory else SharedDisk(settings.data_dir, store.spare_bytes)
 
     def levels(self) -> Iterable[tuple[str, float]]:
         """Of the archive, in the server that ships to it."""
@@ -129,7 +131,7 @@ class _Chores:
     def _make(self, storage: Storage) -> Background:
         settings, counters = self._settings, self._metrics.counters
         scratch = None if settings.in_memory else settings.data_dir / SCRATCH_FOLDER
-        tools = Tools(storage, settings.objects_url, self._store.file_cipher(), scratch)
+        tools = Tools(storage, settings.objects_url, self._store.file_cipher(), scratch, disk=self._disk)
         watch = Watch(AlarmEvaluator(storage, self._metrics.reader), Notifier(storage, settings.notify))
         reader = None if counters is None else self._metrics.reader
         scaling = Scaling(storage, time.time, reader, settings.table_delay)
@@ -144,7 +146,7 @@ class _Chores:
 
         return Archiver(
             storage,
-            open_objects(settings.archive),
+            open_objects(settings.archive, self._disk),
             self._store.file_cipher(),
             self._store.key_files,
             settings.archive_interval,

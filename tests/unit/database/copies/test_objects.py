@@ -26,6 +26,7 @@ from blotter.database.copies.objects import (
     open_objects,
 )
 from blotter.database.copies.s3_objects import S3Objects
+from blotter.database.shared_disk import SharedDisk
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +165,33 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     assert objects.get("x") == b"before"
     assert objects.remove_unfinished() == 0
+
+
+def test_what_the_store_keeps_for_deletions_is_not_used(tmp_path: Path) -> None:
+    spare = [17_000]
+    objects = FolderObjects(tmp_path / "objects", disk=SharedDisk(tmp_path, lambda: spare[0]))
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(3):
+            yield bytes(5_000)
+            spare[0] -= 5_000
+
+    for place in (objects, objects.within("copies"), objects.bucket("exports")):
+        spare[0] = 17_000
+        with pytest.raises(
+            ObjectsUnavailable, match=r"/x cannot be written, what is left of its disk is kept for deletions: make"
+        ):
+            place.upload("x", pieces())
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+        spare[0] = 30_000
+        assert place.upload("x", pieces()) == 15_000
+        place.delete("x")
+
+
+def test_another_disk_may_be_used_up(tmp_path: Path) -> None:
+    assert Path("/proc/self").stat().st_dev != tmp_path.stat().st_dev
+    FolderObjects(tmp_path / "objects", disk=SharedDisk(Path("/proc/self"), lambda: 0)).put("x", b"content")
+    FolderObjects(tmp_path / "objects", disk=SharedDisk(tmp_path, lambda: None)).put("x", b"content")
 
 
 @pytest.mark.parametrize(

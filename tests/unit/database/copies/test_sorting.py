@@ -12,6 +12,7 @@ from blotter.database.copies import sorting
 from blotter.database.copies.sorting import SortedRuns
 from blotter.database.encryption.data_keys import ID_BYTES, KEY_BYTES, DataKey
 from blotter.database.encryption.files import FileCipher
+from blotter.database.shared_disk import SharedDisk
 from blotter.database.storage.protocol import Row
 
 KEY = DataKey(b"k" * ID_BYTES, b"m" * KEY_BYTES)
@@ -64,6 +65,20 @@ def test_an_encrypted_run_shows_nothing(tmp_path: Path) -> None:
     runs.spill()
     (path,) = (tmp_path / "runs").iterdir()
     assert b"plain" not in path.read_bytes()
+
+
+def test_a_run_leaves_the_store_its_room(tmp_path: Path) -> None:
+    spare = [1_000_000]
+    runs = SortedRuns(tmp_path / "runs", PLAIN, disk=SharedDisk(tmp_path, lambda: spare[0]))
+    rows = [(b"%03d" % number, 1, bytes(9_000)) for number in range(100)]
+    runs.add(rows)
+    spare[0] = 500_000
+    with pytest.raises(OSError, match="what is left of its disk is kept for deletions"):
+        runs.spill()
+    assert list((tmp_path / "runs").iterdir()) == []
+    spare[0] = 1_000_000
+    assert runs.spill() == 1
+    assert [row for block in runs.merged() for row in block] == rows
 
 
 def test_no_folder_of_runs_can_be_entered_by_others(tmp_path: Path) -> None:

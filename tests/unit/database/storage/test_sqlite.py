@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 import pytest
 
+from blotter.database.storage import scratch
 from blotter.database.storage.protocol import (
     DataDirectoryError,
     SnapshotTooOld,
@@ -756,3 +757,26 @@ def test_acknowledged_writes_survive(script: str, arguments: list[str]) -> None:
     )
     assert child.returncode == 0, child.stderr
     assert "all there" in child.stdout or "nothing was lost" in child.stdout
+
+
+def test_working_storage_leaves_the_store_its_room(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fits into memory needs none."""
+    monkeypatch.setattr(scratch, "CACHE_BYTES", 256 << 10)
+    storage = SqliteStorage.open(tmp_path / "data")
+    spare = [scratch.AT_ONCE_BYTES]
+    monkeypatch.setattr(storage._reserve, "spare", lambda: spare[0])
+    found = storage.open_scratch()
+    rows = [(b"%06d" % number, bytes(500)) for number in range(1_000)]
+    found.add(rows[:100])
+    spare[0] = 0
+    found.add(rows[:600])
+    refusal = "working storage in .* cannot grow, what is left of its disk is kept for deletions: make room there"
+    with pytest.raises(StorageUnavailable, match=refusal):
+        found.add(rows)
+    spare[0] = scratch.AT_ONCE_BYTES
+    found.add(rows)
+    assert found.items(b"", None, 2_000) == rows
+    found.close()
+    run(storage.close())

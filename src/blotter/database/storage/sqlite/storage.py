@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 import apsw
 
 from blotter.database.encryption.data_keys import DataKey
+from blotter.database.shared_disk import KEPT
 from blotter.database.storage.coroutines import (
     SlicedRead,
     nobody_else_leads,
@@ -208,9 +209,13 @@ class SqliteStorage:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
             connection = schema.open_file(str(path), self._key, flags=apsw.SQLITE_OPEN_READWRITE)
-            return Scratch(connection)
+            return Scratch(connection, self._take_room)
         finally:
             path.unlink()
+
+    def _take_room(self, size: int) -> None:
+        if self._reserve.spare() < size:
+            raise StorageUnavailable(f"working storage in {self.path.parent} cannot grow, {KEPT}: make room there")
 
     # Writing
 
