@@ -88,12 +88,15 @@ def _figures(first: Result, second: Result) -> tuple[Figure, ...]:
     def count(label: str, one: float | None, other: float | None) -> Figure:
         return Figure(label, text.number(one), text.number(other), text.signed(_minus(other, one)))
 
+    def expected(label: str, one: float | None, other: float | None) -> Figure:
+        return Figure(label, text.amount(one), text.amount(other), text.signed(_minus(other, one)))
+
     def share(label: str, one: float | None, other: float | None) -> Figure:
         return Figure(label, text.share(one), text.share(other), text.points(_minus(other, one)))
 
     first_outcomes, second_outcomes = headline.comparison_of(first), headline.comparison_of(second)
     figures = [
-        count("Expected arrests", headline.expected_arrests(first), headline.expected_arrests(second)),
+        expected("Expected arrests", headline.expected_arrests(first), headline.expected_arrests(second)),
         share("Mean probability", first.mean_probability, second.mean_probability),
         count("Incidents scored", first.rows_scored, second.rows_scored),
         count("Rows skipped", first.rows_skipped, second.rows_skipped),

@@ -58,7 +58,7 @@ COLUMNS = (
     Column("status", "Status", lambda result: STATUSES.index(result.status)),
     Column("uploaded", "Uploaded", lambda result: result.uploaded_at),
     Column("incidents", "Incidents", _incidents, lambda result: text.number(_incidents(result))),
-    Column("expected", "Expected arrests", _expected, lambda result: text.number(_expected(result))),
+    Column("expected", "Expected arrests", _expected, lambda result: text.amount(_expected(result))),
     Column("mean", "Mean probability", _mean, lambda result: text.share(_mean(result))),
 )
 FIGURES = COLUMNS[3:]  # columns that are nothing but a number; the template draws the others itself

@@ -36,11 +36,12 @@ def amount(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference with its sign: 527 → "+527", -12 → "−12"."""
+    """A difference with its sign: 527 → "+527", -12 → "−12"; a small one of expected counts keeps its decimal, as
+    they do: 0.25 → "+0.2"."""
     if value is None:
         return MISSING
-    whole = round(value)
-    return "0" if whole == 0 else f"{'−' if whole < 0 else '+'}{abs(whole):,}"
+    shown = number(abs(value)) if value == round(value) else amount(abs(value))
+    return "0" if shown in ("0", "0.0") else f"{'−' if value < 0 else '+'}{shown}"
 
 
 def points(value: float | None) -> str:

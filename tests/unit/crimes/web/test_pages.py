@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
 
 from blotter.crimes import example
 from blotter.crimes.failures import FILE_CODES, ROW_REASONS
+from blotter.crimes.item import Summary
 from blotter.crimes.jobs.processing import Processor
 from blotter.crimes.storage.objects import ObjectStore
 from blotter.crimes.storage.results import ResultsTable
@@ -203,6 +205,17 @@ def test_a_result_with_everything_and_one_of_an_older_version_render(
     for some in ([], [key], [key, "uploads/x/old.csv", "z"]):
         assert client.get("/compare", params={"file": some}).status_code == 200
     assert client.get("/compare", params={"file": [key, "none"]}).status_code == 404
+
+
+def test_a_small_expected_number_is_the_same_on_every_page(
+    client: TestClient, files: Any, summary: Summary
+) -> None:
+    """It keeps its decimal: 1.8 arrests are not 2."""
+    small = msgspec.structs.replace(summary, expected_arrests=1.75, expected_low=0.0, expected_high=4.3)
+    keys = [files.completed(f"uploads/{name}/x", f"{name}.csv", small) for name in "ab"]
+    pages = [client.get("/"), client.get(f"/results/{keys[0]}"), client.get("/compare", params={"file": keys})]
+    for page in pages:
+        assert ">1.8<" in page.text, page.url
 
 
 def test_two_different_files_are_offered_for_comparison(client: TestClient, files: Any) -> None:

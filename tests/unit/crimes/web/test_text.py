@@ -79,7 +79,10 @@ def test_expected_counts_keep_a_decimal_while_they_are_small(value: float | None
     assert text.amount(value) == shown
 
 
-@pytest.mark.parametrize(("value", "shown"), [(None, "–"), (527, "+527"), (-12.4, "−12"), (0.2, "0"), (-0.2, "0")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (527, "+527"), (-12.4, "−12"), (3, "+3"), (0.2, "+0.2"), (-1.75, "−1.8"), (-0.02, "0")],
+)
 def test_differences_have_a_sign(value: float | None, shown: str) -> None:
     assert text.signed(value) == shown
 
