@@ -128,9 +128,9 @@ class Cluster:
         return bool(self.primary.query("SELECT 1 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"))
 
     def promote(self, node: Node | None = None) -> None:
-        """Makes a standby the primary, the one that has received most if none is named, and lets the other running
-        ones follow it. Before, no standby follows the old primary any more: one that did would go on to confirm
-        its commits. If no other standby runs, the new primary waits for none."""
+        """Makes a standby the primary, the one that has received most if none is named; the other running ones
+        follow it from before that on. Before all this, no standby follows the old primary any more: one that did
+        would go on to confirm its commits. If no other standby runs, the new primary waits for none."""
         standbys = self.standbys
         for each in standbys:
             each.configure()
@@ -140,10 +140,10 @@ class Cluster:
         others = [each for each in standbys if each is not node]
         names = ", ".join(other.name for other in others)
         node.configure(synchronous_standby_names=f"ANY 1 ({names})" if others else "")
+        for other in others:
+            self._follow(other, node)
         node.promote()
         self.primary = node
-        for other in others:
-            self._follow(other)
 
     def rejoin(self, node: Node) -> None:
         """Makes a node that was the primary a standby of the one that is; what only it has is thrown away."""
@@ -165,11 +165,11 @@ class Cluster:
 
     def _start_standby(self, node: Node) -> None:
         node.mark_as_standby()
-        self._follow(node)
+        self._follow(node, self.primary)
         node.start()
 
-    def _follow(self, node: Node) -> None:
-        host, port = self.address(node.name, self.primary.name)
+    def _follow(self, node: Node, target: Node) -> None:
+        host, port = self.address(node.name, target.name)
         node.configure(primary_conninfo=f"host={host} port={port} user={USER} application_name={node.name}")
 
     def remove(self) -> None:

@@ -17,11 +17,13 @@ import msgspec
 from blotter.database.inspection.check import MOST_PROBLEMS, CheckResult, Report
 from blotter.database.inspection.item_checks import ITEM_CHECKS
 from blotter.database.storage.postgres.catalog import CatalogCache
-from blotter.database.storage.postgres.connecting import ConnectError, Connector, StoreConnection
+from blotter.database.storage.postgres.connecting import Connector
 from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
 from blotter.database.storage.postgres.reading import Reader
+from blotter.database.storage.postgres.searching import ConnectError
 from blotter.database.storage.postgres.snapshots import BEGIN
 from blotter.database.storage.postgres.store_check import STORE_CHECKS
+from blotter.database.storage.postgres.store_connection import StoreConnection
 from blotter.database.storage.postgres.suspended import run_suspendable, wait_for
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import DataDirectoryError, ReadTransaction, StorageUnavailable

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
 
 from blotter.database.admission.buckets import Buckets
 from blotter.database.archive.state import stop_archiving
@@ -34,6 +35,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_IN_COMMON: Final = (
+    "access",
+    "account",
+    "archive",
+    "archive_interval",
+    "archive_retention",
+    "aws_quotas",
+    "metrics_storage",
+    "notify",
+    "objects",
+    "throttling",
+)
+"""Settings that servers on one store should have the same (docs/architecture/postgres.md)."""
+
 
 async def background(
     storage: Storage,
@@ -48,7 +63,7 @@ async def background(
     keeper = setup.keeper(storage, metrics.counters, chores.levels)
     duties, leading = Duties(storage, keeper), storage
     if store.several_servers:
-        duties, leading = _duties_of_one(storage, keeper, settings, buckets), store.open()
+        duties, leading = _duties_of_one(storage, store, keeper, settings, buckets), store.open()
     prometheus = setup.serve_prometheus()
     try:
         async with asyncio.TaskGroup() as group:
@@ -63,7 +78,7 @@ async def background(
 
 
 def _duties_of_one(
-    storage: Storage, keeper: MetricsKeeper | None, settings: Settings, buckets: Buckets | None
+    storage: Storage, store: Store, keeper: MetricsKeeper | None, settings: Settings, buckets: Buckets | None
 ) -> Duties:
     """Of several servers. Each gives an equal share of what tables have."""
 
@@ -77,8 +92,28 @@ def _duties_of_one(
                 servers,
             )
 
+    def differ(names: list[str]) -> None:
+        log.warning(
+            "another server on the store has other values of %s: what a client gets depends on the server that it "
+            "reaches, and background work on the one that leads",
+            ", ".join(names),
+        )
+
     changed = None if buckets is None else buckets.changed
-    return Duties(storage, keeper, LiveServers(storage, counted), changed)
+    servers = LiveServers(storage, counted, settings=_fingerprints(settings, store), differ=differ)
+    return Duties(storage, keeper, servers, changed)
+
+
+def _fingerprints(settings: Settings, store: Store) -> dict[str, str]:
+    """What identifies the values of the settings that servers on one store should have in common. The values
+    themselves are not given away."""
+    key = store.secret_key("settings of servers")
+    return {
+        f"--{name.replace('_', '-')}": blake2b(
+            repr(getattr(settings, name)).encode(), key=key, digest_size=8
+        ).hexdigest()
+        for name in _IN_COMMON
+    }
 
 
 async def _lead(storage: Storage, chores: _Chores, keeper: MetricsKeeper | None) -> None:

@@ -119,6 +119,42 @@ def test_tables_give_each_server_an_equal_part() -> None:
     assert partition.bucket.rate == 250
 
 
+def test_a_server_that_has_other_settings_is_noticed_once_by_the_others() -> None:
+    async def check() -> None:
+        servers = Servers()
+        told: list[tuple[str, list[str]]] = []
+
+        def join(name: str, **settings: str) -> LiveServers:
+            servers.counts[name] = 1
+            servers.live[name] = LiveServers(
+                servers.store.open(),
+                lambda _: None,
+                servers.clock,
+                settings=settings,
+                differ=lambda names: told.append((name, names)),
+            )
+            return servers.live[name]
+
+        join("a", account="1", notify="x")
+        servers.add("of an older version")  # and says nothing of its settings
+        await servers.round("a", "of an older version", "a", "a")
+        assert told == []
+        join("b", account="1", notify="y", new="z")
+        await servers.round("b", "a", "b", "a")
+        assert sorted(told) == [("a", ["notify"]), ("b", ["notify"])]
+        join("c", account="2", notify="x")
+        await servers.round("c", "a", "a")
+        assert told[2:] == [("c", ["account", "notify"]), ("a", ["account", "notify"])]
+        servers.clock.now += LIVE_SECONDS + 1
+        told.clear()
+        await servers.round("a", "a")
+        join("d", account="1", notify="y")
+        await servers.round("d", "a")
+        assert told == [("d", ["notify"]), ("a", ["notify"])]
+
+    asyncio.run(check())
+
+
 def test_duties_go_on_when_the_store_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duties_module, "BEAT_SECONDS", 0.001)
 
@@ -285,6 +321,10 @@ def test_servers_with_nowhere_to_share_copies_are_told(
         other = LiveServers(DistantStorage(store._maps), lambda _: None)
         await other.run_once()
         await until(lambda: "2 servers use the store, and this one has no --objects" in caplog.text)
+        assert "another server on the store has other values" not in caplog.text
+        different = LiveServers(DistantStorage(store._maps), lambda _: None, settings={"--account": "another"})
+        await different.run_once()
+        await until(lambda: "another server on the store has other values of --account: what a" in caplog.text)
 
     run_background(check)
 

@@ -19,6 +19,7 @@ from tests.waiting import until
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leading, "ASK_SECONDS", 0.02)
+    monkeypatch.setattr(leading, "LOST_SECONDS", 0.02)
 
 
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE leader %'"

@@ -7,15 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 from blotter.database.storage.aside import LongReadQueue
+from blotter.database.storage.postgres.connections import Connections
 from blotter.database.storage.postgres.snapshots import SnapshotReads
 from blotter.database.storage.protocol import ReadTransaction, Settled
 
 
 class LongReads:
-    """The long reads of a process. `reads` is used on the thread only."""
+    """The long reads of a process. `reads`, over `connections` of their own, are used on the thread only. So are
+    the proofs of what they read: whatever waits belongs to an event loop."""
 
-    def __init__(self, reads: SnapshotReads) -> None:
+    def __init__(self, reads: SnapshotReads, connections: Connections) -> None:
         self._reads = reads
+        self._connections = connections
         self._queue = LongReadQueue()
         self._runner: asyncio.Runner | None = None
 
@@ -34,5 +37,6 @@ class LongReads:
     def _close(self) -> None:
         if self._runner is not None:
             self._runner.run(self._reads.close())
+            self._runner.run(self._connections.close())
             self._runner.close()
             self._runner = None

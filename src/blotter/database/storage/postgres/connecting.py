@@ -9,8 +9,8 @@ A promotion begins a new timeline. Which one the store was last written in stand
 finds another one waits before it allows anything, because front ends with an older primary may answer from it
 until their lease ends (`primary`).
 
-The order of the hosts does not matter. The one that answered last is asked first, and the others as well when it
-does not answer at once.
+The order of the hosts does not matter. The one that was the primary last is asked first; when it does not answer
+at once, all of them are asked again and again, each for itself, until one is the primary (`searching`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,15 @@ from blotter.database.storage.postgres.refusals import (
     why,
 )
 from blotter.database.storage.postgres.schema import SESSION, quoted_name
+from blotter.database.storage.postgres.searching import (
+    ConnectError,
+    GoesOn,
+    Search,
+    ask_all,
+    end_late,
+    has_succeeded,
+)
+from blotter.database.storage.postgres.store_connection import StoreConnection
 from blotter.database.storage.postgres.url import Host, StoreUrl
 from blotter.database.storage.postgres.watching import STARTED, TIMELINE, watch
 from blotter.database.storage.protocol import StorageUnavailable
@@ -49,12 +58,14 @@ HOST_SECONDS: Final = 5.0
 """How long one server may take until a connection to it is ready."""
 _HEAD_START: Final = 0.3
 """Seconds until the other hosts are asked as well."""
-_PAUSE: Final = 0.2
-"""Seconds between two rounds while a server starts."""
+_PAUSE: Final = 0.05
+"""Seconds between two looks whether a standby was promoted, or another front end has waited for leases to end."""
+_SHORT_PAUSE: Final = 0.01
 _CHECKED: Final = "synchronous_commit"
 """Not given at the start of a session: what the operator has set is to be seen."""
 _UNDISTURBED: Final = {"idle_session_timeout": "0", "client_connection_check_interval": "0"}
 """What a role or database may have set, and would end a connection that waits."""
+_REPLACED: Final = "it was the primary before another one"
 _CANCELED_WAIT: Final = "canceling wait for synchronous replication"
 _TCP_OPTIONS: Final = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 4000}
 """Seconds, a number, milliseconds. Where the system has them."""
@@ -66,23 +77,6 @@ _IDENTITY = (
 )
 
 
-class ConnectError(Exception):
-    """No connection. `is_transient`: it may come to be without anybody's doing."""
-
-    def __init__(self, text: str, transient: bool) -> None:
-        super().__init__(text)
-        self.is_transient = transient
-
-
-class StoreConnection(asyncpg.Connection):
-    """A connection that knows the primary it leads to, and the statements that were prepared on it."""
-
-    __slots__ = ("prepared", "primary")
-
-    prepared: dict[str, Any]
-    primary: Primary
-
-
 class Connector:
     """Makes the connections of one process. `wants_store` False: without a look at what the database holds, and
     without counting among those who use the store."""
@@ -91,69 +85,63 @@ class Connector:
         self, url: StoreUrl, *, wants_store: bool = True, now: Callable[[], float] = seconds_since_boot
     ) -> None:
         self.url = url
+        self.hosts = tuple(dict.fromkeys(url.hosts))
         self.primary: Primary | None = None
         """The one that the last connection leads to."""
-        self._newest_host: Host | None = None
+        self._first_host = self.hosts[0]
+        """The one that is asked first."""
+        self._seen: tuple[tuple[int, float], float] | None = None
+        """The last life of a primary that was seen, and since when."""
+        self._noted: tuple[int, float] | None = None
+        """The last one whose timeline the store is known to have."""
+        self._asker: StoreConnection | None = None
         self._wants_store = wants_store
         self._now = now
+        self._search = Search(self.open, self.hosts, now)
         self._prover: StoreConnection | None = None
         self._watch: asyncio.Task[None] | None = None
 
+    def apart(self) -> Connector:
+        """Another one, for another event loop: connections and proofs belong to a loop."""
+        return Connector(self.url, wants_store=self._wants_store, now=self._now)
+
     def start_watching(self) -> None:
         """Begins to look for a newer primary (`watching`), on the running event loop, until `close`."""
-        if self._watch is None:
+        if self._watch is None or self._watch.done():
             self._watch = asyncio.get_running_loop().create_task(watch(self))
 
     async def connect(self) -> StoreConnection:
-        """A connection to the primary. Raises StorageUnavailable, with the reason."""
+        """A connection to the primary, which is waited for a moment when there is none. Raises StorageUnavailable,
+        with the reason."""
         try:
-            return await self._one_round()
+            return self._search.take() or await self._reach()
         except ConnectError as error:
             raise StorageUnavailable(str(error)) from None
 
     async def connect_patiently(self, seconds: float) -> StoreConnection:
         """The same; a server that starts, or a standby that is promoted, is waited for. Raises ConnectError."""
         deadline = self._now() + seconds
-        while True:
+        return await ask_all(self.open, self.hosts, lambda: self._now() < deadline, {})
+
+    async def _reach(self) -> StoreConnection:
+        """A connection to the host that was the primary last, or to the one that is found. Raises ConnectError."""
+        connection: StoreConnection | None = None
+        asked = self._now()
+        while connection is None:
+            attempt = asyncio.ensure_future(self.open(self._first_host))
             try:
-                return await self._one_round()
-            except ConnectError as error:
-                if not error.is_transient or self._now() > deadline:
-                    raise
-                await asyncio.sleep(_PAUSE)
+                await asyncio.wait({attempt}, timeout=_HEAD_START)
+                if has_succeeded(attempt):
+                    connection = attempt.result()
+                else:
+                    connection = await self._search.beside(attempt, asked)
+            finally:
+                end_late(attempt, connection)
+        return connection
 
-    async def _one_round(self) -> StoreConnection:
-        """Asks the host that answered last and, a moment later, the others; takes the first that is primary."""
-        first, *rest = sorted(dict.fromkeys(self.url.hosts), key=lambda host: host != self._newest_host)
-        pending = {asyncio.ensure_future(self._open(first))}
-        problems: list[ConnectError] = []
-        try:
-            while pending:
-                done, pending = await asyncio.wait(
-                    pending, timeout=_HEAD_START if rest else None, return_when=asyncio.FIRST_COMPLETED
-                )
-                opened = [attempt.result() for attempt in done if attempt.exception() is None]
-                for beside in opened[1:]:
-                    beside.terminate()
-                if opened:
-                    return opened[0]
-                problems += [error for attempt in done if isinstance(error := attempt.exception(), ConnectError)]
-                for attempt in done:
-                    if not isinstance(attempt.exception(), ConnectError):
-                        attempt.result()
-                pending |= {asyncio.ensure_future(self._open(host)) for host in rest}
-                rest = []
-        finally:
-            for attempt in pending:
-                attempt.cancel()
-                attempt.add_done_callback(_end_late)
-        raise ConnectError(
-            "PostgreSQL cannot be used: " + "; ".join(str(problem) for problem in problems),
-            any(problem.is_transient for problem in problems),
-        )
-
-    async def _open(self, host: Host) -> StoreConnection:
-        """A connection to this host, if it is the primary. Raises ConnectError."""
+    async def open(self, host: Host, goes_on: GoesOn = lambda _host, _error: False) -> StoreConnection:
+        """A connection to this host, if it is the primary; a standby is waited for as long as it `goes_on`. Raises
+        ConnectError."""
         for name, path in self.url.files.items():
             if not os.access(path, os.R_OK):
                 raise ConnectError(f"{name} {path} cannot be read", False)
@@ -167,12 +155,11 @@ class Connector:
             )
             _notice_dead_peers(connection)
             connection.add_log_listener(_on_message)
-            await within(HOST_SECONDS, connection, self._check(connection, host, mark))
+            is_synchronous = await self._until_primary(connection, host, mark, goes_on)
+            await within(HOST_SECONDS, connection, self._check(connection, host, is_synchronous))
             return connection
         except (*STORE_FAILURES, ValueError) as error:
             raise ConnectError(f"{host}: {why(error)}", is_transient(error)) from None
-        except ConnectError as error:
-            raise ConnectError(f"{host}: {error}", error.is_transient) from None
         finally:
             if connection is not None and not hasattr(connection, "primary"):
                 connection.terminate()
@@ -194,17 +181,26 @@ class Connector:
             "server_settings": {**settings, **_UNDISTURBED, "application_name": url.application, **(more or {})},
         }
 
-    async def _check(self, connection: StoreConnection, host: Host, mark: str) -> None:
-        """Returns when the connection is ready, with its primary known. Raises ConnectError, without the host."""
-        found = await connection.fetchrow(QUESTION)
-        assert found is not None
-        problem = refusal(dict(found), mark)
-        if problem is not None:
-            raise ConnectError(problem, False)
-        if found["is_standby"]:
-            raise ConnectError(STANDBY, len(self.url.hosts) > 1)
-        state = await self._enter(connection) if self._wants_store else None
-        primary = await self._identify(connection, host, bool(found["is_synchronous"]))
+    async def _until_primary(self, connection: StoreConnection, host: Host, mark: str, goes_on: GoesOn) -> bool:
+        """Returns once the server is no standby: whether commits wait for its standbys. Raises ConnectError."""
+        while True:
+            found = await within(HOST_SECONDS, connection, connection.fetchrow(QUESTION))
+            assert found is not None
+            problem = refusal(dict(found), mark)
+            if problem is not None:
+                raise ConnectError(f"{host}: {problem}", False)
+            if not found["is_standby"]:
+                return bool(found["is_synchronous"])
+            standby = ConnectError(f"{host}: {STANDBY}", len(self.hosts) > 1)
+            if not goes_on(host, standby):
+                raise standby
+            await asyncio.sleep(_PAUSE)
+
+    async def _check(self, connection: StoreConnection, host: Host, is_synchronous: bool) -> None:
+        """Returns when the connection is ready, with its primary known. Raises ConnectError."""
+        state = await self._enter(connection, host) if self._wants_store else None
+        primary = await self._identify(connection, host, is_synchronous)
+        self._search.sight(host)
         if state is not None:
             await self._follow_timeline(connection, primary, state)
         begun = self._now()
@@ -214,14 +210,14 @@ class Connector:
         if primary.is_synchronous:
             primary.note_commit(begun)
 
-    async def _enter(self, connection: StoreConnection) -> Mapping[str, bytes]:
+    async def _enter(self, connection: StoreConnection, host: Host) -> Mapping[str, bytes]:
         """What the store says of itself. From here on nobody has the store alone while the connection lasts."""
         if not await occupancy.enter(connection, self.url.schema):
-            raise ConnectError(f"its schema {self.url.schema} {occupancy.TAKEN}", False)
+            raise ConnectError(f"{host}: its schema {self.url.schema} {occupancy.TAKEN}", False)
         state = await schema_versions.read_state(connection)
         problem = schema_versions.refusal(state, f"its schema {self.url.schema}")
         if problem is not None:
-            raise ConnectError(problem, False)
+            raise ConnectError(f"{host}: {problem}", False)
         assert state is not None
         return state
 
@@ -232,7 +228,7 @@ class Connector:
         known = self.primary
         if known is not None:
             if found["timeline"] < known.timeline:
-                raise ConnectError("it was the primary before another one", True)
+                raise ConnectError(f"{host}: {_REPLACED}", True)
             if (found["timeline"], found["started"]) == known.life:
                 known.note_standbys(is_synchronous)
                 return known
@@ -241,12 +237,27 @@ class Connector:
     async def _follow_timeline(
         self, connection: StoreConnection, primary: Primary, state: Mapping[str, bytes]
     ) -> None:
-        """Waits, if the store was last written in another timeline, until no front end answers from that one."""
+        """Waits, if the store was last written in another timeline, until no front end answers from that one: for
+        `PROMOTION_WAIT` since this process has seen the new one, or until another front end has waited."""
         timeline = str(primary.timeline).encode()
-        if state.get(schema_versions.TIMELINE) == timeline:
-            return
-        await asyncio.sleep(PROMOTION_WAIT)
-        await schema_versions.save_state(connection, schema_versions.TIMELINE, timeline)
+        begun = self._seen_since(primary.life)
+        while state.get(schema_versions.TIMELINE) != timeline and self._noted != primary.life:
+            if self._asker is None or self._asker.is_closed():
+                self._asker = connection  # the one that looks for all connections of the process
+            remaining = begun + PROMOTION_WAIT - self._now()
+            if remaining <= 0 and self._asker is connection:
+                await schema_versions.save_state(connection, schema_versions.TIMELINE, timeline)
+                break
+            await asyncio.sleep(min(remaining, _PAUSE) if remaining > 0 else _SHORT_PAUSE)
+            if self._asker is connection:
+                state = await schema_versions.read_state(connection) or {}
+        self._noted = primary.life
+
+    def _seen_since(self, life: tuple[int, float]) -> float:
+        """When this process has first seen a server in this life as the primary."""
+        if self._seen is None or self._seen[0] != life:
+            self._seen = (life, self._now())
+        return self._seen[1]
 
     def _join(self, connection: StoreConnection, primary: Primary) -> Primary:
         """Counts a connection among those to the primary, which is another object if a connection that was made at
@@ -255,12 +266,12 @@ class Connector:
         if known is not None and known.life == primary.life:
             primary = known
         elif known is not None and primary.timeline < known.timeline:
-            raise ConnectError("it was the primary before another one", True)
+            raise ConnectError(f"{primary.host}: {_REPLACED}", True)
         connection.primary = primary
         connection.prepared = {}
         primary.connections.add(connection)
         if known is not primary:
-            self.primary, self._newest_host = primary, primary.host
+            self.primary, self._first_host = primary, primary.host
             if known is not None:
                 log.warning("PostgreSQL: %s is the primary now (timeline %d)", primary.host, primary.timeline)
                 known.depose()
@@ -274,7 +285,8 @@ class Connector:
         if (timeline, started) == known.life:
             known.note_standbys(is_synchronous)
         elif timeline > known.timeline:
-            self._newest_host = host
+            self._seen_since((timeline, started))
+            self._first_host = host
             known.depose()
 
     def note_silence(self, host: Host) -> None:
@@ -302,16 +314,11 @@ class Connector:
             self._watch.cancel()
             await asyncio.wait([self._watch])
             self._watch = None
+        await self._search.close()
         if self._prover is not None and not self._prover.is_closed():
             self._prover.terminate()
         if self.primary is not None:
             await self.primary.close()
-
-
-def _end_late(attempt: asyncio.Future[StoreConnection]) -> None:
-    """Ends a connection that was made although it was not wanted any more."""
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().terminate()
 
 
 def _on_message(connection: Any, message: Any) -> None:

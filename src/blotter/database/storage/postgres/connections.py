@@ -27,6 +27,9 @@ class Connections(Protocol):
 
     def start_watching(self) -> None: ...
 
+    def apart(self) -> Connections:
+        """Others like these, for another event loop."""
+
     async def close(self) -> None: ...
 
 

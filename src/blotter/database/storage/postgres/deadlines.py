@@ -29,7 +29,7 @@ async def within(seconds: float, connection: Any, work: Coroutine[Any, Any, T]) 
         if not task.done():
             connection.terminate()
             await asyncio.wait({task})
+            task.exception()  # of the ended connection
     if not in_time:
-        task.exception()  # of the ended connection
         raise TimeoutError
     return task.result()

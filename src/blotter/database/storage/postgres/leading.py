@@ -26,6 +26,8 @@ _CLASS: Final = 0x626C6F03
 """The class of the lock; its other half names the schema."""
 ASK_SECONDS: Final = 1.0
 """Between two attempts to lead, and two looks whether this process still does."""
+LOST_SECONDS: Final = 3.0
+"""Until it is attempted after a lost connection: when a primary has just been found, requests come first."""
 PATIENCE_SECONDS: Final = 5.0
 """A leader whose connection gives no answer for so long stops."""
 # The server notices within ten seconds that a leader's machine is gone, and releases its lock. Not over a socket
@@ -59,13 +61,18 @@ class Leadership:
 
     async def lead(self) -> asyncio.Future[None]:
         """See `Storage.lead`. Goes on asking while the store cannot be reached."""
-        await self.close()
+        if self._watch is not None:
+            await self.close()
+            await asyncio.sleep(LOST_SECONDS)
         while True:
-            with suppress(StorageUnavailable, *STORE_FAILURES):
+            try:
                 term = await self._try()
                 if term is not None:
                     return self._lead(term)
-            await asyncio.sleep(ASK_SECONDS)
+                pause = ASK_SECONDS
+            except (StorageUnavailable, *STORE_FAILURES):
+                pause = LOST_SECONDS
+            await asyncio.sleep(pause)
 
     async def _try(self) -> int | None:
         """The term, if this process leads from now on."""

@@ -24,7 +24,7 @@ from blotter.database.storage.postgres.url import Host
 from blotter.database.storage.protocol import StorageUnavailable
 
 if TYPE_CHECKING:
-    from blotter.database.storage.postgres.connecting import StoreConnection
+    from blotter.database.storage.postgres.store_connection import StoreConnection
 
 LEASE: Final = 0.5
 """Seconds from the beginning of a confirmed commit in which reads need no other proof."""

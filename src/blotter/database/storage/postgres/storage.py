@@ -94,8 +94,9 @@ class PostgresStorage:
         self._points_pool = Pool(connect, POINT_CONNECTIONS)  # of its own: long reads must not keep it waiting
         self._snapshots = SnapshotReads(self._pool, cache, self._monotonic, self._snapshot_max_age)
         self._points = PointReads(self._points_pool, POINT_STATEMENTS, cache)
+        apart = self._connections.apart()
         self._long_reads = LongReads(
-            SnapshotReads(Pool(connect, 1), CatalogCache(), self._monotonic, self._snapshot_max_age)
+            SnapshotReads(Pool(apart.connect, 1), CatalogCache(), self._monotonic, self._snapshot_max_age), apart
         )
         self._alone = WriterConnection(connect, schema)
         self._exclusive = ExclusiveWrites(self._alone, cache, self.clock)

@@ -18,8 +18,10 @@ from blotter.database.encryption.files import FileCipher
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.storage.coroutines import open_and_run
 from blotter.database.storage.postgres import schema_versions
-from blotter.database.storage.postgres.connecting import ConnectError, Connector, StoreConnection
+from blotter.database.storage.postgres.connecting import Connector
+from blotter.database.storage.postgres.searching import ConnectError
 from blotter.database.storage.postgres.storage import PostgresStorage
+from blotter.database.storage.postgres.store_connection import StoreConnection
 from blotter.database.storage.postgres.store_keys import open_keys
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import DataDirectoryError, Storage

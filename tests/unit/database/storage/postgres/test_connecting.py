@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import asyncpg
 import pytest
 
-from blotter.database.storage.postgres import occupancy, schema_versions
-from blotter.database.storage.postgres.connecting import ConnectError, Connector, StoreConnection
+from blotter.database.storage.postgres import occupancy, schema_versions, store_connection
+from blotter.database.storage.postgres.connecting import Connector
 from blotter.database.storage.postgres.failures import STORE_FAILURES
 from blotter.database.storage.postgres.schema import SCHEMA_VERSION
+from blotter.database.storage.postgres.searching import ConnectError
+from blotter.database.storage.postgres.statements import APPLY
+from blotter.database.storage.postgres.store_connection import StoreConnection
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import StorageUnavailable
 from tests.postgres_server import PostgresServer, free_port, running
@@ -97,6 +101,42 @@ def test_connections_that_are_made_at_the_same_time_lead_to_one_primary(store_ur
         return alive, len(primaries)
 
     assert asyncio.run(connect()) == ({False}, 1)
+
+
+def test_the_types_of_statements_are_asked_once_for_all_connections(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a fail-over all front ends connect at once, and the question costs more than the connection."""
+    asked: list[frozenset[int]] = []
+    ask = asyncpg.Connection._introspect_types
+
+    async def counted(self: Any, types: Any, timeout: Any) -> Any:
+        asked.append(frozenset(types))
+        return await ask(self, types, timeout)
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", counted)
+    monkeypatch.setattr(store_connection, "_known", {})
+
+    async def work(connection: StoreConnection) -> Any:
+        await connection.prepare(APPLY)
+        return await connection.fetchval("SELECT $1::int8[]", [1, 2])
+
+    for _ in range(2):
+        assert with_connection(store_url, work) == [1, 2]
+    assert len(asked) == 1
+    assert all(max(types) < 10_000 for types in asked)
+
+
+def test_types_of_an_extension_are_asked_on_every_connection(store_url: str) -> None:
+    """Their numbers differ from one database to the next."""
+
+    async def work(connection: StoreConnection) -> Any:
+        await connection.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+        return await connection.fetchval("SELECT $1::mood[]", ["glad"])
+
+    before = dict(store_connection._known)
+    assert with_connection(store_url, work) == ["glad"]
+    assert store_connection._known == before
 
 
 def test_a_database_without_a_store_is_refused(postgres_url: str) -> None:

@@ -12,12 +12,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from blotter.database.storage.postgres import connecting, primary, schema_versions
+from blotter.database.storage.coroutines import outcome_of
+from blotter.database.storage.postgres import connecting, primary, schema_versions, searching
 from blotter.database.storage.postgres.connecting import Connector
 from blotter.database.storage.postgres.primary import LEASE, PROMOTION_WAIT
+from blotter.database.storage.postgres.storage import PostgresStorage
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import StorageUnavailable
 from tests.postgres_cluster import Cluster, Node, running_cluster
+from tests.postgres_server import USER
 from tests.unit.database.storage.postgres.test_connecting import initialize
 from tests.waiting import until, wait_until
 
@@ -44,6 +47,13 @@ def cluster(servers: Cluster) -> Cluster:
     return servers
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gives up because the machine is slow."""
+    monkeypatch.setattr(connecting, "HOST_SECONDS", 3600.0)
+    monkeypatch.setattr(searching, "PATIENCE", 3600.0)
+
+
 def connector_to(cluster: Cluster) -> Connector:
     return Connector(StoreUrl(cluster.url(_FRONT_END)))
 
@@ -55,12 +65,13 @@ async def until_primary_says(cluster: Cluster, question: str, answer: object) ->
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT%'"
 
 
-def run_promote_script(node: Node, *others: Node) -> str:
+def run_promote_script(node: Node, *others: Node, **variables: str) -> str:
     """What deploy/postgresql/promote.sh says; its settings are taken back, for the cluster has others."""
-    path = f"{node.bin_dir}:{os.environ['PATH']}"
+    environment = {"PATH": f"{node.bin_dir}:{os.environ['PATH']}", "LC_ALL": "C", **variables}
     command = [_SCRIPT, node.url(), *(f"{other.name}={other.url()}" for other in others)]
-    ran = subprocess.run(command, env={"PATH": path, "LC_ALL": "C"}, capture_output=True, text=True)
-    node.execute("ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if not variables:
+        node.execute("ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
     return ran.stdout if ran.returncode == 0 else ran.stderr
 
 
@@ -173,6 +184,109 @@ def test_a_primary_that_is_cut_off_answers_nothing_and_is_replaced(
     asyncio.run(run())
 
 
+@pytest.mark.usefixtures("unhurried")
+def test_a_standby_that_is_promoted_is_found_by_those_who_wait_while_the_old_primary_says_nothing(
+    cluster: Cluster,
+) -> None:
+    asked = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%blotter.connection%' AND pid <> pg_backend_pid()"
+
+    async def run() -> None:
+        connector = connector_to(cluster)
+        for _ in range(3):  # None is left over from a search.
+            await (await connector.connect()).close()
+        old, new = cluster.primary, cluster.standbys[0]
+        timeline = connector.primary.timeline if connector.primary else 0
+        await asyncio.to_thread(cluster.partition, old.name)
+        waiting = asyncio.gather(connector.connect(), connector.connect())
+        await asyncio.to_thread(wait_until, lambda: new.query(asked))
+        await asyncio.to_thread(cluster.promote, new)
+        for connection in await waiting:
+            assert connection.primary.timeline == timeline + 1
+            await connection.close()
+        await connector.close()
+
+    asyncio.run(run())
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.asked = 0
+
+    def now(self) -> float:
+        self.asked += 1
+        return self.seconds
+
+    async def until_asked_often(self) -> None:
+        """By those who wait for a time that has not come."""
+        often = self.asked + 20
+        await until(lambda: self.asked > often)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_nothing_is_written_to_a_new_primary_until_leases_have_ended_or_another_front_end_has_waited(
+    cluster: Cluster,
+) -> None:
+    """All connections of a process wait together."""
+    clock = _Clock()
+
+    async def run() -> None:
+        connector = Connector(StoreUrl(cluster.url(_FRONT_END)), now=clock.now)
+        tools = await Connector(StoreUrl(cluster.url(_FRONT_END)), wants_store=False).connect()
+
+        async def note(timeline: bytes) -> None:
+            await schema_versions.save_state(tools, schema_versions.TIMELINE, timeline)
+
+        async def noted() -> bytes:
+            return (await schema_versions.read_state(tools) or {})[schema_versions.TIMELINE]
+
+        current = await noted()
+        await note(b"0")
+        first = asyncio.ensure_future(connector.connect())
+        await clock.until_asked_often()
+        clock.seconds += PROMOTION_WAIT - 0.01
+        second = asyncio.ensure_future(connector.connect())
+        await clock.until_asked_often()
+        assert await noted() == b"0"
+        assert not first.done()
+        clock.seconds += 0.01
+        for connecting_one in (first, second):
+            await (await connecting_one).close()
+        assert await noted() == current
+
+        await note(b"0")
+        other = Connector(StoreUrl(cluster.url(_FRONT_END)), now=clock.now)
+        third = asyncio.ensure_future(other.connect())
+        await clock.until_asked_often()
+        await note(current)
+        await (await third).close()
+        for each in (connector, other):
+            await each.close()
+        await tools.close()
+
+    asyncio.run(run())
+
+
+def test_long_reads_on_their_thread_leave_the_proofs_of_others_alone(cluster: Cluster) -> None:
+    clock = _Clock()
+
+    async def run() -> None:
+        storage = PostgresStorage(Connector(StoreUrl(cluster.url(_FRONT_END)), now=clock.now), "blotter")
+
+        async def read_aside() -> object:
+            return await outcome_of(lambda settled: storage.submit_aside(lambda tx: tx.last_change(), settled))
+
+        assert await storage.fetch(lambda tx: tx.last_change()) == await read_aside()
+        clock.seconds += LEASE / 2  # It lasts, and is renewed beside what is read.
+        assert await read_aside() == 0
+        clock.seconds += 2 * LEASE
+        assert await storage.fetch(lambda tx: tx.last_change()) == 0
+        assert await read_aside() == 0
+        await storage.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.slow
 def test_the_standby_that_has_received_most_is_promoted() -> None:
     with running_cluster(("a", "b", "c")) as three:
@@ -181,7 +295,16 @@ def test_the_standby_that_has_received_most_is_promoted() -> None:
         three.primary.execute("CREATE TABLE acknowledged (n int)")
         said = run_promote_script(behind, ahead)
         assert said == "promote.sh: b has received more: promote that one\n"
-        assert run_promote_script(ahead, behind).startswith(
-            "promote.sh: promoted; let the other standbys follow it"
-        )
-        assert ahead.query("SELECT count(*) FROM acknowledged")[0][0] == 0
+        three.heal()
+        follow = f"host={ahead.host} port={ahead.port} user={USER}"
+        said = run_promote_script(ahead, behind, FOLLOW=follow)
+        assert said == "promote.sh: promoted; the other standbys follow it\n"
+        ahead.execute("INSERT INTO acknowledged VALUES (1)")  # waits for the other one
+        assert ahead.query("SELECT count(*) FROM acknowledged")[0][0] == 1
+
+
+@pytest.mark.slow
+def test_a_promoted_standby_acknowledges_nothing_while_no_other_one_follows_it() -> None:
+    with running_cluster(("a", "b", "c")) as three:
+        said = run_promote_script(three.nodes["b"], three.nodes["c"])
+        assert said.startswith("promote.sh: promoted; let the other standbys follow it")
