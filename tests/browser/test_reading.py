@@ -171,7 +171,7 @@ def test_recorded_arrests_are_compared_with_expected_ones(
     page = open_page(outcomes_path)
     tiles = page.locator(".tiles")
     expect(tiles).to_contain_text("95% interval 0.5 – 6.5")
-    expect(tiles.locator("div", has_text="Recorded arrests")).to_contain_text("+2 against 3.2 expected")
+    expect(tiles.locator("div", has_text="Recorded arrests")).to_contain_text("+1.8 against 3.2 expected")
     expect(page.get_by_role("list", name="Notes")).to_contain_text("Half of it was training data.")
     assert page.locator(".calibration .dot").count() == 2
     page.locator(".calibration .dot").last.hover()
