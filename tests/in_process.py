@@ -21,7 +21,7 @@ from blotter.database.copies.objects import MEMORY
 from blotter.database.encryption.files import FileCipher
 from blotter.database.http.messages import Request
 from blotter.database.metrics.counting import Counters
-from blotter.database.pipeline import Account, Pipeline
+from blotter.database.pipeline import Account, BodyChecker, Pipeline
 from blotter.database.security.open_access import OpenAccess
 from blotter.database.storage.memory import MemoryStorage
 from blotter.database.storage.memory.maps import OrderedMaps
@@ -96,6 +96,7 @@ class InProcessDatabase:
         buckets: Buckets | None = None,
         partition_limits: bool = False,
         account_quotas: bool = False,
+        checker: BodyChecker | None = None,
     ) -> None:
         self.background = background
         self._loop = asyncio.new_event_loop()
@@ -115,6 +116,7 @@ class InProcessDatabase:
             account=account,
             counters=counters,
             admission=admission,
+            checker=checker,
         )
         self._keeper = TableKeeper(self.storage, clock)
         cipher = FileCipher(None, lambda _: None)

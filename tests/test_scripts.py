@@ -1,5 +1,6 @@
 """Runs every golden script in process on an empty database of every store, and over HTTP against a running server.
-On PostgreSQL, where every answer has to be waited for, the default run takes a sample.
+On PostgreSQL, where every answer has to be waited for, and with bodies that are treated as heavy ones, the default
+run takes a sample.
 
 `golden.py` describes the scripts. `pytest tests/test_scripts.py --write-golden` writes the database's responses
 into them (`golden_writing.py`).
@@ -16,6 +17,7 @@ from blotter.database.admission.buckets import BURST_SECONDS, Buckets
 from tests.conftest import Serving, serving
 from tests.golden import run_script
 from tests.golden_writing import write_script
+from tests.heavy_bodies import heavy_database
 from tests.in_process import STORES, InProcessDatabase, Open
 from tests.over_http import HttpDatabase
 from tests.postgres_server import PostgresServer
@@ -130,3 +132,16 @@ def test_on_postgres(script: Path, on_postgres: InProcessDatabase) -> None:
 @pytest.mark.parametrize("script", OVER_HTTP, ids=name)
 def test_over_http_on_postgres(script: Path, remote_on_postgres: HttpDatabase) -> None:
     run_script(script, remote_on_postgres.call)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(path, marks=[] if name(path) in SAMPLE else [pytest.mark.slow]) for path in EVERY_SCRIPT],
+    ids=name,
+)
+def test_with_heavy_bodies(script: Path, tmp_path: Path) -> None:
+    """Every request is answered as if its body were a heavy one: checked first, then decoded in slices."""
+    buckets = limited() if script.parent.name == "throttling" else None
+    database = heavy_database(tmp_path / "data", store="memory", buckets=buckets)
+    run_script(script, database.call)
+    database.close()

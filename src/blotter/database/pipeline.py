@@ -21,8 +21,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from blotter.database.admission.stage import Admission
+from blotter.database.checking.body_check import CheckResult, not_implemented
 from blotter.database.execution.executor import Executor
-from blotter.database.execution.job import Ends
+from blotter.database.execution.job import CLIENT_GONE, Ends
+from blotter.database.heavy_requests import HeavyBody, HeavyRequests, Work
+from blotter.database.http.budget import is_heavy
 from blotter.database.http.content_encoding import ContentEncodingError, unpack
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
@@ -41,8 +44,9 @@ from blotter.database.wire.decode import OPERATIONS as KNOWN
 from blotter.database.wire.decode import decode_request
 from blotter.database.wire.encode import encode_error
 from blotter.database.wire.layers import layer_of, worded
-from blotter.database.wire.target import parse_target
-from blotter.database.work_thread import WorkThread
+from blotter.database.wire.slices import decode_in_slices
+from blotter.database.wire.target import find_target, parse_error, parse_target
+from blotter.database.work_thread import WorkThread, give_way
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,13 @@ before or in authentication, and no plan when it failed before it had one."""
 
 Authorize = Callable[[Request, Context, Plan], None]
 """Raises DynamoDBError unless the caller may do what the plan touches. Called on the event loop."""
+
+
+class BodyChecker(Protocol):
+    """Checks heavy bodies, on a thread (`checking.client.Checker`)."""
+
+    def check(self, target: str | None, body: bytes) -> CheckResult | None:
+        """What `checking.body_check.check_body` returns; None when it cannot any more."""
 
 
 class Audit(Protocol):
@@ -81,13 +92,16 @@ class Prepared:
 
 class _Served:
     """What an operation needs: its check of a request without the table, if there is one, and what ends its
-    requests."""
+    requests. `may_refuse` may raise DynamoDBError; its preparation begins with it."""
 
-    __slots__ = ("check", "ends", "operation")
+    __slots__ = ("check", "ends", "may_refuse", "operation")
 
-    def __init__(self, operation: Operation[Any, Any], ends: Ends) -> None:
+    def __init__(
+        self, operation: Operation[Any, Any], ends: Ends, may_refuse: Callable[[], None] | None = None
+    ) -> None:
         self.operation = operation
         self.ends = ends
+        self.may_refuse = may_refuse
         self.check = CHECKS.get(operation.name)
 
 
@@ -109,7 +123,8 @@ expressions: these take some 5 µs a byte."""
 
 
 class Pipeline(Ends):
-    """Answers requests over one store. `clock` gives seconds since the epoch."""
+    """Answers requests over one store. `clock` gives seconds since the epoch. `checker` has heavy bodies checked;
+    without it they are prepared like others."""
 
     def __init__(
         self,
@@ -123,7 +138,10 @@ class Pipeline(Ends):
         authorize: Authorize | None = None,
         admission: Admission | None = None,
         audit: Audit | None = None,
+        checker: BodyChecker | None = None,
     ) -> None:
+        self._checker = checker
+        self._heavy = HeavyRequests(Work(self._prepare_heavy, self.execute, self._give_up))
         self._authenticate = authenticate
         self._authorize = authorize
         self._admission = admission
@@ -152,8 +170,9 @@ class Pipeline(Ends):
             return _LargeRequest(self, request)
         return self.execute(request, self.prepare(request))
 
-    def prepare(self, request: Request) -> Prepared | Failed:
-        """The stages before execution. They need no store."""
+    def prepare(self, request: Request, unless_heavy: bool = False) -> Prepared | Failed:
+        """The stages before execution. They need no store. With `unless_heavy` a request with a heavy body fails
+        with `HeavyBody`."""
         context: Context | None = None
         identity: Identity | None = None
         try:
@@ -164,32 +183,69 @@ class Pipeline(Ends):
                 identity = self._authenticate(request)
             if compressed:
                 body = unpack(body, request.headers["content-encoding"], _MAX_BODY)
+            if unless_heavy and is_heavy(body):
+                raise HeavyBody(request, body, identity)
             name = parse_target(request.headers.get("x-amz-target"), body)
             if identity is None:
                 identity = self._authenticate(request)
-            context = Context(
-                identity.account,
-                identity.region,
-                self._clock(),
-                self._table_delay,
-                "user",
-                request.headers.get("host", ""),
-                name,
-                identity,
-            )
-            arguments = decode_request(name, body)
-            try:
-                served = self._served.get(name)
-                if served is None:
-                    raise DynamoDBError("UnknownOperationException", f"Blotter does not implement {name} yet.")
-                if served.check is not None:
-                    served.check(arguments)
-                operation = served.operation
-                return Prepared(operation, operation.prepare(arguments), context, served.ends)
-            except DynamoDBError as error:
-                raise worded(error, layer_of(name, body)) from None
+            context = self._context(request, name, identity)
+            return self._prepared(name, decode_request(name, body), body, context)
         except Exception as error:
             return Failed(error, context)
+
+    def _prepare_heavy(self, heavy: HeavyBody, pieces: list[Any]) -> Prepared | Failed:
+        """`prepare` for a heavy body: what refuses it is found by the checker, and what is right is decoded in
+        slices, whose parts are added to `pieces`. On a thread."""
+        request, body, identity = heavy.request, heavy.body, heavy.identity
+        context: Context | None = None
+        try:
+            target = request.headers.get("x-amz-target")
+            checked = None if self._checker is None else self._checker.check(target, body)
+            refusal = None if checked is None else checked.refusal
+            name = find_target(target)
+            if name is None:
+                raise parse_error(body) if refusal is None else refusal.error()
+            if identity is None:
+                identity = self._authenticate(request)
+            context = self._context(request, name, identity)
+            if refusal is not None:
+                may_refuse = self._served[name].may_refuse if refusal.while_preparing else None
+                if may_refuse is not None:
+                    may_refuse()
+                raise refusal.error()
+            if checked is None:
+                arguments = decode_request(name, body)
+            else:
+                body = body if checked.body is None else checked.body
+                arguments = decode_in_slices(name, body, pieces, give_way)
+            return self._prepared(name, arguments, body, context)
+        except Exception as error:
+            return Failed(error, context)
+
+    def _context(self, request: Request, name: str, identity: Identity) -> Context:
+        return Context(
+            identity.account,
+            identity.region,
+            self._clock(),
+            self._table_delay,
+            "user",
+            request.headers.get("host", ""),
+            name,
+            identity,
+        )
+
+    def _prepared(self, name: str, arguments: Any, body: bytes, context: Context) -> Prepared:
+        """The stages after decoding."""
+        try:
+            served = self._served.get(name)
+            if served is None:
+                raise not_implemented(name)
+            if served.check is not None:
+                served.check(arguments)
+            operation = served.operation
+            return Prepared(operation, operation.prepare(arguments), context, served.ends)
+        except DynamoDBError as error:
+            raise worded(error, layer_of(name, body)) from None
 
     def execute(self, request: Request, prepared: Prepared | Failed) -> Response | Pending:
         """The rest of the way."""
@@ -219,12 +275,20 @@ class Pipeline(Ends):
             self._threads[name] = WorkThread(name)
         self._threads[name].run(asyncio.get_running_loop(), work, done)
 
+    def add_heavy(self, heavy: HeavyBody, answer: Pending) -> None:
+        """Settles the answer to a request with a heavy body, after those that came before."""
+        self._heavy.add(heavy, answer)
+
+    def _give_up(self, request: Request, error: BaseException | None) -> Response | Pending:
+        """Ends a heavy request that failed on its thread, or whose client is gone."""
+        return self.execute(request, Failed(CLIENT_GONE if error is None else RuntimeError(repr(error)), None))
+
     def _serve(self, operation: Operation[Any, Any]) -> _Served:
         """An operation with what ends its requests: this, unless they are recorded."""
         ends = None if self._audit is None else self._audit.ends(operation.name, self)
         if self._audit is None or ends is None:
             return _Served(operation, self)
-        return _Served(operation.after(self._audit.check), ends)
+        return _Served(operation.after(self._audit.check), ends, self._audit.check)
 
     def _ends_of(self, request: Request) -> Ends:
         """What ends a request that failed before its operation was looked up."""
@@ -258,8 +322,8 @@ class Pipeline(Ends):
 
 
 class _LargeRequest(Pending):
-    """A request that may take a second to prepare. It is prepared on a thread; the event loop goes on with others.
-    Bodies of megabytes have a thread of their own, so that the smaller ones need not wait for them."""
+    """A request that may take long to prepare. It is prepared on a thread; the event loop goes on with others.
+    Bodies of megabytes have a thread of their own, and so have heavy ones: smaller ones need not wait for them."""
 
     __slots__ = ("_pipeline", "_prepared", "_request")
 
@@ -272,20 +336,18 @@ class _LargeRequest(Pending):
         pipeline.on_thread("large-bodies" if large else "expressions", self._prepare, self._execute)
 
     def _prepare(self) -> None:
-        self._prepared = self._pipeline.prepare(self._request)
+        self._prepared = self._pipeline.prepare(self._request, True)
 
     def _execute(self, error: BaseException | None) -> None:
         prepared = self._prepared if error is None else Failed(RuntimeError(repr(error)), None)
-        response = self._pipeline.execute(self._request, prepared)
-        if isinstance(response, Pending):
-            response.then(self.settle)
+        if isinstance(prepared, Failed) and isinstance(prepared.error, HeavyBody):
+            self._pipeline.add_heavy(prepared.error, self)
         else:
-            self.settle(response)
+            self.settle_with(self._pipeline.execute(self._request, prepared))
 
 
 class _WaitingRequest(Pending):
-    """A request for which the store is read first, because a stage needs what it holds; then it begins again. One
-    that could not even be prepared is small, and prepared once more."""
+    """A request for which the store is read first, because a stage needs what it holds; then it begins again."""
 
     __slots__ = ("_needed", "_pipeline", "_prepared", "_request")
 
@@ -310,8 +372,9 @@ class _WaitingRequest(Pending):
     def _go_on(self) -> None:
         prepared = self._prepared
         if isinstance(prepared, Failed):
-            prepared = self._pipeline.prepare(self._request)
-        self.settle_with(self._pipeline.execute(self._request, prepared))
+            self.settle_with(self._pipeline.answer(self._request))
+        else:
+            self.settle_with(self._pipeline.execute(self._request, prepared))
 
 
 def _has_many_expressions(request: Request) -> bool:

@@ -6,16 +6,18 @@ for so long that the loop would keep others waiting.
 
 What computes has to let the loop go first now and then (`let_serve`). The interpreter's lock is not fair: decoding
 a large value and compiled code keep it to their end, and a loop that reads rows gives it up at each of them. So a
-read of 256 rows would wait 256 times for the work of a thread that is always busy: ten seconds were seen.
+read of 256 rows would wait 256 times for the work of a thread that is always busy: ten seconds were seen. Code
+that may run on such a thread and takes long for large values calls `give_way` now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event, Thread, local
 
 Work = Callable[[], object]
 Done = Callable[[BaseException | None], None]
@@ -35,8 +37,32 @@ def let_serve(loop: asyncio.AbstractEventLoop) -> None:
         served.wait(_LONGEST_SECONDS)
 
 
+_STRETCH_SECONDS = 0.005
+"""How long a thread computes before `give_way` lets the loop serve others."""
+
+
+class _Computing(local):
+    """What a thread that computes knows of itself; `loop` is None on all others."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+    since = 0.0
+
+
+_COMPUTING = _Computing()
+
+
+def give_way() -> None:
+    """Lets the event loop serve what had come, if this thread computes for it and has done so for some
+    milliseconds. Does nothing on other threads, the loop's own among them. Never compiled: so the interpreter's
+    lock can also be given up where compiled code calls it, which does not do so by itself."""
+    loop = _COMPUTING.loop
+    if loop is not None and time.monotonic() > _COMPUTING.since + _STRETCH_SECONDS:
+        let_serve(loop)
+        _COMPUTING.since = time.monotonic()
+
+
 class WorkThread:
-    """`computes`: its work needs the interpreter, and the loop goes first before each piece of it."""
+    """`computes`: its work needs the interpreter; the loop goes first before it, and when it calls `give_way`."""
 
     def __init__(self, name: str, *, computes: bool = False) -> None:
         self._computes = computes
@@ -80,6 +106,7 @@ class WorkThread:
             try:
                 if self._computes:
                     let_serve(loop)
+                    _COMPUTING.loop, _COMPUTING.since = loop, time.monotonic()
                 work()
             except BaseException as raised:
                 error = raised

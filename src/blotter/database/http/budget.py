@@ -3,7 +3,8 @@
 Three things are counted: request bodies, from their first bytes to the answer; what a body is decoded to, as
 long as its request is worked on; answers, as long as a client has not taken them. What is small is not counted:
 the number of connections bounds it. Bodies of senders who name no key that is known may take a quarter, until they
-are whole: then their signatures are verified. docs/settings.md has the whole formula.
+are whole: then their signatures are verified. What a heavy body is decoded to is not counted either: only one at a
+time is decoded, for which there is room of its own. docs/settings.md has the whole formula.
 """
 
 from __future__ import annotations
@@ -17,6 +18,18 @@ SMALL = 8192
 # of a list of texts up to 90.
 _PER_OBJECT = 240
 _PER_ELEMENT = 90
+
+
+MANY_VALUES = 100_000
+"""A body that may hold more values is heavy: decoding and freeing it keeps the interpreter busy for some 50 ms."""
+LONG_BODY = 8 * 1024 * 1024
+"""A body of more bytes is heavy too: a single text of that length takes as long."""
+
+
+def is_heavy(body: bytes) -> bool:
+    """Whether decoding the body takes so long that others would notice. Not values are counted but what stands
+    before each of them: a comma, or the bracket in which it is the first."""
+    return len(body) > LONG_BODY or body.count(b",") + body.count(b"{") + body.count(b"[") > MANY_VALUES
 
 
 Knows = Callable[[dict[str, str]], bool]
@@ -45,9 +58,12 @@ class MemoryBudget:
         """Takes what a large body will be decoded to, and returns it for `release_decoded`; -1 when it does not
         fit.
 
-        One decoded body always fits: any request may be served, only not all at once.
+        One decoded body always fits: any request may be served, only not all at once. A heavy body takes nothing.
         """
-        size = body.count(b"{") * _PER_OBJECT + body.count(b",") * _PER_ELEMENT
+        objects, lists, commas = body.count(b"{"), body.count(b"["), body.count(b",")
+        if objects + lists + commas > MANY_VALUES or len(body) > LONG_BODY:
+            return 0
+        size = objects * _PER_OBJECT + (lists + commas) * _PER_ELEMENT
         if self.decoded > 0 and self.used + size > self.limit:
             return -1
         self.used += size

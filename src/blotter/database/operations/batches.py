@@ -32,6 +32,7 @@ from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size, validate_item
 from blotter.database.validation.keys import check_item_keys, check_key
 from blotter.database.wire import requests as wire
+from blotter.database.work_thread import give_way
 
 ANSWER_BYTES = 16 * 1024 * 1024
 WRITTEN_BYTES = 32 * 1024 * 1024
@@ -76,6 +77,7 @@ def prepare_batch_get(request: wire.BatchGetItemInput) -> BatchGetPlan:
         elif wanted.AttributesToGet is not None:
             projection = legacy.attributes_to_get(wanted.AttributesToGet)
         for key in wanted.Keys:
+            give_way()
             validate_item(key)
         reads.append(TableReads(name, wanted.Keys, projection, bool(wanted.ConsistentRead), wanted))
     return BatchGetPlan(reads, request.ReturnConsumedCapacity)
@@ -197,6 +199,7 @@ def prepare_batch_write(request: wire.BatchWriteItemInput) -> BatchWritePlan:
     for name, requests in request.RequestItems.items():
         writes: list[tuple[Item, int | None]] = []
         for write in requests:
+            give_way()
             if write.PutRequest is not None:
                 item, size = validate_item(write.PutRequest.Item)
                 check_item_size(size)

@@ -25,6 +25,7 @@ from blotter.database.model.capacity import Capacities, ConsumedCapacity, read_u
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.context import Context
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
+from blotter.database.work_thread import give_way
 
 TOKEN_LIFETIME = 600.0
 # Between these are the keys of all token records; "0" follows "/" in ASCII.
@@ -33,8 +34,19 @@ TOKEN_RECORDS = (b"token/", b"token0")
 
 def fingerprint(actions: Any) -> bytes:
     """What a ClientRequestToken stands for: the same for two requests with the same actions, in whatever order a
-    client writes down the members of its maps."""
-    return hashlib.blake2b(msgspec.json.encode(actions, order="deterministic"), digest_size=16).digest()
+    client writes down the members of its maps. It is the digest of their JSON; a list is encoded one action after
+    another, because all of them may be large."""
+    digest = hashlib.blake2b(digest_size=16)
+    if not isinstance(actions, list):
+        digest.update(msgspec.json.encode(actions, order="deterministic"))
+        return digest.digest()
+    separator = b"["
+    for action in actions:
+        give_way()
+        digest.update(separator + msgspec.json.encode(action, order="deterministic"))
+        separator = b","
+    digest.update(b"]" if actions else b"[]")
+    return digest.digest()
 
 
 def repetition(tx: ReadTransaction, context: Context, token: str, actions: bytes) -> list[ConsumedCapacity] | None:

@@ -50,6 +50,7 @@ from blotter.database.validation.key_errors import EmptyKeyError
 from blotter.database.validation.keys import check_item_keys, check_key
 from blotter.database.validation.transactions import check_action
 from blotter.database.wire import requests as wire
+from blotter.database.work_thread import give_way
 
 TRANSACTION_BYTES = 4 * 1024 * 1024
 
@@ -127,6 +128,7 @@ def prepare_transact_write(request: wire.TransactWriteItemsInput) -> TransactWri
 def _prepare_action(item: wire.TransactWriteItem) -> TransactWriteAction:
     """Raises what is wrong with an action whatever its table: its parameters and expression values, then its
     expressions, placeholders that nothing uses, and its item or key."""
+    give_way()
     kind, request = _given(item)
     check_action(kind, request)
     attributes = expression_attributes(request)

@@ -7,6 +7,7 @@ from blotter.database.admission.limits import LimitedTables
 from blotter.database.admission.partitions import PartitionLimits
 from blotter.database.admission.stage import Admission
 from blotter.database.authorization.stage import Authorization, table_finder
+from blotter.database.checking.client import Checker
 from blotter.database.http.origins import Origins
 from blotter.database.http.routing import Router
 from blotter.database.insight_watch import InsightWatch
@@ -31,6 +32,7 @@ def build_handler(
     buckets: Buckets | None = None,
     metrics: RunningMetrics | None = None,
     insights: InsightWatch | None = None,
+    checker: Checker | None = None,
 ) -> Router:
     """The handler of all requests: router, services, pipeline."""
     recorder = None if audit is None else audit.recorder
@@ -52,6 +54,7 @@ def build_handler(
         authorize=authorize,
         admission=None if buckets is None else _admission(storage, settings, buckets, metrics),
         audit=recorder,
+        checker=checker,
     )
     if insights is not None:
         insights.attach(account, pipeline.account_with)

@@ -1,10 +1,11 @@
 """The processes of one server: what they share, and what each of them runs.
 
     supervisor ─┬─ worker 1 … n    HTTP server → router → dispatcher → pipeline → storage
+                ├─ checker         heavy bodies, before a worker decodes them
                 └─ background      deletions, backfills, expired items, trimming
 
-Each process opens the storage for itself, after the fork, because SQLite's connections must not cross one. A store
-that a single process has (in memory) has one worker, which does the background work too.
+Each process but the checker opens the storage for itself, after the fork, because SQLite's connections must not
+cross one. A store that a single process has (in memory) has one worker, which does the background work too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from typing import Any, NamedTuple
 import uvloop
 
 from blotter.database.admission.buckets import Buckets
+from blotter.database.checking import process as checking_process
+from blotter.database.checking.channel import Channel
+from blotter.database.checking.client import Checker
 from blotter.database.http.certificates import Certificates
 from blotter.database.http.server import ConnectionCounts, HttpServer
 from blotter.database.insight_watch import InsightWatch
@@ -61,6 +65,7 @@ class Shared(NamedTuple):
     connections: memoryview[int]
     """How many connections each worker has (`ConnectionCounts`)."""
     metrics: MetricsSetup
+    checks: Channel
 
 
 def connection_counts(workers: int) -> memoryview[int]:
@@ -72,9 +77,10 @@ def connection_counts(workers: int) -> memoryview[int]:
 
 def roles(settings: Settings, shared: Shared) -> list[Role]:
     workers = [_worker(settings, shared, slot) for slot in range(settings.workers)]
+    checker = Role("checker", lambda link: checking_process.run(shared.checks, link))
     if shared.store.single_process:
-        return workers
-    return [*workers, Role("background", lambda link: _run(_background(settings, shared, link)))]
+        return [*workers, checker]
+    return [*workers, checker, Role("background", lambda link: _run(_background(settings, shared, link)))]
 
 
 def _worker(settings: Settings, shared: Shared, slot: int) -> Role:
@@ -113,7 +119,7 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     metrics = shared.metrics.start(slot, storage)
     insights = InsightWatch(storage)
     server = HttpServer(
-        build_handler(storage, settings, access, audit, shared.buckets, metrics, insights),
+        build_handler(storage, settings, access, audit, shared.buckets, metrics, insights, Checker(shared.checks)),
         settings.limits,
         counts=counts,
         failure=INTERNAL_ERROR,

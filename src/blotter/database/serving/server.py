@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from blotter.database.admission.buckets import Buckets
+from blotter.database.checking.channel import make_channel
 from blotter.database.http.certificates import CertificateError, Certificates
 from blotter.database.serving import logs
 from blotter.database.serving.access import AccessSetup
@@ -47,8 +48,10 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     buckets = Buckets(shared=settings.workers > 1) if settings.throttling else None
     connections = connection_counts(settings.workers)
     metrics = MetricsSetup(settings, store, connections, scraped)
+    checks = make_channel()
+    shared = Shared(listener, store, certificates, access, audit, buckets, connections, metrics, checks)
     supervisor = Supervisor(
-        roles(settings, Shared(listener, store, certificates, access, audit, buckets, connections, metrics)),
+        roles(settings, shared),
         lambda: announce(settings, url, store, access.new_root_file, report_to, metrics.url),
         settings.limits.drain_timeout,
         report_to,
@@ -63,6 +66,7 @@ def serve(settings: Settings, ready_fd: int | None = None) -> int:
     finally:
         listener.close()
         metrics.close()
+        checks.close()
         access.close()
         store.release()
         if own is not None:

@@ -27,8 +27,13 @@ from blotter.database.model.numbers import canonical_number, number_size
 from blotter.database.model.size import DOCUMENT_OVERHEAD, MAX_DEPTH, MAX_ITEM_SIZE, MEMBER_OVERHEAD
 from blotter.database.model.values import TYPES, AttributeValue, Item, in_set_order
 from blotter.database.wire.base64 import base64_problem
+from blotter.database.work_thread import give_way
 
 MAX_NAME_BYTES = 65535
+
+_STRETCH = 4096
+"""Members of an item, list, map or set that are validated without giving way to others: compiled code does not by
+itself."""
 
 
 class _Refused(Exception):
@@ -72,6 +77,8 @@ def check_item_size(size: int, *, update: bool = False) -> None:
 
 def _validate_members(members: Item, depth: int) -> int:
     """The size of names and values of an item or map."""
+    if len(members) > _STRETCH:
+        return _validate_many_members(members, depth)
     size = 0
     for name, value in members.items():
         # The two commonest types stand here, without a call.
@@ -93,6 +100,15 @@ def _validate_members(members: Item, depth: int) -> int:
         if not 0 < length <= MAX_NAME_BYTES:
             raise _Refused
         size += length
+    return size
+
+
+def _validate_many_members(members: Item, depth: int) -> int:
+    names = list(members)
+    size = 0
+    for start in range(0, len(names), _STRETCH):
+        give_way()
+        size += _validate_members({name: members[name] for name in names[start : start + _STRETCH]}, depth)
     return size
 
 
@@ -137,30 +153,52 @@ def _null(value: AttributeValue, content: bool, depth: int) -> int:  # noqa: ARG
 def _map(value: AttributeValue, content: Item, depth: int) -> int:  # noqa: ARG001
     if depth >= MAX_DEPTH and content:
         raise _Refused
+    give_way()  # There may be very many small ones.
     return DOCUMENT_OVERHEAD + MEMBER_OVERHEAD * len(content) + _validate_members(content, depth + 1)
 
 
 def _list(value: AttributeValue, content: list[AttributeValue], depth: int) -> int:  # noqa: ARG001
     if depth >= MAX_DEPTH and content:
         raise _Refused
+    give_way()
     size = DOCUMENT_OVERHEAD + MEMBER_OVERHEAD * len(content)
-    for member in content:
-        size += _validate(member, depth + 1)
+    if len(content) <= _STRETCH:
+        for member in content:
+            size += _validate(member, depth + 1)
+        return size
+    for stretch in _stretches(content):
+        for member in stretch:
+            size += _validate(member, depth + 1)
     return size
+
+
+def _stretches(content: list[Any]) -> Iterator[list[Any]]:
+    """The parts of a long list; gives way before each of them."""
+    for start in range(0, len(content), _STRETCH):
+        give_way()
+        yield content[start : start + _STRETCH]
 
 
 def _string_set(value: AttributeValue, content: list[str], depth: int) -> int:  # noqa: ARG001
     if not content or len(set(content)) != len(content):
         raise _Refused
+    give_way()
     in_set_order("SS", content)
+    give_way()
     return sum(len(text) if text.isascii() else len(text.encode()) for text in content)
 
 
 def _number_set(value: AttributeValue, content: list[str], depth: int) -> int:  # noqa: ARG001
-    numbers = value["NS"] = [canonical_number(text) for text in content]
+    numbers = value["NS"] = (
+        [canonical_number(text) for text in content]
+        if len(content) <= _STRETCH
+        else [canonical_number(text) for stretch in _stretches(content) for text in stretch]
+    )
     if not numbers or len(set(numbers)) != len(numbers):
         raise _Refused
+    give_way()
     in_set_order("NS", numbers)
+    give_way()
     return sum(map(number_size, numbers))
 
 
@@ -168,6 +206,7 @@ def _binary_set(value: AttributeValue, content: list[str], depth: int) -> int:  
     if not content or len(set(content)) != len(content):
         raise _Refused
     size = sum(map(_binary_size, content))
+    give_way()
     in_set_order("BS", content)
     return size
 

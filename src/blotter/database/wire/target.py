@@ -19,13 +19,23 @@ _TARGETS = {
 }
 
 
+def find_target(header: str | None) -> str | None:
+    """The operation's name, if there is such an operation."""
+    return _TARGETS.get(header or "")
+
+
 def parse_target(header: str | None, body: bytes) -> str:
     """The operation's name. Raises UnknownOperationException."""
     name = _TARGETS.get(header or "")
-    if name is not None:
-        return name
+    if name is None:
+        raise parse_error(body)
+    return name
+
+
+def parse_error(body: bytes) -> DynamoDBError:
+    """The error of a request that names no operation."""
     try:
         orjson.loads(body or b"{}")
     except orjson.JSONDecodeError:
-        raise serialization_error("") from None
-    raise DynamoDBError("UnknownOperationException", "")
+        return serialization_error("")
+    return DynamoDBError("UnknownOperationException", "")
