@@ -16,7 +16,9 @@ from __future__ import annotations
 from typing import Final
 
 SHORTEST: Final = 0.001
-"""Seconds of the longest wait, at least. Timers of an event loop are not finer."""
+LONGEST: Final = 0.005
+"""Seconds between which the longest wait lies. Timers of an event loop are not finer than the first; the second is
+for batches that took long for reasons of their own."""
 _PART_OF_BATCH: Final = 1 / 4
 """What the longest wait is of the time that the last batch took."""
 MOST: Final = 32
@@ -53,7 +55,7 @@ class Gathering:
             part = min(1.0, self._came / self._answered)
             self._part += (part - self._part) * _WEIGHT
         self._ended_at, self._answered, self._came = now, answered, 0
-        self.longest_wait = max(SHORTEST, took * _PART_OF_BATCH)
+        self.longest_wait = max(SHORTEST, min(LONGEST, took * _PART_OF_BATCH))
         expected = int(answered * self._part + _MARGIN) if self._part >= _LEAST_PART else 0
         self.wanted = max(1, min(MOST, waiting + expected))
 
