@@ -20,6 +20,7 @@ _GRACE: Final = 0.2
 async def within(seconds: float, connection: Any, work: Coroutine[Any, Any, T]) -> T:
     """What `work` returns or raises. Raises TimeoutError after so many seconds, with the connection ended."""
     task = asyncio.ensure_future(work)
+    task.add_done_callback(_ignore)
     try:
         await asyncio.wait({task}, timeout=seconds)
         if not task.done():
@@ -33,3 +34,9 @@ async def within(seconds: float, connection: Any, work: Coroutine[Any, Any, T]) 
     if not in_time:
         raise TimeoutError
     return task.result()
+
+
+def _ignore(task: asyncio.Task[Any]) -> None:
+    """The error of a connection that was ended here is of no interest, also where the caller was canceled."""
+    if not task.cancelled():
+        task.exception()

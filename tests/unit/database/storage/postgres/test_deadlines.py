@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 
@@ -48,7 +50,10 @@ def test_without_an_answer_the_connection_is_ended() -> None:
 
 
 def test_who_is_canceled_ends_the_connection_too() -> None:
+    reported: list[dict[str, Any]] = []
+
     async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
         connection = _Connection()
         waiting = asyncio.ensure_future(within(60, connection, connection.statement()))
         await asyncio.sleep(0)
@@ -58,3 +63,5 @@ def test_who_is_canceled_ends_the_connection_too() -> None:
         assert not connection.was_canceled
 
     asyncio.run(run())
+    gc.collect()
+    assert not reported
