@@ -44,8 +44,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def several(path: Path, run: Run) -> Iterator[list[ReadablePostgresStorage]]:
-    """Storages on one store, as those of several front ends."""
-    storages = [open_postgres(path) for _ in range(3)]
+    """Storages on one store, as those of several front ends. No snapshot grows too old."""
+    storages = [open_postgres(path, snapshot_max_age=3600) for _ in range(3)]
     yield storages
     for storage in storages:
         run(storage.close())
