@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from blotter.database.operations.stream_registry import forget_streams, trimmed_streams
+from blotter.database.operations.streams.registry import forget_streams, trimmed_streams
 from blotter.database.storage.change_log import is_due, trim
 from blotter.database.storage.protocol import Storage
 

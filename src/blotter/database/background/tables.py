@@ -25,9 +25,9 @@ from blotter.database.background.running_jobs import RunningJobs
 from blotter.database.model.table import PAST, Index, Table, is_over
 from blotter.database.operations.backups.system_backups import back_up_deleted
 from blotter.database.operations.contributor_insights import remove_insights_of
-from blotter.database.operations.kinesis_destinations import remove_destinations
 from blotter.database.operations.resource_policies import remove_policies
-from blotter.database.operations.stream_registry import change_stream
+from blotter.database.operations.streams.kinesis_destinations import remove_destinations
+from blotter.database.operations.streams.registry import change_stream
 from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
 
 _JobKey = tuple[str, str, int]

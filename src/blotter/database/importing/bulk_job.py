@@ -32,9 +32,15 @@ from blotter.database.importing.sources import ACCESS_DENIED, NO_BUCKET, SourceR
 from blotter.database.model.capacity import ConsumedCapacity
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.table import Table
-from blotter.database.operations.bulk import BulkState
-from blotter.database.operations.bulk_records import BulkCounts, BulkOperation, find_bulk, save_bulk, save_counts
 from blotter.database.operations.context import Context
+from blotter.database.operations.imports.bulk import BulkState
+from blotter.database.operations.imports.bulk_records import (
+    BulkCounts,
+    BulkOperation,
+    find_bulk,
+    save_bulk,
+    save_counts,
+)
 from blotter.database.operations.item_store import write_item
 from blotter.database.operations.items import (
     PutPlan,

@@ -38,8 +38,8 @@ from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.table import Table
 from blotter.database.operations.backups.jobs import Progress
 from blotter.database.operations.context import Context
-from blotter.database.operations.import_records import Import, find_import, save_import
-from blotter.database.operations.imports import ImportState, Totals
+from blotter.database.operations.imports.imports import ImportState, Totals
+from blotter.database.operations.imports.records import Import, find_import, save_import
 from blotter.database.operations.tables.request import new_table
 from blotter.database.storage.protocol import Row, StorageUnavailable, WriteTransaction
 from blotter.database.validation.imports import creation

@@ -19,7 +19,7 @@ from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, values_equal
 from blotter.database.model.vectors import VectorEntry, base_key_of, entry_key, vector_entry
 from blotter.database.operations.item_store import projected
-from blotter.database.operations.stream_registry import Stream
+from blotter.database.operations.streams.registry import Stream
 from blotter.database.storage.protocol import (
     RECORDS_SPACE,
     Change,

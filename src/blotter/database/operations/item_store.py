@@ -24,7 +24,7 @@ from blotter.database.model.table import Index, Table
 from blotter.database.model.values import Item, item_bytes, values_equal
 from blotter.database.model.vectors import NOTHING_KNOWN, metered_size, vector_sizes
 from blotter.database.operations.context import Context
-from blotter.database.operations.stream_registry import shard_for_write
+from blotter.database.operations.streams.registry import shard_for_write
 from blotter.database.operations.vectors.entries import write_vector_entry
 from blotter.database.storage.protocol import NO_SHARD, Change, ReadTransaction, StoredItem, WriteTransaction
 

@@ -11,28 +11,25 @@ from typing import Any, Protocol, TypeVar
 
 from blotter.database.operations import (
     batches,
-    bulk,
-    continuous_backups,
     contributor_insights,
-    imports,
     items,
-    kinesis_streaming,
     reading,
     resource_policies,
     service,
-    streams,
     transactions,
 )
 from blotter.database.operations.answers import Result
-from blotter.database.operations.backups import backups, point_in_time, restoring
+from blotter.database.operations.backups import backups, continuous_backups, point_in_time, restoring
 from blotter.database.operations.context import Context
 from blotter.database.operations.exports import description as exports
 from blotter.database.operations.exports import request as export_request
+from blotter.database.operations.imports import bulk, imports
 from blotter.database.operations.operation import OnConflict, Operation, Reading, Slicing, Writing
 from blotter.database.operations.partiql import batch as partiql_batch
 from blotter.database.operations.partiql import select as partiql_select
 from blotter.database.operations.partiql import statement as partiql_statement
 from blotter.database.operations.partiql import transaction as partiql_transaction
+from blotter.database.operations.streams import kinesis_streaming, streams
 from blotter.database.operations.tables import lifecycle, tags_and_ttl, update_table
 from blotter.database.operations.touches import EVERYTHING, RequestPlan, Touch
 from blotter.database.operations.vectors import search

@@ -18,7 +18,7 @@ from blotter.database.model.streams import is_trimmed
 from blotter.database.model.table import Table
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table
-from blotter.database.operations.stream_registry import find_stream
+from blotter.database.operations.streams.registry import find_stream
 from blotter.database.operations.tables.under_way import check_settled
 from blotter.database.security.access_records import ResourcePolicy, delete, every, find, save
 from blotter.database.security.named_principals import missing_principal

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blotter.database.background.tokens import TokenSweeper
-from blotter.database.operations import client_tokens
+from blotter.database.operations.imports import client_tokens
 from blotter.database.operations.request_tokens import TOKEN_LIFETIME, TOKEN_RECORDS
 from blotter.database.storage.protocol import RECORDS_SPACE, WriteTransaction
 from tests.in_process import ACCOUNT, REGION

@@ -19,9 +19,10 @@ import pytest
 
 from blotter.database.expressions import Projection
 from blotter.database.http.messages import Pending, Request
-from blotter.database.operations import batches, pages, streams
+from blotter.database.operations import batches, pages
 from blotter.database.operations.item_store import Current
 from blotter.database.operations.pages import PageReader
+from blotter.database.operations.streams import streams
 from blotter.database.operations.transactions import in_bounded_memory
 from blotter.database.pipeline import SMALL_BODY, Pipeline
 from blotter.database.storage.sqlite import aside

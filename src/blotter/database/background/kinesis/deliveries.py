@@ -17,7 +17,7 @@ from typing import Final
 from blotter.database.background.attempts import Attempts
 from blotter.database.background.kinesis.delivery import Delivery, LogWindow
 from blotter.database.background.kinesis.stream import KinesisStream, Stream
-from blotter.database.operations.kinesis_destinations import Destination, live_destinations
+from blotter.database.operations.streams.kinesis_destinations import Destination, live_destinations
 from blotter.database.storage.protocol import Storage
 
 LOOK_SECONDS: Final = 5.0

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from blotter.database.background.kinesis.records import Record, kinesis_record
 from blotter.database.background.kinesis.stream import Stream, Undelivered
 from blotter.database.model.table import is_over
-from blotter.database.operations.kinesis_destinations import (
+from blotter.database.operations.streams.kinesis_destinations import (
     Destination,
     State,
     begin_anew,

@@ -20,8 +20,8 @@ from uuid import UUID
 import orjson
 
 from blotter.database.model.size import item_size
-from blotter.database.operations.kinesis_destinations import Destination
-from blotter.database.operations.stream_records import EVENTS
+from blotter.database.operations.streams.kinesis_destinations import Destination
+from blotter.database.operations.streams.records import EVENTS
 from blotter.database.storage.protocol import Change
 
 LARGEST_RECORD: Final = 1 << 20

@@ -19,6 +19,7 @@ from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.recovery import Window, recovery_window
 from blotter.database.model.table import RestoreSummary, Table
 from blotter.database.model.timestamps import iso
+from blotter.database.operations.backups.continuous_backups import table_not_found
 from blotter.database.operations.backups.jobs import RESTORE_TO_TIME, RestoreToTimeState
 from blotter.database.operations.backups.restoring import (
     check_limit,
@@ -29,7 +30,6 @@ from blotter.database.operations.backups.restoring import (
     touches_on_items,
 )
 from blotter.database.operations.context import Context
-from blotter.database.operations.continuous_backups import table_not_found
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire

@@ -18,9 +18,9 @@ from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, find_table, get_table, table_name
 from blotter.database.operations.contributor_insights import remove_insights_of
-from blotter.database.operations.kinesis_destinations import remove_destinations
 from blotter.database.operations.resource_policies import attach, remove_policies
-from blotter.database.operations.stream_registry import disable_stream
+from blotter.database.operations.streams.kinesis_destinations import remove_destinations
+from blotter.database.operations.streams.registry import disable_stream
 from blotter.database.operations.tables import quotas
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.operations.tables.description import describe_created, describe_table

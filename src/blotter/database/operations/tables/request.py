@@ -23,7 +23,7 @@ from blotter.database.model.table import (
     WarmUnits,
 )
 from blotter.database.operations.context import Context
-from blotter.database.operations.stream_registry import enable_stream
+from blotter.database.operations.streams.registry import enable_stream
 from blotter.database.operations.tables import protection
 from blotter.database.operations.tables.description import warm_units
 from blotter.database.storage.change_log import readers_of_new_table

@@ -30,7 +30,7 @@ from blotter.database.model.table import (
 )
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, get_table
-from blotter.database.operations.stream_registry import disable_stream, enable_stream
+from blotter.database.operations.streams.registry import disable_stream, enable_stream
 from blotter.database.operations.tables import quotas
 from blotter.database.operations.tables.catalog import save_table
 from blotter.database.operations.tables.description import (

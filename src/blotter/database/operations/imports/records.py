@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from blotter.database.model.arns import part_arn, table_arn
-from blotter.database.operations import client_tokens
+from blotter.database.operations.imports import client_tokens
 from blotter.database.operations.job_records import JobRecords
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire

@@ -1,6 +1,6 @@
 """DynamoDB Streams: ListStreams, DescribeStream, GetShardIterator and GetRecords, all readers of the change log.
 
-Streams are found in `stream_registry`, their shards follow from `model.streams`; a position in a shard is a
+Streams are found in `registry`, their shards follow from `model.streams`; a position in a shard is a
 sequence of the change log. GetRecords determines whether a shard is open, and reads its records, in one
 snapshot: a shard seen closed gets no more records. After the last record of an open shard the next iterator points
 to the end of the whole log, so that the reader of a quiet shard is never overtaken by the trimming. Sources:
@@ -30,7 +30,9 @@ from blotter.database.operations.answers import Result, Returned, answer, encode
 from blotter.database.operations.context import Context
 from blotter.database.operations.operation import Slices
 from blotter.database.operations.pages import LARGE_BODIES, Selecting
-from blotter.database.operations.shard_iterators import (
+from blotter.database.operations.streams.records import StreamRecord, stream_record
+from blotter.database.operations.streams.registry import Stream, find_stream, streams
+from blotter.database.operations.streams.shard_iterators import (
     EXACTLY,
     FROM_HORIZON,
     LIFETIME,
@@ -38,8 +40,6 @@ from blotter.database.operations.shard_iterators import (
     parse_iterator,
     parse_stream_arn,
 )
-from blotter.database.operations.stream_records import StreamRecord, stream_record
-from blotter.database.operations.stream_registry import Stream, find_stream, streams
 from blotter.database.operations.tables.description import describe_keys
 from blotter.database.operations.touches import Touch
 from blotter.database.storage.protocol import Change, ReadTransaction, SnapshotTooOld, change_size

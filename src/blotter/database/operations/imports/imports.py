@@ -24,7 +24,7 @@ from blotter.database.model.errors import DynamoDBError, resource_in_use, valida
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.backups.jobs import Progress
 from blotter.database.operations.context import Context
-from blotter.database.operations.import_records import (
+from blotter.database.operations.imports.records import (
     Import,
     find_import,
     forget_old_imports,

@@ -19,7 +19,7 @@ from blotter.database.model.errors import DynamoDBError, table_not_found, valida
 from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, get_table
-from blotter.database.operations.kinesis_destinations import (
+from blotter.database.operations.streams.kinesis_destinations import (
     Destination,
     Precision,
     begin,

@@ -20,7 +20,7 @@ import orjson
 
 from blotter.database.model.size import item_size
 from blotter.database.model.streams import sequence_number
-from blotter.database.operations.stream_registry import Stream
+from blotter.database.operations.streams.registry import Stream
 from blotter.database.storage.protocol import Change
 
 EVENT_VERSION = "1.1"

@@ -23,7 +23,8 @@ from blotter.database.model.arns import parse_part_arn
 from blotter.database.model.errors import DynamoDBError, table_not_found, validation_error
 from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
-from blotter.database.operations.bulk_records import (
+from blotter.database.operations.context import Context, get_table
+from blotter.database.operations.imports.bulk_records import (
     ARN_PART,
     ENDED,
     RECORD_SECONDS,
@@ -36,9 +37,8 @@ from blotter.database.operations.bulk_records import (
     remember_token,
     save_bulk,
 )
-from blotter.database.operations.context import Context, get_table
-from blotter.database.operations.import_records import import_time
-from blotter.database.operations.imports import JOB_IS_GONE, bucket_reads, given
+from blotter.database.operations.imports.imports import JOB_IS_GONE, bucket_reads, given
+from blotter.database.operations.imports.records import import_time
 from blotter.database.operations.page_tokens import page_token, place_of
 from blotter.database.operations.request_tokens import fingerprint
 from blotter.database.operations.tables.under_way import in_use_error, still_in_use
