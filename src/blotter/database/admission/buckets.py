@@ -9,6 +9,11 @@ Workers exclude each other by a lock on the bucket's bytes of the shared file, w
 holder dies. A holder that does not run (the machine is overloaded, the process was stopped) is waited for only
 `PATIENCE_SECONDS`: then units may be given twice, which is better than an event loop that stands still.
 
+Locks are slow, so a process that takes units takes some more at once, a lease, from which it gives without a lock
+until it is used up. A lease is at most what the rate gives in `LEASE_SECONDS`, and at most a 1024th of what the
+bucket holds, so there is none of a bucket that is nearly empty: then every unit is taken by itself. A process puts
+its lease back before it refuses a request, and before it forgets the bucket; only one that is killed loses it.
+
 Memory is bounded by the number of slots. A bucket that was not used for so long that it is full again holds
 nothing that is worth keeping, so its slot is given to another.
 
@@ -30,6 +35,8 @@ BURST_SECONDS: Final = 300.0
 """How long unused capacity is kept. Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/
 burst-adaptive-capacity.html"""
 PATIENCE_SECONDS: Final = 0.1
+LEASE_SECONDS: Final = 0.01
+_LEASE_PART: Final = 1.0 / 1024.0
 
 SLOTS: Final = 1 << 16
 _WINDOW: Final = 64
@@ -46,7 +53,17 @@ class Buckets:
     """All buckets of a server. Made before it forks; `shared` is whether several processes use them. `clock` gives
     seconds on a clock that is the same in every process and is never set."""
 
-    __slots__ = ("_clock", "_descriptor", "_floats", "_memory", "_numbers", "_patience", "_shared", "_slots")
+    __slots__ = (
+        "_clock",
+        "_descriptor",
+        "_floats",
+        "_leased",
+        "_memory",
+        "_numbers",
+        "_patience",
+        "_shared",
+        "_slots",
+    )
 
     def __init__(
         self,
@@ -62,6 +79,8 @@ class Buckets:
         self._clock = clock
         self._patience = patience
         self._descriptor = -1
+        self._leased: list[Bucket] = []
+        """The buckets of which this process may have a lease."""
         if shared:
             with tempfile.TemporaryFile() as file:
                 file.truncate(size)
@@ -97,14 +116,36 @@ class Buckets:
 
     def take(self, bucket: Bucket, units: float) -> bool:
         """Takes units if there are as many; whether there were. None of 0 units: whether it holds a whole one."""
+        leased = bucket.leased
+        if leased >= (units or 1.0):
+            bucket.leased = leased - units
+            return True
+        return self._take(bucket, units)
+
+    def _take(self, bucket: Bucket, units: float) -> bool:
+        """`take` without a lease, or with one that is too small: it is put back, and there is another one if the
+        bucket has as many units."""
         slot = self._lock(bucket)
         try:
             now = self._clock()
-            origin = self._origin(bucket, slot, now)
-            if (now - origin) * bucket.rate + _ROUNDING < (units or 1.0):
+            origin, leased = self._origin(bucket, slot, now), bucket.leased
+            held = (now - origin) * bucket.rate + leased
+            if held + _ROUNDING < (units or 1.0):
+                if leased > 0.0:
+                    bucket.leased = 0.0
+                    self._floats[slot + 1] = origin - leased / bucket.rate
                 return False
-            if units:
-                self._floats[slot + 1] = origin + units / bucket.rate
+            lease = (held - units) * _LEASE_PART
+            if lease > bucket.most_leased:
+                lease = bucket.most_leased
+            if lease > 0.0:
+                self._note(bucket)
+            else:
+                lease = 0.0
+            bucket.leased = lease
+            taken = units + lease - leased
+            if taken:
+                self._floats[slot + 1] = origin + taken / bucket.rate
             return True
         finally:
             self._unlock(slot)
@@ -112,19 +153,42 @@ class Buckets:
     def charge(self, bucket: Bucket, units: float) -> None:
         """Takes units even if there are not as many: what is owed must be filled in before others are given. With
         a negative number, gives units back."""
+        leased = bucket.leased
+        if 0.0 <= units <= leased:
+            bucket.leased = leased - units
+        else:
+            self._charge(bucket, units)
+
+    def _charge(self, bucket: Bucket, units: float) -> None:
+        """`charge` that also puts the lease back."""
         slot = self._lock(bucket)
         try:
             now = self._clock()
+            units -= bucket.leased
+            bucket.leased = 0.0
             self._floats[slot + 1] = self._origin(bucket, slot, now) + units / bucket.rate
         finally:
             self._unlock(slot)
 
+    def _note(self, bucket: Bucket) -> None:
+        if not bucket.noted:
+            bucket.noted = True
+            self._leased.append(bucket)
+
+    def put_back(self) -> None:
+        """Puts the leases of this process back. To be called before it forgets the buckets."""
+        for bucket in self._leased:
+            bucket.noted = False
+            if bucket.leased > 0.0:
+                self._charge(bucket, 0.0)
+        self._leased.clear()
+
     def holds(self, bucket: Bucket) -> float:
-        """The units that a bucket holds now; negative when units are owed."""
+        """The units that a bucket holds now, with the lease of this process; negative when units are owed."""
         slot = self._lock(bucket)
         try:
             now = self._clock()
-            return (now - self._origin(bucket, slot, now)) * bucket.rate
+            return (now - self._origin(bucket, slot, now)) * bucket.rate + bucket.leased
         finally:
             self._unlock(slot)
 
@@ -224,13 +288,19 @@ class Buckets:
 
 class Bucket:
     """One bucket as a process sees it: `rate` units a second, at most what that gives in `seconds`. `key` is a
-    number that stands for it in every process, never 0."""
+    number that stands for it in every process, never 0. `leases`: for one that is not thrown away after a request.
+    """
 
-    __slots__ = ("key", "rate", "seconds", "slot")
+    __slots__ = ("key", "leased", "most_leased", "noted", "rate", "seconds", "slot")
 
-    def __init__(self, key: int, rate: float, seconds: float = BURST_SECONDS) -> None:
+    def __init__(self, key: int, rate: float, seconds: float = BURST_SECONDS, *, leases: bool = True) -> None:
         self.key: Final = key
         self.rate: Final = rate
         self.seconds: Final = seconds
+        self.most_leased: Final = rate * LEASE_SECONDS if leases else 0.0
+        self.leased = 0.0
+        """Units that were taken from the shared memory and not given yet."""
+        self.noted = False
+        """Whether `Buckets` knows that there may be a lease."""
         self.slot = -1
         """Its first field in the shared memory, once it was found; another bucket may have got it since."""

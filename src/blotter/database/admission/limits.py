@@ -61,6 +61,10 @@ class Limits:
         self.ends_at: Final = ends_at
         """When other units will be in force, in seconds since the epoch."""
 
+    def reading(self, index: str | None) -> Pair:
+        """The limits of a read of the table or of one of its indexes: a local one uses the table's."""
+        return self.own if index is None else self.indexes.get(index, self.own)
+
     @property
     def none(self) -> bool:
         """Whether nothing is limited."""
@@ -68,6 +72,17 @@ class Limits:
         for pair in self.indexes.values():
             limits += [pair.read, pair.write]
         return all(limit is None for limit in limits)
+
+
+class _Known:
+    """What was found for a name or an ARN, as requests of one account in one region have it."""
+
+    __slots__ = ("account", "limits", "region")
+
+    def __init__(self, account: str, region: str, limits: Limits | None) -> None:
+        self.account: Final = account
+        self.region: Final = region
+        self.limits: Final = limits
 
 
 class LimitedTables:
@@ -85,14 +100,16 @@ class LimitedTables:
         self._many = False
         self._version = -1
         self._kept_since = 0.0
-        self._kept: dict[tuple[str, str, str], Limits | None] = {}
+        self._kept: dict[tuple[str, str, str], _Known] = {}
+        self._recent: dict[str, _Known] = {}
+        """Of the tables of each name, the one that was asked for last."""
         storage.on_catalog_change(buckets.changed)
 
     def may_limit(self, now: float) -> bool:
         """Whether some table of the store may have limits. If none has, no request needs to be looked at."""
         version = self._buckets.version
         if version != self._version or not 0.0 <= now - self._kept_since <= KEPT_SECONDS:
-            self._kept.clear()
+            self._forget()
             self._version = version
             self._kept_since = now
             self._any = self._all_tables or self._look_at_all(now)
@@ -101,12 +118,22 @@ class LimitedTables:
     def find(self, account: str, region: str, name_or_arn: str, now: float) -> Limits | None:
         """The limits in force; None for a table without any, and for one that does not exist. The caller has just
         asked `may_limit`. Raises NotAtHand where the store answers later."""
-        key = (account, region, name_or_arn)
-        if key in self._kept:
-            limits = self._kept[key]
-            if limits is None or now < limits.ends_at:
-                return limits
-        return self._look_up(key, now)
+        known = self._recent.get(name_or_arn)
+        if known is None or known.account != account or known.region != region:
+            key = (account, region, name_or_arn)
+            known = self._kept.get(key)
+            if known is None:
+                return self._look_up(key, now)
+            self._recent[name_or_arn] = known
+        limits = known.limits
+        if limits is None or now < limits.ends_at:
+            return limits
+        return self._look_up((account, region, name_or_arn), now)
+
+    def _forget(self) -> None:
+        self._buckets.put_back()
+        self._kept.clear()
+        self._recent.clear()
 
     def _look_at_all(self, now: float) -> bool:
         """Whether some table has limits, or there are too many tables to look at all of them, once and for all."""
@@ -163,8 +190,10 @@ class LimitedTables:
         if limits is not None and limits.none and not self._all_tables:
             limits = None
         if len(self._kept) >= _MOST_KEPT:
-            self._kept.clear()
-        self._kept[key] = limits
+            self._forget()
+        known = _Known(key[0], key[1], limits)
+        self._kept[key] = known
+        self._recent[key[2]] = known
         return limits
 
     def _limits(self, table: Table, now: float) -> Limits:

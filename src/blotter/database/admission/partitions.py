@@ -47,5 +47,5 @@ class PartitionLimits:
         number = int.from_bytes(digest, "big") | _TOP_BIT
         resource = f"{limits.arn}/index/{pair.index}" if pair.index else limits.arn
         units = (WRITE_UNITS if writes else READ_UNITS) / self._buckets.servers
-        bucket = Bucket(number, units, _SECONDS)
+        bucket = Bucket(number, units, _SECONDS, leases=False)
         return Limit(bucket, resource, pair.index, writes=writes, cause=KEY_RANGE, provisioned=limits.provisioned)

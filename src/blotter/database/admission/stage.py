@@ -73,18 +73,39 @@ class Admission:
         of other plans it refuses or postpones parts."""
         if not self._tables.may_limit(context.now):
             return ends
-        limited: list[Limits | None] = []
-        any_limited = False
         touches = plan.touches()
-        for touch in touches:
-            limits = None
-            if touch.select or touch.return_values:
-                limits = self._tables.find(context.account, context.region, touch.resource, context.now)
-            limited.append(limits)
-            any_limited = any_limited or limits is not None
-        if not any_limited:
-            return ends
-        return self._admit(context, plan, ends, touches, limited)
+        if len(touches) == 1:
+            touch = touches[0]
+            limits = self._limits_of(context, touch)
+            return ends if limits is None else self._admit_one(context, plan, ends, touch, limits)
+        limited = [self._limits_of(context, touch) for touch in touches]
+        if any(limits is not None for limits in limited):
+            return self._admit(context, plan, ends, touches, limited)
+        return ends
+
+    def _limits_of(self, context: Context, touch: Touch) -> Limits | None:
+        if touch.select or touch.return_values:
+            return self._tables.find(context.account, context.region, touch.resource, context.now)
+        return None
+
+    def _admit_one(self, context: Context, plan: Plan, ends: Ends, touch: Touch, limits: Limits) -> Ends:
+        """`_admit` for what most requests are: one touch, and units for it."""
+        if self._partitions is None:
+            writes = not touch.select
+            limit = limits.own.write if writes else limits.reading(touch.index).read
+            units = WRITE_UNITS if writes else READ_UNITS
+            if limit is None and not limits.indexes:
+                return ends
+            if limit is None or self._buckets.take(limit.bucket, units):
+                if not writes or self._hold(limits.blocking):
+                    return MeteredOne(ends, self._buckets, limits, limit, units)
+                if limit is not None:
+                    self._buckets.charge(limit.bucket, -units)
+        return self._admit(context, plan, ends, (touch,), (limits,))
+
+    def _hold(self, blocking: list[Limit]) -> bool:
+        """Whether each has a unit."""
+        return not blocking or all(self._buckets.take(limit.bucket, 0.0) for limit in blocking)
 
     def _admit(
         self,
@@ -117,9 +138,7 @@ class Admission:
         """Takes the units of a touch, or none: the limits that it exceeds."""
         writes = not touch.select
         units = WRITE_UNITS if writes else READ_UNITS
-        pair = limits.own
-        if touch.index is not None and not writes:
-            pair = limits.indexes.get(touch.index, pair)  # a local one uses the table's
+        pair = limits.own if writes else limits.reading(touch.index)
         limit = pair.write if writes else pair.read
         exceeded: list[Limit] = []
         if limit is not None and not self._buckets.take(limit.bucket, units):
@@ -163,8 +182,6 @@ def _refuse(plan: Any, refused: dict[int, DynamoDBError], count: int) -> None:
 
 def settle(buckets: Buckets, takings: Sequence[Taking], consumed: Sequence[ConsumedCapacity]) -> None:
     """Charges the buckets with what was consumed, less what was taken before."""
-    if len(takings) == 1 and len(consumed) == 1 and _settle_one(buckets, takings[0], consumed[0]):
-        return
     due: dict[Limit, float] = {}
     touches: dict[str, int] = {}
     for taking in takings:
@@ -195,22 +212,6 @@ def settle(buckets: Buckets, takings: Sequence[Taking], consumed: Sequence[Consu
             buckets.charge(limit.bucket, units)
 
 
-def _settle_one(buckets: Buckets, taking: Taking, consumed: ConsumedCapacity) -> bool:
-    """`settle` for what most requests do: one touch, of a table whose own units are the only ones concerned.
-    Whether it was that."""
-    limits, limit = taking.limits, taking.limit
-    if limit is None or taking.partition is not None or consumed.global_indexes:
-        return False
-    if consumed.table_name != limits.name or limit is not (
-        limits.own.write if consumed.writes else limits.own.read
-    ):
-        return False
-    units = _of_table(consumed) - taking.units
-    if units:
-        buckets.charge(limit.bucket, units)
-    return True
-
-
 def _of_table(consumed: ConsumedCapacity) -> float:
     """What is taken from the table's own units: its local indexes use them too."""
     local = consumed.local_indexes
@@ -236,3 +237,38 @@ class Metered(Ends):
     ) -> Response | Pending:
         settle(self._buckets, self._takings, error.consumed if isinstance(error, DynamoDBError) else ())
         return self._ends.failed(error, request, context, plan)
+
+
+class MeteredOne(Ends):
+    """`Metered` for one touch: `units` were taken from `limit`, if there is one."""
+
+    __slots__ = ("_buckets", "_ends", "_limit", "_limits", "_units")
+
+    def __init__(self, ends: Ends, buckets: Buckets, limits: Limits, limit: Limit | None, units: float) -> None:
+        self._ends = ends
+        self._buckets = buckets
+        self._limits = limits
+        self._limit = limit
+        self._units = units
+
+    def succeeded(self, result: Result, request: Request, context: Context, plan: Plan) -> Response | Pending:
+        self._settle(result.consumed)
+        return self._ends.succeeded(result, request, context, plan)
+
+    def failed(
+        self, error: BaseException, request: Request, context: Context | None, plan: Plan | None
+    ) -> Response | Pending:
+        self._settle(error.consumed if isinstance(error, DynamoDBError) else ())
+        return self._ends.failed(error, request, context, plan)
+
+    def _settle(self, consumed: Sequence[ConsumedCapacity]) -> None:
+        limits, limit = self._limits, self._limit
+        if limit is not None and isinstance(consumed, tuple) and len(consumed) == 1:
+            each: ConsumedCapacity = consumed[0]
+            own = limits.own.write if each.writes else limits.own.read
+            if limit is own and each.global_indexes is None and each.table_name == limits.name:
+                units = _of_table(each) - self._units
+                if units:
+                    self._buckets.charge(limit.bucket, units)
+                return
+        settle(self._buckets, (Taking(limits, limit, None, self._units),), consumed)

@@ -141,6 +141,8 @@ async def _work(settings: Settings, shared: Shared, slot: int, counts: Connectio
     await server.drain()
     if metrics.counters is not None and not store.single_process:
         metrics.counters.close()
+    if shared.buckets is not None:
+        shared.buckets.put_back()
     await insights.close()
     if audit is not None:
         await audit.trail.close()

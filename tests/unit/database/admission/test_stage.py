@@ -406,6 +406,7 @@ def test_an_account_gives_a_table_on_demand_40000_units(make: Make, clock: Clock
     assert put(database)[0] == 200
     table = database.run(database.storage.fetch(lambda tx: tx.find_table("123456789012", "us-east-1", "things")))
     assert table is not None
+    buckets.put_back()
     buckets.charge(Bucket(4 * table.space + 2, 40_000.0), 40_000.0 * BURST - 2)
     assert put(database)[0] == 200
     status, body = put(database)
