@@ -10,8 +10,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 import botocore.exceptions
@@ -258,6 +259,97 @@ def test_bytes_one_by_one_and_half_closed(secure: Serving, files: Files) -> None
         while True:
             received += session.read(65536)
     assert received.count(b'{"status":"ok"}') == 50
+
+
+class _Records:
+    """A client that decides how its records are sent."""
+
+    def __init__(self, serving: Serving, context: ssl.SSLContext) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._session = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+        self.socket = socket.create_connection(serving.address, timeout=30)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while True:
+            try:
+                self._session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.socket.sendall(self._outgoing.read())
+                self._receive()
+        self.socket.sendall(self._outgoing.read())
+
+    def records(self, *contents: bytes) -> bytes:
+        for content in contents:
+            self._session.write(content)
+        return self._outgoing.read()
+
+    def expect(self, answers: int) -> None:
+        received = b""
+        while received.count(b'{"status":"ok"}') < answers:
+            try:
+                received += self._session.read(65536)
+            except ssl.SSLWantReadError:
+                self._receive()
+        assert received.count(b"HTTP/1.1 200 ") == answers
+
+    def _receive(self) -> None:
+        data = self.socket.recv(65536)
+        assert data
+        self._incoming.write(data)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_requests_in_records_of_every_shape(secure: Serving, files: Files, version: ssl.TLSVersion) -> None:
+    """One in a record, in several, several records in one piece, a record in single bytes, one and a half."""
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    context = _client(files.trusted)
+    context.minimum_version = context.maximum_version = version
+    client = _Records(secure, context)
+    with client.socket:
+        for contents in ([request], [request], [request[:9], request[9:]], [request] * 5, [request]):
+            client.socket.sendall(client.records(*contents))
+            client.expect(b"".join(contents).count(b"GET"))
+        record = client.records(request)
+        for at in range(len(record)):
+            client.socket.sendall(record[at : at + 1])
+        client.expect(1)
+        both = client.records(request, request)
+        half = len(both) // 2 + 3
+        for part in (both[:half], both[half:], client.records(request)):
+            client.socket.sendall(part)
+            client.expect(1)
+
+
+def test_a_client_may_change_its_keys(secure: Serving, files: Files) -> None:
+    """Twice, with OpenSSL's own client, whose command "K" asks the server to change its own too."""
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    host, port = secure.address
+    command = ["openssl", "s_client", "-CAfile", files.trusted, "-connect", f"{host}:{port}", "-tls1_3"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as asking:
+        assert asking.stdin is not None
+        assert asking.stdout is not None
+        assert asking.stderr is not None
+        too_long = threading.Timer(60, asking.kill)
+        too_long.start()
+        for _ in range(2):
+            asking.stdin.write(request)
+            _read_until(asking.stdout, b'{"status":"ok"}')
+            asking.stdin.write(b"K\n")
+            _read_until(asking.stderr, b"KEYUPDATE")
+        asking.stdin.write(request)
+        _read_until(asking.stdout, b'{"status":"ok"}')
+        asking.stdin.close()
+        too_long.cancel()
+
+
+def _read_until(pipe: IO[bytes], text: bytes) -> None:
+    received = b""
+    while text not in received:
+        data = os.read(pipe.fileno(), 65536)
+        assert data, received
+        received += data
 
 
 def test_sighup_changes_the_certificate_and_keeps_connections(serve: Serve, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         "_held_size",
         "_host",
         "_loop",
+        "_outbox",
         "_pending",
         "_reader",
         "_reading",
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._writer = host.writer
         self._budget = host.budget
         self._loop = host.loop
+        self._outbox = host.outbox
         self._transport: Any = None
         self._reader: RequestReader = None  # type: ignore[assignment]  # set before any byte arrives
         self._held: deque[memoryview] = deque()
@@ -133,6 +135,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._eof = True
+        self._outbox.flush()  # The transport may be closed after this.
         # Requests that arrived before the client closed its side are still answered.
         state = self._state
         return state is not _LINGERING and (state is _BUSY or state is _BLOCKED or bool(self._held))
@@ -163,7 +166,7 @@ class Connection(asyncio.Protocol):
         if now < self._deadline or self._transport is None:
             return
         if self._state is _IDLE:
-            self._transport.close()
+            self._close()
         elif self._state is _HEAD or self._state is _BODY:
             self.refuse(Refused(408, f"the request's {self._state.value} took too long"))
         else:
@@ -172,7 +175,7 @@ class Connection(asyncio.Protocol):
     def drain(self) -> None:
         self._ending = True
         if self._state is _IDLE and self._transport is not None:
-            self._transport.close()
+            self._close()
 
     def abort(self) -> None:
         self._release_unsent()
@@ -213,6 +216,10 @@ class Connection(asyncio.Protocol):
                 self._rest()
                 return
 
+    def _close(self) -> None:
+        self._outbox.flush()
+        self._transport.close()
+
     def _go_on(self) -> None:
         if self._state is _BUSY:
             self._advance()
@@ -224,6 +231,9 @@ class Connection(asyncio.Protocol):
             if self._decoded < 0:
                 self._decoded = 0
                 return self._answer(request, self._host.overloaded)
+        outbox = self._outbox
+        if outbox.waiting:
+            outbox.flush_old()
         try:
             answer = self._handler(request)
             if isinstance(answer, Response):
@@ -251,10 +261,11 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         state = _STATES[reader.phase]
         if self._eof or reader.last or (self._ending and state is _IDLE):
-            self._transport.close()
+            self._close()
             return
         if reader.expects_continue:
             reader.expects_continue = False
+            self._outbox.flush()
             self._transport.write(CONTINUE)
         if not self._reading:
             self._reading = True
@@ -279,7 +290,7 @@ class Connection(asyncio.Protocol):
             self._release(request)
             return
         try:
-            if not self._answer(request, response):
+            if not self._answer(request, response, together=False):
                 return
         except Exception:
             log.exception("request %s could not be answered", request.id)
@@ -287,8 +298,9 @@ class Connection(asyncio.Protocol):
             return
         self._advance(answered=True)
 
-    def _answer(self, request: Request, response: Response) -> bool:
-        """Writes an answer; False when it is first compressed in another thread."""
+    def _answer(self, request: Request, response: Response, *, together: bool = True) -> bool:
+        """Writes an answer; False when it is first compressed in another thread. `together`: with those of this
+        iteration of the loop. Answers that came later, as those of writes, come together by themselves."""
         if "accept-encoding" in request.headers:
             coding = self._writer.coding(request, response)
             if coding and len(response.body) > INLINE_COMPRESSION:
@@ -303,9 +315,14 @@ class Connection(asyncio.Protocol):
         close = reader.last and not reader.requests
         frame = self._writer.frame(request, response, close)
         self._release(request)
+        size = len(frame)
+        if together and size <= SMALL:
+            self._outbox.put(self._transport, frame)
+            return True
+        self._outbox.flush()
         self._transport.write(frame)
-        if not self._writable and len(frame) > SMALL:
-            self._count_unsent(len(frame))
+        if not self._writable:
+            self._count_unsent(size)
         return True
 
     def _release(self, request: Request) -> None:
@@ -353,6 +370,7 @@ class Connection(asyncio.Protocol):
         body = f"{refusal.reason}\n".encode() if refusal.reason else b""
         request = Request("POST", "/", {}, b"", id=self._host.new_id())
         answer = Response(refusal.status, body, (("Content-Type", "text/plain"),))
+        self._outbox.flush()
         self._transport.write(self._writer.frame(request, answer, close=True))
         self._transport.write_eof()
         if not self._reading:

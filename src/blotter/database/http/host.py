@@ -9,6 +9,7 @@ from typing import Protocol
 from blotter.database.http.budget import MemoryBudget
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Handler, Response
+from blotter.database.http.outbox import Outbox
 from blotter.database.http.reader import Phase
 from blotter.database.http.writer import ResponseWriter
 
@@ -46,6 +47,7 @@ class Host(Protocol):
     writer: ResponseWriter
     budget: MemoryBudget
     loop: AbstractEventLoop
+    outbox: Outbox
     now: float
     new_id: Callable[[], str]
     next_number: Callable[[], int]

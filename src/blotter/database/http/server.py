@@ -22,6 +22,7 @@ from blotter.database.http.connection import Connection
 from blotter.database.http.host import Host, HostedConnection
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Handler, Response
+from blotter.database.http.outbox import Outbox
 from blotter.database.http.reader import Phase
 from blotter.database.http.request_ids import request_ids
 from blotter.database.http.tls import TlsLayer
@@ -102,6 +103,7 @@ class HttpServer:
         self.budget = MemoryBudget(limits.buffered, knows)
         self.new_id = request_ids().__next__
         self.loop = asyncio.get_running_loop()
+        self.outbox = Outbox(self.loop, clock)
         self.now = clock()
         """Monotonic seconds, up to one second old: good enough for time-outs, and free."""
         self.next_number = count().__next__

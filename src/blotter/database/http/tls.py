@@ -5,6 +5,9 @@ server's set of connections, so that unfinished handshakes count, expire and are
 Then the `Connection` takes that place and works on decrypted bytes as on a plain socket.
 
 A client that speaks plain HTTP to this port is recognized by its first byte, and gets a 400 that it can read.
+Between requests a client is where it costs least: the next read of the socket brings one whole record, which is
+decrypted with one call. Calls into OpenSSL are what this layer costs, so it makes none that only asks.
+
 Ending a connection sends "close notify", a half-closed one included, which the event loop's own TLS transports
 cannot. Renegotiation is off (`certificates.py`), so writing never waits for reading. Knows bytes and the host,
 no HTTP beyond that 400.
@@ -16,6 +19,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -28,6 +32,9 @@ log = logging.getLogger(__name__)
 
 # What a TLS connection begins with: the type of a handshake record (RFC 8446, 5.1).
 _HANDSHAKE = 22
+# The type of an encrypted record, and the length of its header, which ends with that of the rest (RFC 8446, 5.2).
+_ENCRYPTED = 23
+_HEADER = 5
 # The most that a record decrypts to (RFC 8446, 5.1).
 _RECORD = 16 * 1024
 
@@ -44,12 +51,15 @@ class TlsLayer(asyncio.Protocol):
         "_connection",
         "_context",
         "_deadline",
+        "_decrypt",
+        "_encrypt",
         "_ended",
         "_host",
         "_incoming",
         "_outgoing",
         "_reading",
         "_session",
+        "_settled",
         "_transport",
         "since",
         "unsent",
@@ -63,6 +73,9 @@ class TlsLayer(asyncio.Protocol):
         self._session: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._decrypt: Callable[[int], bytes] | None = None
+        self._encrypt: Callable[[bytes | memoryview], int] | None = None
+        self._settled = False
         self._reading = True
         self._ended = False
         self._deadline = inf
@@ -78,7 +91,7 @@ class TlsLayer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._session = None
+        self._session = self._decrypt = self._encrypt = None
         if self._connection is None:
             self._host.closed(self)
         else:
@@ -91,7 +104,10 @@ class TlsLayer(asyncio.Protocol):
             if data[0] != _HANDSHAKE:
                 self._refuse_plain_http()
                 return
-            self._session = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+            self._begin()
+        if self._settled and self._reading and _is_one_record(data):
+            self._take_record(data)
+            return
         if len(data) <= _PIECE:
             self._take(data)
             return
@@ -117,17 +133,20 @@ class TlsLayer(asyncio.Protocol):
     def get_extra_info(self, name: str) -> Any:
         return self._transport.get_extra_info(name)
 
+    def is_closing(self) -> bool:
+        return self._session is None or self._transport is None or bool(self._transport.is_closing())
+
     def write(self, data: bytes) -> None:
-        session = self._session
-        if session is None:
+        encrypt = self._encrypt
+        if encrypt is None or self._session is None:
             return
         try:
             if len(data) <= _PIECE:
-                session.write(data)
+                encrypt(data)
                 self._transport.write(self._outgoing.read())
                 return
             for piece in _pieces(data):
-                session.write(piece)
+                encrypt(piece)
                 self._transport.write(self._outgoing.read())
         except ssl.SSLError:  # An alert of the peer ended the session; the connection learns of it in a moment.
             self.abort()
@@ -170,6 +189,12 @@ class TlsLayer(asyncio.Protocol):
 
     # The work.
 
+    def _begin(self) -> None:
+        session = self._session = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        # Python's class for sessions only passes calls on to this object; calling it directly is half as dear.
+        inner: Any = getattr(session, "_sslobj", session)
+        self._decrypt, self._encrypt = inner.read, inner.write
+
     def _take(self, data: bytes | memoryview) -> None:
         session = self._session
         if session is None:
@@ -179,6 +204,25 @@ class TlsLayer(asyncio.Protocol):
             self._shake_hands(session)
         else:
             self._pass_on()
+
+    def _take_record(self, data: bytes) -> None:
+        """`_take` for one record, when nothing is left of those before it."""
+        decrypt, connection = self._decrypt, self._connection
+        assert decrypt is not None
+        assert connection is not None
+        self._incoming.write(data)
+        try:
+            content = decrypt(len(data) - _HEADER)
+        except ssl.SSLWantReadError:  # Nothing for the connection.
+            self._pass_on()
+            return
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        if content:
+            connection.data_received(content)
+        else:  # "close notify"
+            self._end()
 
     def _shake_hands(self, session: ssl.SSLObject) -> None:
         try:
@@ -202,6 +246,7 @@ class TlsLayer(asyncio.Protocol):
         """Gives the connection what has arrived, a record at a time, unless it wants to read no more for now."""
         connection, session, incoming = self._connection, self._session, self._incoming
         assert connection is not None
+        self._settled = False
         while self._reading and not self._ended and session is not None and self._session is not None:
             try:
                 data = session.read(_RECORD)
@@ -215,6 +260,7 @@ class TlsLayer(asyncio.Protocol):
                 break
             connection.data_received(data)
             if not incoming.pending and not session.pending():
+                self._settled = True
                 break  # Asking for more would only raise.
         if self._outgoing.pending:
             self._flush()  # The answer to a change of keys.
@@ -240,6 +286,7 @@ class TlsLayer(asyncio.Protocol):
     def _fail(self, error: ssl.SSLError) -> None:
         """Ends a connection whose client does not keep to the protocol, or refuses ours; an alert says why."""
         log.info("a TLS connection failed: %s", error.reason or error)
+        self._host.outbox.flush()
         self._flush()
         self._session = None
         self._ended = True
@@ -259,6 +306,12 @@ class TlsLayer(asyncio.Protocol):
         with contextlib.suppress(OSError):  # Nearly always: it would wait for the client's own.
             session.unwrap()
         self._flush()
+
+
+def _is_one_record(data: bytes) -> bool:
+    """Whether these are one whole record that is encrypted."""
+    size = len(data)
+    return size > _HEADER and data[0] == _ENCRYPTED and (data[3] << 8 | data[4]) + _HEADER == size
 
 
 def _pieces(data: bytes) -> list[memoryview]:

@@ -26,9 +26,15 @@ class _Bench:
         self.now = 1000.0
         self.handled: list[bytes] = []
         self.server = HttpServer(handler or self._echo, limits, clock=lambda: self.now)
-        self.transport = Transport()
+        self._transport = Transport()
         self.connection = Connection(self.server)
-        self.connection.connection_made(self.transport)  # type: ignore[arg-type]
+        self.connection.connection_made(self._transport)  # type: ignore[arg-type]
+
+    @property
+    def transport(self) -> Transport:
+        """The transport, at the end of an iteration of the loop."""
+        self.server.outbox.flush()
+        return self._transport
 
     def _echo(self, request: Request) -> Response:
         self.handled.append(request.body)

@@ -48,9 +48,15 @@ class _Bench:
         self.now = 1000.0
         self.waiting: list[Pending] = []
         self.server = HttpServer(self._handle, Limits(), clock=lambda: self.now)
-        self.transport = Transport()
+        self._transport = Transport()
         self.connection = _Watched(self.server)
-        self.connection.connection_made(self.transport)  # type: ignore[arg-type]
+        self.connection.connection_made(self._transport)  # type: ignore[arg-type]
+
+    @property
+    def transport(self) -> Transport:
+        """The transport, at the end of an iteration of the loop."""
+        self.server.outbox.flush()
+        return self._transport
 
     def _handle(self, request: Request) -> Response | Pending:
         if request.body != b"wait":
