@@ -1,4 +1,4 @@
-"""Which host names mean this machine: one rule for the database, the application and the clients."""
+"""Host names: which are addresses, and which mean this machine. One rule for database, application and clients."""
 
 from __future__ import annotations
 
@@ -13,3 +13,12 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an IP address, an IPv6 one without brackets."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

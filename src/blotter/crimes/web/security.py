@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +26,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blotter.crimes.web.errors import error_body
-from blotter.hosts import is_loopback
+from blotter.hosts import is_address, is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class AllowedHosts:
         name = name.removesuffix(".")
         if name in self.names or name.endswith(".localhost") or is_loopback(name):
             return True
-        return self.any_address and _is_address(name)
+        return self.any_address and is_address(name)
 
 
 class SecurityMiddleware:
@@ -135,14 +134,6 @@ def host_name(host: str) -> str | None:
     if split.username is not None or split.path or split.query or split.fragment:
         return None
     return split.hostname
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _same_origin(method: str, host: str, headers: Headers) -> bool:

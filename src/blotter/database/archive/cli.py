@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -24,14 +23,13 @@ from blotter.database.commands.options import (
     print_json,
     store_option,
 )
+from blotter.database.commands.reporting import Progress, fail
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.usage import CommandGroup
 
 if TYPE_CHECKING:
     from blotter.database.archive.status import Status
-
-PROGRESS_SECONDS = 2.0
 
 
 def _recover(source: str, target: str, at: float | None, as_json: bool, master_key: MasterKey | None) -> None:
@@ -48,16 +46,16 @@ def _recover(source: str, target: str, at: float | None, as_json: bool, master_k
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        found = recover(open_objects(source), Path(target), at, master_key, _Progress())
+        found = recover(open_objects(source), Path(target), at, master_key, Progress("recover"))
     except KeyboardInterrupt:
-        _fail("recover", "interrupted; nothing was kept", 130)
+        fail("recover", "interrupted; nothing was kept", 130)
     except (DamagedArchive, DamagedCopy, DamagedSegment) as error:
-        _fail("recover", str(error), 1)
+        fail("recover", str(error), 1)
     except UnsoundCopy as error:
         click.echo("\n".join(report_lines(error.report)), err=True)
-        _fail("recover", "what was built is not sound, and was not kept", 1)
+        fail("recover", "what was built is not sound, and was not kept", 1)
     except (NotRecoverable, ObjectsUnavailable, DataDirectoryError, StorageUnavailable, ValueError) as error:
-        _fail("recover", str(error), 2)
+        fail("recover", str(error), 2)
     for arn in found.left_out:
         click.echo(f"blotter recover: {arn} was being restored or imported, and was left out", err=True)
     if found.passed_over is not None:
@@ -83,7 +81,7 @@ def _status(data_dir: str, as_json: bool, master_key: MasterKey | None, store: S
     place = data_dir if store is None else store.shown
     status = _status_of_directory(data_dir, master_key) if store is None else _status_of_store(store, master_key)
     if status is None:
-        _fail("archive status", f"{place} has no archive: start its server with --archive", 2)
+        fail("archive status", f"{place} has no archive: start its server with --archive", 2)
     if as_json:
         print_json(status)
     else:
@@ -109,9 +107,9 @@ def _status_of_directory(data_dir: str, master_key: MasterKey | None) -> Status 
     try:
         return read_status(Path(data_dir), master_key)
     except (DataDirectoryError, DamagedFile) as error:
-        _fail("archive status", str(error), 2)
+        fail("archive status", str(error), 2)
     except apsw.Error as error:
-        _fail("archive status", error_text(error), 2)
+        fail("archive status", error_text(error), 2)
 
 
 def _status_of_store(url: StoreUrl, master_key: MasterKey | None) -> Status | None:
@@ -124,7 +122,7 @@ def _status_of_store(url: StoreUrl, master_key: MasterKey | None) -> Status | No
         store.claim()
         return read_store_status(store)
     except (DataDirectoryError, StorageUnavailable) as error:
-        _fail("archive status", str(error), 2)
+        fail("archive status", str(error), 2)
 
 
 def _print_status(status: Status) -> None:
@@ -144,18 +142,6 @@ def _print_status(status: Status) -> None:
         click.echo(f"waiting    {status.tables_waiting} restored or imported tables are still to be copied")
 
 
-class _Progress:
-    """Tells now and then how far it is."""
-
-    def __init__(self) -> None:
-        self._said_at = time.monotonic()
-
-    def __call__(self, what: str, done: int) -> None:
-        if time.monotonic() - self._said_at >= PROGRESS_SECONDS:
-            self._said_at = time.monotonic()
-            click.echo(f"blotter recover: {what}, {done} done", err=True)
-
-
 class _Time(click.ParamType[float]):
     name = "TIME"
 
@@ -172,11 +158,6 @@ class _Time(click.ParamType[float]):
         if moment.tzinfo is None:
             self.fail("must say its time zone, such as 2026-11-29T12:00:00Z", param, ctx)
         return moment.timestamp()
-
-
-def _fail(command: str, message: str, status: int) -> NoReturn:
-    click.echo(f"blotter {command}: {message}", err=True)
-    sys.exit(status)
 
 
 recover_command = click.Command(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from blotter.database.commands.options import CONTEXT_SETTINGS, data_dir_option, json_option, master_key_option
+from blotter.database.commands.reporting import fail
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.printable import printable
 from blotter.usage import CommandGroup
@@ -228,8 +229,7 @@ def _json(value: Any) -> str:
 
 
 def _fail(command: str, message: str) -> NoReturn:
-    click.echo(f"blotter audit {command}: {printable(message)}", err=True)
-    sys.exit(2)
+    fail(f"audit {command}", printable(message), 2)
 
 
 show = click.Command(

@@ -9,7 +9,6 @@ account is not right. Nothing is changed unless it is 0.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from blotter.database.commands.options import CONTEXT_SETTINGS, data_dir_option, master_key_option, store_option
+from blotter.database.commands.reporting import fail
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.storage.postgres.url import StoreUrl
 from blotter.usage import CommandGroup
@@ -108,8 +108,7 @@ def _shown(data_dir: str, store: StoreUrl | None) -> str:
 
 
 def _fail(command: str, message: str, status: int) -> NoReturn:
-    click.echo(f"blotter access {command}: {message}", err=True)
-    sys.exit(status)
+    fail(f"access {command}", message, status)
 
 
 reset_root = click.Command(

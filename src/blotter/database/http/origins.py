@@ -16,9 +16,8 @@ Pure functions and a bounded cache, used by `routing.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address
 
-from blotter.hosts import is_loopback
+from blotter.hosts import is_address, is_loopback
 
 _CACHED_HOSTS = 256
 # A longer Host header is checked each time instead of being cached.
@@ -57,7 +56,7 @@ class Origins:
         name = name.lower().removesuffix(".")
         if name in self._names or name.endswith(".localhost") or is_loopback(name):
             return True
-        return self._any_address and _is_address(name)
+        return self._any_address and is_address(name)
 
 
 def split_port(host: str) -> tuple[str, str]:
@@ -67,11 +66,3 @@ def split_port(host: str) -> tuple[str, str]:
         return name, rest.removeprefix(":")
     name, _, port = host.partition(":")
     return name, port
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

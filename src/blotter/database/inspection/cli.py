@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from blotter.database.commands.options import (
     print_json,
     refuse_other_store,
 )
+from blotter.database.commands.reporting import Pace, fail, tell
 from blotter.database.encryption.master_keys import MasterKey
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PROGRESS_SECONDS = 2.0
 LARGE_BYTES = 100 << 20
 
 
@@ -101,9 +100,9 @@ def _snapshot(directory: str, data_dir: str, master_key: MasterKey | None) -> No
         copied = _reading("snapshot", lambda: snapshot(source, target, _Progress(), master_key))
     except UnsoundCopy as error:
         _print(report_lines(error.report))
-        _fail("snapshot", f"{data_dir} has damage, and so had its copy; nothing was kept", 1)
+        fail("snapshot", f"{data_dir} has damage, and so had its copy; nothing was kept", 1)
     except KeyboardInterrupt:
-        _fail("snapshot", "interrupted; nothing was kept", 130)
+        fail("snapshot", "interrupted; nothing was kept", 130)
     click.echo(f"{directory}: {size(copied)}, no damage found")
 
 
@@ -111,16 +110,15 @@ class _Progress:
     """Tells how much is copied, once it takes longer than people like to wait for."""
 
     def __init__(self) -> None:
-        self._said_at = time.monotonic()
+        self._pace = Pace()
 
     def __call__(self, done: int, total: int) -> None:
         from blotter.database.inspection.text import size
 
-        if time.monotonic() - self._said_at >= PROGRESS_SECONDS:
-            self._said_at = time.monotonic()
-            click.echo(f"blotter snapshot: {size(done)} of {size(total)} copied", err=True)
+        if self._pace.is_due():
+            tell("snapshot", f"{size(done)} of {size(total)} copied")
         elif done == total and total >= LARGE_BYTES:
-            click.echo("blotter snapshot: everything is copied, looking for damage", err=True)
+            tell("snapshot", "everything is copied, looking for damage")
 
 
 def _reading(command: str, read: Callable[[], T]) -> T:
@@ -133,16 +131,11 @@ def _reading(command: str, read: Callable[[], T]) -> T:
     try:
         return read()
     except DamagedFile as error:
-        _fail(command, str(error), 1)
+        fail(command, str(error), 1)
     except DataDirectoryError as error:
-        _fail(command, str(error), 2)
+        fail(command, str(error), 2)
     except apsw.Error as error:
-        _fail(command, error_text(error), 1 if is_damage(error) else 2)
-
-
-def _fail(command: str, message: str, status: int) -> NoReturn:
-    click.echo(f"blotter {command}: {message}", err=True)
-    sys.exit(status)
+        fail(command, error_text(error), 1 if is_damage(error) else 2)
 
 
 def _print(lines: Iterator[str]) -> None:

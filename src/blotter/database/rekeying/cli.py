@@ -6,15 +6,14 @@ Exit status: 0 done, 1 not done (the message says why, and what to do), 130 inte
 from __future__ import annotations
 
 import signal
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from blotter.database.commands.options import CONTEXT_SETTINGS, data_dir_option, master_key_option
+from blotter.database.commands.reporting import Pace, fail, tell
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.usage import CommandGroup
 
@@ -23,23 +22,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PROGRESS_SECONDS = 2.0
-
 
 class _Progress:
     """Tells how much is written, once it takes longer than people like to wait for."""
 
     def __init__(self, command: str) -> None:
         self._command = command
-        self._said_at = time.monotonic()
+        self._pace = Pace()
 
     def __call__(self, done: int, total: int) -> None:
         from blotter.database.inspection.text import size
 
-        if time.monotonic() - self._said_at >= PROGRESS_SECONDS:
-            self._said_at = time.monotonic()
+        if self._pace.is_due():
             rest = "looking for damage" if done >= total else f"{size(done)} of {size(total)} written"
-            click.echo(f"blotter keys {self._command}: {rest}", err=True)
+            tell(f"keys {self._command}", rest)
 
 
 def _changer(goal: Goal, done: str) -> Callable[..., None]:
@@ -50,8 +46,7 @@ def _changer(goal: Goal, done: str) -> Callable[..., None]:
         try:
             changed = _trying(goal, lambda: change(Path(data_dir), master_key, goal, _Progress(goal)))
         except KeyboardInterrupt:
-            click.echo(f"blotter keys {goal}: interrupted; repeat the command to go on", err=True)
-            sys.exit(130)
+            fail(f"keys {goal}", "interrupted; repeat the command to go on", 130)
         click.echo(f"{data_dir}: {done if changed else f'nothing to do: {done}'}")
 
     return run
@@ -88,12 +83,7 @@ def _trying(command: str, work: Callable[[], T]) -> T:
     try:
         return work()
     except DataDirectoryError as error:
-        _fail(command, str(error))
-
-
-def _fail(command: str, message: str) -> NoReturn:
-    click.echo(f"blotter keys {command}: {message}", err=True)
-    sys.exit(1)
+        fail(f"keys {command}", str(error), 1)
 
 
 def _required_master_key() -> click.Option:

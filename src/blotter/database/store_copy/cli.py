@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
-import time
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from blotter.database.commands.hidden_arguments import hide_password
 from blotter.database.commands.options import CONTEXT_SETTINGS, json_option, master_key_option, print_json
+from blotter.database.commands.reporting import Progress, fail, tell
 from blotter.database.encryption.master_keys import MasterKey
 
-PROGRESS_SECONDS = 2.0
+_COMMAND = "store copy"
 
 
 def _copy(
@@ -45,17 +44,19 @@ def _copy(
         from_end = source_at(source, master_key, _path(source_files))
         to_end = target_at(target, target_master_key, _path(target_files))
     except ValueError as error:
-        _fail(f"FROM and TO must each be {error}", 2)
+        fail(_COMMAND, f"FROM and TO must each be {error}", 2)
     except DataDirectoryError as error:
-        _fail(str(error), 2)
+        fail(_COMMAND, str(error), 2)
     try:
-        copied = asyncio.run(run_copy(from_end, to_end, _Progress(), _tell, stops_source=stops_source))
+        copied = asyncio.run(
+            run_copy(from_end, to_end, Progress(_COMMAND), partial(tell, _COMMAND), stops_source=stops_source)
+        )
     except KeyboardInterrupt:
-        _fail("interrupted; the target cannot be used", 130)
+        fail(_COMMAND, "interrupted; the target cannot be used", 130)
     except (CopyFailed, DamagedFile) as error:
-        _fail(f"{error}; the target cannot be used", 1)
+        fail(_COMMAND, f"{error}; the target cannot be used", 1)
     except (DataDirectoryError, StorageUnavailable) as error:
-        _fail(str(error), 2)
+        fail(_COMMAND, str(error), 2)
     not_copied = left_behind(from_end, to_end)
     if as_json:
         spaces = [space._asdict() for space in copied.spaces]
@@ -72,27 +73,6 @@ def _copy(
 
 def _path(directory: str | None) -> Path | None:
     return None if directory is None else Path(directory)
-
-
-class _Progress:
-    """Tells now and then how far it is."""
-
-    def __init__(self) -> None:
-        self._said_at = time.monotonic()
-
-    def __call__(self, what: str, done: int) -> None:
-        if time.monotonic() - self._said_at >= PROGRESS_SECONDS:
-            self._said_at = time.monotonic()
-            _tell(f"{what}, {done} done")
-
-
-def _tell(text: str) -> None:
-    click.echo(f"blotter store copy: {text}", err=True)
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    _tell(message)
-    sys.exit(status)
 
 
 copy_command = click.Command(

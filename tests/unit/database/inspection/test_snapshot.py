@@ -241,7 +241,7 @@ def test_what_a_killed_command_leaves_is_refused_by_a_server(source: Path, tmp_p
 
 
 def test_long_work_tells_how_far_it_is(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blotter.database.inspection.cli.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("blotter.database.commands.reporting.PROGRESS_SECONDS", 0.0)
     result = _run(source, tmp_path / "copy")
     assert result.exit_code == 0
     lines = result.output.splitlines()

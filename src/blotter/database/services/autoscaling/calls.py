@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from blotter.database.services.api import Output
 from blotter.database.services.autoscaling.records import Place
 from blotter.database.services.errors import ServiceError
+from blotter.database.services.paging import marker_of, place_of, take
 from blotter.database.services.service_call import ServiceCall
 
 NAMESPACE = "dynamodb"
@@ -73,29 +72,11 @@ def page(
     limit = most if limit is None else limit
     if not 1 <= limit <= most:
         raise invalid(f"MaxResults must be between 1 and {most}")
-    after = _after(call)
-    chosen: list[T] = []
-    for element in elements:
-        if key(element) <= after:
-            continue
-        if len(chosen) == limit:
-            return {member: list(map(view, chosen)), "NextToken": _token(call, key(chosen[-1]))}
-        chosen.append(element)
-    return {member: list(map(view, chosen))}
-
-
-def _after(call: ScalingCall) -> str:
-    token = call.argument("NextToken")
-    if token is None:
-        return ""
-    try:
-        operation, _, key = base64.urlsafe_b64decode(token.encode("ascii")).decode().partition("\n")
-    except (binascii.Error, ValueError):
-        operation = key = ""
-    if operation != call.operation or not key:
+    after = place_of(call.operation, call.argument("NextToken"))
+    if after is None:
         raise ServiceError("InvalidNextTokenException", "The next token supplied was invalid.")
-    return key
-
-
-def _token(call: ScalingCall, key: str) -> str:
-    return base64.urlsafe_b64encode(f"{call.operation}\n{key}".encode()).decode()
+    chosen, more = take(elements, key, after, limit)
+    output: Output = {member: list(map(view, chosen))}
+    if more:
+        output["NextToken"] = marker_of(call.operation, key(chosen[-1]))
+    return output
