@@ -190,9 +190,10 @@ def test_a_process_that_is_killed_while_it_takes_leaves_a_bucket_that_works() ->
     bucket = Bucket(3, 1000.0)
 
     def work() -> None:
+        own = Bucket(3, 1000.0)  # with leases of its own
         while True:
-            buckets.take(bucket, 1.0)
-            buckets.charge(bucket, -1.0)
+            buckets.take(own, 1.0)
+            buckets.charge(own, -1.0)
 
     for _ in range(20):
         pid = run_apart(work)
