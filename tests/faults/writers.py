@@ -34,10 +34,13 @@ class Writers:
         watchers: int = 0,
         prepare: Callable[[int], object] = lambda _: None,
         padding: int = 0,
+        moves: bool = True,
     ) -> None:
         """`prepare` is called in each thread, with its number among the writers or watchers, before it begins.
-        `padding` makes items so many bytes larger."""
+        `padding` makes items so many bytes larger. One that gets no answer moves to the next address, unless
+        `moves` is False."""
         self.addresses = addresses
+        self.moves = moves
         self.failures: list[str] = []
         self.sent: dict[str, int] = {}
         self.last: dict[str, int] = {}
@@ -162,12 +165,16 @@ class _Client:
         try:
             status, answer = client.call(operation, **{"TableName": _TABLE} | request)
         except (OSError, http.client.HTTPException):
-            self._number += 1
+            self._move()
             return 0, None
         if status >= 500 and answer["__type"].endswith(RETRIABLE):
-            self._number += 1
+            self._move()
             return 0, answer
         return status, answer
+
+    def _move(self) -> None:
+        if self._writers.moves:
+            self._number += 1
 
 
 def _key(name: str, value: int) -> str:

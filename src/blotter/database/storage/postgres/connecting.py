@@ -96,14 +96,15 @@ class Connector:
         """The last one whose timeline the store is known to have."""
         self._asker: StoreConnection | None = None
         self._wants_store = wants_store
-        self._now = now
+        self.now = now
+        """The clock of leases, in seconds."""
         self._search = Search(self.open, self.hosts, now)
         self._prover: StoreConnection | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def apart(self) -> Connector:
         """Another one, for another event loop: connections and proofs belong to a loop."""
-        return Connector(self.url, wants_store=self._wants_store, now=self._now)
+        return Connector(self.url, wants_store=self._wants_store, now=self.now)
 
     def start_watching(self) -> None:
         """Begins to look for a newer primary (`watching`), on the running event loop, until `close`."""
@@ -120,13 +121,13 @@ class Connector:
 
     async def connect_patiently(self, seconds: float) -> StoreConnection:
         """The same; a server that starts, or a standby that is promoted, is waited for. Raises ConnectError."""
-        deadline = self._now() + seconds
-        return await ask_all(self.open, self.hosts, lambda: self._now() < deadline, {})
+        deadline = self.now() + seconds
+        return await ask_all(self.open, self.hosts, lambda: self.now() < deadline, {})
 
     async def _reach(self) -> StoreConnection:
         """A connection to the host that was the primary last, or to the one that is found. Raises ConnectError."""
         connection: StoreConnection | None = None
-        asked = self._now()
+        asked = self.now()
         while connection is None:
             attempt = asyncio.ensure_future(self.open(self._first_host))
             try:
@@ -203,7 +204,7 @@ class Connector:
         self._search.sight(host)
         if state is not None:
             await self._follow_timeline(connection, primary, state)
-        begun = self._now()
+        begun = self.now()
         if primary.is_synchronous:
             await connection.execute(BARRIER)
         primary = self._join(connection, primary)
@@ -232,7 +233,7 @@ class Connector:
             if (found["timeline"], found["started"]) == known.life:
                 known.note_standbys(is_synchronous)
                 return known
-        return Primary(host, found["timeline"], found["started"], is_synchronous, self._prove, self._now)
+        return Primary(host, found["timeline"], found["started"], is_synchronous, self._prove, self.now)
 
     async def _follow_timeline(
         self, connection: StoreConnection, primary: Primary, state: Mapping[str, bytes]
@@ -244,7 +245,7 @@ class Connector:
         while state.get(schema_versions.TIMELINE) != timeline and self._noted != primary.life:
             if self._asker is None or self._asker.is_closed():
                 self._asker = connection  # the one that looks for all connections of the process
-            remaining = begun + PROMOTION_WAIT - self._now()
+            remaining = begun + PROMOTION_WAIT - self.now()
             if remaining <= 0 and self._asker is connection:
                 await schema_versions.save_state(connection, schema_versions.TIMELINE, timeline)
                 break
@@ -256,7 +257,7 @@ class Connector:
     def _seen_since(self, life: tuple[int, float]) -> float:
         """When this process has first seen a server in this life as the primary."""
         if self._seen is None or self._seen[0] != life:
-            self._seen = (life, self._now())
+            self._seen = (life, self.now())
         return self._seen[1]
 
     def _join(self, connection: StoreConnection, primary: Primary) -> Primary:
@@ -280,14 +281,16 @@ class Connector:
     def note_primary(self, host: Host, timeline: int, started: float, is_synchronous: bool) -> None:
         """Takes note of a server that says it is the primary: another one of a newer timeline, or ours."""
         known = self.primary
-        if known is None or known.is_deposed:
+        if known is None:
             return
         if (timeline, started) == known.life:
             known.note_standbys(is_synchronous)
         elif timeline > known.timeline:
             self._seen_since((timeline, started))
             self._first_host = host
-            known.depose()
+            self._search.sight(host)
+            if not known.is_deposed:
+                known.depose()
 
     def note_silence(self, host: Host) -> None:
         """Ends the connections to a host that has not answered for long: what waits on them gets an error."""

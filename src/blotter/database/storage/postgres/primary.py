@@ -71,6 +71,7 @@ class Primary:
         self._prove = prove
         self._now = now
         self._proven_at = self._doubted_at = float("-inf")
+        self._renewed_since = float("inf")
         self._renewal: asyncio.Task[None] | None = None
 
     def note_standbys(self, is_synchronous: bool) -> None:
@@ -114,9 +115,15 @@ class Primary:
         return self._renewal
 
     async def _renew_once(self) -> None:
-        begun = self._now()
+        begun = self._renewed_since = self._now()
         await self._prove(self)
         self.note_commit(begun)
+
+    def is_in_doubt(self) -> bool:
+        """Whether a proof has been under way for longer than a lease lasts."""
+        if self._renewal is None or self._renewal.done():
+            return False
+        return self._now() - self._renewed_since > LEASE
 
     async def close(self) -> None:
         """Ends a renewal in progress, whose connection was ended before."""

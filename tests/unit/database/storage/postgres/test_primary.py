@@ -9,6 +9,7 @@ import pytest
 from blotter.database.storage.postgres.primary import LEASE, Primary
 from blotter.database.storage.postgres.url import Host
 from blotter.database.storage.protocol import StorageUnavailable
+from tests.waiting import until
 
 
 class _Clock:
@@ -81,5 +82,28 @@ def test_a_primary_that_was_replaced_has_no_lease_and_no_proof() -> None:
         assert not primary.has_lease()
         with pytest.raises(StorageUnavailable, match="db:5432 is the primary no longer"):
             await primary.proof()
+
+    asyncio.run(run())
+
+
+def test_a_proof_that_takes_longer_than_a_lease_is_a_reason_to_look_for_another_primary() -> None:
+    async def run() -> None:
+        clock, confirmed = _Clock(), asyncio.Event()
+
+        async def prove(_: Primary) -> None:
+            await confirmed.wait()
+
+        primary = Primary(Host("db", 5432), 1, 0.0, True, prove, clock.now)
+        assert not primary.is_in_doubt()
+        proof = asyncio.ensure_future(primary.proof())
+        await until(lambda: primary._renewal)
+        await asyncio.sleep(0)
+        assert not primary.is_in_doubt()
+        clock.seconds += LEASE * 1.01
+        assert primary.is_in_doubt()
+        confirmed.set()
+        await until(lambda: not primary.is_in_doubt())
+        await primary.close()
+        proof.cancel()
 
     asyncio.run(run())
