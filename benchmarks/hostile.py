@@ -261,6 +261,22 @@ def _many_deletes() -> bytes:
     return _post(b'{"TransactItems":[%b]}' % b",".join([delete] * 250_000), "TransactWriteItems")
 
 
+_SMALL_VALUES = b'{"L": [%b]}' % b",".join([b'{"N":"1"}'] * 1_500_000)
+
+
+def _legal_puts() -> bytes:
+    """25 items of 60,000 values, which is as much as a request may have: 120 KB each as they are counted."""
+    value = b'{"L":[%b]}' % b",".join([b'{"N":"1"}'] * 60_000)
+    puts = [b'{"PutRequest":{"Item":{"pk":{"S":"put-%d"},"v":%b}}}' % (number, value) for number in range(25)]
+    return _post(b'{"RequestItems":{"hostile":[%b]}}' % b",".join(puts), "BatchWriteItem")
+
+
+def _brackets() -> bytes:
+    """16 MB of lists, more than any other body of that size is decoded to, where the item should be."""
+    lists = b",".join([b"[" * 500 + b"]" * 500] * 15_900)
+    return _post(b'{"TableName": "hostile", "Item": [%b]}' % lists)
+
+
 def _large_reads() -> bytes:
     keys = [{"pk": {"S": f"large-{number}"}} for number in range(_LARGE_ITEMS)]
     wanted = {_TABLE: {"Keys": keys, "ProjectionExpression": "v[0]"}}
@@ -279,9 +295,10 @@ ATTACKS: dict[str, Attack] = {
     "a number of 1 MB": _sending(lambda: _item(b'{"N": "%b"}' % (b"9" * 1_000_000)), 2, 0.05),
     "a key of 1 MB": _sending(lambda: _item(b'{"S": "x"}', b'"%b"' % (b"k" * 1_000_000)), 2, 0.05),
     "bodies of 15 MB, one string": _sending(lambda: _item(b'{"S": "%b"}' % (b"x" * 15_000_000)), 1, 0.2),
-    "bodies of 15 MB, small values": _sending(
-        lambda: _item(b'{"L": [%b]}' % b",".join([b'{"N":"1"}'] * 1_500_000)), 1, 0.2
-    ),
+    "bodies of 15 MB, small values": _sending(lambda: _item(_SMALL_VALUES), 1, 0.2),
+    "bodies of 15 MB, small values, four at once": _sending(lambda: _item(_SMALL_VALUES), 4, 0.2),
+    "bodies of 15 MB, 25 legal items": _sending(_legal_puts, 1, 0.2),
+    "bodies of 16 MB, brackets": _sending(_brackets, 1, 0.2),
     "250,000 actions in a transaction": _sending(_many_deletes, 1, 0.2),
     "4 checks of 149 contains() on large lists": _sending(lambda: _checks(4), 1),
     "20 checks of 149 contains() on large lists": _sending(lambda: _checks(_LARGE_ITEMS), 1),

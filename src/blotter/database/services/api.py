@@ -31,7 +31,7 @@ from blotter.database.security.identity import Identity
 from blotter.database.services.errors import ServiceError
 from blotter.database.services.form import MAX_BODY
 from blotter.database.services.model import Model, load_model
-from blotter.database.services.protocols import ServiceProtocol, choose
+from blotter.database.services.protocols import OperationCall, ServiceProtocol, choose
 from blotter.database.storage.at_hand import NotAtHand
 from blotter.database.storage.protocol import ReadTransaction, Storage, StorageUnavailable, WriteTransaction
 from blotter.database.work_thread import WorkThread
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 SMALL_BODY = 8 * 1024
 """Bodies of more bytes are read after authentication."""
+LARGE_BODY = 64 * 1024
+"""Bodies of more bytes are read on a thread: those of a megabyte take up to half a second."""
 
 Output = dict[str, Any]
 """The members of an operation's output."""
@@ -115,6 +117,7 @@ class ApiService:
         self._load = load
         self._operations: Mapping[str, Operation] | None = None
         self._thread: WorkThread | None = None
+        self._reader: WorkThread | None = None
         self._authenticate = authenticate
         self._storage = storage
         self._clock = clock
@@ -153,14 +156,50 @@ class ApiService:
         request, protocol = ending.request, ending.protocol
         if len(request.body) > MAX_BODY:
             raise ServiceError("RequestEntityTooLarge", f"The body is larger than {MAX_BODY} bytes.", 413)
-        caller = None
         if len(request.body) > SMALL_BODY or "content-encoding" in request.headers:
             # Whoever is refused causes no work on a large body.
-            caller = ending.caller = self._authenticate(request)
-        name, arguments = protocol.read(model, _unpacked(request))
+            ending.caller = self._authenticate(request)
+        unpacked = _unpacked(request)
+        if len(unpacked.body) > LARGE_BODY:
+            return self._read_on_thread(model, ending, unpacked)
+        read = protocol.read(model, unpacked)
+        if ending.caller is None:
+            ending.operation, ending.arguments = read
+            ending.caller = self._authenticate(request)
+        return self._execute(model, ending, read, ending.caller)
+
+    def _read_on_thread(self, model: Model, ending: _Ending, unpacked: Request) -> Pending:
+        """Reads a large body, and executes the request back on the event loop."""
+        if self._reader is None:
+            self._reader = WorkThread(f"{self._name}-bodies", computes=True)
+        pending = Pending()
+        found: list[OperationCall] = []
+
+        def read() -> None:
+            found.append(ending.protocol.read(model, unpacked))
+
+        def execute(error: BaseException | None) -> None:
+            answer: Response | Pending
+            try:
+                if error is not None:
+                    raise error
+                assert ending.caller is not None  # large bodies are read after authentication
+                answer = self._execute(model, ending, found.pop(), ending.caller)
+            except NotAtHand as needed:
+                answer = self._again(ending.request, needed, ending)
+            except Exception as failure:
+                answer = ending.failed(failure)
+            pending.settle_with(answer)
+
+        self._reader.run(asyncio.get_running_loop(), read, execute)
+        return pending
+
+    def _execute(
+        self, model: Model, ending: _Ending, read_call: OperationCall, caller: Identity
+    ) -> Response | Pending:
+        request, protocol = ending.request, ending.protocol
+        name, arguments = read_call
         ending.operation, ending.arguments = name, arguments
-        if caller is None:
-            caller = ending.caller = self._authenticate(request)
         operation = self._find(name)
         if operation is None:
             raise protocol.unknown_operation(model, request, name)

@@ -14,6 +14,10 @@ from typing import Any
 
 from blotter.database.services.errors import serialization_error, shortened
 from blotter.database.services.model import Model, Shape
+from blotter.database.work_thread import give_way
+
+MAX_ELEMENTS = 10_000
+"""Elements of one list: more than any operation takes, as `form.MAX_PARAMETERS`."""
 
 
 def typed_input(model: Model, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,6 +53,9 @@ def _value(model: Model, name: str, value: Any, path: str) -> Any:
     if shape.type == "list":
         if not isinstance(value, list):
             raise _wrong(path, "a list")
+        if len(value) > MAX_ELEMENTS:
+            raise serialization_error(f"{path} has more than {MAX_ELEMENTS} elements.")
+        give_way()
         return [_value(model, shape.member, each, f"{path}[{n}]") for n, each in enumerate(value)]
     if shape.type == "map":
         return {

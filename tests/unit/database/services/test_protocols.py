@@ -6,6 +6,7 @@ A request goes through the dispatcher, as on the port. Messages of STS: its API 
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blotter.database.http.messages import Request, Response
+from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.security.access import Access, Authenticate, open_access
 from blotter.database.security.access_state import AccessState
@@ -53,11 +54,13 @@ def _send(scope: str, target: str = "/", body: bytes = b"", method: str = "POST"
         "x-amz-date": "20261128T000000Z",
     }
     named |= {name.replace("_", "-"): text for name, text in headers.items()}
-    answer = dispatcher(
-        Request(method, target, {name: text for name, text in named.items() if text}, body, id="ID")
-    )
-    assert isinstance(answer, Response)
-    return answer
+    request = Request(method, target, {name: text for name, text in named.items() if text}, body, id="ID")
+
+    async def send() -> Response:
+        answer = dispatcher(request)
+        return await answer if isinstance(answer, Pending) else answer
+
+    return asyncio.run(send())
 
 
 def _form(scope: str, body: str, **headers: str) -> Response:
@@ -329,3 +332,29 @@ def test_an_access_denied_of_authentication_keeps_its_status() -> None:
     answer = dispatcher(Request("POST", "/", headers, b"Action=GetCallerIdentity&Version=2011-06-15"))
     assert isinstance(answer, Response)
     assert _xml_error(answer) == (403, "InvalidClientTokenId", "no such key")
+
+
+@pytest.mark.parametrize("protocol", ["json", "cbor"])
+def test_a_long_list_is_not_looked_into(protocol: str) -> None:
+    """A million empty structures in a body of a megabyte kept the event loop busy for a second."""
+    body = {"Namespace": "n", "MetricData": [{}] * 10_001}
+    if protocol == "cbor":
+        target = f"{CLOUDWATCH}PutMetricData"
+        answer = _send("monitoring", target, cbor2.dumps(body), smithy_protocol="rpc-v2-cbor")
+        error = cbor2.loads(answer.body)
+    else:
+        named = {"x_amz_target": "GraniteServiceVersion20100801.PutMetricData"}
+        answer = _send("monitoring", body=orjson.dumps(body), content_type="application/x-amz-json-1.0", **named)
+        error = orjson.loads(answer.body)
+    assert answer.status == 400
+    assert error["__type"].endswith("SerializationException")
+    assert error["message"] == "MetricData has more than 10000 elements."
+
+
+def test_a_large_body_is_answered_later() -> None:
+    name = "x" * 70_000
+    body = f"Action=GetCallerIdentity&Version=2011-06-15&Unknown={name}"
+    assert _form("sts", body).status == 200
+    wrong = _form("sts", f"Action=GetCallerIdentity&Version=2011-06-14&Unknown={name}")
+    assert _xml_error(wrong)[1] == "InvalidAction"
+    assert _xml_error(_form("sts", body, authorization=""))[1] == "MissingAuthenticationToken"
