@@ -141,7 +141,7 @@ class Pipeline(Ends):
         checker: BodyChecker | None = None,
     ) -> None:
         self._checker = checker
-        self._heavy = HeavyRequests(Work(self._prepare_heavy, self.execute, self._give_up))
+        self._heavy = HeavyRequests(Work(self._prepare_heavy, self._execute_heavy, self._give_up))
         self._authenticate = authenticate
         self._authorize = authorize
         self._admission = admission
@@ -247,8 +247,9 @@ class Pipeline(Ends):
         except DynamoDBError as error:
             raise worded(error, layer_of(name, body)) from None
 
-    def execute(self, request: Request, prepared: Prepared | Failed) -> Response | Pending:
-        """The rest of the way."""
+    def execute(self, request: Request, prepared: Prepared | Failed, heavy: bool = False) -> Response | Pending:
+        """The rest of the way. `heavy`: the request holds so much that it is executed neither on the event loop
+        nor in the write lock."""
         if isinstance(prepared, Failed):
             if isinstance(prepared.error, NotAtHand):
                 return _WaitingRequest(self, request, prepared, prepared.error)
@@ -260,7 +261,7 @@ class Pipeline(Ends):
             if self._admission is not None:
                 ends = self._admission.admit(context, plan, ends)
             execution = prepared.operation.execution(plan)
-            return self._executor.execute(execution, plan, context, request, ends)
+            return self._executor.execute(execution, plan, context, request, ends, heavy)
         except NotAtHand as needed:
             return _WaitingRequest(self, request, prepared, needed)
         except Exception as error:
@@ -278,6 +279,9 @@ class Pipeline(Ends):
     def add_heavy(self, heavy: HeavyBody, answer: Pending) -> None:
         """Settles the answer to a request with a heavy body, after those that came before."""
         self._heavy.add(heavy, answer)
+
+    def _execute_heavy(self, request: Request, prepared: Prepared | Failed) -> Response | Pending:
+        return self.execute(request, prepared, True)
 
     def _give_up(self, request: Request, error: BaseException | None) -> Response | Pending:
         """Ends a heavy request that failed on its thread, or whose client is gone."""

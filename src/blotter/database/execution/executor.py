@@ -18,7 +18,7 @@ from typing import Any
 
 from blotter.database.execution.job import CLIENT_GONE, Ends, Job
 from blotter.database.execution.long_reads import MOST_SNAPSHOTS, LongRead, LongReads
-from blotter.database.execution.writes import Write
+from blotter.database.execution.writes import HeavyWrite, Write
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.operations.answers import Result
 from blotter.database.operations.conflicts import OngoingTransactions
@@ -43,10 +43,13 @@ class Executor:
         context: Context,
         request: Request,
         ends: Ends,
+        heavy: bool = False,
     ) -> Response | Pending:
         """The response, or a `Pending` that is settled with it later. Raises what the execution raises before it
-        has to wait for anything."""
+        has to wait for anything. `heavy`: what the request holds makes it a heavy one, whatever is stored."""
         if isinstance(execution, Reading):
+            if heavy:
+                return self._read_later(execution, Job(plan, context, request, ends), self._storage.submit_aside)
             snapshot = self._storage.read()
             if snapshot is None:
                 return self._read_later(execution, Job(plan, context, request, ends), self._storage.submit_read)
@@ -59,7 +62,7 @@ class Executor:
                 return self._read_later(execution, Job(plan, context, request, ends), self._storage.submit_aside)
             return ends.succeeded(result, request, context, plan)
         if isinstance(execution, Writing):
-            return self._write(execution, Job(plan, context, request, ends))
+            return self._write(execution, Job(plan, context, request, ends), heavy)
         return self._read_in_slices(execution, plan, context, request, ends)
 
     # Reading
@@ -135,8 +138,8 @@ class Executor:
 
     # Writing
 
-    def _write(self, writing: Writing[Any], job: Job) -> Pending:
-        write = Write(self._storage, self._transactions, writing, job)
+    def _write(self, writing: Writing[Any], job: Job, heavy: bool) -> Pending:
+        write = (HeavyWrite if heavy else Write)(self._storage, self._transactions, writing, job)
         if self._transactions.concern_write(writing):
             snapshot = self._storage.read()
             if snapshot is None:
@@ -145,5 +148,5 @@ class Executor:
             with snapshot as tx:
                 targets = write.targets(tx)
             write.hold(targets)
-        write.submit()
+        write.start()
         return write

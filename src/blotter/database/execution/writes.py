@@ -67,10 +67,13 @@ class Write(Pending):
 
     def found(self, targets: Any, error: BaseException | None) -> None:
         """Continues with the items, unless one belongs to another transaction."""
-        self._continue(error, lambda: self._hold_and_submit(targets))
+        self._continue(error, lambda: self._hold_and_start(targets))
 
-    def _hold_and_submit(self, targets: Targets) -> None:
+    def _hold_and_start(self, targets: Targets) -> None:
         self.hold(targets)
+        self.start()
+
+    def start(self) -> None:
         self.submit()
 
     def submit(self) -> None:
@@ -144,3 +147,13 @@ class Write(Pending):
     def _end(self, result: Any, error: BaseException | None) -> None:
         self._transactions.release(self._held)
         self.settle_with(self._job.succeeded(result) if error is None else self._job.failed(error))
+
+
+class HeavyWrite(Write):
+    """A write that is known to be heavy before it begins, because of what its request holds: a condition may
+    compare a million values."""
+
+    __slots__ = ()
+
+    def start(self) -> None:
+        self._continue(None, self._run_ahead)

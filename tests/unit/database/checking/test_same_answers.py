@@ -276,6 +276,25 @@ def test_what_cannot_be_recorded_is_refused_between_the_checks(tmp_path: Path) -
     database.close()
 
 
+@pytest.mark.parametrize(("operation", "request_"), [("PutItem", _PUT), ("GetItem", REQUESTS[2][1])])
+def test_it_is_executed_on_a_thread(
+    operation: str, request_: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither on the event loop nor in the write lock: an expression may compare a million values of a request."""
+    database = heavy_database(tmp_path, store="memory")
+    assert database.call("CreateTable", _TABLE)[0] == 200
+    aside, handled = database.storage.submit_aside, []
+
+    def recorded(handler: Any, settled: Any) -> None:
+        handled.append(operation)
+        aside(handler, settled)
+
+    monkeypatch.setattr(database.storage, "submit_aside", recorded)
+    assert database.call(operation, request_)[0] == 200
+    database.close()
+    assert handled == [operation]
+
+
 def test_without_a_checker_any_more(tmp_path: Path) -> None:
     """The server stops: bodies are decoded like others."""
 
