@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.in_process import REGION, headers_for
 
-_SETTLE_SECONDS = 30.0
+_SETTLE_SECONDS = 60.0
 _CHANGES_TABLES = frozenset({"CreateTable", "UpdateTable", "DeleteTable"})
 
 

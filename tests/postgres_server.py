@@ -39,6 +39,7 @@ USER = "blotter"
 _OLDEST = 15
 _MEMORY = Path("/dev/shm")
 _MEMORY_NEEDED = 2 << 30
+_FIRST_OF_CLIENTS = 32_768
 _ATTEMPTS = 5  # Somebody else may take the port that was free.
 _STOP_SECONDS = 60
 _IN_USE = "pre-existing shared memory block"  # The processes of a killed postmaster end a moment after it.
@@ -101,11 +102,13 @@ def _as_unprivileged() -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on loopback that nobody listened on a moment ago. It is below those that the kernel gives to clients:
+    whoever lets it go and wants it again finds no connection of another test there."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, _FIRST_OF_CLIENTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class PostgresServer:

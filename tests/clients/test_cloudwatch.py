@@ -232,10 +232,10 @@ def test_a_notification_survives_the_death_of_the_process(serve: Any, hook: Hook
     arguments = ("--workers", "2", "--notify", f"*={hook.url}")
     serving = serve(*arguments)
     cloudwatch = client("cloudwatch", serving.url)
-    publish(cloudwatch, 50.0)
     cloudwatch.put_metric_alarm(**ALARM)
 
     def state() -> bool:
+        publish(cloudwatch, 50.0)  # each time: minutes pass, and the alarm looks at the last one
         (alarm,) = cloudwatch.describe_alarms()["MetricAlarms"]
         return bool(alarm["StateValue"] == "ALARM")
 

@@ -14,6 +14,7 @@ from blotter.database.storage.postgres import schema_versions
 from blotter.database.storage.postgres.connecting import Connector
 from blotter.database.storage.postgres.url import StoreUrl
 from tests.faults.shared_items import Address
+from tests.postgres_server import free_port
 from tests.waiting import wait_until
 
 Serving = Any  # tests/conftest.py
@@ -68,7 +69,9 @@ class FrontEnds:
         wait_until(lambda: server.children().get(name, victim) != victim)
 
     def _start(self, number: int, *more: str) -> Serving:
-        return self._serve("--store", self._urls[number], "--workers", "2", "--table-delay", "0", *more)
+        """On a port that nobody takes while the server is away."""
+        place = () if more else ("--port", str(free_port()))
+        return self._serve("--store", self._urls[number], "--workers", "2", "--table-delay", "0", *place, *more)
 
 
 def is_dead(pid: int) -> bool:

@@ -28,6 +28,7 @@ import blotter
 from blotter.config import load_configuration
 from blotter.crimes.item import Result
 from blotter.crimes.settings import Application
+from tests.postgres_server import free_port
 from tests.waiting import wait_until
 
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -44,11 +45,11 @@ _SMALL = _HEADER + _ROW * 50
 class World:
     """A database, a table, a data folder, and workers that come and go."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, lease_seconds: int = _LEASE_SECONDS) -> None:
         (folder / "blotter.toml").write_text(
             f'app = "crimes"\n[environments.dev]\nregion = "us-east-1"\nendpoint = "{url}"\n'
             '[tables.results]\npartition_key = { name = "file_key", type = "S" }\n'
-            f"[crimes]\nlease_seconds = {_LEASE_SECONDS}\nsweep_seconds = 0.5\ngrace_seconds = 2\nthreads = 1\n"
+            f"[crimes]\nlease_seconds = {lease_seconds}\nsweep_seconds = 0.5\ngrace_seconds = 2\nthreads = 1\n"
         )
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "AWS_"))}
         self.environment = kept | {
@@ -148,12 +149,13 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def world(serve: Any, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, serve: Any, tmp_path: Path) -> Iterator[World]:
+    """Its parameter is the seconds of a lease."""
     serving = serve("--workers", "1", "--table-delay", "0")
     make_table(serving.url)
     folder = tmp_path / "application"
     folder.mkdir()
-    world = World(folder, serving.url)
+    world = World(folder, serving.url, getattr(request, "param", _LEASE_SECONDS))
     yield world
     world.end()
 
@@ -210,6 +212,7 @@ def test_a_worker_that_stood_still_finds_its_file_taken(world: World) -> None:
     assert taken.started_at == done.started_at
 
 
+@pytest.mark.parametrize("world", [600], indirect=True)  # nobody is slow for so long that he counts as dead
 def test_two_workers_share_the_files(world: World) -> None:
     workers = [world.start_worker() for _ in range(2)]
     keys = [world.upload(_SMALL, f"{number}.csv") for number in range(12)]
@@ -237,7 +240,7 @@ def test_events_that_come_twice_or_never(world: World) -> None:
 
 
 def test_the_database_goes_away_and_comes_back(serve: Any, tmp_path: Path) -> None:
-    serving = serve("--workers", "1", "--table-delay", "0")
+    serving = serve("--workers", "1", "--table-delay", "0", "--port", str(free_port()))
     make_table(serving.url)
     folder = tmp_path / "application"
     folder.mkdir()

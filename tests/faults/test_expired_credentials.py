@@ -14,8 +14,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from blotter.database.archive.archiver import Archiver
 from blotter.database.archive.recovering import recover
@@ -23,6 +21,7 @@ from blotter.database.copies.jobs import all_jobs, run_of
 from blotter.database.copies.objects import CredentialsRefused, Objects, ObjectsUnavailable, open_objects
 from blotter.database.encryption.files import FileCipher
 from tests.in_process import InProcessDatabase
+from tests.moto_server import Application, WsgiServer, moto_application
 
 ITEMS = 40
 RENEW = "the credentials are refused or have expired; renew them where the AWS SDKs look for them"
@@ -33,7 +32,7 @@ class Gate:
     """A WSGI application in front of another, which answers as S3 does when a key is no longer accepted. `left`:
     requests until that happens; None for never."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, application: Application) -> None:
         self._application = application
         self._lock = threading.Lock()
         self.key = "key-0"
@@ -128,15 +127,11 @@ class Setting:
 
 @pytest.fixture(scope="module")
 def gate() -> Iterator[Gate]:
-    gate = Gate(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, gate, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    gate.url = f"http://127.0.0.1:{server.server_port}"
+    gate = Gate(moto_application())
+    server = WsgiServer(gate)
+    gate.url = server.url
     yield gate
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    server.stop()
 
 
 @pytest.fixture

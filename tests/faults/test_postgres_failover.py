@@ -160,8 +160,9 @@ class _Item:
 
     def wait_for(self, number: int) -> int | None:
         """The first value that is read."""
-        wait_until(lambda: self.read(number) is not None)
-        return self.read(number)
+        values: list[int | None] = []
+        wait_until(lambda: values.append(self.read(number)) or values[-1] is not None)
+        return values[-1]
 
     def _call(self, number: int, operation: str, **request: Any) -> tuple[int, Any]:
         status, answer = Client(self._addresses[number]).call(operation, TableName="killed", **request)
@@ -225,14 +226,14 @@ def test_a_primary_that_is_cut_off_answers_no_read(front_ends: FrontEnds, cluste
     item = _Item(front_ends, "cut-off")
     old, new = cluster.primary, cluster.standbys[0]
     here, there = _beside(cluster, old), _beside(cluster, new)
-    assert item.put(here, 1) == 200
-    assert item.read_often() == {1}
+    wait_until(lambda: item.put(here, 1) == 200)
+    wait_until(lambda: item.read_often() == {1})
     cluster.partition(old.name, f"fe-{old.name}")
     cluster.promote(new)
     wait_until(lambda: item.put(there, 2) == 200)
     ways = _ways_to_read("cut-off")
     assert _statuses(front_ends.addresses[here], ways) == dict.fromkeys(ways, 500)
-    assert item.read(there) == 2
+    assert item.wait_for(there) == 2
     cluster.heal()
     assert item.wait_for(here) == 2, "it finds the other one by itself"
 
@@ -241,7 +242,7 @@ def test_a_primary_that_is_cut_off_answers_no_read(front_ends: FrontEnds, cluste
 def test_a_restarted_primary_shows_no_commit_that_no_standby_has(front_ends: FrontEnds, cluster: Cluster) -> None:
     item = _Item(front_ends, "restarted")
     old, new = cluster.primary, cluster.standbys[0]
-    assert item.put(0, 1) == 200
+    wait_until(lambda: item.put(0, 1) == 200)
     _cut_standby_off(cluster, item)
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(item.put, 0, 2)
@@ -263,7 +264,7 @@ def test_a_canceled_commit_is_neither_acknowledged_nor_seen(
 ) -> None:
     item = _Item(front_ends, how)
     old, new = cluster.primary, cluster.standbys[0]
-    assert item.put(0, 1) == 200
+    wait_until(lambda: item.put(0, 1) == 200)
     _cut_standby_off(cluster, item)
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(item.put, 0, 2)
@@ -286,7 +287,7 @@ def _cancel_commits(node: Node, how: str) -> bool:
 @pytest.mark.slow
 def test_a_standby_that_comes_back_ends_the_waiting(front_ends: FrontEnds, cluster: Cluster) -> None:
     item = _Item(front_ends, "waiting")
-    assert item.put(0, 1) == 200
+    wait_until(lambda: item.put(0, 1) == 200)
     _cut_standby_off(cluster, item)
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(item.put, 0, 2)
@@ -306,7 +307,7 @@ def test_standbys_that_are_demanded_later_are_demanded_of_those_who_are_connecte
     new = cluster.primary
     here, there = _beside(cluster, new), _beside(cluster, dead)
     wait_until(lambda: item.put(here, 1) == 200)
-    assert item.read(here) == 1
+    assert item.wait_for(here) == 1
     cluster.rejoin(dead)
     _wait_until_noticed(front_ends, cluster)
     cluster.partition(new.name, f"fe-{new.name}")

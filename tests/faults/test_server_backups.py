@@ -16,9 +16,9 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.faults.plain_client import Client
+from tests.moto_server import moto_server
 from tests.waiting import wait_until
 
 Serving = Any  # tests/conftest.py
@@ -199,16 +199,13 @@ def test_a_killed_server_goes_on_with_its_jobs(serve: Serve) -> None:
 
 
 @pytest.fixture
-def s3() -> Iterator[ThreadedMotoServer]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    yield server
-    server.stop()
+def endpoint() -> Iterator[str]:
+    """S3."""
+    with moto_server() as server:
+        yield server.url
 
 
-def test_backups_in_s3_and_s3_gone_for_a_while(serve: Serve, s3: ThreadedMotoServer) -> None:
-    host, port = s3.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
+def test_backups_in_s3_and_s3_gone_for_a_while(serve: Serve, endpoint: str) -> None:
     variables = {
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_ACCESS_KEY_ID": "key",

@@ -17,9 +17,9 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.conftest import serve_command
+from tests.moto_server import moto_server
 from tests.waiting import wait_until
 
 Serving = Any  # tests/conftest.py
@@ -199,12 +199,9 @@ def test_a_wrong_or_missing_key_is_one_line(serve: Serve, master_key: Path) -> N
 
 
 def test_a_key_in_aws_kms(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
+    with moto_server() as server:
         settings = {
-            "AWS_ENDPOINT_URL_KMS": f"http://{host}:{port}",
+            "AWS_ENDPOINT_URL_KMS": server.url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
         }
@@ -238,8 +235,6 @@ def test_a_key_in_aws_kms(serve: Serve, tmp_path: Path, monkeypatch: pytest.Monk
         again = serve("--workers", "1", "--master-key", f"aws-kms:{keys[0]}", data_dir=data_dir)
         assert _client(again, "dynamodb").list_tables()["TableNames"] == ["table"]
         assert again.stop() == 0
-    finally:
-        server.stop()
 
 
 def _with_environment(settings: dict[str, str]) -> Callable[..., tuple[list[str], dict[str, str]]]:

@@ -14,9 +14,9 @@ import boto3
 import pytest
 from botocore.client import Config
 from click.testing import CliRunner
-from moto.server import ThreadedMotoServer
 
 from blotter.cli import main
+from tests.moto_server import moto_server
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
@@ -26,11 +26,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REG
 
 @pytest.fixture
 def s3() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as server:
+        yield server.url
 
 
 def client_of(url: str, service: str = "dynamodb") -> Any:

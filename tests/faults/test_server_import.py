@@ -8,15 +8,17 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.faults.plain_client import Client
+from tests.moto_server import WsgiServer, moto_application, moto_server
+from tests.postgres_server import free_port
+from tests.waiting import wait_until
 
 Serving = Any  # tests/conftest.py
 Serve = Callable[..., Serving]
@@ -178,30 +180,14 @@ def test_a_bulk_operation_that_is_killed_again_and_again(serve: Serve, tmp_path:
     assert len(lines) == items // 1000
 
 
-@pytest.fixture
-def start_s3() -> Iterator[Callable[[int], ThreadedMotoServer]]:
-    started: list[ThreadedMotoServer] = []
-
-    def start(port: int) -> ThreadedMotoServer:
-        started.append(ThreadedMotoServer("127.0.0.1", port, verbose=False))
-        started[-1].start()
-        return started[-1]
-
-    yield start
-    started[-1].stop()
-
-
-def test_buckets_of_s3_that_are_not_there_or_not_yet(
-    serve: Serve, start_s3: Callable[[int], ThreadedMotoServer]
-) -> None:
-    s3 = start_s3(0)
-    host, port = s3.get_host_and_port()
+def test_buckets_of_s3_that_are_not_there_or_not_yet(serve: Serve) -> None:
+    s3 = WsgiServer(moto_application(), free_port())
     keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": "us-east-1"}
-    variables = {"AWS_ENDPOINT_URL_S3": f"http://{host}:{port}", **keys}
+    variables = {"AWS_ENDPOINT_URL_S3": s3.url, **keys}
     client_of_s3 = boto3.client(
         "s3",
         "us-east-1",
-        endpoint_url=variables["AWS_ENDPOINT_URL_S3"],
+        endpoint_url=s3.url,
         aws_access_key_id="local",
         aws_secret_access_key="local",
     )
@@ -224,14 +210,14 @@ def test_buckets_of_s3_that_are_not_there_or_not_yet(
         arn: str = answer["ImportTableDescription"]["ImportArn"]
         return arn
 
+    def described(arn: str) -> dict[str, Any]:
+        answer: dict[str, Any] = client.call("DescribeImport", ImportArn=arn)[1]["ImportTableDescription"]
+        return answer
+
     def ended(arn: str) -> tuple[str, str, int]:
-        deadline = time.monotonic() + 60
-        while True:
-            described = client.call("DescribeImport", ImportArn=arn)[1]["ImportTableDescription"]
-            if described["ImportStatus"] != "IN_PROGRESS":
-                return described["ImportStatus"], described["FailureCode"], described["ImportedItemCount"]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: described(arn)["ImportStatus"] != "IN_PROGRESS")
+        found = described(arn)
+        return found["ImportStatus"], found["FailureCode"], found["ImportedItemCount"]
 
     assert ended(begin("missing", S3Bucket="nowhere")) == ("FAILED", "S3NoSuchBucket", 0)
     assert client.call("DescribeTable", TableName="missing")[0] == 400
@@ -243,8 +229,7 @@ def test_buckets_of_s3_that_are_not_there_or_not_yet(
     assert logged["itemS3Pointer"]["line"] == 6
     s3.stop()
     waiting = begin("waiting", S3Bucket="source", S3KeyPrefix="in/")
-    time.sleep(1)
-    described = client.call("DescribeImport", ImportArn=waiting)[1]["ImportTableDescription"]
-    assert described["ImportStatus"] == "IN_PROGRESS"
-    start_s3(port)
-    assert ended(waiting) == ("FAILED", "ItemValidationError", 5)
+    wait_until(lambda: "will be tried again until it succeeds" in serving.log.read_text())
+    assert described(waiting)["ImportStatus"] == "IN_PROGRESS"
+    with moto_server(s3.port):
+        assert ended(waiting) == ("FAILED", "ItemValidationError", 5)

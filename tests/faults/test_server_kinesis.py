@@ -25,10 +25,10 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.faults.plain_client import Client
 from tests.kinesis_stream import assert_in_order
+from tests.moto_server import moto_server
 from tests.waiting import wait_until
 
 Serving = Any  # tests/conftest.py
@@ -40,14 +40,12 @@ SESSION = "the-session-token-of-kinesis"
 
 
 class Endpoint:
-    """Passes requests on to moto one after another, unless it is `down` (connections are closed at once) or
-    `loses_answers`."""
+    """Passes requests on to moto, unless it is `down` (connections are closed at once) or `loses_answers`."""
 
-    def __init__(self, moto: tuple[str, int]) -> None:
+    def __init__(self, port_of_moto: int) -> None:
         self.down = False
         self.loses_answers = False
         self.lost = 0
-        one_at_a_time = threading.Lock()
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -58,12 +56,11 @@ class Endpoint:
                 if endpoint.down:
                     self.close_connection = True
                     return
-                with one_at_a_time:
-                    connection = http.client.HTTPConnection(*moto)
-                    connection.request("POST", self.path, body, dict(self.headers))
-                    answer = connection.getresponse()
-                    content = answer.read()
-                    connection.close()
+                connection = http.client.HTTPConnection("127.0.0.1", port_of_moto)
+                connection.request("POST", self.path, body, dict(self.headers))
+                answer = connection.getresponse()
+                content = answer.read()
+                connection.close()
                 if endpoint.loses_answers:
                     endpoint.lost += 1
                     self.close_connection = True
@@ -97,12 +94,10 @@ class Endpoint:
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    moto.start()
-    endpoint = Endpoint(moto.get_host_and_port())
-    yield endpoint
-    endpoint.close()
-    moto.stop()
+    with moto_server() as moto:
+        endpoint = Endpoint(moto.port)
+        yield endpoint
+        endpoint.close()
 
 
 def _variables(endpoint: Endpoint) -> dict[str, str]:

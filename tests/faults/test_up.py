@@ -29,6 +29,7 @@ from click.testing import CliRunner
 import blotter
 from blotter.cli import main
 from blotter.up_roles import RolesError, set_up_roles
+from tests.postgres_server import free_port
 
 ROOT = Path(__file__).parents[2]
 UP = (sys.executable, "-m", "blotter", "up")
@@ -106,7 +107,7 @@ class Up(NamedTuple):
 def up(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Up]:
     """`blotter up`, with the options that a test gives as the fixture's parameter."""
     options: list[str] = getattr(request, "param", [])
-    database, web = _free_port(), _free_port()
+    database, web = free_port(), free_port()
     process = subprocess.Popen(
         [*UP, "--port", str(database), "--web-port", str(web), "--data-dir", str(tmp_path / "data"), *options],
         cwd=ROOT,
@@ -132,7 +133,7 @@ def up(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Up]:
 def test_an_uploaded_file_is_found_by_any_dynamodb_client(up: Up, tmp_path: Path) -> None:
     """With TLS between the three parts, which every one of them follows."""
     sample = ROOT / "examples" / "chicago-crimes-2025-first-100.csv"
-    with httpx.Client(base_url=f"http://127.0.0.1:{up.web}") as web:
+    with httpx.Client(base_url=f"http://127.0.0.1:{up.web}", timeout=60) as web:
         key = web.post("/api/files", files={"file": (sample.name, sample.read_bytes())}).json()["file_key"]
         table = boto3.resource(
             "dynamodb",
@@ -279,7 +280,7 @@ def test_a_second_start_says_where_the_first_one_is(up: Up, tmp_path: Path) -> N
     assert second.returncode == 0
     assert f"already running at http://127.0.0.1:{up.web}" in second.stdout
     other = subprocess.run(
-        [*UP, "--port", str(_free_port()), "--web-port", str(up.web), "--data-dir", str(tmp_path / "other")],
+        [*UP, "--port", str(free_port()), "--web-port", str(up.web), "--data-dir", str(tmp_path / "other")],
         cwd=ROOT,
         env=_environment(),
         capture_output=True,
@@ -294,7 +295,7 @@ def test_a_second_start_says_where_the_first_one_is(up: Up, tmp_path: Path) -> N
 
 def test_an_empty_folder_and_a_proxy_are_enough(tmp_path: Path) -> None:
     """The declaration and the example come with the package; what is printed can be run as it stands."""
-    database, web = _free_port(), _free_port()
+    database, web = free_port(), free_port()
     proxied = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     process = subprocess.Popen(
         [*UP, "--port", str(database), "--web-port", str(web)],
@@ -319,6 +320,7 @@ def test_an_empty_folder_and_a_proxy_are_enough(tmp_path: Path) -> None:
             f"http://127.0.0.1:{web}/api/files",
             files={"file": (sample.name, sample.read_bytes())},
             trust_env=False,
+            timeout=60,
         )
         commands = told.partition("  export ")[2].partition("\n\nCtrl-C")[0]
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -352,12 +354,6 @@ def test_the_shipped_declaration_is_the_one_of_the_checkout() -> None:
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "AWS_"))}
     return kept | {"PYTHONPATH": str(Path(blotter.__file__).parents[1])}
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _listening(port: int) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from click.testing import CliRunner
 import blotter as blotter_package
 from blotter.cli import main
 from tests.conftest import serve_command
+from tests.moto_server import moto_server
 
 SEED_TABLE = """\
 [tables.results]
@@ -45,14 +45,8 @@ region = "us-east-1"
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -169,6 +163,7 @@ class FaultyEndpoint:
         self.refusals: dict[int, Refuse] = {}
         self.before: dict[int, Callable[[], None]] = {}
         self.after: dict[int, Callable[[], None]] = {}
+        self.hang_up_before: set[int] = set()
         self.hang_up_after: set[int] = set()
         self._lock = threading.Lock()
         faults = self
@@ -202,6 +197,9 @@ class FaultyEndpoint:
             self.operations.append(request.headers.get("X-Amz-Target", "").rpartition(".")[2])
             number = len(self.operations)
         self.before.get(number, lambda: None)()
+        if number in self.hang_up_before:
+            request.close_connection = True
+            return None
         refusal = self.refusals.get(number)
         if refusal:
             answer = json.dumps({"__type": f"x#{refusal.code}", "message": refusal.message}).encode()

@@ -144,19 +144,14 @@ def test_killed_in_the_middle_it_goes_on(
     many: Blotter, faults: FaultyEndpoint, tmp_path: Path, number: int
 ) -> None:
     """SIGKILL at a request; the next run starts from the notes and everything arrives."""
-    reached = threading.Event()
-    blocked = threading.Event()
-
-    def stop_here() -> None:
-        reached.set()
-        blocked.wait(2)
-
-    faults.before = {number: stop_here}
+    reached, ended = threading.Event(), threading.Event()
+    faults.before = {number: lambda: (reached.set(), ended.wait(60))}
+    faults.hang_up_before = {number}
     process = many.start("copy", "old", "new", "--segments", "2", AWS_ENDPOINT_URL_DYNAMODB=faults.url)
     assert reached.wait(60)
     process.kill()
     process.communicate()
-    blocked.set()
+    ended.set()
     assert process.returncode == -signal.SIGKILL
     (notes,) = tmp_path.glob(".blotter-copy-*.json")
     so_far = sum(segment["done"]["items"] for segment in json.loads(notes.read_text())["segments"])

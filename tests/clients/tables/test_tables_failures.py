@@ -10,7 +10,6 @@ import http.server
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -201,8 +200,8 @@ def test_a_daily_limit_is_not_waited_for(blotter_on_moto: Blotter, faults_on_mot
 
 def test_throttling_until_the_deadline(blotter_on_moto: Blotter, faults_on_moto: FaultyEndpoint) -> None:
     faults_on_moto.refusals = {n: refuse("ThrottlingException", "Rate exceeded") for n in range(1, 999)}
-    answer = blotter_on_moto("apply", "--endpoint-url", faults_on_moto.url, "--timeout", "0.5")
-    one_line(answer, 8, "after 0.5 s (DescribeTable: Rate exceeded); run again to continue")
+    answer = blotter_on_moto("apply", "--endpoint-url", faults_on_moto.url, "--timeout", "2")
+    one_line(answer, 8, "after 2 s (DescribeTable: Rate exceeded); run again to continue")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -223,13 +222,16 @@ def test_a_connection_lost_after_the_request_took_effect(
 def interrupted(
     blotter: Blotter, faults: FaultyEndpoint, number: int, how: Callable[[Any], None], when: str
 ) -> Any:
-    """A real run that is stopped at its n-th request, before or after the endpoint got it."""
-    reached = threading.Event()
-    getattr(faults, when)[number] = lambda: (reached.set(), time.sleep(0.3))
+    """A real run that is stopped at its n-th request, before the endpoint got it or after that."""
+    reached, ended = threading.Event(), threading.Event()
+    getattr(faults, when)[number] = lambda: (reached.set(), ended.wait(60))
+    if when == "before":
+        faults.hang_up_before = {number}
     process = blotter.start("apply", AWS_ENDPOINT_URL_DYNAMODB=faults.url)
     assert reached.wait(60)
     how(process)
     out, err = process.communicate(timeout=60)
+    ended.set()
     return process.returncode, out, err
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from blotter.crimes.jobs.intake import Intake
 from blotter.crimes.jobs.local_queue import LocalQueue
@@ -24,6 +23,7 @@ from blotter.crimes.learning.model import Model, load_model
 from blotter.crimes.settings import Application, CrimesSettings
 from blotter.crimes.storage.objects import ObjectStore
 from blotter.crimes.storage.results import ResultsTable
+from tests.moto_server import moto_server
 from tests.service_models import share_service_models
 
 share_service_models()
@@ -31,11 +31,8 @@ share_service_models()
 
 @pytest.fixture(scope="session")
 def aws_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_it_runs_until_it_is_stopped(streams: StreamDatabase) -> None:
         task = asyncio.create_task(background.run())
         await until(lambda: not items())
         background.stop()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
     streams.database.run(until_deleted())
     assert items() == 0
@@ -87,9 +87,9 @@ def test_it_wakes_when_a_table_changes_and_when_something_is_due(tmp_path: Path)
         await database.answer("DeleteTable", b'{"TableName": "notes"}')
         await until(lambda: not catalog(database))
         background.stop()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
-    database.run(asyncio.wait_for(life(), 30))
+    database.run(asyncio.wait_for(life(), 60))
     database.close()
 
 
@@ -127,7 +127,7 @@ def test_an_error_of_one_chore_is_logged_once_and_stops_none(
     monkeypatch.setattr(TableKeeper, "start_due", fail)
     monkeypatch.setattr(TokenSweeper, "run_once", work)
     background = Background(streams.database.storage, tables_seconds=0.001, trim_seconds=0.001)
-    streams.database.run(asyncio.wait_for(background.run(), 10))
+    streams.database.run(asyncio.wait_for(background.run(), 60))
     (failure,) = [record for record in caplog.records if "failed" in record.getMessage()]
     assert "looking at the tables" in failure.getMessage()
 

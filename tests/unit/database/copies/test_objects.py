@@ -11,7 +11,6 @@ from pathlib import Path
 import boto3
 import obstore
 import pytest
-from moto.server import ThreadedMotoServer
 from obstore.exceptions import GenericError, PermissionDeniedError
 
 from blotter.database.copies import objects as objects_module
@@ -27,15 +26,13 @@ from blotter.database.copies.objects import (
 )
 from blotter.database.copies.s3_objects import S3Objects
 from blotter.database.shared_disk import SharedDisk
+from tests.moto_server import moto_server
 
 
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from blotter.database import work_thread
 from blotter.database.execution import long_reads, writes
 from blotter.database.http.messages import Pending, Request
 from blotter.database.storage.protocol import ReadTransaction, Settled
@@ -342,14 +344,21 @@ def test_an_abandoned_read_gives_its_snapshot_back(counting: InProcessDatabase) 
 # Large bodies
 
 
-def test_a_large_body_is_prepared_beside_the_loop(database: InProcessDatabase) -> None:
-    """Requests that come after it are answered before it, whether it is right or wrong."""
+def test_a_large_body_is_prepared_beside_the_loop(
+    database: InProcessDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that come after it are answered before it, whether it is right or wrong, even if the thread takes
+    all the time in the world."""
     items = [{"PutRequest": {"Item": {"p": {"S": f"big {n}"}, "l": LIST}}} for n in range(2)]
     order: list[str] = []
+    small_answered = threading.Event()
+    monkeypatch.setattr(work_thread, "let_serve", lambda _: small_answered.wait(60))
 
     async def answered(name: str, operation: str, request: dict[str, Any]) -> int:
         status, _ = await database.answer(operation, json.dumps(request).encode())
         order.append(name)
+        if name == "small":
+            small_answered.set()
         return status
 
     async def together() -> list[int]:

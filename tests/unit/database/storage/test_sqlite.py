@@ -611,7 +611,7 @@ def test_an_open_snapshot_holds_nobody_up_when_the_store_rests(tmp_path: Path, r
     run(storage._keep_up_once())  # copies what it can
     run(until(lambda: not storage._checkpoints._running))
     assert snapshot.get(1, b"b") is None
-    run(asyncio.wait_for(storage.write(put(b"c")), 2))
+    run(asyncio.wait_for(storage.write(put(b"c")), 60))
     snapshot.close()
     run(storage.close())
 
