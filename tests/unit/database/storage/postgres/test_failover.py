@@ -89,7 +89,7 @@ def test_what_no_standby_has_is_not_shown(cluster: Cluster, monkeypatch: pytest.
 
     async def run() -> None:
         connector = connector_to(cluster)
-        writer, other = await connector.connect(), await connector.connect()
+        writer, other = [await connector.connect_patiently(60) for _ in range(2)]
         await until_leased(other.primary)
         await asyncio.to_thread(cluster.partition, cluster.standbys[0].name)
         writing = asyncio.ensure_future(writer.execute(insert, b"canceled"))
@@ -125,7 +125,7 @@ def test_standbys_that_are_named_later_are_waited_for_and_a_silent_primary_is_gi
         cluster.primary.configure(synchronous_standby_names="")
         await until_primary_says(cluster, "SHOW synchronous_standby_names", "")
         connector = connector_to(cluster)
-        connection = await connector.connect()
+        connection = await connector.connect_patiently(60)
         connector.start_watching()
         found = connection.primary
         assert not found.is_synchronous
@@ -154,7 +154,7 @@ def test_a_primary_that_is_cut_off_answers_nothing_and_is_replaced(
 
     async def run() -> None:
         connector = connector_to(cluster)
-        connection = await connector.connect()
+        connection = await connector.connect_patiently(60)
         old = connection.primary
         assert old.is_synchronous
         await until_leased(old)
@@ -174,7 +174,7 @@ def test_a_primary_that_is_cut_off_answers_nothing_and_is_replaced(
         assert connection.is_closed()
         with pytest.raises(StorageUnavailable, match="is the primary no longer"):
             await old.proof()
-        new = await connector.connect()
+        new = await connector.connect_patiently(60)
         said = await asyncio.to_thread(run_promote_script, standby)
         assert said == "promote.sh: that server is no standby; nothing was done\n"
         assert new.primary.timeline == old.timeline + 1
