@@ -10,6 +10,10 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+WRITE_BACK_BYTES: Final = 1 << 20
+UNSYNCED_BYTES: Final = 4 << 20
 
 
 def sync_directory(path: Path) -> None:
@@ -29,6 +33,38 @@ def allocate(descriptor: int, start: int, size: int) -> None:
     zeros = bytes(1 << 20)
     while start < size:
         start += os.pwrite(descriptor, zeros[: size - start], start)
+
+
+class SteadyWriter:
+    """Writes a long file so that others who sync small ones meanwhile need not wait for it: the system begins to
+    write back each megabyte when it is complete, and never has more than a few to write before `finish`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = self._begun = self._synced = 0
+
+    def write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            written = os.write(self._descriptor, rest[:WRITE_BACK_BYTES])
+            rest = rest[written:]
+            self._size += written
+            if self._size - self._begun >= WRITE_BACK_BYTES:
+                self._write_back()
+
+    def finish(self) -> int:
+        """Syncs the file; returns its size."""
+        os.fsync(self._descriptor)
+        return self._size
+
+    def _write_back(self) -> None:
+        if self._size - self._synced >= UNSYNCED_BYTES:
+            os.fsync(self._descriptor)
+            self._synced = self._size
+        elif hasattr(os, "posix_fadvise"):  # Linux begins to write what is to leave the memory.
+            length = self._size - self._begun
+            os.posix_fadvise(self._descriptor, self._begun, length, os.POSIX_FADV_DONTNEED)
+        self._begun = self._size
 
 
 def make_private_folder(folder: Path) -> None:

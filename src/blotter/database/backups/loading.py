@@ -1,10 +1,10 @@
 """Fills a new table with rows from any source: its items in key order, then its indexes, then it becomes ACTIVE.
 
-While it is loading, nobody else writes to the table (`Table.loading`). Items are stored in slices that hold the
-write lock for a few milliseconds; how far they have come is saved in the same transactions, so that an interrupted
-load continues after the last item. Index entries are sorted on disk first (`copies.sorting`): entered in random
-order, every one of them would change a page of its own. At the end, counts and sizes are compared with what was
-expected.
+While it is loading, nobody else writes to the table (`Table.loading`). Items are stored in slices that give way to
+other writers (`Storage.write_slice`); how far they have come is saved in the same transactions, so that an
+interrupted load continues after the last item. Index entries are sorted on disk first (`copies.sorting`): entered
+in random order, every one of them would change a page of its own. At the end, counts and sizes are compared with
+what was expected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import orjson
@@ -32,22 +32,13 @@ from blotter.database.operations.backups.jobs import Progress
 from blotter.database.operations.item_store import projected
 from blotter.database.storage.protocol import ReadTransaction, Row, Storage, StorageUnavailable, WriteTransaction
 
-SLICE_SECONDS: Final = 0.003
-"""A slice stores no further rows after this long, while others want to write."""
-LONGEST_SLICE_SECONDS: Final = 0.025
-"""And after this long, while nobody does: every slice is synced."""
-ROWS_AT_ONCE: Final = 250
+ROWS_AT_ONCE: Final = 200
 BYTES_AT_ONCE: Final = 512 * 1024
 READ_ROWS: Final = 1024
 READ_BYTES: Final = 1024 * 1024
 
-# A slice that waited longer for the write lock had others before it: they get a rest before the next one.
-_WAITED_SECONDS: Final = 0.002
-
 # What a damaged body can raise when it is taken apart.
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +84,7 @@ async def load(
             else:
                 await with_vectors.fill(table, index)
             progress = replace(progress, indexes=(*progress.indexes, index.name))
-            await loader.write(partial(_save, save=save, progress=progress))
+            await tools.storage.write(partial(_save, save=save, progress=progress))
     if expected is not None:
         found = await tools.storage.fetch(lambda tx: tx.statistics(table.space))
         if tuple(found) != (expected.items, expected.size):
@@ -123,22 +114,21 @@ class _Loader:
         self._table = table
         self._job_id = job_id
         self._save = save
-        self._slice_seconds = SLICE_SECONDS
 
     async def store_items(self, rows_after: RowsAfter, progress: Progress) -> Progress:
         async for rows in batches(rows_after(progress.after)):
             stored = 0
             while stored < len(rows):
                 work = partial(self._store_slice, rows=rows, start=stored, progress=progress)
-                stored = await self.write(work)
+                stored = await self._storage.write_slice(work)
                 progress = replace(progress, after=rows[stored - 1][0])
         progress = replace(progress, has_all_items=True)
-        await self.write(partial(_save, save=self._save, progress=progress))
+        await self._storage.write(partial(_save, save=self._save, progress=progress))
         return progress
 
     async def fill(self, index: Index) -> None:
         """Begins anew if it was interrupted."""
-        index = await self.write(partial(self._emptied, index=index))
+        index = await self._storage.write(partial(self._emptied, index=index))
         scratch = self._scratch(index)
         runs = SortedRuns(scratch, self._tools.cipher, disk=self._tools.disk)
         try:
@@ -155,7 +145,7 @@ class _Loader:
             async for entries in batches(_on_thread(runs.merged())):
                 stored = 0
                 while stored < len(entries):
-                    stored = await self.write(
+                    stored = await self._storage.write_slice(
                         partial(self._store_entries, space=index.space, rows=entries, start=stored)
                     )
             found = await self._storage.fetch(lambda tx: tx.statistics(index.space).items)
@@ -166,38 +156,23 @@ class _Loader:
         finally:
             await asyncio.to_thread(runs.remove)
 
-    async def write(self, work: Callable[[WriteTransaction], T]) -> T:
-        """Runs a slice. If it had to wait for others, they wait for slices too: these become short again, and the
-        next one comes after a rest."""
-        submitted = self._monotonic()
-        started = submitted
-
-        def run(tx: WriteTransaction) -> T:
-            nonlocal started
-            started = self._monotonic()
-            return work(tx)
-
-        result = await self._storage.write(run)
-        if started - submitted > _WAITED_SECONDS:
-            self._slice_seconds = SLICE_SECONDS
-            await asyncio.sleep(SLICE_SECONDS)
-        else:
-            self._slice_seconds = min(2 * self._slice_seconds, LONGEST_SLICE_SECONDS)
-        return result
-
-    def _store_slice(self, tx: WriteTransaction, rows: Sequence[Row], start: int, progress: Progress) -> int:
+    def _store_slice(
+        self, tx: WriteTransaction, seconds: float, rows: Sequence[Row], start: int, progress: Progress
+    ) -> int:
         _loading(tx, self._table, self._job_id)
-        end = self._put_slice(tx, self._table.space, rows, start)
+        end = self._put_slice(tx, seconds, self._table.space, rows, start)
         self._save(tx, replace(progress, after=rows[end - 1][0]))
         return end
 
-    def _store_entries(self, tx: WriteTransaction, space: int, rows: Sequence[Row], start: int) -> int:
+    def _store_entries(
+        self, tx: WriteTransaction, seconds: float, space: int, rows: Sequence[Row], start: int
+    ) -> int:
         _loading(tx, self._table, self._job_id)
-        return self._put_slice(tx, space, rows, start)
+        return self._put_slice(tx, seconds, space, rows, start)
 
-    def _put_slice(self, tx: WriteTransaction, space: int, rows: Sequence[Row], start: int) -> int:
+    def _put_slice(self, tx: WriteTransaction, seconds: float, space: int, rows: Sequence[Row], start: int) -> int:
         """Stores rows from `start` on, at least some; returns where to go on."""
-        deadline = self._monotonic() + self._slice_seconds
+        deadline = self._monotonic() + seconds
         average = sum([row[1] for row in rows]) // len(rows) + 1
         at_once = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // average))
         while start < len(rows):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
-from blotter.database.durable_files import make_private_folder, sync_directory
+from blotter.database.durable_files import SteadyWriter, make_private_folder, sync_directory
 from blotter.database.shared_disk import KEPT, SharedDisk
 
 INTERNAL: Final = "_blotter"
@@ -280,17 +280,16 @@ class FolderObjects:
 
 
 def _write_and_sync(path: Path, pieces: Iterable[bytes], disk: SharedDisk | None) -> int:
-    size = 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    try:
+        file = SteadyWriter(descriptor)
         for piece in pieces:
             if disk is not None:
                 disk.take(path.parent, len(piece))
             file.write(piece)
-            size += len(piece)
-        file.flush()
-        os.fsync(descriptor)
-    return size
+        return file.finish()
+    finally:
+        os.close(descriptor)
 
 
 def _info(path: Path, name: str) -> ObjectInfo | None:

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from blotter.database.durable_files import make_private_folder
+from blotter.database.durable_files import SteadyWriter, make_private_folder
 from blotter.database.encryption.files import FileCipher, frame, read_frames
 from blotter.database.shared_disk import SharedDisk
 from blotter.database.storage.protocol import Row
@@ -29,6 +29,10 @@ MEMORY_BYTES: Final = 32 * 1024 * 1024
 ROW_BYTES: Final = 200
 """What a row counts beside its key and body."""
 BLOCK_BYTES: Final = 256 * 1024
+SORTED_ROWS: Final = 4096
+"""So many rows are sorted at once, which keeps other threads waiting for some milliseconds, and"""
+MERGED_ROWS: Final = 256
+"""so many of each such piece are merged at once."""
 
 _key = itemgetter(0)
 _encode = msgspec.msgpack.Encoder().encode
@@ -83,7 +87,7 @@ class SortedRuns:
     def merged(self, after: bytes | None = None) -> Iterator[list[Row]]:
         """All rows in key order, those after a key, in blocks of some thousand rows."""
         sources = [_read_run(self._path(number), self._cipher) for number in range(self.runs)]
-        sources.append(_blocks(self._sorted()))
+        sources.append(self._sorted())
         return _merge([_Run(source, after) for source in sources])
 
     def remove(self) -> None:
@@ -98,10 +102,13 @@ class SortedRuns:
         assert self._folder is not None
         return self._folder / _name(number)
 
-    def _sorted(self) -> list[Row]:
-        self._rows.sort(key=_key)  # stable: of equal keys, the last one added is last
-        self._rows = _unique(self._rows)
-        return self._rows
+    def _sorted(self) -> Iterator[list[Row]]:
+        """What is in memory, in blocks."""
+        pieces = [self._rows[start : start + SORTED_ROWS] for start in range(0, len(self._rows), SORTED_ROWS)]
+        for piece in pieces:
+            piece.sort(key=_key)  # stable: of equal keys, the last one added is last
+        for rows in _merge([_Run(_cut(_unique(piece)), None) for piece in pieces]):
+            yield from _blocks(rows)
 
 
 class _Run:
@@ -162,17 +169,24 @@ def _blocks(rows: list[Row]) -> Iterator[list[Row]]:
         yield rows[start:]
 
 
-def _write_run(path: Path, rows: list[Row], cipher: FileCipher) -> None:
+def _cut(rows: list[Row]) -> Iterator[list[Row]]:
+    for start in range(0, len(rows), MERGED_ROWS):
+        yield rows[start : start + MERGED_ROWS]
+
+
+def _write_run(path: Path, blocks: Iterator[list[Row]], cipher: FileCipher) -> None:
     from zstandard import ZstdCompressor
 
     compress = ZstdCompressor(level=1).compress
     unfinished = path.with_name(f".{secrets.token_hex(8)}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        for block in _blocks(rows):
+    try:
+        file = SteadyWriter(descriptor)
+        for block in blocks:
             file.write(frame(cipher.encode(compress(_encode(block)))))
-        file.flush()
-        os.fsync(descriptor)
+        file.finish()
+    finally:
+        os.close(descriptor)
     unfinished.replace(path)
 
 

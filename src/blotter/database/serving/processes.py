@@ -15,6 +15,7 @@ import contextlib
 import gc
 import logging
 import mmap
+import os
 import signal
 import socket
 from collections.abc import Coroutine
@@ -165,7 +166,14 @@ async def _start_access(access: Access, store: Store, stop: asyncio.Event) -> No
             await asyncio.wait_for(stop.wait(), _AGAIN_SECONDS)
 
 
+def _give_way() -> None:
+    """This process computes for long, and interrupts no worker that answers a request."""
+    with contextlib.suppress(AttributeError, OSError):  # only Linux has it, and some sandboxes forbid it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 async def _background(settings: Settings, shared: Shared, link: Link) -> None:
+    _give_way()
     stop = _stop_requested(link)
     storage = _open_storage(shared.store)
     if shared.buckets is not None:

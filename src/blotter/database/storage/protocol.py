@@ -337,6 +337,12 @@ class Storage(Protocol):
         """`submit` for coroutines: returns what the handler returned or raises what it raised. If the caller is
         canceled before the handler runs, the handler is withdrawn."""
 
+    async def write_slice(self, handler: Callable[[WriteTransaction, float], T]) -> T:
+        """`write` for one of many pieces of bulk work that gives way to others (`storage.slices`): the handler
+        gets the seconds that it may work for, and returns early enough. What it did may be lost with the machine
+        until something that was written later is durable. So it is for work that begins again where it is then,
+        and of which nobody has been told."""
+
     def watch_commits(self, watch: Callable[[float], None]) -> None:
         """Calls `watch` on the event loop after every commit that this process has made durable, with the seconds
         that took. It must be quick and must not raise."""

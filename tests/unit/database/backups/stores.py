@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import closing
 from typing import Any, TypeVar
 
 from blotter.database.copies.jobs import Tools
@@ -100,8 +101,15 @@ class WatchedStorage:
         return await self._inner.fetch(handler)
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
-        self._steps._fail_at(0)
-        result = await self._inner.write(handler)
+        return await self._counted(self._inner.write(handler))
+
+    async def write_slice(self, handler: Callable[[WriteTransaction, float], T]) -> T:
+        return await self._counted(self._inner.write_slice(handler))
+
+    async def _counted(self, write: Coroutine[Any, Any, T]) -> T:
+        with closing(write):  # it may not begin
+            self._steps._fail_at(0)
+            result = await write
         self._steps._fail_at(1)
         self._steps.taken += 1
         return result

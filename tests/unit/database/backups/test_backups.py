@@ -20,6 +20,7 @@ from blotter.database.copies.memory_objects import MemoryObjects
 from blotter.database.copies.objects import ObjectsUnavailable
 from blotter.database.inspection.check import check as check_directory
 from blotter.database.operations.backups import records
+from blotter.database.storage import slices
 from blotter.database.storage.change_log import find_reader
 from blotter.database.storage.protocol import Row, StoredItem, WriteTransaction
 from tests.in_process import ACCOUNT, REGION, InProcessDatabase
@@ -82,8 +83,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "BATCH_ROWS", 7)
     monkeypatch.setattr(copy_format, "PART_RAW_BYTES", 600)
     monkeypatch.setattr(loading, "ROWS_AT_ONCE", 3)
-    monkeypatch.setattr(loading, "LONGEST_SLICE_SECONDS", 0.0)
-    monkeypatch.setattr(loading, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(slices, "LONGEST_SECONDS", 0.0)
     monkeypatch.setattr(loading, "READ_ROWS", 5)
     monkeypatch.setattr(sorting, "MEMORY_BYTES", 2000)
     monkeypatch.setattr(sorting, "BLOCK_BYTES", 300)

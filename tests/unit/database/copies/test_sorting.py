@@ -26,6 +26,8 @@ def test_rows_come_out_in_order_and_the_last_of_a_key_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cipher: FileCipher, seed: int
 ) -> None:
     monkeypatch.setattr(sorting, "BLOCK_BYTES", 60)
+    monkeypatch.setattr(sorting, "SORTED_ROWS", 7)
+    monkeypatch.setattr(sorting, "MERGED_ROWS", 3)
     chance = random.Random(seed)
     folder = tmp_path / "scratch" / "runs"
     expected: dict[bytes, Row] = {}

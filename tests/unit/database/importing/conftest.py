@@ -28,10 +28,17 @@ class BreakingStorage:
         return getattr(self._storage, name)
 
     async def write(self, handler: Callable[[Any], Any]) -> Any:
+        self._count()
+        return await self._storage.write(handler)
+
+    async def write_slice(self, handler: Callable[[Any, float], Any]) -> Any:
+        self._count()
+        return await self._storage.write_slice(handler)
+
+    def _count(self) -> None:
         if self._left == 0:
             raise Broken
         self._left -= 1
-        return await self._storage.write(handler)
 
 
 class Imports:

@@ -453,6 +453,17 @@ def test_a_read_is_settled_with_a_value_or_an_error(storage: Storage, run: Run) 
     assert isinstance(results[1], TypeError)
 
 
+def test_a_slice_of_bulk_work_is_a_transaction(storage: Storage, run: Run) -> None:
+    def work(tx: WriteTransaction, seconds: float) -> float:
+        tx.put_new(1, [(b"key", 3, b"body")])
+        return seconds
+
+    assert 0 < run(storage.write_slice(work)) < 1
+    with pytest.raises(KeyError):
+        run(storage.write_slice(lambda tx, _: {}[tx.statistics(1).items]))
+    assert run(storage.fetch(lambda tx: tx.get(1, b"key"))) == StoredItem(b"key", 3, b"body")
+
+
 # Notification of catalog changes
 
 

@@ -26,7 +26,7 @@ from blotter.database.storage.protocol import (
 )
 from blotter.database.storage.sqlite import SqliteStorage, checkpoints
 from blotter.database.storage.sqlite import storage as storage_module
-from blotter.database.storage.sqlite.schema import FILE_NAME
+from blotter.database.storage.sqlite.schema import FILE_NAME, PAGE_SIZE
 from tests.faults.storage_power_loss import Record, recording
 from tests.waiting import until
 
@@ -779,4 +779,45 @@ def test_working_storage_leaves_the_store_its_room(
     found.add(rows)
     assert found.items(b"", None, 2_000) == rows
     found.close()
+    run(storage.close())
+
+
+@pytest.mark.parametrize("left", ["little", "much"])
+def test_writers_are_stopped_when_little_is_left_to_copy(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """Or when the log has twice its usual length. A reader keeps it from being started over meanwhile."""
+    little, limit = 16, 64
+    monkeypatch.setattr(checkpoints, "STEP_BYTES", 16 * PAGE_SIZE)
+    monkeypatch.setattr(checkpoints, "LIMIT_BYTES", limit * PAGE_SIZE)
+    monkeypatch.setattr(checkpoints, "LITTLE_BYTES", little * PAGE_SIZE)
+    storage = SqliteStorage.open(tmp_path / "data")
+    policy = storage._checkpoints
+    run(storage.write(put(b"key")))
+    reader = apsw.Connection(str(tmp_path / "data" / FILE_NAME))
+    reader.execute("BEGIN; SELECT * FROM counters").fetchall()
+    if left == "little":
+        monkeypatch.setattr(policy, "_pages_to_copy", lambda: little)
+    stops: list[int] = []
+    under_lock = policy._work_under_lock
+
+    def watched() -> Callable[[], object] | None:
+        work = under_lock()
+        if work is not None:
+            stops.append(policy._wal_pages)
+        return work
+
+    monkeypatch.setattr(policy, "_work_under_lock", watched)
+
+    async def fill() -> None:
+        for number in range(200):
+            if stops:
+                return
+            await storage.write(put(b"%d" % number, bytes(5000)))
+            await checkpointed(storage)
+
+    run(fill())
+    (pages,) = stops
+    assert (limit if left == "little" else 2 * limit) <= pages < (2 if left == "little" else 3) * limit
+    reader.close()
     run(storage.close())

@@ -37,6 +37,7 @@ from blotter.database.storage.protocol import (
     StorageUnavailable,
     WriteTransaction,
 )
+from blotter.database.storage.slices import SHORT_SECONDS, SliceWriter, has_waited
 from blotter.database.storage.submission import Handler, Submission
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class MemoryStorage:
         if not self._writer.log_readers():
             self._writer.save_log_reader(STREAMS)
             maps.commit()
+        self._slices = SliceWriter(self.write, has_waited, SHORT_SECONDS, 1.0, monotonic)
         self._queue: deque[Submission] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._seen_notices: int | None = None
@@ -186,6 +188,9 @@ class MemoryStorage:
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
         return await submit_and_wait(self.submit, handler)
+
+    async def write_slice(self, handler: Callable[[WriteTransaction, float], T]) -> T:
+        return await self._slices.write(handler)
 
     def watch_commits(self, watch: Callable[[float], None]) -> None:
         """Nothing is made durable."""

@@ -42,6 +42,7 @@ from blotter.database.storage.protocol import (
     StorageUnavailable,
     WriteTransaction,
 )
+from blotter.database.storage.slices import SHORT_SECONDS, SliceWriter, has_waited
 from blotter.database.storage.submission import Submission
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class PostgresStorage:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._slices = SliceWriter(self.write, has_waited, SHORT_SECONDS, 1.0, monotonic)
         self._make_lanes()
 
     def _make_lanes(self) -> None:
@@ -163,6 +165,9 @@ class PostgresStorage:
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
         return await submit_and_wait(self.submit, handler)
+
+    async def write_slice(self, handler: Callable[[WriteTransaction, float], T]) -> T:
+        return await self._slices.write(handler)
 
     def watch_commits(self, watch: Callable[[float], None]) -> None:
         self._watch = watch

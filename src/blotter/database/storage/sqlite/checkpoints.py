@@ -5,7 +5,8 @@ of its own, beside commits and reads. The stages, by the WAL's length:
 
     STEP_BYTES more than at the last one   a passive checkpoint in the background; no request waits
     LIMIT_BYTES    the WAL grows although it is copied: a passive one under the write lock, between two batches,
-                   where nothing is added meanwhile, so that the next writer can start the WAL over
+                   where nothing is added meanwhile, so that the next writer can start the WAL over; once those in
+                   the background, one after another, have left little to copy, or at twice that length
     HARD_BYTES     snapshots keep the WAL from being started over: they all end, in every process, and one
                    checkpoint under the write lock waits for the last of them. If that does not help either,
                    another program reads the file; the log gets a line
@@ -36,6 +37,8 @@ from blotter.database.work_thread import Work, WorkThread
 
 STEP_BYTES = 8 << 20
 LIMIT_BYTES = 32 << 20
+LITTLE_BYTES = 1 << 20
+"""What may be copied while all writers wait."""
 HARD_BYTES = 512 << 20
 IDLE_SECONDS = 3.0
 WAIT_FOR_READERS_MS = 2000
@@ -88,6 +91,7 @@ class Checkpoints:
         self._warned_at = -WARNING_SECONDS
         self._last_commit = monotonic()
         self._copied_all = False
+        self._copied_pages = 0
         self._plan_next(0)
         connection.set_busy_timeout(0)
 
@@ -101,7 +105,7 @@ class Checkpoints:
 
     def needs_lock(self) -> bool:
         """Whether `after_commit` would return work. For the committing thread too."""
-        return self._is_due() and (self._wal_pages >= self._limits.limit or self._reserve.is_full())
+        return self._is_due() and (self._reserve.is_full() or self._must_stop_writers())
 
     def after_commit(self, locked: bool) -> Work | None:
         """Starts a checkpoint if one is due, or, if the write lock is still held, returns one that is to be made
@@ -123,12 +127,35 @@ class Checkpoints:
         if self._reserve.is_full():
             self._end_snapshots()
             return self._truncate_when_due
+        if not self._must_stop_writers():
+            return None
         if self._wal_pages >= self._limits.hard:
             self._end_snapshots()
             return self._wait_and_copy
-        if self._wal_pages >= self._limits.limit:
-            return self.copy
-        return None
+        return self.copy
+
+    def _must_stop_writers(self) -> bool:
+        """Whether the next checkpoint is to be made under the write lock. In the committing thread too."""
+        limit = self._limits.limit
+        if self._wal_pages < limit:
+            return False
+        return self._wal_pages >= 2 * limit or self._pages_to_copy() <= LITTLE_BYTES // PAGE_SIZE
+
+    def _pages_to_copy(self) -> int:
+        lengths = self._lengths()
+        return self._wal_pages if lengths is None else lengths[0] - lengths[1]
+
+    def _lengths(self) -> tuple[int, int] | None:
+        """How many pages the WAL has, and how many of them were copied; None while another connection is at work
+        on it."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            return None
+        try:
+            return self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+        except apsw.Error:
+            return None
+        finally:
+            self._one_at_a_time.release()
 
     def make_room(self) -> Work:
         """When the disk has turned out to be full: work that copies the WAL and cuts its file to nothing."""
@@ -144,15 +171,8 @@ class Checkpoints:
 
     def relieve(self) -> None:
         """Ends this process's snapshots when the WAL is past the hard limit, whichever process wrote it."""
-        if not self._one_at_a_time.acquire(blocking=False):
-            return
-        try:
-            pages, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        except apsw.Error:  # another connection is at work on the WAL
-            return
-        finally:
-            self._one_at_a_time.release()
-        if pages >= self._limits.hard or self._reserve.is_full():
+        lengths = self._lengths()
+        if lengths is not None and (lengths[0] >= self._limits.hard or self._reserve.is_full()):
             self._end_snapshots()
 
     def when_idle(self) -> None:
@@ -164,6 +184,18 @@ class Checkpoints:
         """For a thread: copies what can be copied without waiting."""
         try:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        finally:
+            self._running = False
+
+    def _copy_beside_writers(self) -> None:
+        before = self._copied_pages
+        try:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if self._wal_pages >= self._limits.limit:
+                # What was written meanwhile comes next; if a snapshot was in the way, not before there is more.
+                little = LITTLE_BYTES // PAGE_SIZE
+                goes_on = self._copied_pages != before or self._wal_pages - self._copied_pages <= little
+                self._next_at = 0 if goes_on else self._wal_pages + little
         finally:
             self._running = False
 
@@ -185,7 +217,7 @@ class Checkpoints:
 
     def _copy_in_background(self) -> None:
         self._running = True
-        self._thread.run(asyncio.get_running_loop(), self.copy, lambda _: None)
+        self._thread.run(asyncio.get_running_loop(), self._copy_beside_writers, lambda _: None)
 
     def _warn(self) -> None:
         if self._monotonic() - self._warned_at >= WARNING_SECONDS:
@@ -219,5 +251,6 @@ class Checkpoints:
         except Exception:
             log.exception("checkpoint failed")
             return False
+        self._copied_pages = copied
         self._copied_all = pages == copied
         return True

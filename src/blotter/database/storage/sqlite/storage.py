@@ -46,6 +46,7 @@ from blotter.database.storage.sqlite import schema
 from blotter.database.storage.sqlite.aside import LongReads
 from blotter.database.storage.sqlite.batch_transaction import NO_LIMIT
 from blotter.database.storage.sqlite.batches import Batches
+from blotter.database.storage.sqlite.bulk import BulkWrites
 from blotter.database.storage.sqlite.catalog import CatalogCache
 from blotter.database.storage.sqlite.checkpoints import LIMIT_BYTES, Checkpoints
 from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock
@@ -107,10 +108,12 @@ class SqliteStorage:
             return schema.connect(path, key=key, vfs=vfs, cache_bytes=cache_bytes)
 
         self.path = path
+        self._connect = connect
+        self._released = None if shared is None else shared.write_lock_released
         self._key = key
         self.clock = clock
         self._monotonic = monotonic
-        self._write_lock = WriteLock(path.parent, None if shared is None else shared.write_lock_released)
+        self._write_lock = WriteLock(path.parent, self._released)
         try:
             with self._write_lock:
                 schema.create_or_check(path, key=key, vfs=vfs)
@@ -120,13 +123,12 @@ class SqliteStorage:
         self._own_pipe = NotificationPipe() if shared is None else None
         self._catalog_changed = self._own_pipe or shared.catalog_changed  # type: ignore[union-attr]
         self._has_waited = False
-        cache = CatalogCache()
+        self._cache = CatalogCache()
         self._read_connection = connect()
-        self._quick = QuickRead(self._read_connection, cache)
+        self._quick = QuickRead(self._read_connection, self._cache)
         self._snapshots = Snapshots(lambda: connect(2 << 20), monotonic, snapshot_max_age)
         self._long_reads = LongReads(lambda: connect(2 << 20))
         self._write_connection = connect(16 << 20)
-        self._write_connection.execute(f"PRAGMA journal_size_limit = {LIMIT_BYTES}")
         self._checkpoint_connection = connect(1 << 20)
         self._commits = WorkThread("storage-commits")
         self._copies = WorkThread("storage-checkpoints")
@@ -134,16 +136,9 @@ class SqliteStorage:
         self._checkpoints = Checkpoints(
             self._checkpoint_connection, self._copies, monotonic, self._snapshots.expire_all, self._reserve
         )
-        self._write_connection.set_wal_hook(self._checkpoints.note_commit)
-        writer = Writer(self._write_connection, cache, clock)
-        self._batches = Batches(self._write_connection, writer, self._write_lock, self._commits, monotonic)
         self._catalog_actions: list[Action] = [self._catalog_changed.notify]
-        self._batches.catalog_changed = self._catalog_was_changed
-        self._batches.after_commit = self._checkpoints.after_commit
-        self._batches.needs_lock = self._checkpoints.needs_lock
-        self._batches.transaction.is_disk_full = self._reserve.is_full
-        self._batches.disk_is_full = self._checkpoints.make_room
-        self._batches.transaction.has_room_again = self._has_room_again
+        self._batches = self._make_batches(self._write_connection, self._write_lock)
+        self._bulk: BulkWrites | None = None
         self._keep_room()
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
@@ -219,6 +214,20 @@ class SqliteStorage:
 
     # Writing
 
+    def _make_batches(self, connection: apsw.Connection, lock: WriteLock) -> Batches:
+        """What writes over one connection."""
+        connection.execute(f"PRAGMA journal_size_limit = {LIMIT_BYTES}")
+        connection.set_wal_hook(self._checkpoints.note_commit)
+        writer = Writer(connection, self._cache, self.clock)
+        batches = Batches(connection, writer, lock, self._commits, self._monotonic)
+        batches.catalog_changed = self._catalog_was_changed
+        batches.after_commit = self._checkpoints.after_commit
+        batches.needs_lock = self._checkpoints.needs_lock
+        batches.disk_is_full = self._checkpoints.make_room
+        batches.transaction.is_disk_full = self._reserve.is_full
+        batches.transaction.has_room_again = lambda: self._has_room_again(connection)
+        return batches
+
     def submit(self, handler: Callable[[WriteTransaction], Any], settled: Settled) -> Submission:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -227,6 +236,23 @@ class SqliteStorage:
 
     async def write(self, handler: Callable[[WriteTransaction], T]) -> T:
         return await submit_and_wait(self.submit, handler)
+
+    async def write_slice(self, handler: Callable[[WriteTransaction, float], T]) -> T:
+        if self._bulk is None:
+            self._bulk = self._open_bulk()
+            self._keep_room()
+        return await self._bulk.write_slice(handler)
+
+    def _open_bulk(self) -> BulkWrites:
+        if self._batches.refusal is not None:
+            raise StorageUnavailable(self._batches.refusal)
+        self.start()
+        try:
+            lock = WriteLock(self.path.parent, self._released)
+            connection = self._connect()
+        except (OSError, apsw.Error) as error:
+            raise StorageUnavailable(f"{self.path.parent} cannot be used: {error}") from error
+        return BulkWrites(connection, lock, self._make_batches(connection, lock), self._monotonic)
 
     def watch_commits(self, watch: Callable[[float], None]) -> None:
         self._batches.watch = watch
@@ -268,14 +294,17 @@ class SqliteStorage:
         if self._upkeep_task is not None and self._loop is asyncio.get_running_loop():
             self._upkeep_task.cancel()
             await asyncio.gather(self._upkeep_task, return_exceptions=True)
-        self._batches.refusal = "the store is closing"
-        await self._batches.drained()
+        for batches in self._all_batches():
+            batches.refusal = "the store is closing"
+            await batches.drained()
         self._snapshots.close()
         self._long_reads.close()
         await self._copies.call(self._checkpoints.copy)
         self._copies.stop()
         self._commits.stop()
         self._quick.close()
+        if self._bulk is not None:
+            self._bulk.close()
         for connection in (self._checkpoint_connection, self._write_connection):
             connection.close(True)
         self._upkeep_lock.close()
@@ -317,23 +346,30 @@ class SqliteStorage:
             opened = self._files.setdefault(path, found) or found
             self._files[path] = opened
             if found != opened and self._batches.refusal is None:
-                self._batches.refusal = f"{path} was removed or replaced while a server was using it"
-                log.error("%s: writes are refused. Restore the directory and start again", self._batches.refusal)
+                refusal = f"{path} was removed or replaced while a server was using it"
+                for batches in self._all_batches():
+                    batches.refusal = refusal
+                log.error("%s: writes are refused. Restore the directory and start again", refusal)
 
     def _keep_room(self) -> None:
         nearly_full = self._reserve.keep()
         self._checkpoints.limit(None if nearly_full is None else nearly_full.reserve)
-        self._batches.transaction.most_pages = NO_LIMIT if nearly_full is None else nearly_full.most_pages
+        for batches in self._all_batches():
+            batches.transaction.most_pages = NO_LIMIT if nearly_full is None else nearly_full.most_pages
 
-    def _has_room_again(self) -> bool:
-        if not self._reserve.take_back(self._unused_bytes):
+    def _all_batches(self) -> list[Batches]:
+        return [self._batches] if self._bulk is None else [self._batches, self._bulk.batches]
+
+    def _has_room_again(self, connection: apsw.Connection) -> bool:
+        """For the transaction that a connection has begun."""
+
+        def unused() -> int:
+            return int(connection.execute("PRAGMA freelist_count").get) * schema.PAGE_SIZE
+
+        if not self._reserve.take_back(unused):
             return False
         self._keep_room()
         return True
-
-    def _unused_bytes(self) -> int:
-        """Of the database file, as the write transaction sees it."""
-        return int(self._write_connection.execute("PRAGMA freelist_count").get) * schema.PAGE_SIZE
 
     def _dropped_space(self) -> int | None:
         with self._quick as read:
