@@ -15,13 +15,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from blotter.database.storage.postgres import schema_versions
 from blotter.database.storage.postgres.catalog import CatalogCache
-from blotter.database.storage.postgres.connecting import Connector
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
 from blotter.database.storage.postgres.reading import Reader
 from blotter.database.storage.postgres.snapshots import BEGIN
 from blotter.database.storage.postgres.storage import MAX_AGE_SECONDS, PostgresStorage
-from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import ReadTransaction, SnapshotTooOld
 from tests.postgres_server import PostgresServer
 

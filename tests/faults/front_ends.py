@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from blotter.database.storage.postgres import schema_versions
-from blotter.database.storage.postgres.connecting import Connector
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
 from tests.faults.shared_items import Address
 from tests.postgres_server import free_port
 from tests.waiting import wait_until

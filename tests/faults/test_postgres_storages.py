@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from blotter.database.storage.postgres import schema_versions
-from blotter.database.storage.postgres.connecting import Connector
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
 from blotter.database.storage.postgres.storage import PostgresStorage
-from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import ReadTransaction, StorageUnavailable, StoredItem, WriteTransaction
 from tests.faults.linearizability import ANY, KEEP, UNKNOWN, Act, Call, explain_item
 from tests.faults.shared_items import GROUP, choose_acts

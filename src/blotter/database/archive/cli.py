@@ -25,7 +25,7 @@ from blotter.database.commands.options import (
 )
 from blotter.database.commands.reporting import Progress, fail
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.connections.url import StoreUrl
 from blotter.usage import CommandGroup
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import click
 from blotter.database.commands.options import CONTEXT_SETTINGS, data_dir_option, master_key_option, store_option
 from blotter.database.commands.reporting import fail
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.connections.url import StoreUrl
 from blotter.usage import CommandGroup
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from blotter.database.commands.hidden_arguments import hide_password
 from blotter.database.encryption.master_keys import FORMS, MasterKey, parse_master_key
-from blotter.database.storage.postgres.url import FORM, StoreUrl
+from blotter.database.storage.postgres.connections.url import FORM, StoreUrl
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 """The `context_settings` of every command and group."""

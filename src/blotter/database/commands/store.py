@@ -15,7 +15,7 @@ import click
 from blotter.database.commands.options import CONTEXT_SETTINGS, json_option, master_key_option, store_option
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.inspection.cli import end_with_report
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.connections.url import StoreUrl
 from blotter.database.store_copy.cli import copy_command
 from blotter.usage import CommandGroup
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def _init(store: StoreUrl, master_key: MasterKey | None) -> None:
     def work() -> bool:
-        from blotter.database.storage.postgres.setting_up import init_store
+        from blotter.database.storage.postgres.layout.setting_up import init_store
 
         return init_store(store, master_key)
 
@@ -36,7 +36,7 @@ def _init(store: StoreUrl, master_key: MasterKey | None) -> None:
 
 def _upgrade(store: StoreUrl) -> None:
     def work() -> tuple[int, int]:
-        from blotter.database.storage.postgres.setting_up import upgrade_store
+        from blotter.database.storage.postgres.layout.setting_up import upgrade_store
 
         return upgrade_store(store)
 

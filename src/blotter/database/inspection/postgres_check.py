@@ -1,7 +1,7 @@
 """All checks of a store in PostgreSQL, and their report. Read-only; servers may use the store meanwhile.
 
 The same checks of tables, items, index entries and streams as of a data directory, over snapshots of PostgreSQL;
-what is stored beside them is checked by `storage.postgres.store_check`.
+what is stored beside them is checked by `storage.postgres.layout.store_check`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import msgspec
 from blotter.database.inspection.check import MOST_PROBLEMS, CheckResult, Report
 from blotter.database.inspection.item_checks import ITEM_CHECKS
 from blotter.database.storage.postgres.catalog import CatalogCache
-from blotter.database.storage.postgres.connecting import Connector
-from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.connections.searching import ConnectError
+from blotter.database.storage.postgres.connections.store_connection import StoreConnection
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout.store_check import STORE_CHECKS
 from blotter.database.storage.postgres.reading import Reader
-from blotter.database.storage.postgres.searching import ConnectError
 from blotter.database.storage.postgres.snapshots import BEGIN
-from blotter.database.storage.postgres.store_check import STORE_CHECKS
-from blotter.database.storage.postgres.store_connection import StoreConnection
 from blotter.database.storage.postgres.suspended import run_suspendable, wait_for
-from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import DataDirectoryError, ReadTransaction, StorageUnavailable
 
 

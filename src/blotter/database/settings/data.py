@@ -9,7 +9,7 @@ from typing import Annotated
 from blotter.database.copies.objects import open_objects
 from blotter.database.encryption.master_keys import FORMS, MasterKey, parse_master_key
 from blotter.database.settings.declaring import YES_OR_NO, Declared, Form, seconds, whole
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.connections.url import StoreUrl
 
 
 def _read_objects(text: str) -> str:

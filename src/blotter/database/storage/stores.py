@@ -15,7 +15,7 @@ from blotter.database.storage.protocol import DataDirectoryError, Store
 from blotter.printable import without_secrets
 
 if TYPE_CHECKING:
-    from blotter.database.storage.postgres.url import StoreUrl
+    from blotter.database.storage.postgres.connections.url import StoreUrl
 
 
 def _sqlite(place: str, master_key: MasterKey | None) -> Store:
@@ -25,7 +25,7 @@ def _sqlite(place: str, master_key: MasterKey | None) -> Store:
 
 
 def _postgres(place: str, master_key: MasterKey | None) -> Store:
-    from blotter.database.storage.postgres.url import SCHEMES, StoreUrl
+    from blotter.database.storage.postgres.connections.url import SCHEMES, StoreUrl
 
     try:
         url = StoreUrl(f"{SCHEMES[0]}:{place}")

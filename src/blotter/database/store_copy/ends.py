@@ -13,7 +13,7 @@ from typing import Protocol
 
 from blotter.database.encryption.directory_keys import DirectoryKeys
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.storage.postgres.url import FORM, SCHEMES, StoreUrl
+from blotter.database.storage.postgres.connections.url import FORM, SCHEMES, StoreUrl
 from blotter.database.storage.protocol import Storage
 from blotter.database.storage.stores import needs_postgres
 

@@ -20,15 +20,16 @@ from blotter.database.encryption.directory_keys import DirectoryKeys
 from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.key_file import KeyFile
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.storage.postgres import occupancy, schema_versions
-from blotter.database.storage.postgres.connecting import Connector
-from blotter.database.storage.postgres.failures import STORE_FAILURES
-from blotter.database.storage.postgres.schema_versions import COPY, KEYS, SECRET, NotAStore
-from blotter.database.storage.postgres.searching import ConnectError
+from blotter.database.storage.postgres.connections import occupancy
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.searching import ConnectError
+from blotter.database.storage.postgres.connections.store_connection import StoreConnection
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
+from blotter.database.storage.postgres.layout.schema_versions import COPY, KEYS, SECRET, NotAStore
+from blotter.database.storage.postgres.layout.store_keys import open_keys
 from blotter.database.storage.postgres.storage import PostgresStorage
-from blotter.database.storage.postgres.store_connection import StoreConnection
-from blotter.database.storage.postgres.store_keys import open_keys
-from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import DataDirectoryError, Storage
 
 _IN_PROGRESS: Final = b"in progress"

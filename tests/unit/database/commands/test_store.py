@@ -18,13 +18,13 @@ from blotter.database.commands.store import store as store_group
 from blotter.database.inspection.cli import check_command, inspect_command, snapshot_command
 from blotter.database.rekeying.cli import keys
 from blotter.database.storage.change_log import ARCHIVE
-from blotter.database.storage.postgres import schema_versions
-from blotter.database.storage.postgres.connecting import Connector
-from blotter.database.storage.postgres.schema import SCHEMA_VERSION
-from blotter.database.storage.postgres.setting_up import init_store
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
+from blotter.database.storage.postgres.layout.schema import SCHEMA_VERSION
+from blotter.database.storage.postgres.layout.setting_up import init_store
 from blotter.database.storage.postgres.storage import PostgresStorage
 from blotter.database.storage.postgres.store import PostgresStore
-from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import LogReader, Storage, WriteTransaction
 from tests.in_process import InProcessDatabase
 from tests.postgres_server import PostgresServer, free_port

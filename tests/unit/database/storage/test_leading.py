@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from blotter.database.storage.postgres import leading
-from blotter.database.storage.postgres.leading import Leadership
+from blotter.database.storage.postgres.connections import leading
+from blotter.database.storage.postgres.connections.leading import Leadership
 from blotter.database.storage.protocol import StorageUnavailable, StoredItem
 from tests.postgres_storage import open_postgres
 from tests.unit.database.storage.conftest import make_table

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from blotter.database.storage.postgres import batches as batches_module
-from blotter.database.storage.postgres.schema import LONGEST_KEY
+from blotter.database.storage.postgres.layout.schema import LONGEST_KEY
 from blotter.database.storage.protocol import (
     ANY_SIZE,
     LOG_SPACE,

@@ -14,8 +14,8 @@ import pytest
 from blotter.database.encryption.files import is_under
 from blotter.database.encryption.master_keys import parse_master_key
 from blotter.database.inspection.check import check
+from blotter.database.storage.postgres.connections.url import StoreUrl
 from blotter.database.storage.postgres.store import PostgresStore
-from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import DataDirectoryError, StorageUnavailable
 from blotter.database.storage.sqlite.store import SqliteStore
 from blotter.database.storage.stores import store_at

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.catalog import encoded_name
-from blotter.database.storage.postgres.connections import fetch
+from blotter.database.storage.postgres.connections.pool import fetch
 from blotter.database.storage.postgres.point_transaction import LOG_ENDS, NeedsSnapshot, Request
 from blotter.database.storage.protocol import Change, SpaceStatistics, change_size
 

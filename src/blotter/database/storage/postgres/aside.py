@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from blotter.database.storage.aside import LongReadQueue
-from blotter.database.storage.postgres.connections import Connections
+from blotter.database.storage.postgres.connections.pool import Connections
 from blotter.database.storage.postgres.snapshots import SnapshotReads
 from blotter.database.storage.protocol import ReadTransaction, Settled
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from blotter.database.model.table import Table
 from blotter.database.storage.postgres.catalog import CatalogCache, Name
-from blotter.database.storage.postgres.schema import LONGEST_KEY
+from blotter.database.storage.postgres.layout.schema import LONGEST_KEY
 from blotter.database.storage.postgres.statements import Found, Point
 from blotter.database.storage.postgres.writes import NeedsExclusive, Writes
 from blotter.database.storage.protocol import (

@@ -28,16 +28,16 @@ from typing import Any
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.batch_transaction import BatchTransaction, Missing
 from blotter.database.storage.postgres.catalog import CatalogCache, encoded_name
-from blotter.database.storage.postgres.connections import confirm_read, fetch
-from blotter.database.storage.postgres.failures import (
+from blotter.database.storage.postgres.connections.failures import (
     STORE_FAILURES,
     is_conflict,
     is_of_data,
     is_stale,
     unavailable,
 )
+from blotter.database.storage.postgres.connections.pool import confirm_read, fetch
+from blotter.database.storage.postgres.connections.writer_connection import WriterConnection
 from blotter.database.storage.postgres.gathering import Gathering
-from blotter.database.storage.postgres.writer_connection import WriterConnection
 from blotter.database.storage.postgres.writes import NeedsExclusive
 from blotter.database.storage.protocol import StorageUnavailable
 from blotter.database.storage.submission import Submission

@@ -17,12 +17,17 @@ from collections.abc import Callable, Iterable, Sequence
 from blotter.database.model.table import Table
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.catalog import CatalogCache, encode_table, encoded_name
-from blotter.database.storage.postgres.connections import confirm_read
-from blotter.database.storage.postgres.failures import DEPOSED_TEXT, STORE_FAILURES, is_conflict, unavailable
+from blotter.database.storage.postgres.connections.failures import (
+    DEPOSED_TEXT,
+    STORE_FAILURES,
+    is_conflict,
+    unavailable,
+)
+from blotter.database.storage.postgres.connections.pool import confirm_read
+from blotter.database.storage.postgres.connections.writer_connection import WriterConnection
+from blotter.database.storage.postgres.layout.schema import HEAD_BYTES, digest_of
 from blotter.database.storage.postgres.reading import Reader
-from blotter.database.storage.postgres.schema import HEAD_BYTES, digest_of
 from blotter.database.storage.postgres.suspended import run_suspendable
-from blotter.database.storage.postgres.writer_connection import WriterConnection
 from blotter.database.storage.postgres.writes import Stored, Writes, change_arrays
 from blotter.database.storage.protocol import (
     ANY_SIZE,

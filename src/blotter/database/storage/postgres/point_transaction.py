@@ -15,8 +15,8 @@ from typing import Any, Final, NoReturn, TypeAlias
 from blotter.database.model.table import Table
 from blotter.database.storage.postgres.batch_transaction import Missing
 from blotter.database.storage.postgres.catalog import CatalogCache, Name
+from blotter.database.storage.postgres.layout.schema import LONGEST_KEY
 from blotter.database.storage.postgres.reading import FIRST_ROWS, QUICK_WORK
-from blotter.database.storage.postgres.schema import LONGEST_KEY
 from blotter.database.storage.postgres.statements import Found, Point
 from blotter.database.storage.protocol import (
     ANY_SIZE,

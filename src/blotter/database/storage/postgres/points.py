@@ -18,8 +18,8 @@ from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.answers import ANSWERS, sized_points
 from blotter.database.storage.postgres.batch_transaction import Missing
 from blotter.database.storage.postgres.catalog import CatalogCache, encoded_name
-from blotter.database.storage.postgres.connections import Pool, confirm_read, fetch
-from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.connections.pool import Pool, confirm_read, fetch
 from blotter.database.storage.postgres.point_transaction import NeedsSnapshot, PointTransaction, Request
 from blotter.database.storage.protocol import (
     ReadTransaction,

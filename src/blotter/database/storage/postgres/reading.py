@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from blotter.database.model.table import Table
 from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.catalog import CatalogCache, Name, decode_table, encoded_name
-from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
-from blotter.database.storage.postgres.schema import HEAD_BYTES, LONGEST_KEY, digest_of
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.layout.schema import HEAD_BYTES, LONGEST_KEY, digest_of
 from blotter.database.storage.postgres.suspended import wait_for
 from blotter.database.storage.protocol import (
     ANY_SIZE,

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from blotter.database.storage.postgres.catalog import CatalogCache
-from blotter.database.storage.postgres.connections import Pool, confirm_read, discard
-from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.connections.pool import Pool, confirm_read, discard
 from blotter.database.storage.postgres.reading import Reader
 from blotter.database.storage.postgres.statements import Connection
 from blotter.database.storage.postgres.suspended import run_suspendable, wait_for

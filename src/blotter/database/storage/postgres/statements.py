@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-from blotter.database.storage.postgres.schema import APPLY_ARGUMENTS
+from blotter.database.storage.postgres.layout.schema import APPLY_ARGUMENTS
 
 Connection: TypeAlias = Any
 """An `asyncpg.Connection`; asyncpg has no types and is imported only where connections are made."""

@@ -25,15 +25,15 @@ from blotter.database.storage.postgres import statements as sql
 from blotter.database.storage.postgres.aside import LongReads
 from blotter.database.storage.postgres.batches import Batches
 from blotter.database.storage.postgres.catalog import CatalogCache
-from blotter.database.storage.postgres.connections import Connections, Pool
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.leading import Leadership
+from blotter.database.storage.postgres.connections.notifications import Notifications
+from blotter.database.storage.postgres.connections.pool import Connections, Pool
+from blotter.database.storage.postgres.connections.writer_connection import WriterConnection
 from blotter.database.storage.postgres.exclusive import ExclusiveWrites
-from blotter.database.storage.postgres.failures import STORE_FAILURES
-from blotter.database.storage.postgres.leading import Leadership
-from blotter.database.storage.postgres.notifications import Notifications
 from blotter.database.storage.postgres.points import PointReads, run_quickly
 from blotter.database.storage.postgres.reading import QUICK_WORK
 from blotter.database.storage.postgres.snapshots import SnapshotReads
-from blotter.database.storage.postgres.writer_connection import WriterConnection
 from blotter.database.storage.protocol import (
     Action,
     ReadTransaction,

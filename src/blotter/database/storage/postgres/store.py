@@ -17,13 +17,13 @@ from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.files import FileCipher
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.storage.coroutines import open_and_run
-from blotter.database.storage.postgres import schema_versions
-from blotter.database.storage.postgres.connecting import Connector
-from blotter.database.storage.postgres.searching import ConnectError
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.searching import ConnectError
+from blotter.database.storage.postgres.connections.store_connection import StoreConnection
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
+from blotter.database.storage.postgres.layout.store_keys import open_keys
 from blotter.database.storage.postgres.storage import PostgresStorage
-from blotter.database.storage.postgres.store_connection import StoreConnection
-from blotter.database.storage.postgres.store_keys import open_keys
-from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import DataDirectoryError, Storage
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@ memory.
 
 The items by their last state, the growth of key spaces, the entries of the change log. A handler that raises
 leaves nothing: `undo` takes back what was written since `begin_handler`. `arguments` turns everything into the
-arrays with which one call of `apply_batch` (`schema`) writes it.
+arrays with which one call of `apply_batch` (`layout.schema`) writes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeAlias, cast
 
 from blotter.database.model.table import Table
-from blotter.database.storage.postgres.schema import LONGEST_KEY
+from blotter.database.storage.postgres.layout.schema import LONGEST_KEY
 from blotter.database.storage.postgres.statements import Found, Point
 from blotter.database.storage.protocol import (
     LOG_SPACE,

@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
-from blotter.database.storage.postgres import occupancy, schema_versions, store_connection
-from blotter.database.storage.postgres.connecting import Connector
-from blotter.database.storage.postgres.failures import STORE_FAILURES
-from blotter.database.storage.postgres.schema import SCHEMA_VERSION
-from blotter.database.storage.postgres.searching import ConnectError
+from blotter.database.storage.postgres.connections import occupancy, store_connection
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.searching import ConnectError
+from blotter.database.storage.postgres.connections.store_connection import StoreConnection
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
+from blotter.database.storage.postgres.layout.schema import SCHEMA_VERSION
 from blotter.database.storage.postgres.statements import APPLY
-from blotter.database.storage.postgres.store_connection import StoreConnection
-from blotter.database.storage.postgres.url import StoreUrl
 from blotter.database.storage.protocol import StorageUnavailable
 from tests.postgres_server import PostgresServer, free_port, running
 

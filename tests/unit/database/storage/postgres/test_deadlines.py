@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blotter.database.storage.postgres.deadlines import within
+from blotter.database.storage.postgres.connections.deadlines import within
 
 
 class _Connection:

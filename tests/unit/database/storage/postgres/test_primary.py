@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from blotter.database.storage.postgres.primary import LEASE, Primary
-from blotter.database.storage.postgres.url import Host
+from blotter.database.storage.postgres.connections.primary import LEASE, Primary
+from blotter.database.storage.postgres.connections.url import Host
 from blotter.database.storage.protocol import StorageUnavailable
 from tests.waiting import until
 

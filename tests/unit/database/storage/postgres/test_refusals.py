@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blotter.database.storage.postgres.refusals import refusal, why
+from blotter.database.storage.postgres.connections.refusals import refusal, why
 
 _FINE = {
     "version": 150000,

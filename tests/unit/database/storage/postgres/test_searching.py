@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
-from blotter.database.storage.postgres import searching
-from blotter.database.storage.postgres.searching import MOST_BESIDE, ConnectError, GoesOn, Search, ask_all
-from blotter.database.storage.postgres.url import Host
+from blotter.database.storage.postgres.connections import searching
+from blotter.database.storage.postgres.connections.searching import (
+    MOST_BESIDE,
+    ConnectError,
+    GoesOn,
+    Search,
+    ask_all,
+)
+from blotter.database.storage.postgres.connections.url import Host
 from tests.waiting import until
 
 _A, _B = Host("a", 5432), Host("b", 5432)

@@ -11,9 +11,9 @@ import pytest
 
 from blotter.database.encryption.directory_keys import key_files, open_keys
 from blotter.database.encryption.master_keys import MasterKey, parse_master_key
-from blotter.database.storage.postgres import schema_versions
-from blotter.database.storage.postgres.connecting import Connector
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
 from blotter.database.storage.protocol import DataDirectoryError, Storage, Store
 from blotter.database.storage.stores import store_at
 from tests.unit.database.storage.postgres.test_connecting import initialize, with_connection

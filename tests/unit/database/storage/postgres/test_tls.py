@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.connections.url import StoreUrl
 from tests.certificates import sign
 from tests.unit.database.storage.postgres.test_connecting import initialize, refused, with_connection
 

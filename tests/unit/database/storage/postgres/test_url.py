@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blotter.database.storage.postgres.url import Host, StoreUrl
+from blotter.database.storage.postgres.connections.url import Host, StoreUrl
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from blotter.database.storage.postgres.connections import Connect, discard
-from blotter.database.storage.postgres.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.pool import Connect, discard
 from blotter.database.storage.postgres.statements import Connection
 from blotter.database.storage.protocol import StorageUnavailable
 

@@ -20,11 +20,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from blotter.database.storage.postgres.url import Host
+from blotter.database.storage.postgres.connections.url import Host
 from blotter.database.storage.protocol import StorageUnavailable
 
 if TYPE_CHECKING:
-    from blotter.database.storage.postgres.store_connection import StoreConnection
+    from blotter.database.storage.postgres.connections.store_connection import StoreConnection
 
 LEASE: Final = 0.5
 """Seconds from the beginning of a confirmed commit in which reads need no other proof."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 if TYPE_CHECKING:
-    from blotter.database.storage.postgres.primary import Primary
+    from blotter.database.storage.postgres.connections.primary import Primary
 
 _FIRST_OWN_OID: Final = 10_000
 """Types with lower numbers are PostgreSQL's own, and the same in every version and database."""

@@ -26,11 +26,16 @@ from urllib.parse import urlencode
 
 import asyncpg
 
-from blotter.database.storage.postgres import occupancy, schema_versions
-from blotter.database.storage.postgres.deadlines import within
-from blotter.database.storage.postgres.failures import STORE_FAILURES
-from blotter.database.storage.postgres.primary import BARRIER, PROMOTION_WAIT, Primary, seconds_since_boot
-from blotter.database.storage.postgres.refusals import (
+from blotter.database.storage.postgres.connections import occupancy
+from blotter.database.storage.postgres.connections.deadlines import within
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.primary import (
+    BARRIER,
+    PROMOTION_WAIT,
+    Primary,
+    seconds_since_boot,
+)
+from blotter.database.storage.postgres.connections.refusals import (
     MARK,
     QUESTION,
     STANDBY,
@@ -38,8 +43,7 @@ from blotter.database.storage.postgres.refusals import (
     refusal,
     why,
 )
-from blotter.database.storage.postgres.schema import SESSION, quoted_name
-from blotter.database.storage.postgres.searching import (
+from blotter.database.storage.postgres.connections.searching import (
     ConnectError,
     GoesOn,
     Search,
@@ -47,9 +51,11 @@ from blotter.database.storage.postgres.searching import (
     end_late,
     has_succeeded,
 )
-from blotter.database.storage.postgres.store_connection import StoreConnection
-from blotter.database.storage.postgres.url import Host, StoreUrl
-from blotter.database.storage.postgres.watching import STARTED, TIMELINE, watch
+from blotter.database.storage.postgres.connections.store_connection import StoreConnection
+from blotter.database.storage.postgres.connections.url import Host, StoreUrl
+from blotter.database.storage.postgres.connections.watching import STARTED, TIMELINE, watch
+from blotter.database.storage.postgres.layout import schema_versions
+from blotter.database.storage.postgres.layout.schema import SESSION, quoted_name
 from blotter.database.storage.protocol import StorageUnavailable
 
 log = logging.getLogger(__name__)

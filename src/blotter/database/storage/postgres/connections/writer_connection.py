@@ -12,12 +12,12 @@ from collections.abc import Awaitable
 from typing import Any
 from zlib import crc32
 
-from blotter.database.storage.postgres.connections import Connect, discard
-from blotter.database.storage.postgres.connections import close as close_connection
-from blotter.database.storage.postgres.failures import STORE_FAILURES, is_of_connection, unavailable
-from blotter.database.storage.postgres.notifications import channel_of
-from blotter.database.storage.postgres.primary import seconds_since_boot
-from blotter.database.storage.postgres.schema import lock_key
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES, is_of_connection, unavailable
+from blotter.database.storage.postgres.connections.notifications import channel_of
+from blotter.database.storage.postgres.connections.pool import Connect, discard
+from blotter.database.storage.postgres.connections.pool import close as close_connection
+from blotter.database.storage.postgres.connections.primary import seconds_since_boot
+from blotter.database.storage.postgres.layout.schema import lock_key
 from blotter.database.storage.postgres.statements import APPLY, Connection
 from blotter.database.storage.protocol import StorageUnavailable
 

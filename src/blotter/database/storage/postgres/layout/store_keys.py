@@ -19,7 +19,7 @@ from blotter.database.encryption.directory_keys import ADVICE, DirectoryKeys
 from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.key_file import KeyFile
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.storage.postgres.schema_versions import KEYS, SECRET
+from blotter.database.storage.postgres.layout.schema_versions import KEYS, SECRET
 
 
 def open_keys(state: Mapping[str, bytes], master: MasterKey | None, shown: str) -> DirectoryKeys:

@@ -15,10 +15,10 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from blotter.database.storage.postgres.url import Host
+from blotter.database.storage.postgres.connections.url import Host
 
 if TYPE_CHECKING:
-    from blotter.database.storage.postgres.store_connection import StoreConnection
+    from blotter.database.storage.postgres.connections.store_connection import StoreConnection
 
 PATIENCE: Final = 3.0
 MOST_BESIDE: Final = 2

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from blotter.database.model.table import Table
 from blotter.database.storage.postgres.catalog import decode_table
-from blotter.database.storage.postgres.schema import HEAD_BYTES, LONGEST_KEY, digest_of
+from blotter.database.storage.postgres.layout.schema import HEAD_BYTES, LONGEST_KEY, digest_of
 from blotter.database.storage.protocol import LOG_SPACE, METRICS_SPACE, RECORDS_SPACE
 
 _COUNTED = f"""

@@ -8,14 +8,14 @@ from typing import TypeVar
 
 from blotter.database.encryption.errors import MasterKeyError
 from blotter.database.encryption.master_keys import MasterKey
-from blotter.database.storage.postgres import schema_versions
-from blotter.database.storage.postgres.connecting import Connector
-from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
-from blotter.database.storage.postgres.schema_versions import NotAStore
-from blotter.database.storage.postgres.searching import ConnectError
-from blotter.database.storage.postgres.store_connection import StoreConnection
-from blotter.database.storage.postgres.store_keys import open_keys
-from blotter.database.storage.postgres.url import StoreUrl
+from blotter.database.storage.postgres.connections.connecting import Connector
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.connections.searching import ConnectError
+from blotter.database.storage.postgres.connections.store_connection import StoreConnection
+from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
+from blotter.database.storage.postgres.layout.schema_versions import NotAStore
+from blotter.database.storage.postgres.layout.store_keys import open_keys
 from blotter.database.storage.protocol import DataDirectoryError
 
 T = TypeVar("T")

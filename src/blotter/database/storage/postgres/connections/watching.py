@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from blotter.database.storage.postgres.deadlines import within
-from blotter.database.storage.postgres.failures import STORE_FAILURES
-from blotter.database.storage.postgres.url import Host
+from blotter.database.storage.postgres.connections.deadlines import within
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.url import Host
 
 if TYPE_CHECKING:
-    from blotter.database.storage.postgres.connecting import Connector
+    from blotter.database.storage.postgres.connections.connecting import Connector
 
 _EVERY: Final = 0.5
 _IN_DOUBT: Final = 0.1

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
-from blotter.database.storage.postgres.failures import STORE_FAILURES, unavailable
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES, unavailable
 from blotter.database.storage.postgres.statements import Connection
 
 Connect = Callable[[], Awaitable[Connection]]

@@ -7,7 +7,7 @@ from typing import Final
 
 import asyncpg
 
-from blotter.database.storage.postgres.schema import CONFLICT, DEPOSED, STALE
+from blotter.database.storage.postgres.layout.schema import CONFLICT, DEPOSED, STALE
 from blotter.database.storage.protocol import StorageUnavailable
 
 STORE_FAILURES: Final = (

@@ -27,9 +27,10 @@ from blotter.database.encryption.data_keys import KEY_BYTES, DataKey
 from blotter.database.encryption.key_file import KeyFile
 from blotter.database.encryption.master_keys import MasterKey
 from blotter.database.model.keys import KEY_FORMAT
-from blotter.database.storage.postgres import occupancy, schema
-from blotter.database.storage.postgres.schema import SCHEMA_VERSION
-from blotter.database.storage.postgres.watching import TIMELINE as CURRENT_TIMELINE
+from blotter.database.storage.postgres.connections import occupancy
+from blotter.database.storage.postgres.connections.watching import TIMELINE as CURRENT_TIMELINE
+from blotter.database.storage.postgres.layout import schema
+from blotter.database.storage.postgres.layout.schema import SCHEMA_VERSION
 
 FORMAT: Final = "format"
 KEYS_MADE: Final = "keys_made"

@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import Any, Final
 from zlib import crc32
 
-from blotter.database.storage.postgres.connections import Connect, discard
-from blotter.database.storage.postgres.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.failures import STORE_FAILURES
+from blotter.database.storage.postgres.connections.pool import Connect, discard
 from blotter.database.storage.postgres.statements import Connection
 from blotter.database.storage.protocol import StorageUnavailable
 
