@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
@@ -29,13 +29,24 @@ def data_dir_option(needs_data: bool = False) -> click.Option:
     )
 
 
+_INSTEAD: Final = {
+    "check": "`blotter store check` looks for damage in the store",
+    "inspect": "`blotter store check` looks for damage in the store, and psql shows its tables",
+    "snapshot": "`blotter store copy` copies the store into a data directory, pg_basebackup all of PostgreSQL",
+    "keys": "a store gets other keys by `blotter store copy` into a new one, which `blotter store init "
+    "--master-key …` makes",
+}
+"""By command, what does its work for a store in PostgreSQL."""
+
+
 def refuse_other_store(context: click.Context, _parameter: click.Parameter | None, value: str) -> str:
     """The value of `--data-dir`. Ends the command if the data are in PostgreSQL."""
     given = context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
     if os.environ.get("BLOTTER_STORE") and not given:
+        instead = [_INSTEAD[name] for name in context.command_path.split() if name in _INSTEAD]
         click.echo(
             f"{context.command_path}: BLOTTER_STORE names a store in PostgreSQL, and this command works on a data "
-            "directory: name one with --data-dir, or see `blotter store --help`",
+            f"directory: name one with --data-dir; {''.join(instead) or 'see `blotter store --help`'}",
             err=True,
         )
         context.exit(2)

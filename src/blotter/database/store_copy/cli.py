@@ -52,7 +52,7 @@ def _copy(
             run_copy(from_end, to_end, Progress(_COMMAND), partial(tell, _COMMAND), stops_source=stops_source)
         )
     except KeyboardInterrupt:
-        fail(_COMMAND, "interrupted; the target cannot be used", 130)
+        fail(_COMMAND, "interrupted; the target cannot be used: repeat the command, which begins anew", 130)
     except (CopyFailed, DamagedFile) as error:
         fail(_COMMAND, f"{error}; the target cannot be used", 1)
     except (DataDirectoryError, StorageUnavailable) as error:

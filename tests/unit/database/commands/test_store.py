@@ -257,17 +257,18 @@ def test_the_archive_of_a_store_has_a_status(postgres_url: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("command", "arguments"),
+    ("command", "arguments", "instead"),
     [
-        (check_command, []),
-        (inspect_command, []),
-        (inspect_command, ["partitions", "books"]),
-        (snapshot_command, ["copy"]),
-        (keys, ["status"]),
+        (check_command, [], "`blotter store check` looks for damage"),
+        (inspect_command, [], "`blotter store check` looks for damage in the store, and psql shows its tables"),
+        (inspect_command, ["partitions", "books"], "`blotter store check` looks for damage"),
+        (snapshot_command, ["copy"], "`blotter store copy` copies the store into a data directory"),
+        (keys, ["status"], "`blotter store copy` into a new one"),
+        (keys, ["rotate"], "which `blotter store init --master-key …` makes"),
     ],
 )
 def test_commands_on_a_directory_are_not_mistaken_for_ones_on_the_store(
-    command: Command, arguments: list[str], tmp_path: Path
+    command: Command, arguments: list[str], instead: str, tmp_path: Path
 ) -> None:
     variables = {"BLOTTER_STORE": "postgresql://u:geheim@db/x"}
     refused = CliRunner().invoke(command, arguments, env=variables)
@@ -275,6 +276,7 @@ def test_commands_on_a_directory_are_not_mistaken_for_ones_on_the_store(
     assert (
         "BLOTTER_STORE names a store in PostgreSQL, and this command works on a data directory" in refused.output
     )
+    assert instead in refused.output
     assert refused.output.count("\n") == 1
     assert "geheim" not in refused.output
     named = CliRunner().invoke(command, [*arguments, "--data-dir", str(tmp_path)], env=variables)
