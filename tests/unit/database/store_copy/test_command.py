@@ -136,7 +136,7 @@ def test_an_interrupted_copy_leaves_nothing(
         if what == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("blotter.database.store_copy.cli._Progress.__call__", interrupt)
+    monkeypatch.setattr("blotter.database.commands.reporting.Progress.__call__", interrupt)
     result = copy(source, tmp_path / "target")
     assert result.exit_code == 130, result.output
     assert "interrupted; the target cannot be used: repeat the command, which begins anew" in result.output
