@@ -3,6 +3,7 @@
     python -m benchmarks --write      the usual parts: twenty minutes on two cores
     python -m benchmarks --only compare --peers dynalite --rounds 1 --connections 16
     python -m benchmarks --only growth,imports --items 1000000
+    python -m benchmarks --only growth --store postgresql://USER@127.0.0.1/DATABASE
     python -m benchmarks --only vectors --vectors 10000,100000,1000000 --write
     python -m benchmarks --only signatures,scaling,stalls --write
     python -m benchmarks --only soak --minutes 10 --write
@@ -26,6 +27,7 @@ from benchmarks import (
     client,
     client_cost,
     growth,
+    growth_on_postgres,
     hostile,
     imports,
     keeping,
@@ -65,6 +67,12 @@ def _compare(plan: Plan, chosen: argparse.Namespace) -> dict[str, str]:
     return {"machine": f"{machine} {circumstances(started, load_before)}", **comparison.parts()}
 
 
+def _growth(plan: Plan, chosen: argparse.Namespace) -> dict[str, str]:
+    if chosen.store:
+        return growth_on_postgres.run(plan, chosen.items, chosen.store)
+    return growth.run(plan, chosen.items)
+
+
 PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "client": lambda plan, _: client_cost.run(plan),
     "compare": _compare,
@@ -72,7 +80,7 @@ PARTS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, str]]] = {
     "protection": lambda plan, chosen: protection.run(plan, chosen.items),
     "scaling": lambda plan, _: scaling.run(plan),
     "stalls": lambda plan, _: stalls.run(plan),
-    "growth": lambda plan, chosen: growth.run(plan, chosen.items),
+    "growth": _growth,
     "imports": lambda plan, chosen: imports.run(plan, chosen.items),
     "keeping": lambda plan, chosen: keeping.run(plan, chosen.items, chosen.rate),
     "vectors": lambda plan, chosen: vectors.run(plan, [int(count) for count in chosen.vectors.split(",")]),
@@ -121,6 +129,7 @@ def _arguments() -> argparse.Namespace:
         default=10_000_000,
         help="of the large table, where there is one",
     )
+    add("--store", default="", help="postgresql://… on this machine: of `growth`, on PostgreSQL")
     add("--rate", type=float, default=2000.0, help="requests a second beside `keeping` [%(default)s]")
     add("--vectors", default="10000,100000", help="sizes of `vectors` [%(default)s]")
     add("--minutes", type=float, default=10.0, help="of `soak`")

@@ -4,6 +4,7 @@ The large table is written through the storage's own interface, which makes the 
 an hour of HTTP; partitions come in random order, so that the tree grows in its middle as it does in use. Then two
 servers, one over each data directory, get the same kinds of requests in interleaved rounds, for random items of
 their whole table: others in each round, or a large table would be measured by the few that are in memory already.
+With `--store`, `growth_on_postgres` does the same on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from benchmarks.rounds import MIDDLE, Plan, Sample, circumstances, load_average,
 from benchmarks.servers import BLOTTER, Running, make_table
 from blotter.database.model.keys import table_key
 from blotter.database.model.size import item_size
-from blotter.database.storage.protocol import StoredItem, WriteTransaction
+from blotter.database.model.table import Table
+from blotter.database.storage.protocol import Storage, StoredItem, WriteTransaction
 from blotter.database.storage.sqlite import SqliteStorage
 
 SMALL = 10_000
 _ACCOUNT, _REGION = "123456789012", "us-east-1"
 _PARTITIONS_A_COMMIT = 50
-_REQUESTS_A_ROUND = 40_000
+REQUESTS_A_ROUND = 40_000
 KINDS = {"GetItem": workloads.get, "Query 10 of 100": workloads.query, "PutItem": workloads.put}
 
 
@@ -47,7 +49,7 @@ def run(plan: Plan, items: int) -> dict[str, str]:
         for _ in range(plan.rounds + 1):  # the first one warms caches that a server in use has warm
             for kind, made in KINDS.items():
                 for count, server in ((SMALL, small), (items, large)):
-                    calls = [made(choose.randrange(count)) for _ in range(_REQUESTS_A_ROUND)]
+                    calls = [made(choose.randrange(count)) for _ in range(REQUESTS_A_ROUND)]
                     sample = measure(server, calls, MIDDLE, plan.seconds)
                     print_result(kind, MIDDLE, f"{count:,} items", sample.result)
                     taken[kind, count].append(sample)
@@ -83,12 +85,27 @@ def fill(folder: Path, cache: Path, items: int) -> tuple[float, int]:
 
 async def _write(folder: Path, items: int) -> None:
     storage = SqliteStorage.open(folder)
-    with storage.read() as tx:
-        found = tx.find_table(_ACCOUNT, _REGION, "bench")
-        assert found is not None
-        described = found
+    await write(storage, partitions_of(items))
+    await storage.close()
+
+
+def partitions_of(items: int) -> list[int]:
+    """The numbers of the partitions of a table, in random order."""
     partitions = list(range(items // workloads.SORTS))
     random.Random(5).shuffle(partitions)
+    return partitions
+
+
+async def table_of(storage: Storage) -> Table:
+    """The table that was made before."""
+    found = await storage.fetch(lambda tx: tx.find_table(_ACCOUNT, _REGION, "bench"))
+    assert found is not None
+    return found
+
+
+async def write(storage: Storage, partitions: list[int]) -> None:
+    """Writes the items of partitions of the table that was made before."""
+    described = await table_of(storage)
 
     def handler(tx: WriteTransaction, chosen: list[int]) -> None:
         for partition in chosen:
@@ -100,4 +117,3 @@ async def _write(folder: Path, items: int) -> None:
     for at in range(0, len(partitions), _PARTITIONS_A_COMMIT):
         chosen = partitions[at : at + _PARTITIONS_A_COMMIT]
         await storage.write(partial(handler, chosen=chosen))
-    await storage.close()

@@ -115,6 +115,13 @@ BLOTTER_TLS = Server(
     "Blotter, TLS", "compiled", _SYNCED, _blotter("--workers", "1", "--tls-self-signed"), tls=True
 )
 BLOTTER_ENCRYPTED = Server("Blotter, encrypted", "compiled", _SYNCED, _blotter(master_key=MASTER_KEY))
+
+
+def on_postgres(url: str) -> Server:
+    """Blotter with its data in PostgreSQL."""
+    return Server("Blotter on PostgreSQL", "compiled", _SYNCED, _blotter("--workers", "2", "--store", url))
+
+
 PEERS = (
     Server(
         "Dynoxide",

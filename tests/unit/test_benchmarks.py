@@ -118,7 +118,7 @@ def test_a_part_is_written_and_the_others_stay(tmp_path: Path) -> None:
 def test_the_document_has_a_place_for_every_part() -> None:
     compared = ["machine", "throughput", "connections", "latency", "servers", "floors"]
     others = ["client", "signatures", "tls", "encryption", "scaling", "stalls", "growth", "imports", "vectors"]
-    others += ["keeping", "hostile", "soak"]
+    others += ["keeping", "hostile", "soak", "growthpostgres"]
     found = re.findall(r"<!-- measured: (\w+) -->", DOCUMENT.read_text())
     assert sorted(found) == sorted([*compared, *others])
 
