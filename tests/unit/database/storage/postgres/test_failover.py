@@ -13,10 +13,11 @@ import asyncpg
 import pytest
 
 from blotter.database.storage.coroutines import outcome_of
-from blotter.database.storage.postgres import connecting, primary, schema_versions, searching, watching
+from blotter.database.storage.postgres.connections import connecting, primary, searching, watching
 from blotter.database.storage.postgres.connections.connecting import Connector
 from blotter.database.storage.postgres.connections.primary import LEASE, PROMOTION_WAIT, Primary
 from blotter.database.storage.postgres.connections.url import StoreUrl
+from blotter.database.storage.postgres.layout import schema_versions
 from blotter.database.storage.postgres.storage import PostgresStorage
 from blotter.database.storage.protocol import StorageUnavailable
 from tests.postgres_cluster import Cluster, Node, running_cluster
