@@ -22,6 +22,7 @@ import hypothesis
 import pytest
 
 import blotter
+from tests.cpu_seconds import Quick, Recording
 
 if TYPE_CHECKING:
     from tests.postgres_server import PostgresServer
@@ -42,11 +43,11 @@ _MEMORY_NEEDED = 4 << 30
 if sys.platform == "linux" and os.access(_MEMORY, os.W_OK) and disk_usage(_MEMORY).free > _MEMORY_NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
-# No assertions on time: a busy machine must not fail a property. The same examples in every run, so that a change
-# is refused for what it broke; `--hypothesis-profile=random` looks for more, with the long rounds.
+# No assertions on time: a busy machine must not fail a property. The same few examples in every run, so that a
+# change is refused for what it broke; `--hypothesis-profile=random` looks for more at night (tests/examples.py).
 _ANY_MACHINE = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("random", _ANY_MACHINE)
-hypothesis.settings.register_profile("blotter", _ANY_MACHINE, derandomize=True)
+hypothesis.settings.register_profile("blotter", _ANY_MACHINE, derandomize=True, max_examples=35)
 hypothesis.settings.load_profile("blotter")
 
 
@@ -56,6 +57,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the database responds into the golden scripts (tests/golden_writing.py)",
     )
+    parser.addoption("--quick", action="store_true", help="leave out the longest files (tests/cpu_seconds.py)")
+    parser.addoption("--record-cpu-seconds", action="store_true", help="write down which they are")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for option, plugin in (("--quick", Quick), ("--record-cpu-seconds", Recording)):
+        if config.getoption(option):
+            config.pluginmanager.register(plugin())
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

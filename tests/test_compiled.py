@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[1]
 TESTS = (
     "tests/test_scripts.py",
     "tests/unit/database/http",
-    "tests/unit/database/storage",
+    "tests/unit/database/storage/test_change_log.py",
+    "tests/unit/database/storage/test_model.py",
+    "tests/unit/database/storage/test_postgres.py",
+    "tests/unit/database/storage/test_protocol.py",
+    "tests/unit/database/storage/test_sqlite.py",
+    "tests/unit/database/storage/test_write_semantics.py",
     "tests/unit/database/operations",
     "tests/unit/database/admission",
     "tests/unit/database/authorization",
@@ -30,6 +35,8 @@ TESTS = (
 # The first watches a connection from a subclass, which no interpreted class may be of a compiled one; the second
 # replaces functions, which compiled callers call directly.
 NOT_COMPILED = ("tests/unit/database/http/test_states.py", "tests/unit/database/operations/test_bounded_work.py")
+# Those of the source do as well: processes killed at random, and whole stores compared for every kind of request.
+ENOUGH_ONCE = ("test_acknowledged_writes_survive", "test_short_histories")
 
 
 def _run(*arguments: str, **environment: str) -> str:
@@ -53,9 +60,10 @@ def _checkout() -> tuple[int, list[Path]]:
 
 
 def _quick_compiler(folder: Path) -> str:
-    """A C compiler that does not optimize: half of the build. What is tested is mypyc's translation."""
+    """A C compiler that neither optimizes nor warns, each of which takes longer than all the rest. What is tested
+    is mypyc's translation."""
     compiler = folder / "cc"
-    compiler.write_text('#!/bin/sh\nexec cc "$@" -O0\n')
+    compiler.write_text('#!/bin/sh\nexec cc "$@" -O0 -w\n')
     compiler.chmod(0o755)
     return str(compiler)
 
@@ -64,7 +72,8 @@ def _quick_compiler(folder: Path) -> str:
 def test_the_compiled_wheel_passes_the_tests_of_what_is_compiled(tmp_path: Path) -> None:
     before = _checkout()
     compiler = _quick_compiler(tmp_path)
-    _run("build", "--outdir", str(tmp_path), str(ROOT), HATCH_BUILD_HOOK_ENABLE_MYPYC="1", CC=compiler)
+    quickly = {"CC": compiler, "PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    _run("build", "--outdir", str(tmp_path), str(ROOT), HATCH_BUILD_HOOK_ENABLE_MYPYC="1", **quickly)
     assert _checkout() == before, "built in the checkout, where others run and build"
     (wheel,) = tmp_path.glob("*.whl")
     assert "none-any" not in wheel.name
@@ -76,5 +85,5 @@ def test_the_compiled_wheel_passes_the_tests_of_what_is_compiled(tmp_path: Path)
     )
     assert found.stdout.startswith(str(site))
     assert found.stdout.strip().endswith((".so", ".pyd"))
-    ignored = [f"--ignore={path}" for path in NOT_COMPILED]
-    _run("pytest", "-p", "no:cacheprovider", "-x", *TESTS, *ignored, PYTHONPATH=str(site))
+    left_out = [f"--ignore={path}" for path in NOT_COMPILED] + ["-k", f"not ({' or '.join(ENOUGH_ONCE)})"]
+    _run("pytest", "-p", "no:cacheprovider", "-x", *TESTS, *left_out, PYTHONPATH=str(site))

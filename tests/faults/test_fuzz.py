@@ -294,7 +294,7 @@ def _fuzz(kind: str, database: InProcessDatabase, examples: int) -> None:
 
 @pytest.mark.parametrize("kind", sorted(_CHECKS))
 def test_damaged_cases(kind: str, database: InProcessDatabase) -> None:
-    _fuzz(kind, database, 300)
+    _fuzz(kind, database, 100)
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from blotter.env import (
     root_credentials,
 )
 from blotter.user_files import ConfigurationError
+from tests.examples import examples
 
 FILE = """\
 app = "shop"
@@ -117,7 +118,7 @@ def test_the_authority_of_a_certificate_of_its_own(folder: Path, tmp_path: Path)
         assert find_endpoint(None, None, Flags(), {switch: "yes", "BLOTTER_PORT": "1"})[0] == "https://127.0.0.1:1"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30))
 @example("\n".join(HOSTILE))
 def test_a_shell_reads_back_what_was_meant(value: str) -> None:

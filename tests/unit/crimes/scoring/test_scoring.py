@@ -30,6 +30,7 @@ from blotter.crimes.scoring.scoring import Progress, score_file
 from blotter.crimes.scoring.spreadsheets import neutralized
 from blotter.crimes.scoring.summary import SummaryBuilder
 from blotter.crimes.settings import CrimesSettings
+from tests.examples import examples
 
 CACHED_MODEL = load_model(threads=1)
 SAMPLE = Path(__file__).parents[4] / "examples" / "chicago-crimes-2025-first-100.csv"
@@ -307,7 +308,7 @@ ROWS = st.lists(st.tuples(CELLS, st.sampled_from(["THEFT", "x\ry", "a\r\nb", ""]
 
 
 @given(ROWS, st.sampled_from(["\n", "\r\n", "\r"]))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_rows_out_are_rows_in_whatever_the_cells_hold(cells: list[tuple[str, str, str]], end: str) -> None:
     """A bare "\\r" is written unquoted by Python before 3.11.9, and the rows after it were shifted by one."""
     text = io.StringIO()

@@ -18,6 +18,7 @@ from blotter.database.audit.chain import Chain
 from blotter.database.audit.files import frames
 from blotter.database.audit.keys import AuditKeys
 from blotter.database.encryption.files import frame
+from tests.examples import examples
 from tests.unit.database.audit.trails import KEYS, NOW, PLAIN, OnDisk, record
 
 
@@ -156,7 +157,7 @@ def test_what_was_changed_is_named(whole: OnDisk, tmp_path: Path, change: str) -
     assert any(said in problem for problem in problems), problems
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.data())
 def test_any_changed_byte_is_found(
     whole: OnDisk, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

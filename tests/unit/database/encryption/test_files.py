@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from blotter.database.encryption.data_keys import ID_BYTES, DataKey
 from blotter.database.encryption.errors import DamagedCiphertext
 from blotter.database.encryption.files import CHUNK_BYTES, HEADER_BYTES, FileCipher, frame, key_of, read_frames
+from tests.examples import examples
 
 KEY, OTHER = DataKey.generate(), DataKey.generate()
 CIPHER = FileCipher(KEY, {KEY.id: KEY}.get)
@@ -31,7 +32,7 @@ def test_the_same_content_is_never_stored_alike() -> None:
     assert CIPHER.encode(b"x" * 100)[HEADER_BYTES:] != CIPHER.encode(b"x" * 100)[HEADER_BYTES:]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, HEADER_BYTES + 2 * CHUNK_BYTES + 40), st.integers(1, 255))
 def test_a_changed_byte_is_found_wherever_it_is(at: int, mask: int) -> None:
     stored = bytearray(CIPHER.encode(b"y" * (2 * CHUNK_BYTES + 9)))

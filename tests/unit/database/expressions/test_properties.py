@@ -18,6 +18,7 @@ from blotter.database.expressions.lexer import tokenize
 from blotter.database.expressions.parser import parse
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.model.values import values_equal
+from tests.examples import examples
 
 NAMES = ("a", "b", "cd", "e_1", "#x", "#y")
 PLACEHOLDERS = {"#x": "a", "#y": "and"}
@@ -94,14 +95,14 @@ def printed(tree: syntax.ConditionTree, brackets: bool = False) -> str:
 
 
 @given(conditions, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_printed_condition_is_read_back(tree: syntax.ConditionTree, brackets: bool) -> None:
     assert parse("condition", printed(tree, brackets)).tree == tree
     assert parse("condition", f"( {printed(tree, brackets)} )").tree == tree
 
 
 @given(st.text(alphabet="ab#:0 ()[].,=<>+-'\"ANDORT!é", max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     tokens = tokenize(text)
     assert "".join(token.text for token in tokens[:-1]) == "".join(text.split(" ")) or '"' in text or "'" in text
@@ -199,7 +200,7 @@ def used(text: str, placeholders: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(conditions, items, request_values)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_conditions_agree_with_the_model(tree: syntax.ConditionTree, item: Any, given_values: Any) -> None:
     text = printed(tree)
     attributes = ExpressionAttributes(used(text, PLACEHOLDERS), used(text, given_values))
@@ -215,7 +216,7 @@ def test_conditions_agree_with_the_model(tree: syntax.ConditionTree, item: Any, 
 
 
 @given(conditions, items, request_values)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_repeated_condition_holds_when_it_holds_once(
     tree: syntax.ConditionTree, item: Any, given_values: Any
 ) -> None:
@@ -364,7 +365,7 @@ def model_apply(tree: syntax.UpdateTree, item: Any, given_values: Any) -> Any:
 
 
 @given(updates(), shaped_items | shaped_items | items, request_values)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_updates_agree_with_the_model(tree: syntax.UpdateTree, item: Any, given_values: Any) -> None:
     given_values = {**given_values, ":set": {"SS": ["a", "z"]}, ":list": {"L": [{"N": "1"}]}}
     text = printed_update(tree)

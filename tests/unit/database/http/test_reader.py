@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Request
 from blotter.database.http.reader import MemoryBudget, Refused, RequestReader
+from tests.examples import examples
 
 _POST = (
     b"POST / HTTP/1.1\r\nHost: localhost:8000\r\nContent-Type: application/x-amz-json-1.0\r\n"
@@ -81,7 +82,7 @@ def test_chunks_are_joined_and_trailers_are_no_headers(step: int) -> None:
     assert "x-trailer" not in request.headers
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.integers(1, 400), max_size=30))
 def test_any_cut_of_several_requests_gives_the_same_requests(cuts: list[int]) -> None:
     data = _POST + _CHUNKED + _POST
@@ -94,13 +95,13 @@ def test_any_cut_of_several_requests_gives_the_same_requests(cuts: list[int]) ->
     assert [request.id for request in reader.requests] == ["id-0", "id-1", "id-2"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=600), st.integers(1, 50))
 def test_no_bytes_do_anything_but_be_read_or_refused(noise: bytes, step: int) -> None:
     assert _status(noise, step) in (None, 400, 405, 413, 417, 431, 501)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.integers(0, len(_CHUNKED) - 1), st.binary(min_size=1, max_size=4), st.integers(1, 50))
 def test_a_damaged_request_is_read_or_refused(at: int, damage: bytes, step: int) -> None:
     data = _CHUNKED[:at] + damage + _CHUNKED[at + len(damage) :]

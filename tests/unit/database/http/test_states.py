@@ -16,6 +16,7 @@ from blotter.database.http.limits import Limits
 from blotter.database.http.messages import Pending, Request, Response
 from blotter.database.http.server import HttpServer
 from blotter.database.http.states import TRANSITIONS, State, diagram
+from tests.examples import examples
 from tests.unit.database.http.iterations import iterate
 from tests.unit.database.http.transport import Transport
 
@@ -163,13 +164,13 @@ def _play_pieces(*pieces: bytes) -> list[tuple[State, State]]:
     return asyncio.run(work())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
 def test_no_other_transition_is_made_whatever_happens(steps: list[str]) -> None:
     _play(steps)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.sampled_from(sorted(set(STEPS) - {"lost"})), max_size=12))
 def test_nothing_of_the_memory_budget_is_lost(steps: list[str]) -> None:
     async def work() -> None:

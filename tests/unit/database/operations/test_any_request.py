@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from blotter.database.operations.registry import OPERATIONS
 from blotter.database.wire.service_model import Shape, service_model
+from tests.examples import examples
 from tests.in_process import InProcessDatabase
 
 HASH = [{"AttributeName": "p", "KeyType": "HASH"}]
@@ -248,7 +249,7 @@ def prepare(database: InProcessDatabase) -> None:
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_request_is_an_internal_error(operation: str, database: InProcessDatabase, data: st.DataObject) -> None:
     prepare(database)

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blotter.database.expressions import partiql
+from tests.examples import examples
 from tests.in_process import InProcessDatabase
 
 MAX_ITEM = 400 * 1024
@@ -248,7 +249,7 @@ def by_key(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(items, key=lambda item: (item["pk"]["S"], int(item["sk"]["N"])))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(clause=clauses, limit=st.integers(1, 7))
 def test_a_select_finds_what_its_clause_says(filled: InProcessDatabase, clause: str, limit: int) -> None:
     """Ranges, pages and tokens change nothing about what is found, each item once."""

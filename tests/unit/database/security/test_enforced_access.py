@@ -31,6 +31,7 @@ from blotter.database.security.principal import Principal
 from blotter.database.security.sealing import sealer_in_memory
 from blotter.database.security.session_tokens import IssuedCredentials, SessionClaims, SessionTokens
 from blotter.database.storage.memory import MemoryStore
+from tests.examples import examples
 from tests.http_requests import changed
 
 ACCOUNT = "111122223333"
@@ -427,7 +428,7 @@ def test_of_several_faults_the_first_in_aws_order_is_told(server: Server, sign: 
 _TEXT = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_whatever_is_sent_is_taken_or_refused(data: st.DataObject) -> None:
     """Nothing that a stranger writes into a request is an error of the server."""

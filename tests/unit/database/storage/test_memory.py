@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from blotter.database.storage.memory.maps import MapsSnapshot, OrderedMaps
 from blotter.database.storage.memory.storage import MemoryStorage
 from blotter.database.storage.protocol import SnapshotTooOld
+from tests.examples import examples
 
 NUMBERS = st.integers(0, 1)
 KEYS = st.binary(max_size=2)
@@ -90,7 +91,7 @@ class MapsAgainstCopies(RuleBasedStateMachine):
 
 
 TestMaps = MapsAgainstCopies.TestCase
-TestMaps.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestMaps.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
 
 
 def test_a_snapshot_that_is_not_closed_costs_nothing_once_it_is_forgotten() -> None:

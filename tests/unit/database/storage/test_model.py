@@ -22,6 +22,7 @@ from blotter.database.storage.protocol import (
     StoredItem,
     WriteTransaction,
 )
+from tests.examples import examples
 
 from .conftest import OPENERS
 
@@ -149,7 +150,7 @@ class StorageAgainstDict(RuleBasedStateMachine):
 @pytest.mark.parametrize("backend", OPENERS)
 def test_a_backend_agrees_with_a_dict(backend: str) -> None:
     machine = type(backend, (StorageAgainstDict,), {"open": staticmethod(OPENERS[backend])})
-    examples = 5 if backend == "postgres" else 25  # each statement is a round trip
+    count = examples(9 if backend == "postgres" else 30)  # each statement is a round trip
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=examples, stateful_step_count=30, deadline=None)
+        machine, settings=settings(max_examples=count, stateful_step_count=30, deadline=None)
     )

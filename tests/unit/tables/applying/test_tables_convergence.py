@@ -20,6 +20,7 @@ from blotter.tables.applying.progress import silent
 from blotter.tables.calls.wait import Deadline
 from blotter.tables.declaring.declaration import TableDeclaration, parse_table
 from blotter.user_files import Document
+from tests.examples import examples
 from tests.simulated_dynamodb import FakeClock, Fault, SimulatedDynamoDB
 
 UNITS = st.integers(1, 5)
@@ -94,7 +95,7 @@ def apply(dynamodb: SimulatedDynamoDB, time: FakeClock, raw: dict[str, Any]) -> 
     return outcomes["t"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(declarations(), declarations(), st.integers(1, 40), st.sampled_from(["before", "after"]))
 def test_any_state_is_reached_from_any_other_even_when_killed_on_the_way(
     first: dict[str, Any], second: dict[str, Any], call: int, when: Any

@@ -24,6 +24,7 @@ from blotter.tables.errors import SetupError
 from blotter.tables.exporting.export import FORMS
 from blotter.tables.exporting.requests import requests_for
 from blotter.tables.output.quoting import toml, toml_key
+from tests.examples import examples
 from tests.hcl_strings import parse_hcl
 from tests.unit.tables.output.test_tables_quoting import hostile
 
@@ -154,7 +155,7 @@ def run_script(script: str, folder: Path, **environ: str) -> list[Ran]:
     return commands
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(declarations(), st.sampled_from(["", "another-name"]))
 def test_the_script_says_every_value_as_it_is(
     tmp_path_factory: pytest.TempPathFactory, raw: dict[str, Any], variable: str
@@ -230,7 +231,7 @@ def test_every_replica_is_in_the_script(tmp_path: Path) -> None:
 # --- Terraform and CloudFormation
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(declarations())
 def test_terraform_evaluates_no_value(tmp_path_factory: pytest.TempPathFactory, raw: dict[str, Any]) -> None:
     configuration, declared = configured(tmp_path_factory.mktemp("export"), raw)
@@ -261,7 +262,7 @@ def test_terraform_keeps_a_local_endpoint(tmp_path: Path) -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(declarations())
 def test_cloudformation_keeps_every_value(tmp_path_factory: pytest.TempPathFactory, raw: dict[str, Any]) -> None:
     configuration, declared = configured(tmp_path_factory.mktemp("export"), raw)

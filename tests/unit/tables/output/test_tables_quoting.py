@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from blotter.printable import one_line, printable
 from blotter.tables.output import quoting
+from tests.examples import examples
 from tests.hcl_strings import decode_string, parse_hcl
 
 # Characters with a meaning in one of the languages, control characters, bidi, C1, private use, beyond the BMP.
@@ -42,7 +43,7 @@ hostile = st.lists(
 SEQUENCES = example("$${x} $$${x} %%{ ${aws:username} \\${ '\\'' \x1b[31m")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(hostile.filter(quoting.shell_can_say), min_size=1, max_size=40))
 def test_bash_reads_the_words_that_were_written(words: list[str]) -> None:
     script = "printf '%s\\0' " + " ".join(map(quoting.shell, words))
@@ -51,7 +52,7 @@ def test_bash_reads_the_words_that_were_written(words: list[str]) -> None:
     assert done.stdout.decode().split("\0")[:-1] == words
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(hostile)
 @SEQUENCES
 def test_hcl_strings_are_never_templates(text: str) -> None:
@@ -60,7 +61,7 @@ def test_hcl_strings_are_never_templates(text: str) -> None:
     assert decode_string(literal) == text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.dictionaries(hostile, hostile | st.lists(hostile) | st.booleans() | st.integers(), min_size=1))
 def test_hcl_values_through_a_parser(values: dict[str, Any]) -> None:
     assert parse_hcl(f"values = {quoting.hcl(values)}\n") == {"values": values}
@@ -73,7 +74,7 @@ toml_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.dictionaries(hostile, toml_values, max_size=4))
 def test_toml_comes_back_through_tomllib(values: dict[str, Any]) -> None:
     text = "\n".join(f"{quoting.toml_key(key)} = {quoting.toml(value)}" for key, value in values.items())
@@ -88,7 +89,7 @@ def test_toml_has_no_null_and_no_half_characters() -> None:
             quoting.toml(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.dictionaries(hostile | st.just("\ud800"), toml_values, max_size=4))
 def test_json_is_printable_and_comes_back(value: dict[str, Any]) -> None:
     try:
@@ -115,7 +116,7 @@ def test_one_line_is_one_printable_line_without_secrets(text: str, shown: str) -
     assert one_line(text) == shown
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text())
 def test_whatever_is_said_is_one_line_of_bounded_length(text: str) -> None:
     line = one_line(text * 100)

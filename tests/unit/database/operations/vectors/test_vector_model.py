@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blotter.database.operations.vectors import copies, journal, matrix
+from tests.examples import examples
 from tests.in_process import InProcessDatabase
 from tests.unit.database.operations.vectors.vector_table import VectorTable, item
 
@@ -98,7 +99,7 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[I
         database.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60))
 @given(
     distance=st.sampled_from(["COSINE", "EUCLIDEAN", "DOT_PRODUCT"]),
     hashed=st.booleans(),
@@ -116,7 +117,7 @@ def test_a_search_finds_what_arithmetic_finds(
     table.check((3.0, -1.0), 5)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(20))
 @given(before=st.lists(ITEMS, max_size=20), after=st.lists(ITEMS, max_size=5))
 def test_an_index_that_comes_later_holds_what_one_from_the_start_holds(
     databases: list[InProcessDatabase], before: list[dict[str, Any]], after: list[dict[str, Any]]
