@@ -44,7 +44,7 @@ class Quick:
 
 
 class Recording:
-    """A plugin that writes what it measured when all tests have run."""
+    """A plugin that writes what it measured when all tests have passed."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -57,7 +57,9 @@ class Recording:
         finally:
             self._seconds[item.path.relative_to(ROOT).as_posix()] += _used() - before
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if exitstatus != pytest.ExitCode.OK:
+            return
         rounded = {path: round(seconds, 1) for path, seconds in sorted(self._seconds.items())}
         FILE.write_text(json.dumps(rounded, indent=0) + "\n")
 
