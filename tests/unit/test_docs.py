@@ -14,6 +14,8 @@ MAKE = re.compile(r"`make ([a-z]+)")
 SYMBOL = re.compile(r"`(blotter\.(?!toml`|db`)\w+(?:\.\w+)*)`")
 FILE = re.compile(r"`([\w/]+/[\w.-]+\.(?:py|sh|json|toml))`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", flags=re.M)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -30,6 +32,20 @@ def test_named_symbols_exist(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), f"{page}: {target} does not exist"
+
+
+def _anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings: small letters, hyphens for blanks, no punctuation."""
+    headings = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading) for heading in HEADING.findall(page.read_text())]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_sections_lead_to_them(page: Path) -> None:
+    for target, anchor in ANCHOR.findall(page.read_text()):
+        linked = (page.parent / target).resolve() if target else page
+        if linked.suffix == ".md":
+            assert anchor in _anchors(linked), f"{page}: {target}#{anchor} does not exist"
 
 
 def test_the_index_reaches_every_page() -> None:

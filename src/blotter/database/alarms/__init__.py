@@ -2,7 +2,7 @@
 
     records       an alarm, an entry of its history, a notification that has to be sent, in the store
     evaluation    the state that points and the treatment of missing ones make; pure
-    reasons       that state in AWS's words; pure
+    reasons       that state with AWS's wording; pure
     changes       a change of state: the record, its history, its notifications, in one transaction
     messages      what a notification says, as SNS would deliver it; pure
 

@@ -1,4 +1,4 @@
-"""Why an alarm is in its state, in AWS's words, and the data behind it; pure.
+"""Why an alarm is in its state, with AWS's wording, and the data behind it; pure.
 
     Threshold Crossed: 1 datapoint [21.5 (26/02/26 10:13:00)] was greater than the threshold (21.0).
     Threshold Crossed: 2 out of the last 3 datapoints [12.0 (…), 11.0 (…)] were greater than the threshold (10.0)

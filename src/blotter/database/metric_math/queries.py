@@ -1,6 +1,6 @@
 """The queries of a request or of an alarm: metrics and expressions that name each other, each with its value.
 
-`check_queries` says what is wrong without data, in AWS's words where they are known; `Evaluation` evaluates what
+`check_queries` says what is wrong without data, with AWS's message where it is known; `Evaluation` evaluates what
 is asked for, each query once. How the values of a metric are found is the caller's (`Fetch`).
 """
 

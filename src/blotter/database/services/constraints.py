@@ -1,4 +1,4 @@
-"""The constraints of a service's model, checked on the input of an operation; violations in AWS's words.
+"""The constraints of a service's model, checked on the input of an operation; violations as AWS words them.
 
     1 validation error detected: Value at 'tags.1.member.key' failed to satisfy constraint: Member must have length
     less than or equal to 128

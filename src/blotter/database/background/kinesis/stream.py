@@ -48,7 +48,7 @@ class Undelivered(Exception):
 
 class Stream(Protocol):
     def refusal(self) -> str | None:
-        """Why records cannot be put into the stream, in AWS's words; None if they can. Raises Undelivered when
+        """Why records cannot be put into the stream, with AWS's wording; None if they can. Raises Undelivered when
         that cannot be found out now."""
 
     def put(self, records: Sequence[Record]) -> list[str | None]:

@@ -53,7 +53,7 @@ _VIEW: Final = "NEW_AND_OLD_IMAGES"
 
 
 def touches_of_export(request: wire.ExportTableToPointInTimeInput) -> Sequence[Touch]:
-    """Who exports must be allowed to write to the bucket, too: the server does it in his name."""
+    """The caller must be allowed to write to the bucket, too: the server does it on the caller's behalf."""
     folder = "/".join([*filter(None, (request.S3Prefix or "").split("/")), "AWSDynamoDB"])
     return (
         Touch("dynamodb:ExportTableToPointInTime", request.TableArn),

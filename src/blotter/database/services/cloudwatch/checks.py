@@ -1,4 +1,4 @@
-"""The inputs of the operations on metrics against the model, in the words that these have of their own.
+"""The inputs of the operations on metrics against the model, with the messages that these have of their own.
 
     The parameter MetricData.member.1.MetricName is required.
     The parameter MetricData.member.1.Dimensions.member.2.Value must be shorter than 1025 characters.
