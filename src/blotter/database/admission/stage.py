@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from blotter.database.admission.buckets import Buckets
-from blotter.database.admission.limits import LimitedTables, Limits
+from blotter.database.admission.limits import LimitedTables, Limits, Pair
 from blotter.database.admission.partitions import PartitionLimits
 from blotter.database.admission.refusals import Limit, throttled
 from blotter.database.execution.job import Ends
@@ -29,7 +29,7 @@ from blotter.database.model.capacity import ConsumedCapacity
 from blotter.database.model.errors import DynamoDBError
 from blotter.database.operations.answers import Result
 from blotter.database.operations.context import Context
-from blotter.database.operations.touches import Plan, Touch
+from blotter.database.operations.touches import ItemRead, Plan, Touch
 
 WRITE_UNITS: Final = 1.0
 READ_UNITS: Final = 0.5
@@ -73,11 +73,20 @@ class Admission:
         of other plans it refuses or postpones parts."""
         if not self._tables.may_limit(context.now):
             return ends
+        if isinstance(plan, ItemRead):
+            limits = self._tables.find(context.account, context.region, plan.table, context.now)
+            if limits is None:
+                return ends
+            return self._admit_one(context, plan, ends, limits, limits.own, writes=False)
         touches = plan.touches()
         if len(touches) == 1:
             touch = touches[0]
             limits = self._limits_of(context, touch)
-            return ends if limits is None else self._admit_one(context, plan, ends, touch, limits)
+            if limits is None:
+                return ends
+            writes = not touch.select
+            pair = limits.own if writes else limits.reading(touch.index)
+            return self._admit_one(context, plan, ends, limits, pair, writes=writes)
         limited = [self._limits_of(context, touch) for touch in touches]
         if any(limits is not None for limits in limited):
             return self._admit(context, plan, ends, touches, limited)
@@ -88,11 +97,12 @@ class Admission:
             return self._tables.find(context.account, context.region, touch.resource, context.now)
         return None
 
-    def _admit_one(self, context: Context, plan: Plan, ends: Ends, touch: Touch, limits: Limits) -> Ends:
-        """`_admit` for what most requests are: one touch, and units for it."""
+    def _admit_one(
+        self, context: Context, plan: Plan, ends: Ends, limits: Limits, pair: Pair, *, writes: bool
+    ) -> Ends:
+        """`_admit` for what most requests are: one touch, and units for it in `pair`."""
         if self._partitions is None:
-            writes = not touch.select
-            limit = limits.own.write if writes else limits.reading(touch.index).read
+            limit = pair.write if writes else pair.read
             units = WRITE_UNITS if writes else READ_UNITS
             if limit is None and not limits.indexes:
                 return ends
@@ -101,7 +111,7 @@ class Admission:
                     return MeteredOne(ends, self._buckets, limits, limit, units)
                 if limit is not None:
                     self._buckets.charge(limit.bucket, -units)
-        return self._admit(context, plan, ends, (touch,), (limits,))
+        return self._admit(context, plan, ends, plan.touches(), (limits,))
 
     def _hold(self, blocking: list[Limit]) -> bool:
         """Whether each has a unit."""

@@ -38,7 +38,7 @@ from blotter.database.operations.answers import Result, answer, encoded, encoded
 from blotter.database.operations.context import Context, open_table
 from blotter.database.operations.item_store import Current, read_current, write_item
 from blotter.database.operations.placeholders import expression_attributes
-from blotter.database.operations.touches import Touch, read_touch, returned_at_most
+from blotter.database.operations.touches import ItemRead, Touch, read_touch, returned_at_most
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.validation.attribute_values import check_item_size
 from blotter.database.validation.keys import check_index_keys, check_item_keys, check_key
@@ -49,13 +49,13 @@ TOO_DEEP = "Nesting Levels have exceeded supported limits"
 """What a transaction and a PartiQL statement say of an item that an update makes too deep."""
 
 
-class GetPlan:
-    __slots__ = ("capacity", "consistent", "key", "projection", "table")
+class GetPlan(ItemRead):
+    __slots__ = ("capacity", "consistent", "key", "projection")
 
     def __init__(
         self, table: str, key: Item, consistent: bool, projection: Projection | None, capacity: str | None
     ) -> None:
-        self.table = table
+        super().__init__(table)
         self.key = key
         self.consistent = consistent
         self.projection = projection

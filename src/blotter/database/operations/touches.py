@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondy
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -131,6 +132,18 @@ class Plan(Protocol):
     `postpone` are called before the plan is executed, or never.
     """
 
+    def touches(self) -> Sequence[Touch]: ...
+
+
+class ItemRead(ABC):
+    """The plan of a read of one item. The admit stage needs no more of its touch than the table."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+
+    @abstractmethod
     def touches(self) -> Sequence[Touch]: ...
 
 
