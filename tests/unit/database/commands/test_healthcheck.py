@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from blotter.database.commands.healthcheck import healthcheck, problem
+from tests.postgres_server import free_port
 
 
 def _answering(answer: bytes) -> int:
@@ -23,12 +24,6 @@ def _answering(answer: bytes) -> int:
     threading.Thread(target=serve, daemon=True).start()
     port: int = listener.getsockname()[1]
     return port
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def test_ready() -> None:
@@ -50,7 +45,7 @@ def test_not_ready(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_there() -> None:
-    assert "no answer from 127.0.0.1" in str(problem("127.0.0.1", _free_port(), 5))
+    assert "no answer from 127.0.0.1" in str(problem("127.0.0.1", free_port(), 5))
 
 
 def test_a_wrong_setting_is_a_usage_error() -> None:

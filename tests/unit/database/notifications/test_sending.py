@@ -28,6 +28,7 @@ from blotter.database.notifications import sending
 from blotter.database.notifications.sending import send
 from blotter.database.notifications.targets import DeliveryError, Topic, parse_targets
 from tests.certificates import sign
+from tests.postgres_server import free_port
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 MESSAGE = {
@@ -180,9 +181,7 @@ def test_what_is_no_success_is_tried_again_later(status: int) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "smtp", "smtps", "sns:http"])
 def test_nobody_there(scheme: str) -> None:
-    with _http() as (port, _):
-        pass
-    entry = f"{scheme}://a:SECRET@127.0.0.1:{port}"
+    entry = f"{scheme}://a:SECRET@127.0.0.1:{free_port()}"
     assert refusal(entry if "http" in scheme else f"{entry}/?from=a@b&to=c@d") == "Connection refused"
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from blotter.database.services.model import Model, Shape, load_model
 from tests.cloudwatch_in_process import NOON, PROTOCOLS, CloudWatchInProcess
+from tests.examples import examples
 
 MODEL: Model = load_model("monitoring")
 OPERATIONS = sorted(name for name, operation in MODEL.operations.items() if operation.implemented)
@@ -75,7 +76,7 @@ def cloudwatch() -> Iterator[CloudWatchInProcess]:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_any_input(cloudwatch: CloudWatchInProcess, operation: str, protocol: str) -> None:
-    @settings(max_examples=60)
+    @settings(max_examples=examples(60))
     @given(inputs(MODEL.operations[operation].input))
     def check(arguments: dict[str, Any]) -> None:
         status, _, body = cloudwatch.send(*_request(protocol, operation, arguments))
