@@ -225,8 +225,16 @@ class Writer(Reader):
         self._log_entries += 1
         self._log_bytes += len(key) + (0 if old is None else len(old)) + (0 if new is None else len(new))
         row = (
-            *(self._log_entries, self._log_bytes, self._last_change, change.time),
-            *(change.table_id, change.shard, key, old, new, change.origin),
+            self._log_entries,
+            self._log_bytes,
+            self._last_change,
+            change.time,
+            change.table_id,
+            change.shard,
+            key,
+            old,
+            new,
+            change.origin,
         )
         if change.kind == "item" and change.version is None:  # the columns' defaults
             self._execute(_APPEND_ITEM, row)
