@@ -18,7 +18,7 @@ files.
 
 The copies of a base are not of one moment: each was read slice by slice while writers went on. Replaying the log
 from the base's position makes them exact for every position from `Complete.end` on, because an entry holds the
-whole item: whatever a slice already had, the last entry of a key decides (`recovering`).
+whole item: whatever a slice already had, the last entry of a key decides (`rebuilding`).
 """
 
 from __future__ import annotations
