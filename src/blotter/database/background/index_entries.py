@@ -117,8 +117,10 @@ def _fill_slice(
     if found is None or not found[1].backfilling:
         return None, skipped
     current, index = found
-    deadline = monotonic() + SLICE_SECONDS
+    deadline: float | None = None
     while rows := tx.items(current.space, start, None, ROWS_AT_ONCE, BYTES_AT_ONCE):
+        if deadline is None:  # not before: a store across a network may take longer than a slice to give the first
+            deadline = monotonic() + SLICE_SECONDS
         for key, _, body in rows:
             try:
                 item = orjson.loads(body)

@@ -232,6 +232,49 @@ def test_an_index_that_takes_the_name_of_another_is_filled_from_the_start(
     assert tables.call("Scan", IndexName="by-x")["Count"] == 6
 
 
+class _Distant:
+    """A transaction whose ranges take a second to come."""
+
+    def __init__(self, tx: WriteTransaction, tables: Tables) -> None:
+        self._tx = tx
+        self._tables = tables
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+    def items(self, *arguments: Any) -> Any:
+        self._tables.elapsed += 1.0
+        return self._tx.items(*arguments)
+
+
+def test_a_slice_has_all_that_it_has_read_however_long_reading_takes(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As across a network: a slice for each item would take hours for a million of them."""
+    tables.create()
+    tables.pass_(10)
+    for key in "abcdef":
+        tables.call("PutItem", Item={"p": {"S": key}, "x": {"S": key}})
+    tables.add_index()
+    tables.pass_(10)
+    slices: list[Any] = []
+    original, fill = tables.storage.write, index_entries._fill_slice
+
+    async def distant(handler: Any) -> Any:
+        return await original(lambda tx: handler(_Distant(tx, tables)))
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        slices.append(named)
+        return fill(*arguments, **named)
+
+    monkeypatch.setattr(tables.storage, "write", distant)
+    monkeypatch.setattr(index_entries, "_fill_slice", counted)
+    tables.work()
+    assert tables.index_status() == "ACTIVE"
+    assert tables.call("Scan", IndexName="by-x")["Count"] == 6
+    assert len(slices) == 1
+
+
 def test_entries_that_earlier_versions_made_wrongly_are_removed(tables: Tables) -> None:
     """An index filled before 0.2: entries of empty and of too long values, and no mark that it was checked."""
     tables.create()
