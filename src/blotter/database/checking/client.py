@@ -10,7 +10,7 @@ import msgspec
 from blotter.database.checking.body_check import CheckResult
 from blotter.database.checking.channel import NO_TARGET, REQUEST, RESULT, Channel
 
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 """Seconds to wait for a result, while requests of other workers are checked too."""
 _LOOK_EVERY = 0.2
 _BUFFER = 1024 * 1024

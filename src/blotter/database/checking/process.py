@@ -30,7 +30,7 @@ CPU_SECONDS = 30
 """Processor time for one body; the worst ones known take 3 seconds."""
 MEMORY = 1536 * 1024 * 1024
 """Address space for one body, beyond what the process has; the worst ones known take 1 GB."""
-_NICE = 10
+_NICE = 5
 _BEAT_SECONDS = 1.0
 _BUFFER = 1024 * 1024
 _MOST_BYTES = 64 * 1024 * 1024
