@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -23,7 +24,7 @@ from blotter.database.model.table import PAST, Index, Table
 from blotter.database.model.vectors import vector_entry
 from blotter.database.operations.item_store import write_index_entry
 from blotter.database.operations.vectors.entries import write_vector_entry
-from blotter.database.storage.protocol import ReadTransaction, Storage, WriteTransaction
+from blotter.database.storage.protocol import ReadTransaction, Row, Storage, WriteTransaction
 
 SLICE_SECONDS: Final = 0.003
 """A slice takes no further items after this long."""
@@ -121,6 +122,7 @@ def _fill_slice(
     while rows := tx.items(current.space, start, None, ROWS_AT_ONCE, BYTES_AT_ONCE):
         if deadline is None:  # not before: a store across a network may take longer than a slice to give the first
             deadline = monotonic() + SLICE_SECONDS
+        tx.expect(partial(_entries, index, rows))
         for key, _, body in rows:
             try:
                 item = orjson.loads(body)
@@ -140,6 +142,15 @@ def _fill_slice(
                 return start, skipped
     tx.save_table(with_index(current, replace(index, backfilling=False, active_at=PAST)))
     return None, skipped
+
+
+def _entries(index: Index, rows: Sequence[Row]) -> Iterator[tuple[int, bytes]]:
+    """Key space and keys of the entries of items, of those that can be read."""
+    for key, _, body in rows if index.vector is None else ():
+        with suppress(*_UNREADABLE):
+            entry = index_key(index, orjson.loads(body), key)
+            if entry is not None:
+                yield index.space, entry
 
 
 def _wrong_entries(
