@@ -93,10 +93,11 @@ def client(service: str, url: str) -> Any:
 
 
 def publish(cloudwatch: Any, value: float) -> None:
-    """Publishes a sample of a minute ago: alarms look at minutes that are over."""
-    at = datetime.now(UTC) - timedelta(seconds=60)
-    datum = {"MetricName": "load", "Value": value, "Timestamp": at}
-    cloudwatch.put_metric_data(Namespace="Clients", MetricData=[datum])
+    """Publishes a sample of a minute ago and one of now: alarms look once a minute, at the last minute that is
+    over, and this one may be over when they do."""
+    now = datetime.now(UTC)
+    data = [{"MetricName": "load", "Value": value, "Timestamp": now - timedelta(seconds=ago)} for ago in (60, 0)]
+    cloudwatch.put_metric_data(Namespace="Clients", MetricData=data)
 
 
 def _executed(cloudwatch: Any) -> str:
@@ -232,10 +233,10 @@ def test_a_notification_survives_the_death_of_the_process(serve: Any, hook: Hook
     arguments = ("--workers", "2", "--notify", f"*={hook.url}")
     serving = serve(*arguments)
     cloudwatch = client("cloudwatch", serving.url)
+    publish(cloudwatch, 50.0)
     cloudwatch.put_metric_alarm(**ALARM)
 
     def state() -> bool:
-        publish(cloudwatch, 50.0)  # each time: minutes pass, and the alarm looks at the last one
         (alarm,) = cloudwatch.describe_alarms()["MetricAlarms"]
         return bool(alarm["StateValue"] == "ALARM")
 
