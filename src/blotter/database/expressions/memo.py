@@ -11,6 +11,7 @@ large, not that times the length of its text. Conditions of few such operations 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, TypeAlias
 
 from blotter.database.model.values import (
@@ -22,6 +23,10 @@ from blotter.database.model.values import (
     comparable,
     type_of,
 )
+from blotter.database.work_thread import give_way
+
+_AT_ONCE = 8192
+"""Elements of a list: a millisecond or two."""
 
 OperandKey: TypeAlias = "str | tuple[Any, ...]"
 """What identifies an operand: a `:placeholder`, a resolved path, or a function with its arguments' keys."""
@@ -82,7 +87,7 @@ class MemoItem(dict[str, AttributeValue]):
         """Whether a string or binary has the part, a set the member, or a list the element."""
         ((type_, content),) = container.items()
         if type_ == "L":
-            elements: frozenset[Any] = self.once("elements", container_key, _elements, content)
+            elements: set[Any] = self.once("elements", container_key, _elements, content)
             return self.once("comparable", part_key, comparable, part) in elements
         ((part_type, value),) = part.items()
         if type_ == "S":
@@ -100,5 +105,10 @@ class MemoItem(dict[str, AttributeValue]):
         return decoded
 
 
-def _elements(content: list[AttributeValue]) -> frozenset[Any]:
-    return frozenset(map(comparable, content))
+def _elements(content: list[AttributeValue]) -> set[Any]:
+    elements: set[Any] = set()
+    hashables = map(comparable, content)
+    while some := tuple(islice(hashables, _AT_ONCE)):
+        elements.update(some)
+        give_way()
+    return elements

@@ -55,6 +55,15 @@ def test_elements_of_a_list_are_hashed_once_for_many_contains() -> None:
     assert condition(text, values).matches({"l": {"L": elements}})
 
 
+def test_elements_of_a_long_list_are_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    monkeypatch.setattr(memo, "give_way", lambda: calls.append(None))
+    text = " OR ".join(f"contains(l, :v{n})" for n in range(100))
+    values = {f":v{n}": {"N": str(n)} for n in range(100)}
+    assert not condition(text, values).matches({"l": {"L": [{"BOOL": True}] * 50_000}})
+    assert len(calls) >= 50_000 // 10_000
+
+
 @pytest.mark.parametrize(("set_type", "type_"), [("SS", "S"), ("NS", "N"), ("BS", "B")])
 def test_members_of_a_set_are_hashed_once_for_many_contains(set_type: str, type_: str) -> None:
     members = Counted(str(n).zfill(4) for n in range(MANY))
