@@ -29,7 +29,11 @@ LONG_BODY = 8 * 1024 * 1024
 def is_heavy(body: bytes) -> bool:
     """Whether decoding the body takes so long that others would notice. Not values are counted but what stands
     before each of them: a comma, or the bracket in which it is the first."""
-    return len(body) > LONG_BODY or body.count(b",") + body.count(b"{") + body.count(b"[") > MANY_VALUES
+    return _is_heavy(len(body), body.count(b",") + body.count(b"{") + body.count(b"["))
+
+
+def _is_heavy(size: int, values: int) -> bool:
+    return size > LONG_BODY or values > MANY_VALUES
 
 
 Knows = Callable[[dict[str, str]], bool]
@@ -61,7 +65,7 @@ class MemoryBudget:
         One decoded body always fits: any request may be served, only not all at once. A heavy body takes nothing.
         """
         objects, lists, commas = body.count(b"{"), body.count(b"["), body.count(b",")
-        if objects + lists + commas > MANY_VALUES or len(body) > LONG_BODY:
+        if _is_heavy(len(body), objects + lists + commas):
             return 0
         size = objects * _PER_OBJECT + (lists + commas) * _PER_ELEMENT
         if self.decoded > 0 and self.used + size > self.limit:

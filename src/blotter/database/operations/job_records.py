@@ -8,26 +8,37 @@ A record is JSON, found by account, region and id. An id begins with the time, s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Generic, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
+from blotter.database.model.arns import part_arn, table_arn
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, WriteTransaction
 from blotter.database.storage.records import delete_record, records_in, save_record
 
 _AT_ONCE: Final = 50
 
 
-class _Record(Protocol):
+class JobRecord(msgspec.Struct, frozen=True):
+    """What every record has. `ARN_PART` is what stands before the id in its ARN, after that of the table."""
+
+    ARN_PART: ClassVar[str]
+
+    id: str
+    account: str
+    region: str
+    table: str
+
     @property
-    def account(self) -> str: ...
+    def table_arn(self) -> str:
+        return table_arn(self.region, self.account, self.table)
+
     @property
-    def region(self) -> str: ...
-    @property
-    def id(self) -> str: ...
+    def arn(self) -> str:
+        return part_arn(self.region, self.account, self.table, self.ARN_PART, self.id)
 
 
-R = TypeVar("R", bound=_Record)
+R = TypeVar("R", bound=JobRecord)
 
 
 class JobRecords(Generic[R]):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import msgspec
 
@@ -42,10 +42,8 @@ class _Slicer:
 
     def read(self, type_: Any, raw: Any) -> Any:
         """The value of this type in the bytes."""
-        kind = _kind(type_) if len(raw) > PIECE else None
-        if kind is None:
-            return self._piece(type_, raw)
-        return kind.split(self, raw)
+        split = _split_of(type_) if len(raw) > PIECE else None
+        return self._piece(type_, raw) if split is None else split(self, raw)
 
     def _piece(self, type_: Any, raw: Any) -> Any:
         value = _decoder(type_).decode(raw)
@@ -86,32 +84,26 @@ class _Slicer:
         return members
 
 
-class _Kind(NamedTuple):
-    """A type whose values can be split: `split` makes the value of its bytes."""
-
-    split: Callable[[_Slicer, Any], Any]
-
-
 @cache
 def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(type_)
 
 
 @cache
-def _kind(type_: Any) -> _Kind | None:
-    """How values of a type are split; None for what is decoded whole, such as a text."""
+def _split_of(type_: Any) -> Callable[[_Slicer, Any], Any] | None:
+    """What makes a value of a type from its bytes in pieces; None for what is decoded whole, such as a text."""
     bare = _bare(type_)
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         fields = {field.name: field.type for field in msgspec.structs.fields(bare)}
-        return _Kind(lambda slicer, raw: bare(**slicer.members(fields, raw)))
+        return lambda slicer, raw: bare(**slicer.members(fields, raw))
     if is_typeddict(bare):
         hints = get_type_hints(bare)
-        return _Kind(lambda slicer, raw: slicer.members(hints, raw))
+        return lambda slicer, raw: slicer.members(hints, raw)
     arguments = get_args(bare)
     if get_origin(bare) is dict:
-        return _Kind(lambda slicer, raw: slicer.map(bare, arguments[1], raw))
+        return lambda slicer, raw: slicer.map(bare, arguments[1], raw)
     if get_origin(bare) is list:
-        return _Kind(lambda slicer, raw: slicer.list(bare, arguments[0], raw))
+        return lambda slicer, raw: slicer.list(bare, arguments[0], raw)
     return None
 
 

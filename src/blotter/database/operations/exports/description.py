@@ -31,7 +31,7 @@ _JOB_IS_GONE: Final = "The server that made this export was replaced by another,
 
 
 def describe_export(request: wire.DescribeExportInput, tx: ReadTransaction, context: Context) -> bytes:
-    arn = parse_part_arn(request.ExportArn, "export")
+    arn = parse_part_arn(request.ExportArn, Export.ARN_PART)
     if arn is None or arn.service != "dynamodb":
         raise validation_error("Invalid Export ARN")
     if arn.account != context.account:

@@ -17,8 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from blotter.database.model.arns import part_arn, table_arn
-from blotter.database.operations.job_records import JobRecords
+from blotter.database.operations.job_records import JobRecord, JobRecords
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 
 ExportStatus = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
@@ -30,13 +29,11 @@ TOKEN_SECONDS: Final = 8 * 3600.0
 _TRIMMED_AT_ONCE: Final = 25
 
 
-class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Export(JobRecord, frozen=True, kw_only=True, omit_defaults=True):
     """Times are seconds since the epoch; None is what the request left out."""
 
-    account: str
-    region: str
-    id: str
-    table: str
+    ARN_PART = "export"
+
     table_id: str
     status: ExportStatus = "IN_PROGRESS"
     started_at: float
@@ -63,14 +60,6 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     billed_bytes: int | None = None
     failure_code: str | None = None
     failure_message: str | None = None
-
-    @property
-    def table_arn(self) -> str:
-        return table_arn(self.region, self.account, self.table)
-
-    @property
-    def arn(self) -> str:
-        return part_arn(self.region, self.account, self.table, "export", self.id)
 
     @property
     def copy_name(self) -> str:

@@ -25,7 +25,6 @@ from blotter.database.model.table import Table, TableStatus
 from blotter.database.operations.answers import answer, encoded
 from blotter.database.operations.context import Context, get_table
 from blotter.database.operations.imports.bulk_records import (
-    ARN_PART,
     ENDED,
     RECORD_SECONDS,
     BulkCounts,
@@ -144,7 +143,7 @@ def cancel(request: wire.CancelBulkOperationInput, tx: WriteTransaction, context
 
 def _get(arn: str, tx: ReadTransaction, context: Context) -> BulkOperation:
     """Raises ValidationException for what is no operation's ARN, ResourceNotFoundException."""
-    parts = parse_part_arn(arn, ARN_PART)
+    parts = parse_part_arn(arn, BulkOperation.ARN_PART)
     if parts is None or parts.service != "dynamodb":
         raise validation_error("Invalid Bulk Operation ARN")
     found = None

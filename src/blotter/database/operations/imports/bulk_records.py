@@ -11,14 +11,12 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from blotter.database.model.arns import part_arn, table_arn
 from blotter.database.operations.imports import client_tokens
-from blotter.database.operations.job_records import JobRecords
+from blotter.database.operations.job_records import JobRecord, JobRecords
 from blotter.database.storage.protocol import RECORDS_SPACE, ReadTransaction, StoredItem, WriteTransaction
 from blotter.database.wire import requests as wire
 
 RECORD_SECONDS: Final = 90 * 86_400.0
-ARN_PART: Final = "bulk-operation"
 
 BulkStatus = Literal["IN_PROGRESS", "COMPLETED", "COMPLETED_WITH_ERRORS", "CANCELLING", "CANCELLED", "FAILED"]
 ENDED: Final = frozenset(("COMPLETED", "COMPLETED_WITH_ERRORS", "CANCELLED", "FAILED"))
@@ -40,13 +38,11 @@ class BulkCounts(msgspec.Struct, frozen=True):
     vectors: dict[str, int] = {}
 
 
-class BulkOperation(msgspec.Struct, frozen=True):
+class BulkOperation(JobRecord, frozen=True):
     """One bulk operation."""
 
-    id: str
-    account: str
-    region: str
-    table: str
+    ARN_PART = "bulk-operation"
+
     table_id: str
     token: str
     request: wire.StartBulkPutItemsInput
@@ -58,14 +54,6 @@ class BulkOperation(msgspec.Struct, frozen=True):
     counts: BulkCounts = BulkCounts()
     failure_code: str | None = None
     failure_message: str | None = None
-
-    @property
-    def table_arn(self) -> str:
-        return table_arn(self.region, self.account, self.table)
-
-    @property
-    def arn(self) -> str:
-        return part_arn(self.region, self.account, self.table, ARN_PART, self.id)
 
 
 _RECORDS = JobRecords("bulk", BulkOperation)

@@ -128,7 +128,7 @@ def is_import(job: str | None) -> bool:
 def describe_import(request: wire.DescribeImportInput, tx: ReadTransaction, context: Context) -> bytes:
     """Raises ValidationException for what is no import's ARN, AccessDeniedException for one of another account,
     ImportNotFoundException."""
-    arn = parse_part_arn(request.ImportArn, "import")
+    arn = parse_part_arn(request.ImportArn, Import.ARN_PART)
     if arn is None or arn.service != "dynamodb":
         raise validation_error("Invalid Import ARN")
     if arn.account != context.account:

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import msgspec
-
-from blotter.database.model.arns import part_arn, table_arn
 from blotter.database.operations.imports import client_tokens
-from blotter.database.operations.job_records import JobRecords
+from blotter.database.operations.job_records import JobRecord, JobRecords
 from blotter.database.storage.protocol import ReadTransaction, WriteTransaction
 from blotter.database.wire import requests as wire
 
@@ -24,13 +21,11 @@ RECORD_SECONDS: Final = 90 * 86_400.0
 ImportStatus = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
 
 
-class Import(msgspec.Struct, frozen=True):
+class Import(JobRecord, frozen=True):
     """One import. Counters are 0 until it has ended, as on AWS."""
 
-    id: str
-    account: str
-    region: str
-    table: str
+    ARN_PART = "import"
+
     table_id: str
     request: wire.ImportTableInput
     started_at: float
@@ -43,14 +38,6 @@ class Import(msgspec.Struct, frozen=True):
     """Bytes of the source, unpacked."""
     failure_code: str | None = None
     failure_message: str | None = None
-
-    @property
-    def table_arn(self) -> str:
-        return table_arn(self.region, self.account, self.table)
-
-    @property
-    def arn(self) -> str:
-        return part_arn(self.region, self.account, self.table, "import", self.id)
 
 
 _RECORDS = JobRecords("import", Import)
