@@ -3,7 +3,8 @@
 `Counters.ended` is called by the pipeline when a request ends. It works on what a plan touches and what a result
 or an error says of itself, and depends on no single operation:
 
-    a result     its consumed units, per table and index; its time, per table and operation; what it returned
+    a result     its consumed units, per table and index, and what a handler has counted beside them
+                 (`ConsumedCapacity.count`); its time, per table and operation; what it returned
     an error     the units it is charged, and one of: a failed condition, a throttled request, a conflict of
                  transactions, an error of the user (400), an error of the system (500)
 
@@ -28,7 +29,9 @@ from blotter.database.metrics.names import (
     OPERATION,
     STREAM,
     TABLE,
+    VECTOR_INDEX,
     Dimensions,
+    namespace_of,
     throttle_metrics,
 )
 from blotter.database.model.arns import parse_arn
@@ -152,6 +155,8 @@ class Counters:
         series = self._recent.get(name)
         if series is None or series.account != account or series.region != context.region:
             series = self._table(account, context.region, name)
+        if consumed.counted is not None:
+            self._count_added(account, context.region, name, consumed.counted)
         units = consumed.table_units
         if consumed.local_indexes is not None or consumed.global_indexes is not None:
             units += self._consume_indexes(account, context.region, consumed)
@@ -173,6 +178,13 @@ class Counters:
             where = ((INDEX, index), (TABLE, consumed.table_name))
             self._units(account, region, consumed.writes, where).add(int(units * 2.0))
         return sum((consumed.local_indexes or {}).values())
+
+    def _count_added(self, account: str, region: str, table: str, counted: dict[tuple[str, str], int]) -> None:
+        """Counts what the handler has added to metrics of the table and of its vector indexes."""
+        for place, amount in counted.items():
+            name, index = place
+            where: Dimensions = ((TABLE, table), (VECTOR_INDEX, index)) if index else ((TABLE, table),)
+            self._series(namespace_of(name), name, account, region, where).add(amount)
 
     def _units(self, account: str, region: str, writes: bool, where: Dimensions) -> Series:
         name = "ConsumedWriteCapacityUnits" if writes else "ConsumedReadCapacityUnits"

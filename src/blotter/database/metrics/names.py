@@ -22,6 +22,7 @@ Dimensions = tuple[tuple[str, str], ...]
 # Names of dimensions.
 TABLE: Final = "TableName"
 INDEX: Final = "GlobalSecondaryIndexName"
+VECTOR_INDEX: Final = "VectorIndexName"
 OPERATION: Final = "Operation"
 STREAM: Final = "StreamLabel"
 REGION: Final = "ReceivingRegion"
@@ -71,6 +72,7 @@ _NONE: Final[tuple[tuple[str, ...], ...]] = ((),)
 _TABLE: Final = ((TABLE,),)
 _TABLE_OR_INDEX: Final = ((TABLE,), (INDEX, TABLE))
 _INDEX: Final = ((INDEX, TABLE),)
+_VECTOR_INDEX: Final = ((TABLE, VECTOR_INDEX),)
 _OPERATION: Final = ((OPERATION, TABLE),)
 _STREAM_READ: Final = ((OPERATION, STREAM, TABLE),)
 _REPLICA: Final = ((REGION, TABLE),)
@@ -98,6 +100,16 @@ _DECLARED: Final = (
     # Capacity
     Declared("ConsumedReadCapacityUnits", "Count", _TABLE_OR_INDEX, _ALL, HALF_UNIT, help="Read units consumed"),
     Declared("ConsumedWriteCapacityUnits", "Count", _TABLE_OR_INDEX, _ALL, HALF_UNIT, help="Write units consumed"),
+    Declared(
+        "VectorSearchRequestBytes",
+        "Bytes",
+        _VECTOR_INDEX,
+        _ALL,
+        help="Bytes of vector indexes that searches examined",
+    ),
+    Declared(
+        "VectorWriteRequestBytes", "Bytes", _VECTOR_INDEX, _ALL, help="Bytes that writes changed in vector indexes"
+    ),
     _five("ProvisionedReadCapacityUnits", "Count", _TABLE_OR_INDEX, "Read units provisioned, a second"),
     _five("ProvisionedWriteCapacityUnits", "Count", _TABLE_OR_INDEX, "Write units provisioned, a second"),
     _five("OnDemandMaxReadRequestUnits", "Count", _TABLE_OR_INDEX, "Maximum of on-demand read units, a second"),
@@ -199,6 +211,11 @@ DECLARED: Final[dict[tuple[str, str], Declared]] = {(each.namespace, each.name):
 def declared(namespace: str, name: str) -> Declared | None:
     """None for a metric that clients have made (PutMetricData)."""
     return DECLARED.get((namespace, name))
+
+
+def namespace_of(name: str) -> str:
+    """The namespace of a declared metric: no name is in both."""
+    return DYNAMODB if (DYNAMODB, name) in DECLARED else BLOTTER
 
 
 # What a `ThrottlingReason` counts: (for a table or an index, metrics of the event).

@@ -23,6 +23,7 @@ from blotter.database.metrics.names import (
     REGION,
     STREAM,
     TABLE,
+    VECTOR_INDEX,
     Declared,
     Metric,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _LABELS: Final = {
     TABLE: "table",
     INDEX: "index",
+    VECTOR_INDEX: "vector_index",
     OPERATION: "operation",
     STREAM: "stream",
     REGION: "receiving_region",

@@ -15,6 +15,9 @@ response: a name and a few numbers. `render` makes AWS's shape of it when the re
 TOTAL leaves out the parts. A vector index is metered in bytes, which are no part of the units: INDEXES shows them
 for writes as {"VectorIndexes": {"by-meaning": {"VectorWriteRequestBytes": 1024.0}}}. Transactions report
 "ReadCapacityUnits" or "WriteCapacityUnits" beside every "CapacityUnits".
+
+A handler may run several times and before the commit, so it counts no metric itself: what it adds with `count` is
+counted by `metrics.counting` once the request has succeeded.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from typing import Any
 
 READ_UNIT_BYTES = 4096
 WRITE_UNIT_BYTES = 1024
+VECTOR_WRITES = "VectorWriteRequestBytes"
+VECTOR_SEARCHES = "VectorSearchRequestBytes"
+"""Metrics of a vector index, and members of responses."""
 
 
 def read_units(size: int, consistent: bool = False) -> float:
@@ -42,12 +48,12 @@ class ConsumedCapacity:
     units are doubled by `Capacities`."""
 
     __slots__ = (
+        "counted",
         "global_indexes",
         "local_indexes",
         "table_name",
         "table_units",
         "transactional",
-        "vector_bytes",
         "writes",
     )
 
@@ -61,8 +67,8 @@ class ConsumedCapacity:
         self.local_indexes: dict[str, float] | None = None
         """Units by index name; None while there are none."""
         self.global_indexes: dict[str, float] | None = None
-        self.vector_bytes: dict[str, int] | None = None
-        """Bytes written to vector indexes, or examined in one by a search, by index name."""
+        self.counted: dict[tuple[str, str], int] | None = None
+        """What `count` has added, by metric and vector index ("" for the table); None while there is nothing."""
 
     def add_index(self, name: str, units: float, *, local: bool) -> None:
         units_by_name = self.local_indexes if local else self.global_indexes
@@ -74,10 +80,21 @@ class ConsumedCapacity:
                 self.global_indexes = units_by_name
         units_by_name[name] = units_by_name.get(name, 0.0) + units
 
-    def add_vector_bytes(self, name: str, count: int) -> None:
-        if self.vector_bytes is None:
-            self.vector_bytes = {}
-        self.vector_bytes[name] = self.vector_bytes.get(name, 0) + count
+    def count(self, metric: str, amount: int = 1, vector_index: str = "") -> None:
+        """Counts in a metric of `metrics/names.py`, of the table or of one of its vector indexes: one sample for
+        the request, the sum of all amounts."""
+        counted = self.counted
+        if counted is None:
+            counted = {}
+            self.counted = counted
+        place = (metric, vector_index)
+        counted[place] = counted.get(place, 0) + amount
+
+    @property
+    def vector_bytes(self) -> dict[str, int]:
+        """Bytes written to vector indexes, by index name."""
+        counted = self.counted or {}
+        return {place[1]: amount for place, amount in counted.items() if place[0] == VECTOR_WRITES}
 
     @property
     def total(self) -> float:
@@ -99,9 +116,9 @@ class ConsumedCapacity:
                 rendered["LocalSecondaryIndexes"] = self._all_units(self.local_indexes)
             if self.global_indexes:
                 rendered["GlobalSecondaryIndexes"] = self._all_units(self.global_indexes)
-            if self.vector_bytes:
+            if vectors := self.vector_bytes:
                 rendered["VectorIndexes"] = {
-                    name: {"VectorWriteRequestBytes": float(count)} for name, count in self.vector_bytes.items()
+                    name: {VECTOR_WRITES: float(amount)} for name, amount in vectors.items()
                 }
         return rendered
 

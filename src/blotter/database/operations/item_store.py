@@ -6,8 +6,8 @@ counted here too, because only here it is known which index entries really chang
 All of this runs before the commit, perhaps more than once, and may be rolled back. So nothing here may have an
 effect outside of the transaction: no counter or metric, no message to another process, no notification of readers,
 no logging, no change of a plan. What must happen once, after the commit is synced, is registered with
-`tx.after_commit`. What a metric counts of written items is added to `consumed`, which is counted after the commit
-(`metrics.counting`). Write units:
+`tx.after_commit`. What a metric counts of written items is added with `consumed.count`, and counted after the
+commit (`metrics.counting`). Write units:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
 """
 
@@ -17,7 +17,7 @@ from zlib import adler32
 
 import orjson
 
-from blotter.database.model.capacity import ConsumedCapacity, write_units
+from blotter.database.model.capacity import VECTOR_WRITES, ConsumedCapacity, write_units
 from blotter.database.model.keys import any_index_key, index_key
 from blotter.database.model.size import item_size
 from blotter.database.model.table import Index, Table
@@ -103,7 +103,7 @@ def write_item(
         if index.vector is not None:
             metered = write_vector_entry(tx, table, index, current.key, current.item, new, sizes)
             if metered:
-                consumed.add_vector_bytes(index.name, metered)
+                consumed.count(VECTOR_WRITES, metered, index.name)
             continue
         units = write_index_entry(tx, table, index, current.key, current.item, new)
         if units:

@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from blotter.database.http.messages import Request, Response
 from blotter.database.metrics.counting import Counters
-from blotter.database.metrics.names import DECLARED, DYNAMODB, Metric, throttle_metrics
+from blotter.database.metrics.names import DECLARED, DYNAMODB, Metric, namespace_of, throttle_metrics
 from blotter.database.metrics.points import Point
 from blotter.database.metrics.series import MetricReader
 from blotter.database.metrics.shared import SharedCounters
+from blotter.database.model.capacity import ConsumedCapacity
+from blotter.database.operations.answers import Result
+from blotter.database.operations.context import Context
 from tests.in_process import ACCOUNT, REGION, InProcessDatabase
 
 NOW = 1_796_000_040
@@ -190,6 +194,106 @@ def test_units_are_those_that_answers_report(tmp_path: Path, store: str) -> None
     counted.close()
 
 
+VECTOR_BYTES = "VectorWriteRequestBytes"
+
+
+def make_vector_table(counted: Counted) -> None:
+    indexes = [
+        {
+            "IndexName": name,
+            "VectorAttribute": {"AttributeName": "v"},
+            "Dimensions": 3,
+            "DistanceFunction": "COSINE",
+            "Projection": {"ProjectionType": projection},
+        }
+        for name, projection in (("everything", "ALL"), ("keys-only", "KEYS_ONLY"))
+    ]
+    counted.ok(
+        "CreateTable",
+        TableName="docs",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+        VectorIndexes=indexes,
+    )
+
+
+def document(key: str, size: int) -> dict[str, Any]:
+    return {"id": {"S": key}, "v": {"L": [{"N": str(len(key))}] * 3}, "x": {"S": "x" * size}}
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite", "distant", "heavy"])
+def test_what_a_handler_counts_is_counted_once_and_after_the_commit(tmp_path: Path, store: str) -> None:
+    """Bytes of vector indexes are what handlers count (`ConsumedCapacity.count`). A distant store runs every
+    handler several times and undoes a write once; of a heavy one, one of two writes of an item is repeated."""
+    counted = Counted(tmp_path, store)
+    make_vector_table(counted)
+    shown = {"ReturnConsumedCapacity": "INDEXES"}
+    reported: list[dict[str, Any]] = []
+
+    def send(operation: str, **request: Any) -> None:
+        reported.append(counted.ok(operation, **request, **shown))
+
+    def put(key: str, size: int, **condition: str) -> dict[str, Any]:
+        return {"Put": {"TableName": "docs", "Item": document(key, size), **condition}}
+
+    send("PutItem", TableName="docs", Item=document("a", 2000))
+    send("PutItem", TableName="docs", Item=document("a", 2000))  # changes no entry
+    batch = [{"PutRequest": {"Item": document(key, size)}} for key, size in (("a", 2500), ("b", 3000))]
+    send("BatchWriteItem", RequestItems={"docs": batch})
+    send("TransactWriteItems", TransactItems=[put("c", 4000), put("d", 5000)])
+    send("ExecuteStatement", Statement="DELETE FROM docs WHERE id = 'd'")
+    together = [("PutItem", {**put("e", size)["Put"], **shown}) for size in (6000, 7000)]
+    for status, body in counted.database.call_together(*together):
+        assert status == 200
+        reported.append(body)
+    absent = {"ConditionExpression": "attribute_not_exists(id)"}
+    assert counted.code("PutItem", **put("a", 9000, **absent)["Put"]) == "ConditionalCheckFailedException"
+    refused = [put("f", 9000), put("a", 9000, **absent)]
+    assert counted.code("TransactWriteItems", TransactItems=refused) == "TransactionCanceledException"
+
+    samples: dict[str, list[float]] = {}
+    for answer in reported:
+        found = answer["ConsumedCapacity"]
+        for each in found if isinstance(found, list) else [found]:
+            for name, vectors in each.get("VectorIndexes", {}).items():
+                samples.setdefault(name, []).append(vectors[VECTOR_BYTES])
+    assert set(samples) == {"everything", "keys-only"}
+    points = {where: each for (name, where), each in counted.points().items() if name == VECTOR_BYTES}
+    assert points.keys() == {("docs", name) for name in samples}
+    for name, values in samples.items():
+        point = points["docs", name]
+        assert (point.count, point.total) == (len(values), sum(values))
+    counted.close()
+
+
+def test_a_search_counts_the_bytes_that_it_examined(counted: Counted) -> None:
+    make_vector_table(counted)
+    counted.ok("PutItem", TableName="docs", Item=document("a", 3000))
+    search = {"TableName": "docs", "IndexName": "everything", "SearchVector": [{"N": "1"}] * 3, "TopK": 1}
+    shown = counted.ok("SearchVectors", **search, ReturnConsumedCapacity="TOTAL")["ConsumedCapacity"]
+    assert counted.sums("VectorSearchRequestBytes") == {
+        ("VectorSearchRequestBytes", "docs", "everything"): shown["VectorSearchRequestBytes"]
+    }
+
+
+def test_a_handler_may_count_for_the_table(counted: Counted) -> None:
+    """Also when it read a global index alone, which counts no units for the table."""
+    consumed = ConsumedCapacity("tab", False)
+    consumed.add_index("by-day", 1.0, local=False)
+    consumed.count("TimeToLiveDeletedItemCount")
+    consumed.count("TimeToLiveDeletedItemCount", 2)
+    context = Context(ACCOUNT, REGION, counted.now, operation="Query")
+    counted.counters.ended(Request("POST", "/", {}, b""), context, None, Result(b"{}", (consumed,)))
+    point = counted.points()["TimeToLiveDeletedItemCount", ("tab",)]
+    assert (point.count, point.total) == (1, 3)
+
+
+def test_a_name_has_one_namespace() -> None:
+    assert len({name for _, name in DECLARED}) == len(DECLARED)
+    assert all(namespace_of(name) == namespace for namespace, name in DECLARED)
+
+
 def test_the_time_of_a_request_is_measured(counted: Counted) -> None:
     make_table(counted)
     counted.ok("GetItem", TableName="tab", Key=key(1))
@@ -248,8 +352,6 @@ def test_an_error_of_the_system_counts_for_its_tables(counted: Counted, monkeypa
 
 
 def test_a_request_of_unknown_origin_counts_for_the_server(counted: Counted) -> None:
-    from blotter.database.http.messages import Request, Response
-
     answer = counted.database.pipeline.answer(Request("POST", "/", {"x-amz-target": "DynamoDB_20120810.X"}, b"{}"))
     assert isinstance(answer, Response)
     assert answer.status == 400

@@ -21,7 +21,7 @@ import msgspec
 import orjson
 
 from blotter.database.expressions import Projection, SearchClause, refuse_nested_keys
-from blotter.database.model.capacity import ConsumedCapacity
+from blotter.database.model.capacity import VECTOR_SEARCHES, ConsumedCapacity
 from blotter.database.model.errors import DynamoDBError, validation_error
 from blotter.database.model.numbers import canonical_number
 from blotter.database.model.table import Index, Table, VectorSettings, is_over
@@ -330,7 +330,7 @@ def _float_copy(item: Item, vector: VectorSettings) -> AttributeValue:
 
 def _result(plan: SearchPlan, table: Table, index: Index, results: list[bytes], examined: int) -> Result:
     consumed = ConsumedCapacity(table.name, False)
-    consumed.add_vector_bytes(index.name, examined)
+    consumed.count(VECTOR_SEARCHES, examined, index.name)
     pieces: list[Any] = [b"{"]
     if plan.capacity is not None and plan.capacity != "NONE":
         pieces.append(b'"ConsumedCapacity":{"VectorSearchRequestBytes":%b},' % orjson.dumps(float(examined)))
