@@ -5,8 +5,9 @@ pages (1 MB each at most) without the breakdowns; search, filter and order work 
 table holds more, the list links to the next window. So every result can be reached, and one request never reads
 more than a window. Why not an index: docs/decisions/0004-newest-results-by-bounded-scan.md.
 
-A column of numbers is one entry of `COLUMNS`; heading, sorting and the phone's layout follow from it. The first
-three are drawn by templates/files.html. Tested in tests/unit/crimes/web/test_pages.py.
+A column is one entry of `COLUMNS`, anywhere in it; heading, sorting and the phone's layout follow. It may show any
+attribute of `Result` but those of `DETAIL_ATTRIBUTES` (`item.py`), formatted by `text.py`. Tested in
+tests/unit/crimes/web/test_pages.py.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ DEFAULT_SORT = "-uploaded"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`value` is what the list sorts by, None when it is not known; `show` is the text of its cell."""
+    """`value` is what the list sorts by, None when it is not known; `show` is the text of its cell. A column whose
+    cell is more than a number has no `show`: templates/files.html draws it, by name."""
 
     name: str
     heading: str
     value: Callable[[Result], Any]
-    show: Callable[[Result], str] = lambda _: ""
+    show: Callable[[Result], str] | None = None
 
 
 def _done(result: Result) -> bool:
@@ -61,7 +63,6 @@ COLUMNS = (
     Column("expected", "Expected arrests", _expected, lambda result: text.amount(_expected(result))),
     Column("mean", "Mean probability", _mean, lambda result: text.share(_mean(result))),
 )
-FIGURES = COLUMNS[3:]  # columns that are nothing but a number; the template draws the others itself
 _BY_NAME = {column.name: column for column in COLUMNS}
 
 

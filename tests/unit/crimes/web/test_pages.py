@@ -43,6 +43,25 @@ def test_the_list_shows_every_state_newest_first(client: TestClient, files: Any)
     assert page.count("data-follow=") == 3, "only unfinished files are followed"
 
 
+def test_a_column_may_stand_anywhere_in_the_list(
+    client: TestClient, files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.completed("uploads/1/a.csv")
+    files.uploaded("uploads/2/a.csv")
+    size = file_list.Column("size", "Size", lambda result: result.size_bytes, lambda _: "its size")
+    first, *others = file_list.COLUMNS
+    monkeypatch.setattr(file_list, "COLUMNS", (size, *reversed(others), first))
+    page = client.get("/").text
+    headings = re.findall(r'<th scope="col"[^>]*><a href="[^"]+">([^<]+)</a></th>', page)
+    assert headings == [column.heading for column in file_list.COLUMNS]
+    rows = page.split("<tbody>")[1].split("</tr>")[:2]
+    for row in rows:
+        cells = re.findall(r"<t[dh][ >].*?</t[dh]>", row, flags=re.S)[1:]
+        assert len(cells) == len(headings)
+        assert "its size" in cells[0]
+        assert "<bdi>" in cells[-1]
+
+
 def test_every_result_of_a_large_table_can_be_reached(
     client: TestClient, files: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
