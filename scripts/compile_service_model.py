@@ -122,7 +122,8 @@ CONSTRAINTS: dict[str, Shape] = {
     "NewTableName": {"type": "string", "min": 3, "max": 255, "pattern": TABLE_NAME_PATTERN},
     "TableKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 2},
     "IndexKeySchema": {"type": "list", "member": "KeySchemaElement", "min": 1, "max": 8},
-    # How many is checked by the operation, with its own message; a batch write's lists on the map that holds them.
+    # How many keys or writes a request may have in all is checked in `validation/batches.py`, with messages of its
+    # own. How many each table may have is a limit of its list: `KeyList`; of writes, of the map that holds them.
     "BatchGetRequestMap": {"min": None, "max": None, "key": "BatchTableName"},
     "BatchWriteItemRequestMap": {
         "min": None,
