@@ -82,6 +82,51 @@ def test_named_files_exist(page: Path) -> None:
         assert found, f"{page}: {name} does not exist"
 
 
+def _rows_of_changes() -> list[tuple[Path, list[str]]]:
+    """The rows of "Where to change what": the folder in the heading of the table, and the cells."""
+    text = (ROOT / "docs" / "architecture" / "index.md").read_text()
+    rows, base = [], ROOT
+    for line in text.partition("## Where to change what")[2].partition("More: ")[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if heading := re.search(r"\| place in `(\S+)` \|", line):
+            base = ROOT / heading[1]
+        elif line.startswith("| ") and "---" not in line:
+            assert len(cells) == 3, line
+            rows.append((base, cells))
+    return rows
+
+
+def _found(base: Path, cell: str) -> tuple[list[Path], list[str]]:
+    """The files and folders that a cell names in code, and the other names in it."""
+    paths: list[Path] = []
+    names = []
+    for code in re.findall(r"`([^`]+)`", cell):
+        if "/" not in code and not code.endswith((".py", ".json")):
+            names.append(code)
+            continue
+        beside = paths[-1] if paths and paths[-1].is_dir() else paths[-1].parent if paths else base
+        places = [place / code for place in (base, ROOT, beside)]
+        existing = [place for place in places if place.exists()]
+        assert existing, f"{code} does not exist: {cell}"
+        paths.append(existing[0])
+    return paths, names
+
+
+@pytest.mark.parametrize(("base", "cells"), _rows_of_changes(), ids=lambda value: str(value)[:60])
+def test_what_a_change_is_made_in_exists(base: Path, cells: list[str]) -> None:
+    """Files, and the names in them: what is in code in the second column is in one of the files it names."""
+    paths, names = _found(base, cells[1])
+    assert paths, cells
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    text = "\n".join(file.read_text() for file in files)
+    for name in names:
+        word = re.split(r"[(.]", name)[0] if "(" in name else name.rpartition(".")[2]
+        beside = any((path.parent / name).is_dir() for path in paths)
+        assert beside or re.search(rf"\b{re.escape(word)}\b", text), f"{name} is in none of {files}"
+    shown, _ = _found(ROOT, cells[2])
+    assert shown or cells[2] == "the script that cites the record", cells
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))

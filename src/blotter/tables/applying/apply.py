@@ -7,8 +7,8 @@ because another run had just done the same, counts by its effect. The last descr
 is the verification.
 
 How it waits: a table's work is a generator that yields how many seconds to wait; `together` runs several at once
-in one thread. The delays, the jitter and the deadline are in `calls/wait.py`, which failures are retried and for
-how long in `calls/failures.py`.
+in one thread. How long is chosen by `Backoff` (`calls/wait.py`): for a table in `Applying.work`, after a failure
+in `Step`; which failures are retried: `calls/failures.py`. The deadline is `--timeout` (`options.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Waiting: exponential backoff with full jitter, and a deadline. Time, sleep and chance are passed in.
 
-Used by everything that waits for an endpoint. `tables apply` polls a table in `Applying.work`
-(`applying/apply.py`) with the ceilings below, and repeats failed requests with those of `Step` there.
+Used by everything that waits for an endpoint, with the ceilings below unless it passes its own. `tables apply`
+polls a table with them in `Applying.work` (`applying/apply.py`: arguments of `Backoff` there would be for `apply`
+alone) and repeats failed requests with the ceilings of `Step` there. Its deadline is `--timeout`, by default
+`DEFAULT_TIMEOUT_S` (`options.py`).
 
 Full jitter (a uniform choice between nothing and the current ceiling) spreads concurrent runs best; see Brooker,
 "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. The first ceiling is short because a Blotter's table
