@@ -1,6 +1,6 @@
 """Writes of single items: batches whose handlers run over what was read, and one call that writes what came of it.
 
-The life of a batch: `submit` queues a handler; `_pump` gives what waits, once it is enough (`gathering`), to a
+The life of a batch: `submit` queues a handler; `_begin` gives what waits, once it is enough (`gathering`), to a
 free writer, one of a few connections; `_Batch.run` runs the handlers, reads what they missed in one statement,
 runs them again, and calls `apply_batch`, which compares what was read with what is there and writes everything in
 one transaction. Rules:
@@ -77,7 +77,8 @@ class Batches:
         self.exclusive = exclusive
         """Takes a handler that needs a transaction of its own."""
         self._queue: deque[Submission] = deque()
-        self._scheduled = False
+        self._has_begun = False
+        """Whether a batch has begun that has not yet taken what waits."""
         self._gathering = Gathering()
         self._timer: asyncio.TimerHandle | None = None
         """Ends a batch's wait for others."""
@@ -97,9 +98,7 @@ class Batches:
         self._queue.append(submission)
         self.idle.clear()
         self._gathering.note_arrival(loop.time())
-        if not self._scheduled and self._may_begin():
-            self._scheduled = True
-            loop.call_soon(self._pump)  # soon, not now: others of this iteration join
+        self._begin()
 
     def _may_begin(self) -> bool:
         waiting = len(self._queue)
@@ -107,25 +106,26 @@ class Batches:
             return False
         return waiting >= (BATCH_BESIDE if self._under_way else self._gathering.wanted)
 
-    def _pump(self) -> None:
-        self._scheduled = False
-        while self._may_begin():
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            submissions = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
-            connection = self._free.pop()
-            self._under_way += 1
-            task = asyncio.get_running_loop().create_task(self._run(submissions, connection))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+    def _begin(self) -> None:
+        """Begins a batch, if there is enough for one. It takes what waits only when its task runs: until then come
+        the next writes of clients that the batch before it has answered, and join."""
+        if self._has_begun or not self._may_begin():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._has_begun = True
+        self._under_way += 1
+        task = asyncio.get_running_loop().create_task(self._run(self._free.pop()))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def _gather(self, batch: _Batch) -> None:
         """After a batch: begins the next one, or lets it wait for others."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._gathering.batch_ended(now, now - batch.begun_at, batch.answered, len(self._queue))
-        self._pump()
+        self._begin()
         if (
             not self._under_way and self._gathering.wanted > 1
         ):  # also with an empty queue: the first waits for others
@@ -134,9 +134,12 @@ class Batches:
     def _stop_gathering(self) -> None:
         self._timer = None
         self._gathering.stop()
-        self._pump()
+        self._begin()
 
-    async def _run(self, submissions: list[Submission], connection: WriterConnection) -> None:
+    async def _run(self, connection: WriterConnection) -> None:
+        self._has_begun = False
+        submissions = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
+        self._begin()
         batch = _Batch(self, submissions, connection)
         try:
             await batch.run()

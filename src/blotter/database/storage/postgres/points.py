@@ -1,4 +1,4 @@
-"""Reads that one SQL statement answers. Those of single items in one iteration of the event loop share it; several
+"""Reads that one SQL statement answers. Those of single items that wait at the same time share it; several
 items, a short range, names of tables, changes of a shard, or statistics are a statement of their own.
 
 A handler is run at once, over the catalog in memory, and raises `Missing` at the first thing that it reads. An
@@ -76,9 +76,10 @@ class PointReads:
         self._most_statements = most_statements
         self._cache = cache
         self._waiting: list[_Read] = []
-        self._scheduled = False
+        self._has_begun = False
+        """Whether a statement has begun that has not yet taken what waits."""
         self._busy = 0
-        """Statements of many handlers that are under way."""
+        """Statements of many handlers that have begun and not ended."""
         self.tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, handler: Handler, settled: Settled, elsewhere: Elsewhere) -> None:
@@ -114,18 +115,17 @@ class PointReads:
             self._in_task(self._read_alone(read, None))
         else:
             self._waiting.append(read)
-            if not self._scheduled and self._may_send():
-                self._scheduled = True
-                asyncio.get_running_loop().call_soon(self._send)  # soon: others of this iteration join
+            self._begin()
 
-    def _send(self) -> None:
-        self._scheduled = False
-        while self._waiting and self._may_send():
-            reads, self._waiting = self._waiting[:MOST_POINTS], self._waiting[MOST_POINTS:]
+    def _begin(self) -> None:
+        """Begins a statement, if there is enough for one. It takes what waits only when its task runs: until then
+        come the next reads of clients that the statement before it has answered, and join."""
+        if self._waiting and not self._has_begun and self._may_begin():
+            self._has_begun = True
             self._busy += 1
-            self._in_task(self._read_together(reads))
+            self._in_task(self._read_together())
 
-    def _may_send(self) -> bool:
+    def _may_begin(self) -> bool:
         return not self._busy or (self._busy < self._most_statements and len(self._waiting) >= POINTS_BESIDE)
 
     def _in_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -135,7 +135,10 @@ class PointReads:
 
     # One statement for many handlers
 
-    async def _read_together(self, reads: list[_Read]) -> None:
+    async def _read_together(self) -> None:
+        self._has_begun = False
+        reads, self._waiting = self._waiting[:MOST_POINTS], self._waiting[MOST_POINTS:]
+        self._begin()
         try:
             generation = await self._ask(lambda connection: self._ask_points(connection, reads))
         except Exception as error:
@@ -146,7 +149,7 @@ class PointReads:
                 self._go_on(read, generation)
         finally:
             self._busy -= 1
-            self._send()
+            self._begin()
 
     async def _ask_points(self, connection: sql.Connection, reads: list[_Read]) -> int:
         """Reads the one item, or the table, that each wants; returns the generation of the catalog."""
