@@ -105,6 +105,7 @@ class TableHistory:
                 rows, following = _merged(before, look.rows, key, look.is_end)
                 if rows:
                     yield rows
+                    await self._storage.give_way()
                 if following is None:
                     return
                 key = following

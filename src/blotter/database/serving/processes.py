@@ -15,7 +15,6 @@ import contextlib
 import gc
 import logging
 import mmap
-import os
 import signal
 import socket
 from collections.abc import Coroutine
@@ -39,6 +38,7 @@ from blotter.database.serving.audit import AuditSetup
 from blotter.database.serving.background import background
 from blotter.database.serving.handler import build_handler
 from blotter.database.serving.metrics import MetricsSetup, RunningMetrics
+from blotter.database.serving.scheduling import run_after_others
 from blotter.database.serving.supervisor import Link, Role, StartError
 from blotter.database.settings import Settings
 from blotter.database.storage.protocol import DataDirectoryError, Storage, StorageUnavailable, Store
@@ -166,14 +166,8 @@ async def _start_access(access: Access, store: Store, stop: asyncio.Event) -> No
             await asyncio.wait_for(stop.wait(), _AGAIN_SECONDS)
 
 
-def _give_way() -> None:
-    """This process computes for long, and interrupts no worker that answers a request."""
-    with contextlib.suppress(AttributeError, OSError):  # only Linux has it, and some sandboxes forbid it
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
 async def _background(settings: Settings, shared: Shared, link: Link) -> None:
-    _give_way()
+    run_after_others()
     stop = _stop_requested(link)
     storage = _open_storage(shared.store)
     if shared.buckets is not None:

@@ -343,6 +343,10 @@ class Storage(Protocol):
         until something that was written later is durable. So it is for work that begins again where it is then,
         and of which nobody has been told."""
 
+    async def give_way(self) -> None:
+        """For long work that reads, after each piece of it: waits, if others write meanwhile and would be
+        hindered."""
+
     def watch_commits(self, watch: Callable[[float], None]) -> None:
         """Calls `watch` on the event loop after every commit that this process has made durable, with the seconds
         that took. It must be quick and must not raise."""

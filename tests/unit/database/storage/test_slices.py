@@ -1,4 +1,5 @@
-"""Bulk work in slices: short ones with rests while others write, long ones while nobody does."""
+"""Bulk work: in short slices with rests while others write, in long ones while nobody does; work that reads rests
+too."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from blotter.database.storage.slices import (
     has_waited,
 )
 from blotter.database.storage.sqlite import SqliteStorage
+from blotter.database.storage.sqlite.bulk import READING_REST
 from tests.faults.storage_power_loss import Record, recording
 
 Run = Callable[[Any], Any]
@@ -131,6 +133,45 @@ def test_writers_of_other_connections_are_noticed(
     assert not slice_()
     run(storage.write(_put(2)))
     assert slice_()
+    for each in (storage, other):
+        run(each.close())
+
+
+def test_work_that_reads_rests_while_others_write(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    rests: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        rests.append(seconds)
+
+    storage = SqliteStorage.open(tmp_path, monotonic=lambda: now)
+    other = SqliteStorage.open(tmp_path)
+
+    def piece(takes: float) -> list[float]:
+        """The rests after a piece of work."""
+        nonlocal now
+        rests.clear()
+        now += takes
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio, "sleep", sleep)
+            run(storage.give_way())
+        return list(rests)
+
+    assert piece(0.005) == []
+    run(other.write(_put(1)))
+    assert piece(0.005) == pytest.approx([READING_REST * 0.005])
+    assert piece(0.1) == [LONGEST_REST]
+    assert piece(REMEMBERED_SECONDS) == []
+    now += 0.001
+    run(storage.write(_put(2)))  # the progress of the work itself
+    run(storage.write_slice(lambda tx, _: _put(3)(tx)))
+    assert piece(0.005) == []
+    run(other.write(_put(4)))
+    assert piece(0.005) != []
     for each in (storage, other):
         run(each.close())
 

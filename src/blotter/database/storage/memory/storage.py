@@ -192,6 +192,9 @@ class MemoryStorage:
     async def write_slice(self, handler: Callable[[WriteTransaction, float], T]) -> T:
         return await self._slices.write(handler)
 
+    async def give_way(self) -> None:
+        await asyncio.sleep(0)  # requests are answered on the same event loop
+
     def watch_commits(self, watch: Callable[[float], None]) -> None:
         """Nothing is made durable."""
 

@@ -169,6 +169,9 @@ class PostgresStorage:
     async def write_slice(self, handler: Callable[[WriteTransaction, float], T]) -> T:
         return await self._slices.write(handler)
 
+    async def give_way(self) -> None:
+        """Nothing: what others wait for is another machine's, and it has more than one reader."""
+
     def watch_commits(self, watch: Callable[[float], None]) -> None:
         self._watch = watch
 

@@ -1,4 +1,6 @@
-"""Slices of bulk work: on a connection of their own, whose commits wait for no sync.
+"""Bulk work that gives way to those who write: slices that write, and rests of work that reads.
+
+Slices are written on a connection of their own, whose commits wait for no sync.
 
 The write-ahead log is one: whatever is synced later, by any process, makes what lies before it durable, and after
 a crash all of a slice is there or nothing from it on. So a slice holds the write lock for as long as it works, and
@@ -9,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
 from blotter.database.storage.coroutines import submit_and_wait
 from blotter.database.storage.protocol import Settled, WriteTransaction
-from blotter.database.storage.slices import SliceWriter
+from blotter.database.storage.slices import LONGEST_REST, REMEMBERED_SECONDS, SliceWriter
 from blotter.database.storage.sqlite.batches import Batches
 from blotter.database.storage.sqlite.locks import WriteLock
 from blotter.database.storage.submission import Handler, Submission
@@ -26,6 +28,8 @@ SLICE_SECONDS: Final = 0.0005
 """How long a slice works while others write: it holds the lock for about twice as long, with its commit."""
 REST: Final = 4.0
 """How many times as long as a slice took they have then, until the next one."""
+READING_REST: Final = 2.0
+"""The same for work that reads: it holds no lock, and is in the way of others with its processor time alone."""
 
 
 class BulkWrites:
@@ -55,6 +59,38 @@ class BulkWrites:
 
     def _others_wrote(self) -> bool:
         """Within a transaction: whether another connection, of any process, has committed since the last time."""
-        version: Any = self._version.execute("PRAGMA data_version").get
+        version = _data_version(self._version)
         seen, self._seen = self._seen, version
         return bool(version != seen)
+
+
+class Rests:
+    """The rests of long work that reads, one for all such work of a process. `connection` is one of the process
+    that does not write; `last_commit` says when the process has committed last, by the clock `monotonic`."""
+
+    def __init__(
+        self, connection: apsw.Connection, last_commit: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        self._version = connection.cursor()
+        self._last_commit = last_commit
+        self._monotonic = monotonic
+        self._seen = _data_version(self._version)
+        self._rested = self._others_until = monotonic()
+
+    async def rest(self) -> None:
+        """Sleeps, if other processes have written lately, for a time that depends on how long the last rest is
+        ago."""
+        now = self._monotonic()
+        version = _data_version(self._version)
+        # What this process has written itself, as the progress of the work, has changed the version too.
+        if version != self._seen and self._last_commit() < self._rested:
+            self._others_until = now + REMEMBERED_SECONDS
+        self._seen = version
+        if now < self._others_until:
+            await asyncio.sleep(min(READING_REST * (now - self._rested), LONGEST_REST))
+        self._rested = self._monotonic()
+
+
+def _data_version(cursor: apsw.Cursor) -> object:
+    """Changes when another connection, of any process, has committed."""
+    return cursor.execute("PRAGMA data_version").get

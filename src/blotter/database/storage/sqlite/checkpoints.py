@@ -103,6 +103,10 @@ class Checkpoints:
         self._copied_all = False
         return apsw.SQLITE_OK
 
+    def last_commit(self) -> float:
+        """When this process has committed last, by the monotonic clock."""
+        return self._last_commit
+
     def needs_lock(self) -> bool:
         """Whether `after_commit` would return work. For the committing thread too."""
         return self._is_due() and (self._reserve.is_full() or self._must_stop_writers())

@@ -46,7 +46,7 @@ from blotter.database.storage.sqlite import schema
 from blotter.database.storage.sqlite.aside import LongReads
 from blotter.database.storage.sqlite.batch_transaction import NO_LIMIT
 from blotter.database.storage.sqlite.batches import Batches
-from blotter.database.storage.sqlite.bulk import BulkWrites
+from blotter.database.storage.sqlite.bulk import BulkWrites, Rests
 from blotter.database.storage.sqlite.catalog import CatalogCache
 from blotter.database.storage.sqlite.checkpoints import LIMIT_BYTES, Checkpoints
 from blotter.database.storage.sqlite.locks import FileLock, NotificationPipe, WriteLock
@@ -139,6 +139,7 @@ class SqliteStorage:
         self._catalog_actions: list[Action] = [self._catalog_changed.notify]
         self._batches = self._make_batches(self._write_connection, self._write_lock)
         self._bulk: BulkWrites | None = None
+        self._rests = Rests(self._read_connection, self._checkpoints.last_commit, monotonic)
         self._keep_room()
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
@@ -253,6 +254,9 @@ class SqliteStorage:
         except (OSError, apsw.Error) as error:
             raise StorageUnavailable(f"{self.path.parent} cannot be used: {error}") from error
         return BulkWrites(connection, lock, self._make_batches(connection, lock), self._monotonic)
+
+    async def give_way(self) -> None:
+        await self._rests.rest()
 
     def watch_commits(self, watch: Callable[[float], None]) -> None:
         self._batches.watch = watch
