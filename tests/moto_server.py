@@ -2,7 +2,8 @@
 
 moto changes what it holds in place, an item attribute by attribute, and writes its answer from what others may
 change meanwhile. Of two requests at once, each could see half of the other, which no AWS does. All servers of a
-process share what they hold, and so the lock.
+process share what they hold, and so the lock. A request is read before it is taken: some clients are killed while
+they send one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -32,6 +34,10 @@ def moto_application() -> Application:
     moto = DomainDispatcherApplication(create_backend_app)
 
     def answer(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        body = environment["wsgi.input"]
+        length = environment.get("CONTENT_LENGTH")
+        if length or environment.get("wsgi.input_terminated"):
+            environment["wsgi.input"] = BytesIO(body.read(int(length)) if length else body.read())
         with _one_at_a_time:
             return list(moto(environment, start))
 

@@ -52,8 +52,9 @@ class Endpoint:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if endpoint.down:
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if endpoint.down or len(body) < length:  # who sends it was killed
                     self.close_connection = True
                     return
                 connection = http.client.HTTPConnection("127.0.0.1", port_of_moto)

@@ -30,16 +30,16 @@ def run_after_others() -> None:
     """This process computes for long. It interrupts no other one, and others interrupt it."""
     with suppress(AttributeError, OSError):  # only Linux has it, and some sandboxes forbid it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        _ask_for_pieces(os.SCHED_BATCH, _LONG_PIECE)
+        _ask_for_long_pieces()
 
 
-def _ask_for_pieces(policy: int, nanoseconds: int) -> None:
+def _ask_for_long_pieces() -> None:
     """For the calling thread and those that it starts. Raises OSError."""
     number = _SYSTEM_CALLS.get(os.uname().machine)
     if sys.platform != "linux" or number is None or sys.maxsize < 1 << 32:
         return
     nice = os.getpriority(os.PRIO_PROCESS, 0)
-    attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, policy, 0, nice, 0, nanoseconds, 0, 0, 0, 0)
+    attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_BATCH, 0, nice, 0, _LONG_PIECE, 0, 0, 0, 0)
     library = ctypes.CDLL(None, use_errno=True)
     if library.syscall(ctypes.c_long(number), 0, attributes, 0) != 0:
         raise OSError(ctypes.get_errno(), "sched_setattr")

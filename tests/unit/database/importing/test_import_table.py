@@ -326,7 +326,9 @@ def test_an_import_that_breaks_off_anywhere_ends_as_if_it_had_not(
 ) -> None:
     monkeypatch.setattr(reading, "SLICE_RECORDS", 50)
     monkeypatch.setattr(sorting, "MEMORY_BYTES", 30_000)
-    monkeypatch.setattr("blotter.database.storage.slices.LONGEST_SECONDS", 0.0)
+    # 100 rows in each slice.
+    monkeypatch.setattr("blotter.database.storage.slices.LONGEST_SECONDS", 1e-9)
+    monkeypatch.setattr("blotter.database.backups.loading.ROWS_A_SECOND", 1e11)
     content = json_lines([*ITEMS, *ITEMS[:30]]) + b'{"Item": {}}\n'
     writes = 0
     done = False

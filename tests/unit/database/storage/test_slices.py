@@ -20,7 +20,7 @@ from blotter.database.storage.slices import (
     has_waited,
 )
 from blotter.database.storage.sqlite import SqliteStorage
-from blotter.database.storage.sqlite.bulk import READING_REST
+from blotter.database.storage.sqlite.bulk import READING_REST, OthersCommits
 from tests.faults.storage_power_loss import Record, recording
 
 Run = Callable[[Any], Any]
@@ -121,11 +121,9 @@ def test_writers_of_other_connections_are_noticed(
         run(storage.write_slice(lambda tx, _: tx.put_new(1, [(b"slice-%d" % len(noticed), 1, b"{}")])))
         return noticed[-1]
 
+    look = OthersCommits.are_new
+    monkeypatch.setattr(OthersCommits, "are_new", lambda self: noticed.append(look(self)) or noticed[-1])
     run(storage.write_slice(lambda *_: None))
-    bulk = storage._bulk
-    assert bulk is not None
-    look = bulk._others_wrote
-    monkeypatch.setattr(bulk, "_others_wrote", lambda: noticed.append(look()) or noticed[-1])
     slice_()
     assert not slice_()
     run(other.write(_put(1)))

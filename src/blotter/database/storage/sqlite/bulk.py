@@ -32,6 +32,24 @@ READING_REST: Final = 2.0
 """The same for work that reads: it holds no lock, and is in the way of others with its processor time alone."""
 
 
+class OthersCommits:
+    """The commits of other connections, of any process, as one connection sees them. Nothing is new before the
+    first question."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._cursor = connection.cursor()
+        self._seen = self._version()
+
+    def are_new(self) -> bool:
+        """Whether there is one since the last time."""
+        version = self._version()
+        seen, self._seen = self._seen, version
+        return version != seen
+
+    def _version(self) -> int:
+        return int(self._cursor.execute("PRAGMA data_version").get)
+
+
 class BulkWrites:
     """The slices of one process. `connection` and `lock` are those of `batches`, and closed with it."""
 
@@ -42,9 +60,8 @@ class BulkWrites:
         self.batches = batches
         self._connection = connection
         self._lock = lock
-        self._version = connection.cursor()
-        self._seen: object = None
-        slices = SliceWriter(self._write, lambda _: self._others_wrote(), SLICE_SECONDS, REST, monotonic)
+        others = OthersCommits(connection)
+        slices = SliceWriter(self._write, lambda _: others.are_new(), SLICE_SECONDS, REST, monotonic)
         self.write_slice = slices.write
 
     def close(self) -> None:
@@ -57,12 +74,6 @@ class BulkWrites:
     def _submit(self, handler: Handler, settled: Settled) -> Submission:
         return self.batches.submit(handler, settled, asyncio.get_running_loop())
 
-    def _others_wrote(self) -> bool:
-        """Within a transaction: whether another connection, of any process, has committed since the last time."""
-        version = _data_version(self._version)
-        seen, self._seen = self._seen, version
-        return bool(version != seen)
-
 
 class Rests:
     """The rests of long work that reads, one for all such work of a process. `connection` is one of the process
@@ -71,26 +82,18 @@ class Rests:
     def __init__(
         self, connection: apsw.Connection, last_commit: Callable[[], float], monotonic: Callable[[], float]
     ) -> None:
-        self._version = connection.cursor()
+        self._others = OthersCommits(connection)
         self._last_commit = last_commit
         self._monotonic = monotonic
-        self._seen = _data_version(self._version)
         self._rested = self._others_until = monotonic()
 
     async def rest(self) -> None:
         """Sleeps, if other processes have written lately, for a time that depends on how long the last rest is
         ago."""
         now = self._monotonic()
-        version = _data_version(self._version)
-        # What this process has written itself, as the progress of the work, has changed the version too.
-        if version != self._seen and self._last_commit() < self._rested:
+        # What this process has written itself, as the progress of the work, is of another connection too.
+        if self._others.are_new() and self._last_commit() < self._rested:
             self._others_until = now + REMEMBERED_SECONDS
-        self._seen = version
         if now < self._others_until:
             await asyncio.sleep(min(READING_REST * (now - self._rested), LONGEST_REST))
         self._rested = self._monotonic()
-
-
-def _data_version(cursor: apsw.Cursor) -> object:
-    """Changes when another connection, of any process, has committed."""
-    return cursor.execute("PRAGMA data_version").get

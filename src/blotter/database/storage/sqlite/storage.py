@@ -139,7 +139,7 @@ class SqliteStorage:
         self._catalog_actions: list[Action] = [self._catalog_changed.notify]
         self._batches = self._make_batches(self._write_connection, self._write_lock)
         self._bulk: BulkWrites | None = None
-        self._rests = Rests(self._read_connection, self._checkpoints.last_commit, monotonic)
+        self._rests: Rests | None = None
         self._keep_room()
         self._upkeep_lock = FileLock(path.with_name("upkeep.lock"))
         self._upkeep_task: asyncio.Task[None] | None = None
@@ -256,6 +256,8 @@ class SqliteStorage:
         return BulkWrites(connection, lock, self._make_batches(connection, lock), self._monotonic)
 
     async def give_way(self) -> None:
+        if self._rests is None:
+            self._rests = Rests(self._read_connection, self._checkpoints.last_commit, self._monotonic)
         await self._rests.rest()
 
     def watch_commits(self, watch: Callable[[float], None]) -> None:
