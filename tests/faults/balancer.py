@@ -21,8 +21,9 @@ def balanced(servers: Sequence[Address]) -> Iterator[Address]:
     turns = itertools.count()
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = next(turns)
         for number in range(len(servers)):
-            host, port = servers[(next(turns) + number) % len(servers)]
+            host, port = servers[(first + number) % len(servers)]
             with contextlib.suppress(OSError):
                 server_reader, server_writer = await asyncio.open_connection(host, port)
                 await asyncio.gather(_copy(reader, server_writer), _copy(server_reader, writer))
