@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from blotter.database.storage.protocol import StoredItem, WriteTransaction
 from blotter.database.storage.sqlite import SqliteStorage
@@ -67,12 +68,12 @@ def _lose_an_index_entry(tx: WriteTransaction) -> None:
 
 def _keep_an_index_entry_too_many(tx: WriteTransaction) -> None:
     space, items = _items(tx, "local-b")
-    tx.put(space, items[0]._replace(key=items[0].key + b"\x00"), None)
+    tx.put(space, replace(items[0], key=items[0].key + b"\x00"), None)
 
 
 def _miscount(tx: WriteTransaction) -> None:
     space, items = _items(tx)
-    tx.put(space, items[0]._replace(size=items[0].size + 1), items[0])
+    tx.put(space, replace(items[0], size=items[0].size + 1), items[0])
 
 
 def _halve_a_transaction(tx: WriteTransaction) -> None:
@@ -80,7 +81,7 @@ def _halve_a_transaction(tx: WriteTransaction) -> None:
     counter = next(item for item in items if orjson.loads(item.body)["p"] == {"S": "shared"})
     body = orjson.loads(counter.body)
     body["n"] = {"N": str(int(body["n"]["N"]) + 1)}
-    tx.put(space, counter._replace(body=orjson.dumps(body)), counter)
+    tx.put(space, replace(counter, body=orjson.dumps(body)), counter)
 
 
 def _lose_the_log(tx: WriteTransaction) -> None:

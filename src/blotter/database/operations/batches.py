@@ -11,7 +11,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Batch
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
@@ -168,14 +168,14 @@ def _unprocessed(request: wire.KeysAndAttributes, keys: list[Item]) -> dict[str,
     return {name: value for name, value in (members | {"Keys": keys}).items() if value is not None}
 
 
-class TableWrites(NamedTuple):
+class TableWrites(msgspec.Struct, frozen=True, gc=False):
     """Each write is (item or key, size): a size of None is a deletion."""
 
     table: str
     writes: list[tuple[Item, int | None]]
 
 
-class BatchWritePlan(NamedTuple):
+class BatchWritePlan(msgspec.Struct, frozen=True, gc=False):
     tables: list[TableWrites]
     capacity: str | None
     collection_metrics: bool
@@ -239,12 +239,12 @@ def batch_write(plan: BatchWritePlan, tx: WriteTransaction, context: Context) ->
             current = read_current(tx, table.space, key)
             new = None if size is None else item
             written += write_item(tx, table, current, new, size or 0, context, on_table)
-            measured = collection_metrics(table, item)
+            measured = collection_metrics(table, item) if plan.collection_metrics else None
             if measured is not None:
                 metrics.setdefault(writes.table, []).append(measured)
     body = answer(
         (b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity)),
-        (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
+        (b"ItemCollectionMetrics", encoded(metrics) if metrics else None),
         (b"UnprocessedItems", encoded(unprocessed)),
     )
     return Result(body, consumed)

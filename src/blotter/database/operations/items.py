@@ -9,8 +9,7 @@ and may run more than once, so it reads the plan and never changes it. Bodies ar
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+import msgspec
 import orjson
 
 from blotter.database.expressions import (
@@ -100,7 +99,7 @@ def get_item(plan: GetPlan, tx: ReadTransaction, context: Context) -> Result:
     return Result(answer((b"ConsumedCapacity", capacity), (b"Item", body)), (consumed,))
 
 
-class WriteOptions(NamedTuple):
+class WriteOptions(msgspec.Struct, frozen=True, gc=False):
     """What PutItem, UpdateItem and DeleteItem have in common beside their item or key."""
 
     table: str
@@ -121,7 +120,7 @@ class WriteOptions(NamedTuple):
         return returned_at_most(self.return_values, self.return_item_on_failure)
 
 
-class PutPlan(NamedTuple):
+class PutPlan(msgspec.Struct, frozen=True, gc=False):
     options: WriteOptions
     item: Item
     size: int
@@ -130,7 +129,7 @@ class PutPlan(NamedTuple):
         return (self.options.touch("dynamodb:PutItem", self.item),)
 
 
-class DeletePlan(NamedTuple):
+class DeletePlan(msgspec.Struct, frozen=True, gc=False):
     options: WriteOptions
     key: Item
 
@@ -138,7 +137,7 @@ class DeletePlan(NamedTuple):
         return (self.options.touch("dynamodb:DeleteItem", self.key),)
 
 
-class UpdatePlan(NamedTuple):
+class UpdatePlan(msgspec.Struct, frozen=True, gc=False):
     options: WriteOptions
     key: Item
     update: Update | None

@@ -17,10 +17,11 @@ conformance suite nubo-db/dynamodb-conformance (tests/tier2/transactions, tests/
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from blotter.database.expressions import Projection, Update, refuse_nested_keys
 from blotter.database.model.capacity import Capacities, read_units, write_units
@@ -57,7 +58,7 @@ TRANSACTION_BYTES = 4 * 1024 * 1024
 _Outcome = TypeVar("_Outcome")
 
 
-class TransactWriteAction(NamedTuple):
+class TransactWriteAction(msgspec.Struct, frozen=True, gc=False):
     """One action: `key` holds the item of a Put, else the key; `update` is set for an Update."""
 
     kind: str
@@ -76,7 +77,7 @@ _ACTIONS = {
 }
 
 
-class TransactWritePlan(NamedTuple):
+class TransactWritePlan(msgspec.Struct, frozen=True, gc=False):
     actions: list[TransactWriteAction]
     capacity: str | None
     collection_metrics: bool
@@ -86,23 +87,23 @@ class TransactWritePlan(NamedTuple):
     def touches(self) -> list[Touch]:
         return [
             Touch(
-                _ACTIONS[kind],
-                options.table,
-                key,
-                (options.condition, update),
+                _ACTIONS[action.kind],
+                action.options.table,
+                action.key,
+                (action.options.condition, action.update),
                 None,
                 "",
-                options.returned,
+                action.options.returned,
                 self.capacity,
             )
-            for kind, options, key, _, update in self.actions
+            for action in self.actions
         ]
 
     def cancellation(self, refused: Mapping[int, DynamoDBError]) -> DynamoDBError:
         return cancellation(refused, len(self.actions))
 
 
-class _Prepared(NamedTuple):
+class _Prepared(msgspec.Struct, frozen=True, gc=False):
     """An action that may be applied: what is there now, and what will be."""
 
     action: TransactWriteAction
@@ -166,10 +167,16 @@ def transact_write(plan: TransactWritePlan, tx: WriteTransaction, context: Conte
         if consumed is not None:
             return Result(answer((b"ConsumedCapacity", encoded_capacities(consumed, plan.capacity))), consumed)
     keys = _action_keys(opened)
-    refuse_repeated((table.space, key) for (_, table), key in zip(opened, keys, strict=True))
-    judged = (_evaluate(action, table, key, tx) for (action, table), key in zip(opened, keys, strict=True))
-    prepared = all_or_canceled(_until_invalid(in_bounded_memory(judged)), len(opened))
-    refuse_too_large(part.size for part in prepared)
+    refuse_repeated([(table.space, key) for (_, table), key in zip(opened, keys, strict=True)])
+    outcomes = Outcomes()
+    for (action, table), key in zip(opened, keys, strict=True):
+        outcome = _evaluate(action, table, key, tx)
+        outcomes.add(outcome)
+        # AWS looks at no action after one that is not valid.
+        if isinstance(outcome, DynamoDBError) and outcome.code == "ValidationException":
+            break
+    prepared: list[_Prepared] = all_or_canceled(outcomes.all, len(opened))
+    refuse_too_large([part.size for part in prepared])
     result = _apply(plan, prepared, tx, context)
     if plan.token is not None:
         sizes = [(part.table.name, max(part.current.size, part.size)) for part in prepared]
@@ -236,17 +243,22 @@ def refuse_repeated(targets: Iterable[tuple[int, bytes | DynamoDBError]]) -> Non
         raise validation_error("Transaction request cannot include multiple operations on one item")
 
 
-def in_bounded_memory(judged: Iterable[Any]) -> Iterator[Any]:
-    """Outcomes as they come, each a `_Prepared`, a `Write` or an error, without what need not be kept: decoded
-    items, and new ones once they make the transaction too large, so that it is refused in any case."""
-    size = 0
-    for outcome in judged:
+class Outcomes:
+    """What becomes of the actions of a transaction, in their order: each a `_Prepared`, a `Write` or an error,
+    without what need not be kept: decoded items, and new ones once they make the transaction too large, so that it
+    is refused in any case."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+        self._size = 0
+
+    def add(self, outcome: Any) -> None:
         if isinstance(outcome, DynamoDBError):
-            yield outcome.without_trace()
-            continue
+            self.all.append(outcome.without_trace())
+            return
         outcome.current.forget_large()
-        size += outcome.size
-        yield outcome if size <= TRANSACTION_BYTES else outcome._replace(new=None)
+        self._size += outcome.size
+        self.all.append(outcome if self._size <= TRANSACTION_BYTES else replace(outcome, new=None))
 
 
 def refuse_too_large(sizes: Iterable[int]) -> None:
@@ -294,22 +306,12 @@ def reason_of(error: DynamoDBError) -> dict[str, Any]:
     }
 
 
-def _until_invalid(outcomes: Iterable[_Outcome | DynamoDBError]) -> Iterator[_Outcome | DynamoDBError]:
-    """The outcomes up to the first ValidationException: AWS looks at no action of a TransactWriteItems after one
-    that is not valid."""
-    for outcome in outcomes:
-        yield outcome
-        if isinstance(outcome, DynamoDBError) and outcome.code == "ValidationException":
-            return
-
-
-def all_or_canceled(outcomes: Iterable[_Outcome | DynamoDBError], count: int = 0) -> list[_Outcome]:
+def all_or_canceled(outcomes: list[_Outcome | DynamoDBError], count: int = 0) -> list[_Outcome]:
     """The outcomes, all of them successes. Raises TransactionCanceledException with a reason for each, in their
     order, when one of them is an error; of `count` actions those without an outcome have no reason either."""
-    results = list(outcomes)
-    accepted = [outcome for outcome in results if not isinstance(outcome, DynamoDBError)]
-    if len(accepted) < len(results):
-        reasons = [reason_of(each) if isinstance(each, DynamoDBError) else {"Code": "None"} for each in results]
+    accepted = [outcome for outcome in outcomes if not isinstance(outcome, DynamoDBError)]
+    if len(accepted) < len(outcomes):
+        reasons = [reason_of(each) if isinstance(each, DynamoDBError) else {"Code": "None"} for each in outcomes]
         raise canceled([*reasons, *[{"Code": "None"}] * (count - len(reasons))])
     return accepted
 
@@ -331,19 +333,20 @@ def canceled(reasons: list[dict[str, Any]]) -> DynamoDBError:
 def _apply(plan: TransactWritePlan, prepared: list[_Prepared], tx: WriteTransaction, context: Context) -> Result:
     capacities = Capacities(writes=True, transactional=True)
     metrics: dict[str, list[Any]] = {}
-    for action, table, current, new, size in prepared:
+    for part in prepared:
+        table = part.table
         consumed = capacities.of(table.name)
-        if action.kind == "ConditionCheck":
-            consumed.table_units += write_units(current.size)
+        if part.action.kind == "ConditionCheck":
+            consumed.table_units += write_units(part.current.size)
             continue
-        write_item(tx, table, current, new, size, context, consumed)
-        measured = collection_metrics(table, action.key)
+        write_item(tx, table, part.current, part.new, part.size, context, consumed)
+        measured = collection_metrics(table, part.action.key) if plan.collection_metrics else None
         if measured is not None:
             metrics.setdefault(table.name, []).append(measured)
     consumed_by_all = capacities.finish()
     body = answer(
         (b"ConsumedCapacity", encoded_capacities(consumed_by_all, plan.capacity)),
-        (b"ItemCollectionMetrics", encoded(metrics) if plan.collection_metrics and metrics else None),
+        (b"ItemCollectionMetrics", encoded(metrics) if metrics else None),
     )
     return Result(body, consumed_by_all)
 

@@ -55,7 +55,7 @@ METRICS_SPACE: Final = -16
 """The key space of metrics' points (`metrics.point_store`). One of its own, so that its size is known."""
 
 
-class StoredItem(NamedTuple):
+class StoredItem(msgspec.Struct, frozen=True, gc=False):
     """One item of a key space. `size` is DynamoDB's item size in bytes, not the body's length."""
 
     key: bytes

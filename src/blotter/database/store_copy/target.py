@@ -165,7 +165,7 @@ def _enter(tx: WriteTransaction, table: Table, indexes: Sequence[Index], rows: S
                 _write_vector_entry(tx, table, index, key, None, item)
             continue
         entries = [entry_of(table, index, key, item) for key, item in items]
-        tx.put_new(index.space, [entry for entry in entries if entry is not None])
+        tx.put_new(index.space, [(entry.key, entry.size, entry.body) for entry in entries if entry is not None])
 
 
 def _apply_items(tx: WriteTransaction, changes: Sequence[Change], tables: dict[str, Table]) -> None:

@@ -13,8 +13,9 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import pytest
 
 from blotter.database.expressions import Projection
@@ -23,7 +24,7 @@ from blotter.database.operations import batches, pages
 from blotter.database.operations.item_store import Current
 from blotter.database.operations.pages import PageReader
 from blotter.database.operations.streams import streams
-from blotter.database.operations.transactions import in_bounded_memory
+from blotter.database.operations.transactions import Outcomes
 from blotter.database.pipeline import SMALL_BODY, Pipeline
 from blotter.database.storage.sqlite import aside
 from blotter.database.storage.sqlite import reading as sqlite_reading
@@ -335,15 +336,17 @@ def test_a_transaction_keeps_no_decoded_items(
 
 
 def test_a_transaction_that_is_too_large_keeps_no_new_items() -> None:
-    class Outcome(NamedTuple):
+    class Outcome(msgspec.Struct):
         current: Current
         new: dict[str, Any] | None
         size: int
 
     outcomes = [Outcome(Current(b"", None), {}, 1024 * 1024) for _ in range(6)]
-    kept = list(in_bounded_memory(outcomes))
-    assert [outcome.new for outcome in kept] == [{}] * 4 + [None] * 2
-    assert [outcome.size for outcome in kept] == [1024 * 1024] * 6
+    kept = Outcomes()
+    for outcome in outcomes:
+        kept.add(outcome)
+    assert [outcome.new for outcome in kept.all] == [{}] * 4 + [None] * 2
+    assert [outcome.size for outcome in kept.all] == [1024 * 1024] * 6
 
 
 def test_heavy_reads_wait_in_any_number_and_end_with_their_client(

@@ -25,7 +25,7 @@ from tests.faults.storage_power_loss import Record, crashes, recording, write_fi
 from .conftest import make_table
 
 Run = Callable[[Any], Any]
-ITEMS = [StoredItem(b"%03d" % number, 10, b"x" * number * 9) for number in range(100)]
+ITEMS = [(b"%03d" % number, 10, b"x" * number * 9) for number in range(100)]
 TABLE = make_table("books", 1)
 _DESCRIPTION = (
     b'{"account":"000000000000","region":"us-east-1","name":"books","id":"id-of-books","space":1,'
@@ -151,7 +151,7 @@ def _check(directory: Path, run: Run) -> None:
         size = sum(len(change.key) + len(change.new or b"") for change in logged[10:])
         assert tx.statistics(LOG_SPACE) == SpaceStatistics(90, size)
         assert [(reader.name, reader.position) for reader in tx.log_readers()] == [(STREAMS.name, 10)]
-        assert tx.version(1, ITEMS[0].key) is None
+        assert tx.version(1, ITEMS[0][0]) is None
     run(storage.write(lambda tx: tx.put(1, StoredItem(b"new", 1, b"x" * 900), None, 5)))
     with storage.read() as tx:
         assert tx.version(1, b"new") == 5

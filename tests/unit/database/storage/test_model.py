@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from msgspec.structs import astuple
 
 from blotter.database.storage.protocol import (
     ANY_SIZE,
@@ -130,8 +131,8 @@ class StorageAgainstDict(RuleBasedStateMachine):
             self.compare(snapshot, model, space, low, high, reverse)
 
     def compare(self, tx: Any, model: Items, space: int, low: bytes, high: bytes | None, reverse: bool) -> None:
-        items = sorted(model[space].values(), reverse=reverse)
-        expected = [item for item in items if low <= item.key and (high is None or item.key < high)]
+        items = [item for _, item in sorted(model[space].items(), reverse=reverse)]
+        expected = [astuple(item) for item in items if low <= item.key and (high is None or item.key < high)]
         assert tx.items(space, low, high, 1 << 30, reverse=reverse) == expected
         assert list(in_pieces(tx, space, low, high, reverse)) == expected
         assert tx.get(space, low) == model[space].get(low)

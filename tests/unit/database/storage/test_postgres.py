@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from blotter.database.storage.postgres import batches as batches_module
 from blotter.database.storage.postgres.layout.schema import LONGEST_KEY
@@ -248,10 +249,11 @@ def test_keys_longer_than_an_index_entry_are_in_their_place(
 
     run(storage.write(write))
     items = [stored(key, b"body of %d" % len(key)) for key in keys]
+    rows = [astuple(item) for item in items]
     for each in several:
-        assert run(each.fetch(lambda tx: tx.items(SPACE, b"", None, 100))) == items
-        assert run(each.fetch(lambda tx: tx.items(SPACE, b"", None, 100, reverse=True))) == items[::-1]
-        assert run(each.fetch(lambda tx: tx.items(SPACE, keys[3], keys[6], 2))) == items[3:5]
+        assert run(each.fetch(lambda tx: tx.items(SPACE, b"", None, 100))) == rows
+        assert run(each.fetch(lambda tx: tx.items(SPACE, b"", None, 100, reverse=True))) == rows[::-1]
+        assert run(each.fetch(lambda tx: tx.items(SPACE, keys[3], keys[6], 2))) == rows[3:5]
         assert run(each.fetch(lambda tx: [tx.get(SPACE, key) for key in keys])) == items
         found = run(each.fetch(lambda tx: tx.get_many(SPACE, [*keys, prefix + b"absent"], ANY_SIZE)))
         assert found == [*((item.size, item.body) for item in items), None]
@@ -264,20 +266,20 @@ def test_keys_longer_than_an_index_entry_are_in_their_place(
             tx.delete(SPACE, previous)
 
     run(other.write(remove))
-    assert run(storage.fetch(lambda tx: tx.items(SPACE, b"", None, 100))) == items[:2]
+    assert run(storage.fetch(lambda tx: tx.items(SPACE, b"", None, 100))) == rows[:2]
     assert run(storage.fetch(lambda tx: tx.statistics(SPACE))).items == 2
 
 
 def test_a_read_ends_with_its_bytes_wherever_bodies_lie(storage: ReadablePostgresStorage, run: Run) -> None:
     size = 400 * 1024
-    items = [StoredItem(b"%03d" % n, size, bytes([n]) * (size - 3)) for n in range(60)]
+    items = [(b"%03d" % n, size, bytes([n]) * (size - 3)) for n in range(60)]
     for first in range(0, 60, 10):
         run(storage.write(lambda tx, first=first: tx.put_new(SPACE, items[first : first + 10])))
     assert run(storage.fetch(lambda tx: tx.items(SPACE, b"", None, 256, 1))) == items[:1]
     assert run(storage.fetch(lambda tx: tx.items(SPACE, b"", None, 256, 3 * size))) == items[:3]
-    keys = [item.key for item in items]
+    keys = [key for key, _, _ in items]
     found = run(storage.fetch(lambda tx: tx.get_many(SPACE, keys, 2 * size + 1)))
-    assert found == [(item.size, item.body) for item in items[:3]]
+    assert found == [(size, body) for _, size, body in items[:3]]
     assert run(storage.fetch(lambda tx: tx.statistics(SPACE))) == SpaceStatistics(60, 60 * size)
 
 
@@ -418,7 +420,7 @@ def test_a_long_read_does_its_work_elsewhere_and_keeps_its_snapshot(
     async def use() -> Any:
         return await until_settled(storage.submit_slices, start)
 
-    assert run(use()) == (stored(b"a", b"before"), [stored(b"a", b"before")], [])
+    assert run(use()) == (stored(b"a", b"before"), [astuple(stored(b"a", b"before"))], [])
     assert done == ["work"]
 
 
@@ -450,7 +452,7 @@ def test_heavy_reads_are_refused_on_the_loop_and_done_aside(storage: ReadablePos
 
     refused, found = run(use())
     assert isinstance(refused, TooMuchWork)
-    assert found == (stored(b"a"), [stored(b"a")])
+    assert found == (stored(b"a"), [astuple(stored(b"a"))])
 
 
 # What goes wrong

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from blotter.database.model.table import Index, KeyAttribute, KeySchema, Table
 from blotter.database.storage.change_log import STREAMS
@@ -74,7 +74,7 @@ def test_a_put_replaces_whatever_the_sizes(storage: Storage, run: Run, sizes: tu
         run(storage.write(put(1, item(b"j"), stored, item(b"l"))))
         with storage.read() as tx:
             assert tx.get(1, b"k") == stored
-            assert tx.items(1, b"k", b"l", 10) == [stored]
+            assert tx.items(1, b"k", b"l", 10) == [astuple(stored)]
             assert tx.statistics(1) == SpaceStatistics(3, size + 1 + 6)
     run(storage.write(delete(1, b"k")))
     with storage.read() as tx:
@@ -376,7 +376,7 @@ def test_a_snapshot_stays_as_it_was_opened(storage: Storage, run: Run) -> None:
     run(storage.write(put(1, *(item(b"%03d" % n) for n in range(100)))))
     run(storage.write(lambda tx: tx.save_table(make_table("t", 1))))
     snapshot = storage.open_snapshot()
-    assert snapshot.items(1, b"", None, 1) == [item(b"000")]
+    assert snapshot.items(1, b"", None, 1) == [astuple(item(b"000"))]
     run(storage.write(delete(1, b"050")))
     run(storage.write(put(1, item(b"001", b"changed"))))
     run(storage.write(lambda tx: tx.remove_table(make_table("t", 9))))
@@ -399,7 +399,7 @@ def test_everything_is_there_after_reopening(open_storage: Callable[[], Storage]
     run(storage.close())
     storage = open_storage()
     with storage.read() as tx:
-        assert tx.items(1, b"", None, 9) == [item(b"a"), item(b"b", b"x" * 5000)]
+        assert tx.items(1, b"", None, 9) == [astuple(item(b"a")), astuple(item(b"b", b"x" * 5000))]
         assert tx.find_table("000000000000", "us-east-1", "t") == make_table("t", 1)
         assert tx.last_change() == sequence
     assert run(storage.write(lambda tx: tx.new_space())) > space

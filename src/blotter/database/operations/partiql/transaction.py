@@ -31,9 +31,9 @@ from blotter.database.operations.partiql.writes import Location, Write, apply, e
 from blotter.database.operations.request_tokens import fingerprint, remember, repetition
 from blotter.database.operations.touches import Touch
 from blotter.database.operations.transactions import (
+    Outcomes,
     all_or_canceled,
     cancellation,
-    in_bounded_memory,
     refuse_repeated,
     refuse_too_large,
 )
@@ -177,9 +177,11 @@ def write_transaction(plan: WriteTransactionPlan, tx: WriteTransaction, context:
         consumed = repetition(tx, context, plan.token, plan.fingerprint)
     if consumed is None:
         refuse_repeated(part.target for part in opened if isinstance(part, Opened))
-        judged = (_evaluate(member, part, tx) for member, part in zip(plan.members, opened, strict=True))
-        writes: list[Write] = all_or_canceled(in_bounded_memory(judged))
-        refuse_too_large(write.size for write in writes)
+        outcomes = Outcomes()
+        for member, part in zip(plan.members, opened, strict=True):
+            outcomes.add(_evaluate(member, part, tx))
+        writes: list[Write] = all_or_canceled(outcomes.all)
+        refuse_too_large([write.size for write in writes])
         capacities = Capacities(writes=True, transactional=True)
         for write in writes:
             apply(write, tx, context, capacities.of(write.table.name))

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
+
 from blotter.database.expressions.condition import Condition
 from blotter.database.expressions.partiql import (
     DeleteStatement,
@@ -49,7 +51,7 @@ class Location(NamedTuple):
     condition: Condition | None
 
 
-class Write(NamedTuple):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """A statement that may be carried out: what is there now and what will be, None for no item. `changes` is
     False for EXISTS. `returned` is what RETURNING selects."""
 

@@ -116,7 +116,7 @@ class MemoryReader:
     ) -> list[Row]:
         rows: list[Row] = []
         for item in islice(self._range(space, start, end, reverse), limit):
-            rows.append(item)
+            rows.append((item.key, item.size, item.body))
             size -= item.size
             if size <= 0:
                 break
