@@ -78,7 +78,7 @@ class Checkpoints:
         reserve: DiskReserve,
     ) -> None:
         self._connection = connection
-        self._worker = thread
+        self._thread = thread
         self._monotonic = monotonic
         self._end_snapshots = end_snapshots
         self._reserve = reserve
@@ -221,7 +221,7 @@ class Checkpoints:
 
     def _copy_in_background(self) -> None:
         self._running = True
-        self._worker.run(asyncio.get_running_loop(), self._copy_beside_writers, lambda _: None)
+        self._thread.run(asyncio.get_running_loop(), self._copy_beside_writers, lambda _: None)
 
     def _warn(self) -> None:
         if self._monotonic() - self._warned_at >= WARNING_SECONDS:
