@@ -4,7 +4,7 @@
     python -m benchmarks.mutants --seed 7 --package expressions --package model
 
 A sample, not the whole: the places are drawn at random from a seed. Each mutant is written into a copy of `src`
-and tested until a test notices it: by the golden scripts in process, the unit tests of its package, the other unit
+and tested until a test notices it: by the unit tests of its package, the golden scripts in process, the other unit
 tests of the database. A mutant that no test notices has survived: either a test is missing, or the change makes no
 difference that could be noticed. Needs no network and touches nothing but its temporary folder. Not a part of the
 tests: it takes minutes, and its score is a judgment of the tests, not of a change.
@@ -173,8 +173,10 @@ def mutated(mutant: Mutant, kind: int) -> str:
 
 def _rounds(package: str) -> list[list[str]]:
     """Tests in the order in which they are likely to notice a mutant of a package."""
-    others = [f"tests/unit/database/{other}" for other in (*PACKAGES, "wire") if other != package]
-    return [[f"tests/unit/database/{package}", "tests/test_scripts.py::test_in_process"], others]
+    near = [f"tests/unit/database/{other}" for other in (*PACKAGES, "wire")]
+    own = f"tests/unit/database/{package}"
+    rest = ["-n", "2", "tests/unit/database", *(f"--ignore={path}" for path in near)]
+    return [[own, "tests/test_scripts.py::test_in_process"], [path for path in near if path != own], rest]
 
 
 def _failure(package: str, folder: Path) -> str | None:
