@@ -59,17 +59,20 @@ def hash64(partition: bytes) -> bytes:
 
 def table_key(keys: KeySchema, item: Item) -> bytes:
     """The storage key of an item (or of its key attributes alone), whose keys have been checked."""
-    partition_attribute = keys.partition[0]
-    value = item[partition_attribute.name][partition_attribute.type]
-    partition = value.encode() if partition_attribute.type == "S" else _encode(partition_attribute.type, value)
+    attribute = keys.partition[0]
+    type_ = attribute.type
+    value = item[attribute.name][type_]
+    partition = value.encode() if type_ == "S" else _encode(type_, value)
     hasher = _EMPTY_HASH.copy()  # `hash64` without a call
     hasher.update(partition)
     length = len(partition).to_bytes(2)
-    if not keys.sort:
+    sort_attributes = keys.sort
+    if not sort_attributes:
         return b"".join((hasher.digest(), length, partition))
-    sort_attribute = keys.sort[0]
-    value = item[sort_attribute.name][sort_attribute.type]
-    sort = value.encode() if sort_attribute.type == "S" else _encode(sort_attribute.type, value)
+    attribute = sort_attributes[0]
+    type_ = attribute.type
+    value = item[attribute.name][type_]
+    sort = value.encode() if type_ == "S" else _encode(type_, value)
     return b"".join((hasher.digest(), length, partition, sort))
 
 

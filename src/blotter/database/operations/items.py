@@ -147,7 +147,7 @@ class UpdatePlan(msgspec.Struct, frozen=True, gc=False):
 
 
 AnyWriteInput = wire.PutItemInput | wire.UpdateItemInput | wire.DeleteItemInput
-AnyWriteAction = AnyWriteInput | wire.Put | wire.Update | wire.Delete | wire.ConditionCheck
+AnyWriteAction = wire.Put | wire.Update | wire.Delete | wire.ConditionCheck
 
 
 def prepare_put(request: wire.PutItemInput) -> PutPlan:
@@ -180,22 +180,31 @@ def prepare_update(request: wire.UpdateItemInput) -> UpdatePlan:
     return UpdatePlan(options, request.Key, update)
 
 
-def prepare_options(request: AnyWriteAction, attributes: ExpressionAttributes) -> WriteOptions:
-    """The options of a single write or of one action of a transaction, which has only some of them."""
+def prepare_options(request: AnyWriteInput, attributes: ExpressionAttributes) -> WriteOptions:
+    """The options of a single write. Raises ValidationException for a wrong condition."""
     condition: Condition | None = None
-    expected = getattr(request, "Expected", None)
     if request.ConditionExpression is not None:
         condition = attributes.condition("ConditionExpression", request.ConditionExpression)
-    elif expected is not None:
-        condition = legacy.expected(expected, getattr(request, "ConditionalOperator", None))
+    elif request.Expected is not None:
+        condition = legacy.expected(request.Expected, request.ConditionalOperator)
     return WriteOptions(
         request.TableName,
         condition,
-        getattr(request, "ReturnValues", None) or "NONE",
+        request.ReturnValues or "NONE",
         request.ReturnValuesOnConditionCheckFailure == "ALL_OLD",
-        getattr(request, "ReturnConsumedCapacity", None),
-        getattr(request, "ReturnItemCollectionMetrics", None) == "SIZE",
+        request.ReturnConsumedCapacity,
+        request.ReturnItemCollectionMetrics == "SIZE",
     )
+
+
+def prepare_action_options(request: AnyWriteAction, attributes: ExpressionAttributes) -> WriteOptions:
+    """`prepare_options` for one action of a transaction. It has only some of the members, and asking for one that
+    is not there takes longer than all the others together."""
+    condition: Condition | None = None
+    if request.ConditionExpression is not None:
+        condition = attributes.condition("ConditionExpression", request.ConditionExpression)
+    returns_item = request.ReturnValuesOnConditionCheckFailure == "ALL_OLD"
+    return WriteOptions(request.TableName, condition, "NONE", returns_item, None, False)
 
 
 def put_item(plan: PutPlan, tx: WriteTransaction, context: Context) -> Result:

@@ -38,7 +38,7 @@ from blotter.database.operations.items import (
     check_condition_paths,
     check_update_of_table,
     collection_metrics,
-    prepare_options,
+    prepare_action_options,
     require_condition,
     updated_item,
 )
@@ -134,7 +134,7 @@ def _prepare_action(item: wire.TransactWriteItem) -> TransactWriteAction:
     check_action(kind, request)
     attributes = expression_attributes(request)
     update = attributes.update(request.UpdateExpression) if kind == "Update" else None
-    options = prepare_options(request, attributes)
+    options = prepare_action_options(request, attributes)
     attributes.finish()
     key, size = validate_item(request.Item if kind == "Put" else request.Key)
     if kind == "Put":
